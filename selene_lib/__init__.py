@@ -1,0 +1,1 @@
+"""selene_lib: an open reproduction of Atla Selene Mini."""

@@ -1,0 +1,200 @@
+"""Records on disk: Parquet for tables, append-only JSON Lines for what arrives one by one, and writes that are whole or absent."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import tempfile
+import types
+import typing
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it is fsynced and renamed over it, on any error it is removed."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with open(temporary, "rb") as stream:
+            os.fsync(stream.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, target)
+        _fsync_folder(target.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _fsync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_text(path: str | os.PathLike, text: str) -> Path:
+    """Write UTF-8 text whole or not at all; return the path."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+    return Path(path)
+
+
+def write_json(path: str | os.PathLike, value: Any) -> Path:
+    """Write JSON with sorted keys and a final newline, whole or not at all. NaN is refused: use None and say why."""
+    return write_text(path, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: str | os.PathLike) -> Any:
+    """Read one JSON file; a broken one is a ValueError that names it."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: not JSON ({error}); delete it and run the step again") from error
+
+
+def sha256_file(path: str | os.PathLike) -> str:
+    """Return the hex SHA-256 of a file; of a folder, of the sorted names and hashes of all files below it."""
+    path = Path(path)
+    if path.is_dir():
+        parts = [f"{p.relative_to(path).as_posix()} {sha256_file(p)}" for p in sorted(path.rglob("*")) if p.is_file()]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def size_bytes(path: str | os.PathLike) -> int:
+    """Return the size of a file, or of all files below a folder, in bytes."""
+    path = Path(path)
+    return sum(p.stat().st_size for p in path.rglob("*") if p.is_file()) if path.is_dir() else path.stat().st_size
+
+
+def to_dict(record: Any) -> dict[str, Any]:
+    """A record as a plain dict, one level deep (mappings inside are copied, not rebuilt)."""
+    return {f.name: _plain(getattr(record, f.name)) for f in dataclasses.fields(record)}
+
+
+def _plain(value: Any) -> Any:
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+def from_dict(cls: type[T], row: Mapping[str, Any]) -> T:
+    """Build a record from a dict; an unknown or missing field is a ValueError that names it."""
+    fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    unknown = sorted(set(row) - set(fields))
+    if unknown:
+        raise ValueError(f"{cls.__name__}: unknown field {unknown[0]!r}; written by another version? run the step again")
+    required = [n for n, f in fields.items() if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING]
+    missing = [name for name in required if name not in row]
+    if missing:
+        raise ValueError(f"{cls.__name__}: field {missing[0]!r} is missing")
+    return cls(**row)
+
+
+def append_jsonl(path: str | os.PathLike, records: Iterable[Any]) -> int:
+    """Append records (dataclasses or dicts) as JSON lines and fsync; return how many.
+
+    A line half-written by a killed process is closed off first, so that it costs that one line and not the next.
+    """
+    lines = [json.dumps(r if isinstance(r, dict) else to_dict(r), ensure_ascii=False, sort_keys=True) for r in records]
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "ab+") as stream:
+        if stream.tell() and not _ends_in_newline(stream):
+            stream.write(b"\n")
+        stream.write("".join(line + "\n" for line in lines).encode())
+        stream.flush()
+        os.fsync(stream.fileno())
+    return len(lines)
+
+
+def _ends_in_newline(stream: typing.BinaryIO) -> bool:
+    stream.seek(-1, os.SEEK_END)
+    return stream.read(1) == b"\n"
+
+
+def write_jsonl(path: str | os.PathLike, records: Iterable[Any]) -> Path:
+    """Write a whole JSON Lines file at once, atomically."""
+    lines = (json.dumps(r if isinstance(r, dict) else to_dict(r), ensure_ascii=False, sort_keys=True) for r in records)
+    return write_text(path, "".join(line + "\n" for line in lines))
+
+
+def read_jsonl(path: str | os.PathLike, cls: type[T] | None = None, *, skip_broken: bool = False) -> list[Any]:
+    """Read JSON lines as dicts, or as `cls`. A broken line is a ValueError with its number.
+
+    `skip_broken=True` is for append-only stores, where a kill may leave half a line: such a line was never acknowledged.
+    """
+    rows = []
+    with open(path, encoding="utf-8") as stream:
+        for number, line in enumerate(stream, 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                if skip_broken:
+                    continue
+                raise ValueError(f"{path}, line {number}: not JSON ({error})") from error
+            rows.append(from_dict(cls, row) if cls else row)
+    return rows
+
+
+def write_parquet(path: str | os.PathLike, records: Iterable[Any], cls: type) -> Path:
+    """Write records of one dataclass as Parquet (zstd). Mapping fields are stored as JSON strings; the schema comes from `cls`."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = arrow_schema(cls)
+    rows = [_to_row(record) for record in records]
+    with atomic_path(path) as temporary:
+        pq.write_table(pa.Table.from_pylist(rows, schema=schema), temporary, compression="zstd")
+    return Path(path)
+
+
+def read_parquet(path: str | os.PathLike, cls: type[T]) -> list[T]:
+    """Read records written by `write_parquet`."""
+    import pyarrow.parquet as pq
+
+    mappings = {name for name, kind in _kinds(cls).items() if kind is dict}
+    rows = pq.read_table(path).to_pylist()
+    return [from_dict(cls, {k: json.loads(v) if k in mappings and v is not None else v for k, v in row.items()}) for row in rows]
+
+
+def _to_row(record: Any) -> dict[str, Any]:
+    row = to_dict(record)
+    return {k: json.dumps(v, sort_keys=True, ensure_ascii=False) if isinstance(v, dict) else v for k, v in row.items()}
+
+
+def arrow_schema(cls: type) -> Any:
+    """The Arrow schema of a record class: str, float, int, bool, and JSON text for mappings."""
+    import pyarrow as pa
+
+    arrow = {str: pa.string(), float: pa.float64(), int: pa.int64(), bool: pa.bool_(), dict: pa.string()}
+    return pa.schema([(name, arrow[kind]) for name, kind in _kinds(cls).items()])
+
+
+def _kinds(cls: type) -> dict[str, type]:
+    hints = typing.get_type_hints(cls)
+    return {f.name: _kind(hints[f.name]) for f in dataclasses.fields(cls)}
+
+
+def _kind(hint: Any) -> type:
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        return _kind(next(a for a in typing.get_args(hint) if a is not type(None)))
+    if origin is typing.Literal:
+        return type(typing.get_args(hint)[0])
+    if origin is not None:
+        return dict
+    return hint
