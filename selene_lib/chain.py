@@ -221,7 +221,9 @@ def reproduce(run: str, *, first: str | None = None, last: str | None = None, se
         return _execute_steps(run, steps, resolved, run_dir, say)
 
 
-def _execute_steps(run: str, steps: tuple[StepSpec, ...], resolved: Mapping[str, Mapping[str, Any]], run_dir: Path, say: Callable[[str], None]) -> int:
+def _execute_steps(
+    run: str, steps: tuple[StepSpec, ...], resolved: Mapping[str, Mapping[str, Any]], run_dir: Path, say: Callable[[str], None]
+) -> int:
     started, executed = time.monotonic(), 0
     for number, step in enumerate(steps, 1):
         mark = run_dir / step.name / "step.json"
@@ -231,9 +233,15 @@ def _execute_steps(run: str, steps: tuple[StepSpec, ...], resolved: Mapping[str,
             say(f"[{number}/{len(steps)}] {step.name:<24} unchanged, not run again")
             continue
         expected = record.get("wall_seconds") or step.expected_seconds
-        execute_notebook(run, step, dict(resolved[step.name]), run_dir, prefix=f"[{number}/{len(steps)}] {step.name:<24}", expected=expected, say=say)
+        execute_notebook(
+            run, step, dict(resolved[step.name]), run_dir, prefix=f"[{number}/{len(steps)}] {step.name:<24}", expected=expected, say=say
+        )
         executed += 1
-    verdict = f"{executed} of {len(steps)} notebooks executed" if executed else "nothing to do: every notebook's parameters, code and inputs are unchanged"
+    verdict = (
+        f"{executed} of {len(steps)} notebooks executed"
+        if executed
+        else "nothing to do: every notebook's parameters, code and inputs are unchanged"
+    )
     say(f"{verdict} in {_clock(time.monotonic() - started)}; results in {run_dir}")
     return executed
 
@@ -267,7 +275,9 @@ def execute_notebook(run: str, step: StepSpec, parameters: dict[str, Any], run_d
                 raise StepFailed(f"no space left on the disk of {run_dir}; free some and run the same command again", True) from error
             raise
         except RuntimeError as error:
-            raise StepFailed(f"{step.name}: the kernel did not start or died ({error}); see `selene doctor`, then run the same command again", False) from error
+            raise StepFailed(
+                f"{step.name}: the kernel did not start or died ({error}); see `selene doctor`, then run the same command again", False
+            ) from error
     if not (run_dir / step.name / "step.json").is_file():
         raise StepFailed(f"{step.name} ended without finishing its step; executed copy: {failed}", False)
     os.replace(failed, copies / f"{step.name}.ipynb")

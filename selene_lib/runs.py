@@ -33,7 +33,7 @@ VERSIONED = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "
 
 
 def project_root() -> Path:
-    """Return the folder that holds `notebooks/` and `pyproject.toml`: the working directory or one above it, else the clone installed from."""
+    """Return the folder with `notebooks/` and `pyproject.toml`: the working directory or one above it, else the clone installed from."""
     for folder in (Path.cwd(), *Path.cwd().parents, PACKAGE.parent):
         if (folder / "notebooks").is_dir() and (folder / "pyproject.toml").is_file():
             return folder
@@ -267,7 +267,7 @@ def describe_environment() -> Any:
 
     facts = environment()
     hardware, versions = facts["hardware"], facts["versions"]
-    rows = {"python": versions["python"], "torch": versions.get("torch"), "transformers": versions.get("transformers"), "trl": versions.get("trl"),
-            "git commit": (facts["git"]["commit"] or "not a git checkout")[:12], "CPUs": hardware["n_cpus"],
-            "GPU": hardware["gpu"] or "none"}  # fmt: skip
+    packages = {name: versions.get(name) for name in ("python", "torch", "transformers", "trl")}
+    commit = (facts["git"]["commit"] or "not a git checkout")[:12]
+    rows = {**packages, "git commit": commit, "CPUs": hardware["n_cpus"], "GPU": hardware["gpu"] or "none"}
     return pd.DataFrame({"here": rows})

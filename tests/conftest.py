@@ -1,0 +1,21 @@
+"""Shared fixtures: the folder of real published files, where a machine has one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The publishers' own files, one folder a set: `SELENE_DATA_DIR`, else `../shared/data` beside the repository."""
+    folder = Path(os.environ.get("SELENE_DATA_DIR", REPOSITORY.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip("no published data here: set SELENE_DATA_DIR to a folder with one folder a set")
+    return folder

@@ -1,0 +1,171 @@
+"""Papermill made safe: parameters are checked, unchanged work is skipped, failures say where and how to go on."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import nbformat
+import pytest
+
+from selene_lib import chain, runs
+from selene_lib.errors import UserError
+
+BEGIN = "from selene_lib.runs import begin_step\nstep = begin_step('00_quickstart', globals())"
+WRITE = "step.path('judgements.csv').write_text(f'n\\n{n}\\n')"
+PARAMETERS = "run = 'nano'  # str\nn = 3  # int\nrate = 0.5  # float\ndata_dir = ''  # str"
+
+
+def write_notebook(path, *cells, parameters=PARAMETERS):
+    notebook = nbformat.v4.new_notebook()
+    notebook.cells = [nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]}), *map(nbformat.v4.new_code_cell, cells)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, path)
+    chain.parameter_defaults.cache_clear()
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A project of one tiny notebook in a temporary folder."""
+    (tmp_path / "pyproject.toml").write_text("[project]\n")
+    write_notebook(tmp_path / "notebooks" / "00_quickstart.ipynb", BEGIN, WRITE, "step.finish()")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SELENE_HOME", raising=False)
+    monkeypatch.setattr(chain, "STEPS", chain.STEPS[:1])
+    return tmp_path
+
+
+def test_runs_once_then_nothing_until_something_changes(project, monkeypatch):
+    said: list[str] = []
+    assert chain.reproduce("nano", say=said.append) == 1
+    output = project / "artefacts/nano/00_quickstart/judgements.csv"
+    assert output.read_text() == "n\n3\n"
+    manifest = json.loads((project / "artefacts/nano/manifest.json").read_text())["steps"]["00_quickstart"]
+    assert manifest["outputs"]["judgements.csv"]["sha256"] == runs.sha256_file(output)
+    assert manifest["parameters"]["n"] == 3
+    assert {"versions", "hardware", "git", "wall_seconds", "peak_memory_bytes"} <= set(manifest)
+
+    monkeypatch.delenv("SELENE_HOME", raising=False)
+    assert chain.reproduce("nano", say=said.append) == 0
+    assert "nothing to do" in said[-1]
+    assert chain.reproduce("nano", settings={"n": 4}, say=said.append) == 1
+    assert output.read_text() == "n\n4\n"
+    output.write_text("tampered")
+    assert chain.reproduce("nano", settings={"n": 4}, say=said.append) == 1
+    assert output.read_text() == "n\n4\n"
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [({"colour": 1}, "colour"), ({"n": "many"}, "'n'"), ({"n": True}, "'n'"), ({"rate": "x"}, "'rate'"), ({"09.n": 1}, "09")],
+)
+def test_unknown_and_wrongly_typed_parameters_raise_before_anything_runs(project, settings, named):
+    with pytest.raises(UserError, match=named):
+        chain.reproduce("nano", settings=settings)
+    assert not (project / "artefacts").exists()
+
+
+def test_an_int_serves_as_float_and_a_step_prefix_reaches_one_notebook(project):
+    resolved = chain.resolve_parameters(chain.load_run("nano"), chain.STEPS, {"00.rate": 1})
+    assert resolved["00_quickstart"]["rate"] == 1.0
+
+
+def test_a_failing_cell_names_notebook_cell_cause_copy_and_remedy(project):
+    write_notebook(project / "notebooks" / "00_quickstart.ipynb", BEGIN, "1 / 0")
+    with pytest.raises(chain.StepFailed) as caught:
+        chain.reproduce("nano", say=lambda line: None)
+    text = str(caught.value)
+    assert "00_quickstart, cell" in text
+    assert "ZeroDivisionError: division by zero" in text
+    assert "--run nano --from 00" in text
+    assert not caught.value.user_error
+    assert (project / "artefacts/nano/notebooks/00_quickstart.failed.ipynb").is_file()
+
+
+def test_a_user_error_inside_a_notebook_is_a_user_error_outside(project):
+    cell = "from selene_lib.errors import UserError\nraise UserError('no such thing; make one')"
+    write_notebook(project / "notebooks" / "00_quickstart.ipynb", BEGIN, cell)
+    with pytest.raises(chain.StepFailed, match="no such thing; make one") as caught:
+        chain.reproduce("nano", say=lambda line: None)
+    assert caught.value.user_error
+
+
+def test_an_undeclared_end_is_a_failure(project):
+    write_notebook(project / "notebooks" / "00_quickstart.ipynb", BEGIN, "step.finish()")
+    with pytest.raises(chain.StepFailed, match=r"judgements\.csv"):
+        chain.reproduce("nano", say=lambda line: None)
+    write_notebook(project / "notebooks" / "00_quickstart.ipynb", BEGIN, WRITE)
+    with pytest.raises(chain.StepFailed, match="without finishing"):
+        chain.reproduce("nano", say=lambda line: None)
+
+
+def test_work_begun_under_the_same_fingerprint_is_kept_and_other_work_is_removed(project, monkeypatch):
+    values = {"run": "nano", "n": 3, "rate": 0.5, "data_dir": ""}
+    step = runs.begin_step("00_quickstart", values)
+    step.path("partial.jsonl").write_text("kept")
+    step._lock.close()
+    again = runs.begin_step("00_quickstart", values)
+    assert again.path("partial.jsonl").is_file()
+    again._lock.close()
+    other = runs.begin_step("00_quickstart", {**values, "n": 4})
+    assert not other.path("partial.jsonl").exists()
+    other._lock.close()
+
+
+def test_a_missing_input_names_the_notebook_to_run_first(project):
+    with pytest.raises(UserError, match="run notebook 01_explore_sources of run 'nano' first"):
+        runs.input_paths(runs.run_folder("nano"), ("01_explore_sources/samples.parquet",))
+
+
+def test_run_files_are_strict(project):
+    folder = project / "runs"
+    folder.mkdir()
+    (folder / "mine.yaml").write_text("about: mine\nparameters: {n: 7}\nnotebooks: {'00': {rate: 0.25}}\n")
+    spec = chain.load_run("mine")
+    resolved = chain.resolve_parameters(spec, chain.STEPS, {})["00_quickstart"]
+    assert (resolved["n"], resolved["rate"], resolved["run"]) == (7, 0.25, "mine")
+    (folder / "bad.yaml").write_text("colour: red\n")
+    with pytest.raises(UserError, match=r"bad\.yaml"):
+        chain.load_run("bad")
+    (folder / "worse.yaml").write_text("a: [\n")
+    with pytest.raises(UserError, match="not YAML"):
+        chain.load_run("worse")
+    with pytest.raises(UserError, match="known runs: nano, bad, mine, worse"):
+        chain.load_run("absent")
+
+
+def test_unreadable_notebooks_are_named(project):
+    path = project / "notebooks" / "00_quickstart.ipynb"
+    path.write_text("{")
+    chain.parameter_defaults.cache_clear()
+    with pytest.raises(UserError, match=r"00_quickstart\.ipynb is not a readable notebook"):
+        chain.reproduce("nano")
+
+
+def test_settings_are_yaml_scalars():
+    assert chain.parse_settings(["a=1", "b=x y", "c=", "d=0.5", "e=true"]) == {"a": 1, "b": "x y", "c": "", "d": 0.5, "e": True}
+    with pytest.raises(UserError, match="key=value"):
+        chain.parse_settings(["nonsense"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "named"),
+    [
+        (["reproduce", "--run", "absent"], 2, "absent"),
+        (["reproduce", "--data-dir", "nowhere"], 2, "nowhere"),
+        (["reproduce", "--set", "x"], 2, "key=value"),
+        (["reproduce", "--from", "07", "--to", "02"], 2, "07"),
+        (["reproduce", "--run", "../escape"], 2, "escape"),
+    ],
+)
+def test_user_errors_are_one_line_and_exit_2(arguments, code, named):
+    done = subprocess.run([sys.executable, "-m", "selene_lib.cli", *arguments], capture_output=True, text=True)
+    assert done.returncode == code
+    assert named in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_help_loads_nothing_heavy():
+    code = "import sys, selene_lib.cli; print([m for m in ('torch', 'pandas', 'transformers', 'numpy', 'matplotlib') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
