@@ -1,0 +1,155 @@
+"""Battles: who met whom and who won, read from a votes file or drawn from judges of known strength.
+
+A votes file is CSV (or JSON Lines) with a header. Two shapes are read:
+`left, right, winner` with winner left / right / tie, and `model_a, model_b, winner` with winner A / B / tie (or model_a / model_b / tie).
+A column `worker` or `voter` is kept, so that intervals can be clustered by the person who voted.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from selene_lib.errors import UserError
+
+SHAPES = (("left", "right"), ("model_a", "model_b"))
+VOTERS = ("voter", "worker")
+_SCORES = {"left": 1.0, "a": 1.0, "model_a": 1.0, "right": 0.0, "b": 0.0, "model_b": 0.0, "tie": 0.5, "tie (bothbad)": 0.5}
+ELO_PER_NAT = 400 / np.log(10)
+
+
+@dataclass(frozen=True, eq=False)
+class Battles:
+    """Battles between judges: `left` and `right` index `judges`, `score_left` is 1 (left won), 0.5 (tie) or 0, `voter` counts from 0."""
+
+    judges: tuple[str, ...]
+    left: np.ndarray
+    right: np.ndarray
+    score_left: np.ndarray
+    voter: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if not len(self.left) == len(self.right) == len(self.score_left):
+            raise ValueError("battles: left, right and score_left must be of one length")
+        if len(self.left) == 0:
+            raise ValueError("battles: there are none")
+
+    def __len__(self) -> int:
+        return len(self.left)
+
+    def shuffle(self, rng: np.random.Generator) -> Battles:
+        """The same battles in another order."""
+        order = rng.permutation(len(self))
+        voter = None if self.voter is None else self.voter[order]
+        return Battles(self.judges, self.left[order], self.right[order], self.score_left[order], voter)
+
+    def n_votes(self) -> np.ndarray:
+        """Return the number of battles of each judge, shape `(n_judges,)`."""
+        return np.bincount(self.left, minlength=len(self.judges)) + np.bincount(self.right, minlength=len(self.judges))
+
+    def results(self) -> np.ndarray:
+        """Return wins, ties and losses of each judge, shape `(n_judges, 3)`."""
+        n = len(self.judges)
+        columns = [(self.left, self.right, score) for score in (1.0, 0.5, 0.0)]
+        return np.stack(
+            [
+                np.bincount(a[self.score_left == s], minlength=n) + np.bincount(b[self.score_left == 1 - s], minlength=n)
+                for a, b, s in columns
+            ],
+            axis=1,
+        )
+
+
+def read_votes(path: str | os.PathLike) -> Battles:
+    """Read a votes file (shapes: see the module). Order is kept, since sequential Elo depends on it.
+
+    Raises UserError, naming file and line, for a missing file or column, an unknown winner, an empty name or a judge against itself.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"no votes file {path}; give a CSV with the columns left, right and winner")
+    rows = _json_rows(path) if path.suffix in {".jsonl", ".ndjson"} else _csv_rows(path)
+    names: list[tuple[str, str]] = []
+    scores: list[float] = []
+    voters: list[str | None] = []
+    for line, row in rows:
+        one, two, score = _vote(path, line, row)
+        names.append((one, two))
+        scores.append(score)
+        voters.append(next((str(row[c]) for c in VOTERS if row.get(c) not in (None, "")), None))
+    if not names:
+        raise UserError(f"{path} holds a header and no votes")
+    return _battles(names, scores, voters)
+
+
+def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, str | None]]]:
+    with open(path, encoding="utf-8-sig", newline="") as stream:
+        try:
+            reader = csv.DictReader(stream, strict=True)
+            for row in reader:
+                yield reader.line_num, row
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise UserError(f"{path} is not a CSV of UTF-8 text ({error})") from error
+
+
+def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
+    with open(path, encoding="utf-8") as stream:
+        for number, line in enumerate(stream, 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise UserError(f"{path}, line {number}: not JSON ({error})") from error
+            if not isinstance(row, dict):
+                raise UserError(f"{path}, line {number}: a vote is an object with left, right and winner")
+            yield number, row
+
+
+def _vote(path: Path, line: int, row: dict) -> tuple[str, str, float]:
+    shape = next((s for s in SHAPES if set(s) <= set(row)), None)
+    if shape is None or "winner" not in row:
+        found = ", ".join(str(c) for c in row if c is not None)
+        raise UserError(f"{path}, line {line}: columns {found}; needed are left, right, winner (or model_a, model_b, winner)")
+    one, two = (str(row[c] or "").strip() for c in shape)
+    winner = str(row["winner"] or "").strip()
+    if not one or not two:
+        raise UserError(f"{path}, line {line}: a judge's name is empty; remove the line or fill it in")
+    if one == two:
+        raise UserError(f"{path}, line {line}: {one!r} against itself; remove the line")
+    if winner.lower() not in _SCORES:
+        raise UserError(f"{path}, line {line}: winner {winner!r} is not one of left, right, tie (or A, B, tie)")
+    return one, two, _SCORES[winner.lower()]
+
+
+def _battles(names: Sequence[tuple[str, str]], scores: Sequence[float], voters: Sequence[str | None]) -> Battles:
+    judges = tuple(sorted({name for pair in names for name in pair}))
+    index = {name: i for i, name in enumerate(judges)}
+    left, right = (np.array([index[pair[side]] for pair in names]) for side in (0, 1))
+    voter = None
+    if all(v is not None for v in voters):
+        voter = np.unique(np.array(voters), return_inverse=True)[1]
+    return Battles(judges, left, right, np.array(scores), voter)
+
+
+def simulate_battles(strengths: Sequence[float], n: int, rng: np.random.Generator, *, tie_log_odds: float = -0.5) -> Battles:
+    """Draw `n` battles between judges of known `strengths` (Elo points), each pair equally likely.
+
+    Outcomes follow Davidson (1970): with d the difference in nats, win : loss : tie = e^(d/2) : e^(-d/2) : e^tie_log_odds. The default
+    makes 23 % of the battles between equals a tie; `-inf` makes none.
+    """
+    theta = np.asarray(strengths, dtype=float) / ELO_PER_NAT
+    n_judges = len(theta)
+    left = rng.integers(n_judges, size=n)
+    right = (left + rng.integers(1, n_judges, size=n)) % n_judges
+    half = (theta[left] - theta[right]) / 2
+    weights = np.stack([np.exp(half), np.full(n, np.exp(tie_log_odds)), np.exp(-half)], axis=1)
+    cumulative = np.cumsum(weights / weights.sum(axis=1, keepdims=True), axis=1)
+    drawn = (rng.random(n)[:, None] > cumulative[:, :2]).sum(axis=1)
+    return Battles(tuple(f"judge-{i:02d}" for i in range(n_judges)), left, right, np.array([1.0, 0.5, 0.0])[drawn])

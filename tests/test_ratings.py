@@ -1,0 +1,209 @@
+"""Are the ratings right on cases done by hand, the same in any order, and do the intervals hold the truth as often as they say?"""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from selene_lib.errors import UserError
+from selene_lib.ratings import (
+    Battles,
+    arena_table,
+    bootstrap_ratings,
+    bradley_terry,
+    coverage_study,
+    elo,
+    printed_interval,
+    read_votes,
+    shuffle_study,
+    simulate_battles,
+)
+
+
+def two_judges(wins: int, ties: int, losses: int) -> Battles:
+    scores = np.array([1.0] * wins + [0.5] * ties + [0.0] * losses)
+    return Battles(("a", "b"), np.zeros(len(scores), int), np.ones(len(scores), int), scores)
+
+
+def write_votes(path, rows, header="left,right,winner"):
+    path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+def test_elo_by_hand():
+    battles = Battles(("a", "b", "c"), np.array([0, 1, 2]), np.array([1, 2, 0]), np.array([1.0, 0.5, 0.0]))
+    first = 16.0  # equals: 32 * (1 - 0.5)
+    gain_b = 32 * (0.5 - 1 / (1 + 10 ** (first / 400)))
+    a, b, c = 1200 + first, 1200 - first + gain_b, 1200 - gain_b
+    gain_c = 32 * (0 - 1 / (1 + 10 ** ((a - c) / 400)))
+    np.testing.assert_allclose(elo(battles), [a - gain_c, b, c + gain_c], atol=1e-9)
+
+
+def test_printed_interval_is_the_leaderboards():
+    np.testing.assert_allclose(printed_interval(np.array([0, 99, 399])), [0, 78.4, 39.2])
+
+
+@pytest.mark.parametrize(("wins", "ties", "losses"), [(3, 0, 1), (6, 4, 3), (50, 20, 50)])
+def test_bradley_terry_of_two_judges_has_a_closed_form(wins, ties, losses):
+    fit = bradley_terry(two_judges(wins, ties, losses), ridge=1e-9)
+    assert fit.ratings[0] - fit.ratings[1] == pytest.approx(400 * np.log10(wins / losses), abs=1e-3)
+    assert fit.ratings.mean() == pytest.approx(1200)
+    assert fit.tie_log_odds == (pytest.approx(np.log(ties / np.sqrt(wins * losses)), abs=1e-4) if ties else -np.inf)
+
+
+def test_half_ties_count_half_a_win():
+    fit = bradley_terry(two_judges(5, 2, 2), ties="half", ridge=1e-9)
+    assert fit.ratings[0] - fit.ratings[1] == pytest.approx(400 * np.log10(6 / 3), abs=1e-3)
+
+
+def test_ratings_agree_with_a_general_optimiser():
+    from scipy.optimize import minimize
+
+    battles = simulate_battles([0, 60, 130, -40], 400, np.random.default_rng(3))
+
+    def loss(parameters):
+        theta, eta = np.append(0, parameters[:3]), parameters[3]
+        half = (theta[battles.left] - theta[battles.right]) / 2
+        chosen = np.where(battles.score_left == 1, half, np.where(battles.score_left == 0, -half, eta))
+        return np.sum(np.logaddexp(np.logaddexp(half, -half), eta) - chosen)
+
+    best = minimize(loss, np.zeros(4), tol=1e-12).x
+    fit = bradley_terry(battles, ridge=0)
+    np.testing.assert_allclose((fit.ratings - fit.ratings[0])[1:], best[:3] * 400 / np.log(10), atol=0.01)
+    assert fit.tie_log_odds == pytest.approx(best[3], abs=1e-4)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(2, 6), st.integers(30, 120), st.integers(0, 2**31))
+def test_order_and_sides_do_not_matter(n_judges, n, seed):
+    rng = np.random.default_rng(seed)
+    battles = simulate_battles(rng.normal(0, 100, n_judges), n + 30 * n_judges, rng)
+    mirrored = Battles(battles.judges, battles.right, battles.left, 1 - battles.score_left)
+    expected = bradley_terry(battles)
+    for same in (battles.shuffle(rng), mirrored):
+        np.testing.assert_allclose(bradley_terry(same).ratings, expected.ratings, atol=1e-6)
+        np.testing.assert_array_equal(bootstrap_ratings(same, n_resamples=3), bootstrap_ratings(battles, n_resamples=3))
+
+
+def test_a_judge_that_never_lost_is_marked_and_finite():
+    left, right = np.array([0, 0, 1, 2, 1]), np.array([1, 2, 2, 1, 2])
+    frame = arena_table(Battles(("top", "b", "c"), left, right, np.array([1.0, 1.0, 1.0, 1.0, 0.5])), n_resamples=50, n_shuffles=5)
+    assert frame.judge[0] == "top" and np.isfinite(frame.rating).all()
+    assert dict(zip(frame.judge, frame.finite)) == {"top": False, "b": True, "c": True}
+
+
+def test_without_the_prior_such_a_judge_is_an_error():
+    battles = Battles(("a", "b"), np.zeros(3, int), np.ones(3, int), np.ones(3))
+    with pytest.raises(ValueError, match="no finite maximum"):
+        bradley_terry(battles, ridge=0)
+
+
+def test_unlinked_groups_are_refused():
+    battles = Battles(("a", "b", "c", "d"), np.array([0, 2]), np.array([1, 3]), np.array([1.0, 1.0]))
+    with pytest.raises(UserError, match="2 groups of judges never met"):
+        bradley_terry(battles)
+
+
+def test_bootstrap_spread_matches_the_closed_form():
+    battles = simulate_battles(np.linspace(-100, 100, 6), 3000, np.random.default_rng(5))
+    spread = bootstrap_ratings(battles, n_resamples=1500, seed=1).std(axis=0)
+    np.testing.assert_allclose(spread, bradley_terry(battles).standard_errors, rtol=0.12)
+
+
+def test_resampling_people_is_wider_when_each_repeats_one_vote():
+    votes = simulate_battles([0, 50, 100], 60, np.random.default_rng(6))
+    repeat = np.repeat(np.arange(60), 9)
+    battles = Battles(votes.judges, votes.left[repeat], votes.right[repeat], votes.score_left[repeat], repeat)
+    by_vote = bootstrap_ratings(battles, n_resamples=400).std(axis=0).mean()
+    by_voter = bootstrap_ratings(battles, n_resamples=400, by="voter").std(axis=0).mean()
+    assert by_voter / by_vote == pytest.approx(3, rel=0.3)
+
+
+def test_intervals_hold_the_truth_at_the_nominal_rate():
+    study = coverage_study(np.linspace(-150, 150, 8), n_battles=1000, n_simulations=150, n_resamples=200, seed=11)
+    assert study["n_intervals"] == 1200
+    assert 0.93 <= study["coverage_bootstrap"] <= 0.97
+    assert 0.93 <= study["coverage_closed_form"] <= 0.97
+    assert study["coverage_printed"] < 0.85
+
+
+def test_shuffling_moves_the_leaderboards_formula_but_not_the_fit():
+    battles = simulate_battles(np.linspace(-60, 60, 10), 2000, np.random.default_rng(7))
+    study = shuffle_study(battles, n_shuffles=300)
+    assert 25 < study.elo_shuffle_sd.mean() < 60
+    assert (study.share_first > 0).sum() >= 3
+    assert study.share_first.sum() == pytest.approx(1)
+    one = battles.shuffle(np.random.default_rng(1))
+    assert np.abs(elo(one) - elo(battles)).max() > 10
+
+
+def test_table_is_whole_and_json(tmp_path):
+    rows = ["x,y,left", "y,z,tie", "z,x,right", "x,z,left", "z,y,left", "y,x,left"]
+    frame = arena_table(write_votes(tmp_path / "v.csv", rows), n_resamples=100, n_shuffles=10)
+    assert list(frame.judge) == ["x", "y", "z"] or set(frame.judge) == {"x", "y", "z"}
+    assert (frame.n_wins + frame.n_ties + frame.n_losses == frame.n_votes).all() and frame.n_votes.sum() == 12
+    assert frame.p_first.sum() == pytest.approx(1)
+    assert (frame.ci95_low <= frame.rating).all() and (frame.rating <= frame.ci95_high).all()
+    assert json.loads(frame.to_json(orient="records"))[0]["judge"] == frame.judge[0]
+
+
+def test_both_shapes_and_json_lines_read_the_same(tmp_path):
+    rows = [("m", "n", "left"), ("n", "m", "tie"), ("m", "n", "right")]
+    named = {"left": "A", "right": "B", "tie": "Tie"}
+    one = read_votes(write_votes(tmp_path / "a.csv", [",".join(r) for r in rows]))
+    two = read_votes(write_votes(tmp_path / "b.csv", [f"{a},{b},{named[w]}" for a, b, w in rows], "model_a,model_b,winner"))
+    lines = [json.dumps({"left": a, "right": b, "winner": w, "voter": 7}) for a, b, w in rows]
+    (tmp_path / "c.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    three = read_votes(tmp_path / "c.jsonl")
+    for other in (two, three):
+        assert other.judges == one.judges
+        np.testing.assert_array_equal(other.left, one.left)
+        np.testing.assert_array_equal(other.score_left, one.score_left)
+    assert one.voter is None and list(three.voter) == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("rows", "header", "message"),
+    [
+        ([], "left,right,winner", "no votes"),
+        (["a,b,left"], "one,two,winner", "needed are left, right, winner"),
+        (["a,b,left", "a,b,middle"], "left,right,winner", "line 3: winner 'middle'"),
+        (["a,a,left"], "left,right,winner", "line 2: 'a' against itself"),
+        ([",b,left"], "left,right,winner", "line 2: a judge's name is empty"),
+    ],
+)
+def test_bad_votes_files_are_named(tmp_path, rows, header, message):
+    with pytest.raises(UserError, match=message):
+        read_votes(write_votes(tmp_path / "votes.csv", rows, header))
+
+
+def test_a_missing_or_binary_file_is_named(tmp_path):
+    with pytest.raises(UserError, match="no votes file"):
+        read_votes(tmp_path / "none.csv")
+    (tmp_path / "raw.csv").write_bytes(b"left,right,winner\n\xff\xfe\x00,b,left\n")
+    with pytest.raises(UserError, match="UTF-8"):
+        read_votes(tmp_path / "raw.csv")
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.binary(max_size=200))
+def test_any_bytes_are_battles_or_a_user_error(tmp_path_factory, content):
+    path = tmp_path_factory.mktemp("votes") / "any.csv"
+    path.write_bytes(b"left,right,winner\n" + content)
+    try:
+        assert len(read_votes(path)) > 0
+    except UserError as error:
+        assert "any.csv" in str(error)
+
+
+def test_real_votes(data_dir):
+    path = data_dir / "llmfao_votes" / "llmfao.csv"
+    if not path.is_file():
+        pytest.skip(f"{path} is not here")
+    battles = read_votes(path)
+    assert len(battles) == 8931 and len(battles.judges) == 59
+    assert [int((battles.score_left == s).sum()) for s in (1.0, 0.5, 0.0)] == [2911, 3471, 2549]
+    frame = arena_table(battles, n_resamples=200, n_shuffles=20)
+    assert frame.judge[0] == "GPT 4" and frame.p_first[0] > 0.5 and frame.finite.all()
