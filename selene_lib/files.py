@@ -64,6 +64,19 @@ def read_json(path: str | os.PathLike) -> Any:
         raise ValueError(f"{path}: not JSON ({error}); delete it and run the step again") from error
 
 
+def write_csv(path: str | os.PathLike, table: Any) -> Path:
+    """Write a table (a DataFrame, or a list of records or dicts) as CSV, whole or not at all; mappings become JSON text.
+
+    Floats are written in full (`repr`), so that the same numbers give the same bytes and are read back unchanged.
+    """
+    import pandas as pd
+
+    if not isinstance(table, pd.DataFrame):
+        table = pd.DataFrame([row if isinstance(row, dict) else to_dict(row) for row in table])
+    text = table.map(lambda v: json.dumps(v, sort_keys=True, ensure_ascii=False) if isinstance(v, dict | list | tuple) else v)
+    return write_text(path, text.to_csv(index=False, lineterminator="\n"))
+
+
 def sha256_file(path: str | os.PathLike) -> str:
     """Return the hex SHA-256 of a file; of a folder, of the sorted names and hashes of all files below it."""
     path = Path(path)

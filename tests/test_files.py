@@ -122,3 +122,13 @@ def test_json_file_errors_name_the_file(tmp_path):
         files.read_json(tmp_path / "m.json")
     files.write_json(tmp_path / "m.json", {"b": 1, "a": "ü"})
     assert json.loads((tmp_path / "m.json").read_text()) == {"a": "ü", "b": 1}
+
+
+def test_csv_is_whole_and_exact(tmp_path):
+    path = files.write_csv(tmp_path / "a.csv", [{"x": 0.1 + 0.2, "meta": {"b": 1, "a": [2]}, "s": 'say "hi", ok'}])
+    import pandas as pd
+
+    (row,) = pd.read_csv(path).to_dict("records")
+    assert row["x"] == 0.1 + 0.2
+    assert json.loads(row["meta"]) == {"a": [2], "b": 1}
+    assert row["s"] == 'say "hi", ok'

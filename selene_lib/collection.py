@@ -1,0 +1,170 @@
+"""What a run reads: training samples of its sources and the sets it is evaluated on, embedded or published, counted and written.
+
+`nano` stands for everything the embedded world has. Any other name is a source of `selene_lib.sources` or a set of
+`selene_lib.benchmarks`, read from the hub or from a local folder by the same adapter.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from selene_lib.errors import UserError
+from selene_lib.files import read_parquet, write_parquet, write_text
+from selene_lib.ledger import Ledger
+from selene_lib.records import Sample
+
+EMBEDDED = "nano"
+
+
+@dataclass
+class Collection:
+    """Samples by set, one table row a set, and a dataset card a set that was read."""
+
+    samples: dict[str, list[Sample]] = field(default_factory=dict)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    cards: dict[str, str] = field(default_factory=dict)
+
+    def all(self) -> list[Sample]:
+        """Return every sample, set after set."""
+        return [sample for samples in self.samples.values() for sample in samples]
+
+    def table(self) -> Any:
+        """Return the rows as a table: name, role, task, n, labels, licence, status."""
+        import pandas as pd
+
+        return pd.DataFrame(self.rows)
+
+
+def collect_sources(names: str, *, n_per_source: int, data_dir: str, seed: int, ledger: Ledger, quarantine: Path) -> Collection:
+    """Read the training sources in `names` (comma separated, or `nano`), at most `n_per_source` each; count what was dropped.
+
+    Raises `UserError` for an unknown name, a source that is not there (with how to get it) and a source that gives no sample.
+    """
+    found = Collection()
+    for name in _names(names, "sources"):
+        _read_one(found, name, "source", n_per_source, data_dir, seed, ledger=ledger, quarantine=quarantine)
+        if not found.samples.get(name):
+            raise UserError(f"source {name} gave no sample: {found.rows[-1]['status']}")
+    return found
+
+
+def collect_sets(names: str, *, n_per_set: int, data_dir: str, seed: int, ledger: Ledger, quarantine: Path) -> Collection:
+    """Read the evaluation sets in `names`; an absent one stands in the table as `not available: how to get it`, never left out.
+
+    All eleven benchmarks and both domain sets are in the table of every run.
+    """
+    from selene_lib.benchmarks import BENCHMARKS, DOMAINS
+
+    found = Collection()
+    wanted = _names(names, "sets")
+    for name in wanted:
+        _read_one(found, name, "benchmark", n_per_set, data_dir, seed, ledger=ledger, quarantine=quarantine)
+    for spec in (*BENCHMARKS.values(), *DOMAINS.values()):
+        if spec.name not in wanted:
+            status = f"not asked for by this run; {_how_to_get(spec, data_dir)}"
+            found.rows.append(_row(spec.name, spec.role, spec.task, [], spec.licence, status))
+    return found
+
+
+def _names(names: str, what: str) -> list[str]:
+    chosen = [name.strip() for name in names.split(",") if name.strip()]
+    if not chosen:
+        raise UserError(f"no {what} named; write a comma separated list, or {EMBEDDED}")
+    embedded = []
+    if EMBEDDED in chosen:
+        from selene_lib import nano
+
+        embedded = list(nano.NANO_SOURCES) if what == "sources" else [*nano.NANO_SETS, *nano.NANO_DOMAINS]
+    return [*embedded, *(name for name in chosen if name != EMBEDDED)]
+
+
+def _read_one(found: Collection, name: str, role: str, n: int, data_dir: str, seed: int, *, ledger: Ledger, quarantine: Path) -> None:
+    if name.startswith(f"{EMBEDDED}-"):
+        role, samples = _embedded(name, role, n, seed)
+        ledger.add("generate", name, len(samples), {})
+        found.samples[name] = samples
+        found.rows.append(_row(name, role, _tasks(samples), samples, "generated", "generated"))
+        return
+    spec = _spec(name, role)
+    from selene_lib.data_access import dataset_card, load
+
+    if not _is_reachable(spec, data_dir):
+        found.rows.append(_row(name, spec.role, spec.task, [], spec.licence, f"not available: {_how_to_get(spec, data_dir)}"))
+        return
+    result = load(spec, data_dir=Path(data_dir) if data_dir else None, limit=n, seed=seed, quarantine=quarantine)
+    ledger.add("read", name, result.n_read, dict(result.n_dropped))
+    found.samples[name] = result.samples
+    found.rows.append(_row(name, spec.role, _tasks(result.samples), result.samples, spec.licence, "read"))
+    found.cards[name] = dataset_card(result)
+
+
+def _embedded(name: str, role: str, n: int, seed: int) -> tuple[str, list[Sample]]:
+    from selene_lib import nano
+
+    if role == "source":
+        if name not in nano.NANO_SOURCES:
+            raise UserError(f"unknown source {name!r}; the embedded ones are {', '.join(nano.NANO_SOURCES)}")
+        return role, nano.make_source(name, n, seed=seed)
+    if name in nano.NANO_DOMAINS:
+        return "domain", nano.make_domain(name, n, seed=seed)
+    if name not in nano.NANO_SETS:
+        raise UserError(f"unknown set {name!r}; the embedded ones are {', '.join([*nano.NANO_SETS, *nano.NANO_DOMAINS])}")
+    return role, nano.make_set(name, n, seed=seed)
+
+
+def _spec(name: str, role: str) -> Any:
+    from selene_lib.benchmarks import BENCHMARKS, DOMAINS
+    from selene_lib.sources import SOURCES
+
+    known = SOURCES if role == "source" else {**BENCHMARKS, **DOMAINS}
+    if name not in known:
+        raise UserError(f"unknown {role} {name!r}; known: {', '.join(known)}")
+    return known[name]
+
+
+def _is_reachable(spec: Any, data_dir: str) -> bool:
+    from selene_lib.data_access import is_present
+
+    return is_present(spec, Path(data_dir) if data_dir else None)
+
+
+def _how_to_get(spec: Any, data_dir: str) -> str:
+    from selene_lib.data_access import how_to_get
+
+    return how_to_get(spec)
+
+
+def _tasks(samples: Sequence[Sample]) -> str:
+    return "+".join(sorted({s.task for s in samples}))
+
+
+def _row(name: str, role: str, task: str, samples: Sequence[Sample], licence: str, status: str) -> dict[str, Any]:
+    labels = Counter(s.label if s.label is not None else "score only" for s in samples)
+    shown = ", ".join(f"{label} {n}" for label, n in sorted(labels.items()))
+    return {"name": name, "role": role, "task": task, "n": len(samples), "labels": shown, "licence": licence, "status": status}
+
+
+def write_sets(folder: Path, collection: Collection) -> None:
+    """Write one Parquet file a set into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, samples in collection.samples.items():
+        write_parquet(folder / f"{name}.parquet", samples, Sample)
+
+
+def read_sets(folder: Path, names: Iterable[str] | None = None) -> dict[str, list[Sample]]:
+    """Read what `write_sets` wrote, by name in sorted order."""
+    paths = sorted(Path(folder).glob("*.parquet"))
+    wanted = None if names is None else set(names)
+    return {p.stem: read_parquet(p, Sample) for p in paths if wanted is None or p.stem in wanted}
+
+
+def write_cards(folder: Path, collection: Collection) -> None:
+    """Write one Markdown card a set; an embedded set's card says that it is generated."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for row in collection.rows:
+        facts = "\n".join(f"- {key}: {value}" for key, value in row.items() if key != "name")
+        write_text(folder / f"{row['name']}.md", collection.cards.get(row["name"]) or f"# {row['name']}\n\n{facts}\n")
