@@ -1,0 +1,104 @@
+"""Training arms of one run: the same pairs under other losses and seeds (notebook 04), and short runs that judge a development set (03)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from selene_lib.files import read_json, read_parquet, write_json
+from selene_lib.prompts import Prompt, parse_verdict, render
+from selene_lib.records import PreferencePair, Sample, unit_hash
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from selene_lib.training import TrainSpec
+
+BASE = "base"
+
+
+def arm_names(losses: str, seeds: str) -> list[tuple[str, int]]:
+    """Return `(loss, seed)` of each arm: the first loss with every seed, the others with the first seed."""
+    kinds = [part.strip() for part in losses.split(",") if part.strip()]
+    numbers = [int(part) for part in seeds.split(",") if part.strip()]
+    return [*((kinds[0], number) for number in numbers), *((kind, numbers[0]) for kind in kinds[1:])]
+
+
+def train_arms(spec: TrainSpec, arms: Sequence[tuple[str, int]], pairs: Sequence[PreferencePair], work: Path, out: Path) -> tuple[Any, Any]:
+    """Train every arm from the same base; adapters go to `out/<loss>-seed<n>`, checkpoints stay in `work`.
+
+    Returns two long tables: the curves (deterministic: arm, step, loss, margin ...) and the telemetry (seconds, tokens/s, memory).
+    An arm that was finished before is not trained again, a broken one goes on from its last checkpoint.
+    """
+    import pandas as pd
+
+    from selene_lib.training import train
+
+    curves, telemetry = [], []
+    for loss, seed in arms:
+        name = f"{loss}-seed{seed}"
+        result = train(replace(spec, loss=loss, seed=seed), pairs, work / name)
+        publish_folder(result.adapter_dir, out / name)
+        about = {"arm": name, "loss_kind": loss, "seed": seed}
+        curves.append(pd.read_csv(result.log_path).assign(**about))
+        telemetry.append(pd.read_csv(result.telemetry_path).assign(**about))
+    return pd.concat(curves, ignore_index=True), pd.concat(telemetry, ignore_index=True)
+
+
+def publish_folder(source: Path, target: Path) -> None:
+    """Copy a folder so that `target` is whole or absent."""
+    import shutil
+
+    temporary = target.with_name(f".{target.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    shutil.copytree(source, temporary)
+    shutil.rmtree(target, ignore_errors=True)
+    temporary.rename(target)
+
+
+def development_items(dev_path: Path, validation: Sequence[PreferencePair], family: str, n_per_task: int, seed: int) -> list[tuple[Prompt, str]]:
+    """Return prompts with gold labels to judge arms on: the trusted development set if there is one, else the validation pairs."""
+    if dev_path.is_file():
+        samples = read_parquet(dev_path, Sample)
+        items = [(s.task, s.id, render(s, family=family), s.label) for s in samples if s.label]
+    else:
+        items = [(p.task, p.sample_id, Prompt(p.prompt, p.task, family), p.label) for p in validation]
+    chosen: list[tuple[Prompt, str]] = []
+    for task in ("absolute", "classification", "pairwise"):
+        mine = sorted((i for i in items if i[0] == task), key=lambda i: unit_hash(seed, i[1]))
+        chosen += [(prompt, str(label)) for _, _, prompt, label in mine[:n_per_task]]
+    return chosen
+
+
+def short_run(spec: TrainSpec, items: Sequence[tuple[Prompt, str]], folder: Path, max_new_tokens: int) -> Callable[..., np.ndarray]:
+    """Return `run(pairs, seed, n_steps)`: train that long from the base, judge `items`, return 0/1 an item.
+
+    Outcomes are kept in `folder` under a hash of what they depend on, so that a broken ablation goes on where it stopped.
+    """
+    import numpy as np
+
+    from selene_lib.training import train
+
+    def run(pairs: Sequence[PreferencePair], seed: int, n_steps: int) -> np.ndarray:
+        identity = [repr(spec), str(seed), str(n_steps), *(p.id for p in pairs), *(prompt.sha256 for prompt, _ in items)]
+        key = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:20]
+        kept = folder / f"{key}.json"
+        if not kept.is_file():
+            result = train(replace(spec, seed=seed, n_steps=n_steps), list(pairs), folder / key, progress=False)
+            write_json(kept, judge_items(spec.base_model, result.adapter_dir, items, max_new_tokens))
+        return np.asarray(read_json(kept), dtype=float)
+
+    return run
+
+
+def judge_items(model: str, adapter: Path | None, items: Sequence[tuple[Prompt, str]], max_new_tokens: int) -> list[int]:
+    """Judge prompts once and return 1 where the verdict is the gold label, 0 elsewhere (an unreadable reply is wrong)."""
+    from selene_lib.judges import LocalJudge
+
+    judge = LocalJudge(model, adapter=adapter, max_new_tokens=max_new_tokens)
+    replies = judge.judge([prompt for prompt, _ in items])
+    verdicts = [parse_verdict(reply.text, prompt.task, finish_reason=reply.finish_reason) for reply, (prompt, _) in zip(replies, items)]
+    return [int(verdict.value == label) for verdict, (_, label) in zip(verdicts, items)]

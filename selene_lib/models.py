@@ -1,0 +1,21 @@
+"""Which model a name means: `embedded` is the tiny base that ships with the project, anything else a folder or a hub id."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+EMBEDDED = "embedded"
+
+
+def resolve_model(name: str) -> str:
+    """Return the path or hub id that transformers can load for `name`."""
+    if name == EMBEDDED:
+        from selene_lib.nano import base_path
+
+        return str(base_path())
+    return name
+
+
+def short_name(name: str) -> str:
+    """Return a name fit for a table: the last part of a path or hub id."""
+    return name if name == EMBEDDED else Path(name).name

@@ -1,0 +1,88 @@
+"""The notebook contract: committed without outputs, thin, self-describing, and in step with the chain's table of inputs and outputs."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+
+import pytest
+from conftest import REPOSITORY
+
+from selene_lib.chain import STEPS, parameter_defaults
+
+NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
+SECRET = re.compile(r"hf_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9]{20,}|nk-[A-Za-z0-9]{20,}")
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
+def notebook(request):
+    return request.param, json.loads(request.param.read_text(encoding="utf-8"))
+
+
+def sources(content, kind="code") -> list[str]:
+    return ["".join(cell["source"]) for cell in content["cells"] if cell["cell_type"] == kind]
+
+
+def test_one_notebook_a_step():
+    assert [path.stem for path in NOTEBOOKS] == [step.name for step in STEPS]
+
+
+def test_no_outputs_counts_or_secrets(notebook):
+    path, content = notebook
+    for cell in content["cells"]:
+        assert not cell.get("outputs")
+        assert cell.get("execution_count") is None
+    assert not SECRET.search(path.read_text(encoding="utf-8"))
+
+
+def test_cells_are_few_short_and_without_machinery(notebook):
+    _, content = notebook
+    code = sources(content)
+    assert len(code) <= 20
+    for source in code:
+        assert len([line for line in source.splitlines() if line.strip()]) <= 22
+        tree = ast.parse("\n".join(line for line in source.splitlines() if not line.lstrip().startswith("%")))
+        banned = (ast.FunctionDef, ast.ClassDef, ast.Try, ast.Lambda)
+        assert not [node for node in ast.walk(tree) if isinstance(node, banned)]
+    lengths = sorted(len(source.splitlines()) for source in code)
+    assert lengths[len(lengths) // 2] <= 8
+
+
+def test_opens_with_title_what_it_reads_and_writes_and_parameters(notebook):
+    path, content = notebook
+    first, second = content["cells"][:2]
+    opening = "".join(first["source"])
+    assert opening.startswith(f"# {path.stem[:2]} ")
+    for word in ("**Reads**", "**Writes**", "**Takes**"):
+        assert word in opening
+    assert second["metadata"]["tags"] == ["parameters"]
+
+
+def test_parameters_are_typed_commented_scalars(notebook):
+    path, content = notebook
+    lines = [line for line in "".join(content["cells"][1]["source"]).splitlines() if line.strip()]
+    defaults = parameter_defaults(path)
+    assert len(lines) == len(defaults)
+    assert defaults["run"] == "nano"
+    for line, value in zip(lines, defaults.values()):
+        assert isinstance(value, str | int | float | bool)
+        assert re.search(rf"  # {type(value).__name__}: \w", line), line
+
+
+def test_every_parameter_is_used(notebook):
+    path, content = notebook
+    rest = "\n".join(sources(content)[1:])
+    unused = [name for name in parameter_defaults(path) if name != "run" and not re.search(rf"\b{name}\b", rest)]
+    assert unused == []
+
+
+def test_declared_inputs_and_outputs_are_those_of_the_cells(notebook):
+    path, content = notebook
+    step = next(step for step in STEPS if step.name == path.stem)
+    code = "\n".join(sources(content))
+    assert f'begin_step("{step.name}", globals())' in code
+    assert sources(content)[-1].strip().endswith("step.finish()")
+    assert set(re.findall(r'step\.inputs\["([^"]+)"\]', code)) <= set(step.inputs)
+    written = set(re.findall(r'step\.path\("([^"]+)"\)', code))
+    assert set(step.outputs) <= written
