@@ -1,7 +1,8 @@
 """A prompt and its parser are one contract: what is asked for here is what is read here.
 
 Templates are text files under `templates/<family>/`. The family `full` holds the project's own wording of the five templates of the
-paper (absolute and classification with and without reference, pairwise); `nano` holds the short wording of the embedded judge.
+paper (absolute and classification with and without reference, pairwise) and a pairwise one without rubric; `nano` holds the short
+wording of the embedded judge. A family may also be a folder of the user's own templates.
 One user message, no system prompt. A reply is `**Reasoning:** text`, a blank line, `**Result:** verdict`.
 """
 
@@ -10,37 +11,53 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from selene_lib.records import LABELS, Sample, Task, VerdictStatus
+from selene_lib.errors import UserError
+from selene_lib.records import Sample, Task
+from selene_lib.verdicts import REASONING_MARK, RESULT_MARK, Verdict, parse_verdict
+
+__all__ = [
+    "REASONING_MARK",
+    "RESULT_MARK",
+    "Prompt",
+    "Verdict",
+    "escape_marks",
+    "fence_for",
+    "format_reply",
+    "load_template",
+    "parse_verdict",
+    "render",
+    "shorten",
+    "template_name",
+]
 
 TEMPLATES = Path(__file__).parent / "templates"
-REASONING_MARK = "**Reasoning:**"
-RESULT_MARK = "**Result:**"
 _FIELD = re.compile(r"\{(instruction|response|response_b|rubric|reference|reply_format|fence)\}")
+_STARS = re.compile(r"\*\*(?=\s*(?:reasoning|result)\b)", re.IGNORECASE)
+# Control tokens of common chat formats: a chat template would read them inside candidate text as the end of the user's turn.
+_CONTROL = re.compile(
+    r"<(?=\||/?s>|/?(?:start|end)_of_turn>|/?(?:bos|eos|pad|unk)>|｜)|\[(?=/?(?:INST|SYS)\])|<(?=<\s*/?SYS)", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """A rendered user message. `template` is `family/name`; `sha256` is of the text, so a changed wording is another prompt."""
+    """A rendered user message. `template` is `family/name`; `sha256` is of the text, so a changed wording is another prompt.
+
+    `elastic` holds the character spans of the judged responses: what `shorten` may cut where a model's context is too small.
+    """
 
     text: str
     task: Task
     template: str
+    elastic: tuple[tuple[int, int], ...] = field(default=(), compare=False, repr=False)
 
     @property
     def sha256(self) -> str:
         return hashlib.sha256(self.text.encode()).hexdigest()
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What a reply says: `value` is one of the task's labels exactly when `status` is `value`; `reason` says why there is none."""
-
-    status: VerdictStatus
-    value: str | None = None
-    reason: str = ""
 
 
 def template_name(sample: Sample) -> str:
@@ -50,22 +67,39 @@ def template_name(sample: Sample) -> str:
     return f"{sample.task}_reference" if sample.reference else sample.task
 
 
-@functools.cache
 def load_template(family: str, name: str) -> str:
-    """Read `templates/<family>/<name>.txt`; `family` may also be a folder of the user's own template files."""
-    folder = Path(family) if "/" in family else TEMPLATES / family
+    """Read `templates/<family>/<name>.txt`; a `family` with a slash in it is a folder of the user's own template files.
+
+    A user's folder may leave the `reply_*` files out: the ones of `full` are used. A missing file or a template without its data
+    fields is a UserError that names it.
+    """
+    own = "/" in family or "\\" in family
+    folder = Path(family) if own else TEMPLATES / family
     path = folder / f"{name}.txt"
+    if own and name.startswith("reply_") and not path.is_file():
+        path = TEMPLATES / "full" / f"{name}.txt"
     if not path.is_file():
         known = ", ".join(sorted(p.name for p in TEMPLATES.iterdir() if p.is_dir()))
-        raise ValueError(f"no template {path.name} in {folder}; shipped families: {known}")
-    return path.read_text(encoding="utf-8").rstrip("\n")
+        raise UserError(f"no template {path.name} in {folder}; shipped families: {known}")
+    return _read_template(path, path.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=256)
+def _read_template(path: Path, _modified_ns: int) -> str:
+    text = path.read_text(encoding="utf-8").rstrip("\n")
+    if not path.name.startswith("reply_"):
+        needed = {"response", "response_b"} if path.name.startswith("pairwise") else {"response"}
+        missing = sorted(needed - set(_FIELD.findall(text)))
+        if missing:
+            raise UserError(f"{path}: the field {{{missing[0]}}} is missing; a judge would not see what it judges")
+    return text
 
 
 def render(sample: Sample, *, family: str = "full", escape: bool = True, critique: bool = True) -> Prompt:
     """Render one sample as the judge's user message.
 
-    `escape=True` makes it impossible for a candidate text to close its fence or to plant a result line; `escape=False` is the
-    faithful plain mode, for parity with published prompts. `critique=False` asks for the verdict alone.
+    `escape=True` makes it impossible for a candidate text to close its fence, to plant a result line or to end the user's turn;
+    `escape=False` is the faithful plain mode, for parity with published prompts. `critique=False` asks for the verdict alone.
     """
     name = template_name(sample)
     guard = escape_marks if escape else str
@@ -78,8 +112,51 @@ def render(sample: Sample, *, family: str = "full", escape: bool = True, critiqu
         "reply_format": load_template(family, f"reply_{'critique' if critique else 'verdict'}_{sample.task}"),
     }
     values["fence"] = fence_for(*values.values()) if escape else "```"
-    text = _FIELD.sub(lambda match: values[match.group(1)], load_template(family, name))
-    return Prompt(text=text, task=sample.task, template=f"{family}/{name}{'' if critique else '+verdict'}{'' if escape else '+plain'}")
+    text, elastic = _fill(load_template(family, name), values)
+    mode = f"{'' if critique else '+verdict'}{'' if escape else '+plain'}"
+    return Prompt(text=text, task=sample.task, template=f"{family}/{name}{mode}", elastic=elastic)
+
+
+def _fill(template: str, values: dict[str, str]) -> tuple[str, tuple[tuple[int, int], ...]]:
+    """Fill each field once (what a value contains is never filled again); return the text and the spans of the responses in it."""
+    parts, elastic, length, last = [], [], 0, 0
+    for match in _FIELD.finditer(template):
+        value = values[match.group(1)]
+        length += match.start() - last
+        if match.group(1) in ("response", "response_b"):
+            elastic.append((length, length + len(value)))
+        parts += [template[last : match.start()], value]
+        length, last = length + len(value), match.end()
+    return "".join((*parts, template[last:])), tuple(elastic)
+
+
+def shorten(prompt: Prompt, count_tokens: Callable[[str], int], limit: int) -> tuple[Prompt, int]:
+    """Cut the middle out of the longest response until `count_tokens(text) <= limit`; return the prompt and how many characters went.
+
+    A mark says how much is missing. Rules, rubric, reference and the tail of the prompt are never cut; where they alone are too long
+    the prompt cannot be asked and a ValueError says so.
+    """
+    n_cut = 0
+    while (excess := count_tokens(prompt.text) - limit) > 0:
+        start, end = max(prompt.elastic, key=lambda span: span[1] - span[0], default=(0, 0))
+        if end - start < 120:
+            raise ValueError(
+                f"a prompt of {limit + excess} tokens does not fit {limit} tokens even with its responses cut; raise the limit"
+            )
+        characters = min(end - start - 40, 40 + excess * max(1, len(prompt.text) // (limit + excess)))
+        prompt, cut = _cut_middle(prompt, (start, end), characters)
+        n_cut += cut
+    return prompt, n_cut
+
+
+def _cut_middle(prompt: Prompt, span: tuple[int, int], characters: int) -> tuple[Prompt, int]:
+    start, end = span
+    left = start + (end - start - characters) // 2
+    mark = f"\n[... {characters} characters left out ...]\n"
+    text = prompt.text[:left] + mark + prompt.text[left + characters :]
+    delta = len(mark) - characters
+    moved = tuple((a + delta if a >= end else a, b + delta if b >= end else b) for a, b in prompt.elastic)
+    return replace(prompt, text=text, elastic=moved), characters
 
 
 def fence_for(*texts: str) -> str:
@@ -89,31 +166,14 @@ def fence_for(*texts: str) -> str:
 
 
 def escape_marks(text: str) -> str:
-    """Put a backslash before the stars of reply markers inside candidate text, so that no line in it reads as a reply of ours."""
-    return re.sub(r"\*\*(?=\s*(?:reasoning|result)\s*:?\s*\*\*)", r"\\*\\*", text, flags=re.IGNORECASE)
+    """Defuse candidate text: a backslash before the stars of reply markers, and a space inside chat control tokens.
+
+    After it no line of the text reads as a reply of ours, and no `<|eot_id|>` in it ends the user's turn. Other text is unchanged.
+    """
+    return _CONTROL.sub(lambda match: match.group(0) + " ", _STARS.sub(r"\\*\\*", text))
 
 
 def format_reply(reasoning: str | None, verdict: str) -> str:
     """Write a reply in the judge's format; `reasoning=None` is a judgement-only reply."""
     head = f"{REASONING_MARK} {reasoning}\n\n" if reasoning is not None else ""
     return f"{head}{RESULT_MARK} {verdict}"
-
-
-def parse_verdict(reply: str, task: Task, *, finish_reason: str = "stop") -> Verdict:
-    """Read the verdict after the **last** result marker of a reply (generated text only, never the prompt).
-
-    The text after the marker must be exactly one of the task's labels, give or take surrounding stars, brackets, quotes and a final
-    full stop. Anything else is named, not guessed: `truncated` when the reply ran out of tokens before a verdict, `malformed` otherwise.
-    """
-    position = reply.rfind(RESULT_MARK)
-    if position < 0:
-        if finish_reason == "length":
-            return Verdict("truncated", reason="the token limit came before the result marker")
-        return Verdict("malformed", reason="no result marker")
-    tail = reply[position + len(RESULT_MARK) :].strip()
-    word = tail.splitlines()[0].strip().strip("*[]()\"'`").rstrip(".").strip() if tail else ""
-    if word in LABELS[task]:
-        return Verdict("value", word)
-    if not tail and finish_reason == "length":
-        return Verdict("truncated", reason="the token limit came before the verdict")
-    return Verdict("malformed", reason=f"{word[:40]!r} is not one of {', '.join(LABELS[task])}" if tail else "nothing after the result marker")

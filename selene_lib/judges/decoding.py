@@ -1,0 +1,144 @@
+"""Greedy decoding for judges: left-padded rows, a preallocated key-value buffer, and rows that leave the batch when they are done.
+
+`transformers.generate` pays per step for logits processors, stopping criteria and a cache that is copied whole to grow by one token; a
+judge needs none of it. The replies are those of greedy `generate`; `bench/judge.py` checks it and prints the ratio.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
+
+
+@dataclass
+class Generated:
+    """Token ids of one reply without its end token, `stop` or `length`, and the logits of the watched tokens at each step."""
+
+    ids: list[int] = field(default_factory=list)
+    finish_reason: str = "length"
+    watched: torch.Tensor | None = None  # [n_steps, n_watched]
+
+
+class _BufferLayer(DynamicLayer):
+    """A cache layer that grows inside a buffer instead of being copied for each token."""
+
+    def __init__(self, capacity: int) -> None:
+        super().__init__()
+        self.capacity = capacity
+        self.length = 0
+
+    def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *_args, **_kwargs) -> tuple[torch.Tensor, torch.Tensor]:
+        rows, heads, new, width = key_states.shape
+        if not self.is_initialized:
+            self.dtype, self.device, self.is_initialized = key_states.dtype, key_states.device, True
+            self.key_buffer = key_states.new_empty(rows, heads, self.capacity, width)
+            self.value_buffer = value_states.new_empty(rows, heads, self.capacity, value_states.shape[-1])
+        end = self.length + new
+        self.key_buffer[:, :, self.length : end] = key_states
+        self.value_buffer[:, :, self.length : end] = value_states
+        self.length = end
+        self.keys, self.values = self.key_buffer[:, :, :end], self.value_buffer[:, :, :end]
+        return self.keys, self.values
+
+    def keep(self, rows: torch.Tensor, first_column: int) -> None:
+        """Keep some rows, and drop the columns before `first_column`, where all of these are padding."""
+        self.key_buffer = self.key_buffer[rows, :, first_column:]
+        self.value_buffer = self.value_buffer[rows, :, first_column:]
+        self.length -= first_column
+        self.keys, self.values = self.key_buffer[:, :, : self.length], self.value_buffer[:, :, : self.length]
+
+
+def buffer_cache(n_layers: int, capacity: int) -> DynamicCache:
+    """A cache of `n_layers` buffers of `capacity` positions each."""
+    cache = DynamicCache()
+    cache.layers = [_BufferLayer(capacity) for _ in range(n_layers)]
+    return cache
+
+
+def left_pad(rows: Sequence[Sequence[int]], pad_id: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return ids and mask, both [n_rows, longest], padded on the left."""
+    width = max(map(len, rows))
+    ids = torch.tensor([[pad_id] * (width - len(row)) + list(row) for row in rows])
+    mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
+    return ids.to(device), mask.to(device)
+
+
+@torch.inference_mode()
+def greedy(
+    model,
+    prompts: Sequence[Sequence[int]],
+    *,
+    max_new_tokens: int,
+    end_ids: Sequence[int],
+    pad_id: int,
+    watch_ids: Sequence[int] = (),
+    may_stop_ids: frozenset[int] = frozenset(),
+    is_done: Callable[[list[int]], bool] | None = None,
+) -> list[Generated]:
+    """Continue each prompt greedily until an end token, `is_done(ids)` (asked after a token of `may_stop_ids`) or `max_new_tokens`.
+
+    `watch_ids` are tokens whose logits are kept for each step. Raises whatever the model raises, out-of-memory included.
+    """
+    device = model.device
+    ids, mask = left_pad(prompts, pad_id, device)
+    cache = buffer_cache(model.config.get_text_config().num_hidden_layers, ids.shape[1] + max_new_tokens)
+    position = mask.cumsum(1).sub_(1).clamp_(min=0)
+    ends = frozenset(end_ids)
+    watch = torch.tensor(list(watch_ids), device=device, dtype=torch.long)
+    results = [Generated() for _ in prompts]
+    active = list(range(len(prompts)))
+    seen: list[tuple[list[int], torch.Tensor]] = []
+    for step in range(max_new_tokens):
+        output = model(input_ids=ids, attention_mask=mask, position_ids=position, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        logits = output.logits[:, -1]
+        if len(watch_ids):
+            seen.append((active, logits[:, watch].float().cpu()))
+        ids = logits.argmax(-1, keepdim=True)
+        tokens = ids[:, 0].tolist()
+        going = [_take(results[row], token, ends, may_stop_ids, is_done) for row, token in zip(active, tokens)]
+        if not any(going) or step + 1 == max_new_tokens:
+            break
+        position = position[:, -1:] + 1
+        if not all(going):
+            ids, mask, position = _compact(cache, going, ids, mask, position)
+            active = [row for row, goes in zip(active, going) if goes]
+        mask = torch.nn.functional.pad(mask, (0, 1), value=1)
+    _gather(results, seen)
+    return results
+
+
+def _take(
+    result: Generated, token: int, ends: frozenset[int], may_stop: frozenset[int], is_done: Callable[[list[int]], bool] | None
+) -> bool:
+    """Add one token to a reply; return whether the reply goes on."""
+    if token in ends:
+        result.finish_reason = "stop"
+        return False
+    result.ids.append(token)
+    if token in may_stop and is_done is not None and is_done(result.ids):
+        result.finish_reason = "stop"
+        return False
+    return True
+
+
+def _compact(cache: DynamicCache, going: list[bool], ids: torch.Tensor, mask: torch.Tensor, position: torch.Tensor):
+    """Drop finished rows, and the columns that are padding in all rows left."""
+    keep = torch.tensor([row for row, goes in enumerate(going) if goes], device=ids.device)
+    mask = mask[keep]
+    first_column = int(mask.any(0).int().argmax())
+    for layer in cache.layers:
+        layer.keep(keep, first_column)
+    return ids[keep], mask[:, first_column:], position[keep]
+
+
+def _gather(results: list[Generated], seen: list[tuple[list[int], torch.Tensor]]) -> None:
+    steps: list[list[torch.Tensor]] = [[] for _ in results]
+    for active, values in seen:
+        for row, value in zip(active, values.unbind(0)):
+            steps[row].append(value)
+    for result, rows in zip(results, steps):
+        result.watched = torch.stack(rows) if rows else None

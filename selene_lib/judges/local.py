@@ -1,0 +1,266 @@
+"""A judge that runs here: any transformers checkpoint, with or without an adapter, on the CPU or one GPU.
+
+Prompts are sorted by length and cut into left-padded batches under a token budget; decoding is greedy and a reply ends once its verdict
+line is written. The plan depends on the prompts alone, so that a resumed run repeats the batches of an undisturbed one bit for bit.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from selene_lib.errors import UserError
+from selene_lib.judges import Reply
+from selene_lib.prompts import Prompt, shorten
+from selene_lib.records import LABELS, Task
+from selene_lib.training.encoding import encode_chat
+from selene_lib.verdicts import MARKER, RESULT_MARK
+
+if TYPE_CHECKING:
+    from selene_lib.judges.decoding import Generated
+
+_VERDICT_LINE = re.compile(
+    rf"(?:^|\n)[ \t]*{MARKER.pattern}\s*(?:{'|'.join(label for labels in LABELS.values() for label in labels)})[*.\s]*\n", re.I
+)
+_FULL_HASH_LIMIT_BYTES = 200_000_000
+
+
+class LocalJudge:
+    """Greedy verdicts of a local model; see the module docstring.
+
+    `model` is a folder, a hub id or `embedded`; `adapter` a PEFT folder, merged into 16- and 32-bit weights for speed. `batch_tokens`
+    bounds padded prompt plus reply tokens of one batch. A prompt over `max_prompt_tokens` (default: what the model's context leaves)
+    has the middle of its responses cut, with a mark, and the reply's `meta["n_cut_characters"]` says so. `quantisation` is `none` or
+    `nf4`. `stop_at_verdict=False` lets a reply run to its end token.
+    """
+
+    def __init__(
+        self,
+        model: str | Path,
+        *,
+        adapter: str | Path | None = None,
+        name: str | None = None,
+        max_new_tokens: int = 128,
+        batch_tokens: int | None = None,
+        max_prompt_tokens: int | None = None,
+        dtype: str | None = None,
+        device: str | None = None,
+        quantisation: str = "none",
+        stop_at_verdict: bool = True,
+    ) -> None:
+        from selene_lib.models import resolve_model, short_name
+
+        self.path = resolve_model(str(model))
+        self.adapter = Path(adapter) if adapter is not None else None
+        self.name = name or "-".join([short_name(str(model)), *([self.adapter.parent.name or self.adapter.name] if self.adapter else [])])
+        self.max_new_tokens = max_new_tokens
+        self.stop_at_verdict = stop_at_verdict
+        self.quantisation = quantisation
+        self.model, self.tokenizer = _load(self.path, self.adapter, dtype, device, quantisation)
+        self.max_prompt_tokens = self._prompt_limit(max_prompt_tokens)
+        self.batch_tokens = batch_tokens or (16_384 if self.model.device.type == "cpu" else 131_072)
+        self._watched = _label_ids(self.tokenizer)
+        self._newlines = frozenset(i for t, i in self.tokenizer.get_vocab().items() if "\n" in t or "Ċ" in t or t == "<0x0A>")
+        self._ids: dict[str, tuple[list[int], int]] = {}
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """16 hex digits of weights, adapter and settings: with another value the same prompt may be answered otherwise."""
+        parts = [
+            _weights_hash(self.path),
+            _weights_hash(str(self.adapter)) if self.adapter else "",
+            self.quantisation,
+            str(self.model.dtype),
+        ]
+        settings = [self.max_new_tokens, self.batch_tokens, self.max_prompt_tokens, self.stop_at_verdict]
+        return hashlib.sha256("\x1f".join([*parts, *map(str, settings)]).encode()).hexdigest()[:16]
+
+    def judge(self, prompts: Sequence[Prompt]) -> list[Reply]:
+        """Answer prompts, in their order. Raises ValueError for a prompt that does not fit even with its responses cut."""
+        replies: list[Reply | None] = [None] * len(prompts)
+        for batch in self.batches(prompts):
+            for index, reply in zip(batch, self._judge_batch([prompts[i] for i in batch])):
+                replies[index] = reply
+        return replies  # type: ignore[return-value]
+
+    def batches(self, prompts: Sequence[Prompt]) -> list[list[int]]:
+        """Cut the prompts, sorted by length, into batches of at most `batch_tokens`, longest first."""
+        lengths = [len(self._encode(prompt)[0]) for prompt in prompts]
+        order = sorted(range(len(prompts)), key=lambda i: (-lengths[i], prompts[i].sha256, i))
+        plan: list[list[int]] = []
+        for index in order:
+            width = (lengths[plan[-1][0]] if plan else 0) + self.max_new_tokens
+            if not plan or (len(plan[-1]) + 1) * width > self.batch_tokens:
+                plan.append([])
+            plan[-1].append(index)
+        return plan
+
+    def _encode(self, prompt: Prompt) -> tuple[list[int], int]:
+        key = prompt.sha256
+        if key not in self._ids:
+            ids, n_cut = encode_chat(self.tokenizer, prompt.text, None), 0
+            if len(ids) > self.max_prompt_tokens:
+                short, n_cut = shorten(prompt, lambda text: len(encode_chat(self.tokenizer, text, None)), self.max_prompt_tokens)
+                ids = encode_chat(self.tokenizer, short.text, None)
+            self._ids[key] = (ids, n_cut)
+        return self._ids[key]
+
+    def _judge_batch(self, prompts: Sequence[Prompt]) -> list[Reply]:
+        """Answer one batch; when the device runs out of memory, its halves."""
+        import torch
+
+        try:
+            generated = self._generate([self._encode(prompt)[0] for prompt in prompts])
+        except torch.OutOfMemoryError:
+            if len(prompts) == 1:
+                raise
+            torch.cuda.empty_cache()
+            middle = len(prompts) // 2
+            return self._judge_batch(prompts[:middle]) + self._judge_batch(prompts[middle:])
+        return [self._reply(prompt, result) for prompt, result in zip(prompts, generated)]
+
+    def _generate(self, rows: list[list[int]]) -> list[Generated]:
+        from selene_lib.judges.decoding import greedy
+
+        end = self.model.generation_config.eos_token_id
+        ends = {self.tokenizer.eos_token_id, *(end if isinstance(end, list) else [end])} - {None}
+        pad = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else min(ends, default=0)
+        return greedy(
+            self.model,
+            rows,
+            max_new_tokens=self.max_new_tokens,
+            end_ids=sorted(ends),
+            pad_id=pad,
+            watch_ids=[i for ids in self._watched.values() for i in ids],
+            may_stop_ids=self._newlines if self.stop_at_verdict else frozenset(),
+            is_done=self._verdict_written,
+        )
+
+    def _verdict_written(self, ids: list[int]) -> bool:
+        return bool(_VERDICT_LINE.search(self._decode(ids[-48:])))
+
+    def _decode(self, ids: Sequence[int]) -> str:
+        return self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+
+    def _reply(self, prompt: Prompt, result: Generated) -> Reply:
+        ids, n_cut = self._encode(prompt)
+        text = self._decode(result.ids).strip()
+        probs = self._verdict_probs(prompt.task, result)
+        return Reply(text, result.finish_reason, len(ids), len(result.ids), probs, {"n_cut_characters": n_cut} if n_cut else {})
+
+    def _verdict_probs(self, task: Task, result: Generated) -> dict[str, float] | None:
+        """Softmax over the task's labels at the step that wrote the verdict; None where no verdict was written or labels share tokens."""
+        import torch
+
+        step = self._verdict_step(result.ids)
+        if step is None or result.watched is None:
+            return None
+        columns = {label: i for i, label in enumerate(self._watched)}
+        width = [len(ids) for ids in self._watched.values()]
+        starts = [sum(width[:i]) for i in range(len(width))]
+        scores = []
+        for label in LABELS[task]:
+            start, n = starts[columns[label]], width[columns[label]]
+            if n == 0:
+                return None
+            scores.append(torch.logsumexp(result.watched[step, start : start + n].double(), 0))
+        probabilities = torch.softmax(torch.stack(scores), 0).tolist()
+        return {label: round(p, 6) for label, p in zip(LABELS[task], probabilities)}
+
+    def _verdict_step(self, ids: list[int]) -> int | None:
+        """The first step whose text reaches the character after the last result marker, white space and stars apart."""
+        text = self._decode(ids)
+        ends = [match.end() for match in MARKER.finditer(text)]
+        target = next((i for i in range(ends[-1], len(text)) if text[i] not in " \t\n*_\"'`[(<"), None) if ends else None
+        if target is None:
+            return None
+        low, high = 1, len(ids)
+        while low < high:
+            middle = (low + high) // 2
+            if len(self._decode(ids[:middle])) > target:
+                high = middle
+            else:
+                low = middle + 1
+        return low - 1
+
+    def _prompt_limit(self, asked: int | None) -> int:
+        context = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        room = context - self.max_new_tokens if context else asked or 1 << 30
+        if room < 1 or (asked or 0) > room:
+            raise UserError(
+                f"{self.name}: {asked or 'no'} prompt tokens and {self.max_new_tokens} new do not fit the model's {context}; lower them"
+            )
+        return asked or room
+
+
+def _load(path: str, adapter: Path | None, dtype: str | None, device: str | None, quantisation: str) -> tuple[Any, Any]:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    if quantisation not in ("none", "nf4"):
+        raise UserError(f"quantisation {quantisation!r} is not one of none, nf4")
+    if adapter is not None and not (adapter / "adapter_config.json").is_file():
+        raise UserError(f"no adapter in {adapter}: adapter_config.json is missing; train one first, or judge the base without adapter")
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    kind = getattr(torch, dtype) if dtype else (torch.float32 if device == "cpu" else torch.bfloat16)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path)
+        model = AutoModelForCausalLM.from_pretrained(path, dtype=kind, device_map={"": device}, **_four_bit(quantisation, kind))
+    except OSError as error:
+        reason = (str(error).strip().splitlines() or ["not found"])[0]
+        raise UserError(f"cannot load model {path}: {reason}; give a local folder, or a hub id with network and access") from error
+    if adapter is not None:
+        from peft import PeftModel
+
+        model = PeftModel.from_pretrained(model, str(adapter))
+        model = model.merge_and_unload() if quantisation == "none" else model
+    return model.eval(), tokenizer
+
+
+def _four_bit(quantisation: str, compute_dtype: Any) -> dict[str, Any]:
+    if quantisation == "none":
+        return {}
+    from transformers import BitsAndBytesConfig
+
+    config = BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=compute_dtype
+    )
+    return {"quantization_config": config}
+
+
+def _label_ids(tokenizer: Any) -> dict[str, list[int]]:
+    """Token ids that begin each label, written with and without a space before it; empty where two labels of a task begin alike."""
+    ids: dict[str, list[int]] = {}
+    for labels in LABELS.values():
+        mine = {label: _first_ids(tokenizer, label) for label in labels}
+        shared = sum(map(len, mine.values())) > len(set().union(*mine.values()))
+        ids |= {label: [] if shared else sorted(found) for label, found in mine.items()}
+    return ids
+
+
+def _first_ids(tokenizer: Any, label: str) -> set[int]:
+    """The token a label begins with, as it is written alone, after a space and after the result marker."""
+    found = set()
+    for text in (label, f" {label}", f"{RESULT_MARK} {label}"):
+        ids = tokenizer.encode(text, add_special_tokens=False)
+        pieces = [tokenizer.decode([i]).strip() for i in ids]
+        starts = [i for i in range(len(ids)) if pieces[i] and "".join(pieces[i:]) == label]
+        found |= {ids[i] for i in starts[:1]}
+    return found - {tokenizer.unk_token_id}
+
+
+def _weights_hash(path: str) -> str:
+    """Hash a model folder: in full when small, else its JSON files and the names and sizes of its weights; a hub id stays as it is."""
+    from selene_lib.files import sha256_file, size_bytes
+
+    folder = Path(path)
+    if not folder.is_dir():
+        return path
+    files = sorted(p for p in folder.iterdir() if p.is_file() and p.suffix in (".safetensors", ".json"))
+    small = size_bytes(folder) < _FULL_HASH_LIMIT_BYTES
+    parts = [f"{p.name} {sha256_file(p) if small or p.suffix == '.json' else size_bytes(p)}" for p in files]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()

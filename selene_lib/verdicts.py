@@ -1,0 +1,82 @@
+"""Read the verdict of a reply: one of value / malformed / truncated / refused / abstained, never a silent number.
+
+The parser sees generated text only. It is anchored to the **last** result marker and takes a label only where the line after that
+marker is exactly one of the task's labels. It never repairs: `4.5`, `A or B`, `Apple` and `INCORRECT` are `malformed`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from selene_lib.records import LABELS, Task, VerdictStatus
+
+REASONING_MARK = "**Reasoning:**"
+RESULT_MARK = "**Result:**"
+# The marker as models type it: **Result:**, **Result**:, **RESULT:**, and **Result: A** with the label inside the bold.
+MARKER = re.compile(r"\*\*\s*result\s*(?:\*\*\s*:|:)[ \t]*(?:\*\*)?", re.IGNORECASE)
+_OPEN, _CLOSE = r"[\s*_\"'`\[(<“‘]*", r"[\s*_\"'`\])>”’]*"
+_BARE = re.compile(rf"{_OPEN}(\w+){_CLOSE}\.?{_CLOSE}")
+_CANNOT = r"(?:can(?:no|['’])t|am unable to|['’]m unable to|am not able to|['’]m not able to|won['’]?t|will not|must decline to)"
+_REFUSAL = re.compile(
+    rf"(?:(?:i['’]?m|i am)\s+(?:very\s+|so\s+)?sorry\b[,.]?\s*(?:but\s+)?|as an ai(?:\s+language)?(?:\s+model)?,?\s*)?i\s*{_CANNOT}\s+"
+    r"(?:assist|help|comply|evaluate|judge|rate|grade|fulfil|engage|provide|continue|do that)",
+    re.IGNORECASE,
+)
+_ABSTENTION = re.compile(
+    r"n/?a|none|neither(?: of them| answer| response)?|both|tied?|(?:it['’]?s )?a tie|draw|equal(?:ly good)?"
+    r"|undecided|unclear|unknown|unsure|not sure|not applicable|insufficient information|\?+"
+    r"|(?:can ?not|can['’]t|could not|unable to|impossible to)(?: be)? (?:determined?|decided?|judged?|say|tell)",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a reply says: `value` is one of the task's labels exactly when `status` is `value`; `reason` says why there is none."""
+
+    status: VerdictStatus
+    value: str | None = None
+    reason: str = ""
+
+
+def parse_verdict(reply: str, task: Task, *, finish_reason: str = "stop") -> Verdict:
+    """Read the verdict after the **last** result marker of a reply (generated text only, never the prompt).
+
+    The line after the marker must be exactly one label of the task, give or take stars, brackets, quotes and a final full stop; a
+    second, different label on a line of its own makes it malformed. Without a label the reply is named for what it is: `truncated`
+    (tokens ran out before the verdict), `refused` (it opens by declining), `abstained` (it says that there is no verdict), `malformed`.
+    """
+    tail = _after_marker(reply)
+    lines = [line for line in tail.splitlines() if line.strip()] if tail is not None else []
+    value = _bare_label(lines[0], task) if lines else None
+    if value is not None:
+        other = next((found for line in lines[1:] if (found := _bare_label(line, task)) not in (None, value)), None)
+        return Verdict("value", value) if other is None else Verdict("malformed", reason=f"two verdicts: {value} and {other}")
+    return _no_value(reply, tail, lines, task, finish_reason)
+
+
+def _after_marker(reply: str) -> str | None:
+    ends = [match.end() for match in MARKER.finditer(reply)]
+    return reply[ends[-1] :] if ends else None
+
+
+def _bare_label(line: str, task: Task) -> str | None:
+    match = _BARE.fullmatch(line)
+    return match.group(1) if match and match.group(1) in LABELS[task] else None
+
+
+def _no_value(reply: str, tail: str | None, lines: list[str], task: Task, finish_reason: str) -> Verdict:
+    if not lines and finish_reason == "length":
+        return Verdict("truncated", reason=f"the token limit came before the {'result marker' if tail is None else 'verdict'}")
+    if finish_reason == "content_filter" or _REFUSAL.match(reply.strip().removeprefix(REASONING_MARK).strip()):
+        return Verdict("refused", reason="the reply declines to judge")
+    if not lines:
+        return Verdict(
+            "malformed",
+            reason=("empty reply" if not reply.strip() else "no result marker") if tail is None else "nothing after the result marker",
+        )
+    word = lines[0].strip().strip("*_\"'`[]()<> ").rstrip(".")
+    if _ABSTENTION.fullmatch(word):
+        return Verdict("abstained", reason=f"the reply names no winner: {word[:40]!r}")
+    return Verdict("malformed", reason=f"{word[:40]!r} is not one of {', '.join(LABELS[task])}")
