@@ -1,0 +1,34 @@
+"""Data sets in: specs, local files and hub, lock file, strict loading, quarantine, dataset cards."""
+
+from selene_lib.data_access.catalogue import all_specs, find_spec, list_rows, lock_all, status_rows
+from selene_lib.data_access.hub import how_to_get
+from selene_lib.data_access.loading import LoadResult, count_rows, is_present, load, load_to_parquet, local_files, status_row
+from selene_lib.data_access.lock import LOCK_FILE, NOT_LOCKED, lock, read_lock, revision_of
+from selene_lib.data_access.spec import BenchmarkSpec, BrokenRow, DataSpec, DropRow, Row, SourceSpec
+
+__all__ = [
+    "LOCK_FILE",
+    "NOT_LOCKED",
+    "BenchmarkSpec",
+    "BrokenRow",
+    "DataSpec",
+    "DropRow",
+    "LoadResult",
+    "Row",
+    "SourceSpec",
+    "all_specs",
+    "count_rows",
+    "find_spec",
+    "how_to_get",
+    "is_present",
+    "list_rows",
+    "load",
+    "load_to_parquet",
+    "local_files",
+    "lock",
+    "lock_all",
+    "read_lock",
+    "revision_of",
+    "status_row",
+    "status_rows",
+]

@@ -1,0 +1,285 @@
+"""Load a data set through its spec: from a folder of the publisher's own files, or from the hub; as a list, or streamed into Parquet.
+
+Strict by default: a row that is not of the published shape goes to the quarantine with the column and what was expected, more than
+1 % of such rows stop the load, and a count other than the published one is an error.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from selene_lib.data_access.hub import how_to_get, read_hub
+from selene_lib.data_access.lock import LOCK_FILE, revision_of
+from selene_lib.data_access.readers import read_records
+from selene_lib.data_access.spec import BrokenRow, DataSpec, DropRow, Row
+from selene_lib.errors import UserError
+from selene_lib.files import read_jsonl, sha256_file, write_jsonl
+from selene_lib.records import Sample, stable_id, unit_hash
+
+MAX_BROKEN_SHARE = 0.01
+CHECK_EVERY_ROWS = 1000
+
+
+@dataclass
+class LoadResult:
+    """What came of a load: samples (in file order), rows read, rows dropped by reason, and where they came from.
+
+    `n_dropped` counts rows; a reason that starts with `broken` is a quarantined row. `files` maps each file read to its SHA-256 (empty
+    for the hub). `path` is the Parquet file of a streamed load, whose `samples` stay empty.
+    """
+
+    name: str
+    samples: list[Sample] = field(default_factory=list)
+    n_read: int = 0
+    n_samples: int = 0
+    n_dropped: dict[str, int] = field(default_factory=dict)
+    present: bool = False
+    revision: str = ""
+    licence: str = ""
+    files: dict[str, str] = field(default_factory=dict)
+    path: Path | None = None
+
+
+def load(
+    spec: DataSpec | str,
+    *,
+    data_dir: Path | str | None,
+    limit: int | None = None,
+    seed: int = 0,
+    quarantine: Path | None = None,
+    progress: bool = False,
+    max_broken_share: float = MAX_BROKEN_SHARE,
+    lock_file: Path = LOCK_FILE,
+) -> LoadResult:
+    """Load a set (a spec or its name) into memory; `data_dir=None` reads the hub. Absent local files give `present=False` and no samples.
+
+    `limit` takes the samples with the smallest `unit_hash(seed, id)`, in file order, so that a smaller limit is a part of a larger one.
+    Raises ValueError on schema drift, on more than `max_broken_share` broken rows and on a count other than the published one.
+    """
+    spec = _named(spec)
+    if data_dir is not None and not is_present(spec, data_dir):
+        return LoadResult(spec.name, revision=revision_of(spec, lock_file), licence=spec.licence)
+    walk = Walk(spec, data_dir, seed, max_broken_share, lock_file, quarantine)
+    stream = _with_progress(walk.samples(), spec, progress)
+    samples = list(stream) if limit is None else _smallest(stream, limit, seed)
+    return walk.result(samples=samples, n_samples=len(samples))
+
+
+def load_to_parquet(
+    spec: DataSpec | str,
+    path: Path,
+    *,
+    data_dir: Path | str | None,
+    seed: int = 0,
+    quarantine: Path | None = None,
+    progress: bool = False,
+    max_broken_share: float = MAX_BROKEN_SHARE,
+    lock_file: Path = LOCK_FILE,
+    batch_rows: int = 2048,
+) -> LoadResult:
+    """Load a set of any size into a Parquet file of samples (read with `files.read_parquet`), never holding more than a batch of it."""
+    from selene_lib.data_access.parquet import write_batches
+
+    spec = _named(spec)
+    if data_dir is not None and not is_present(spec, data_dir):
+        return LoadResult(spec.name, revision=revision_of(spec, lock_file), licence=spec.licence)
+    walk = Walk(spec, data_dir, seed, max_broken_share, lock_file, quarantine)
+    n_samples = write_batches(path, _with_progress(walk.samples(), spec, progress), batch_rows)
+    return walk.result(path=Path(path), n_samples=n_samples)
+
+
+@dataclass
+class Walk:
+    """One pass over a set: yields its samples and keeps the books."""
+
+    spec: DataSpec
+    data_dir: Path | str | None
+    seed: int = 0
+    max_broken_share: float = MAX_BROKEN_SHARE
+    lock_file: Path = LOCK_FILE
+    quarantine: Path | None = None
+    n_read: int = 0
+    n_dropped: Counter = field(default_factory=Counter)
+    broken: list[dict[str, Any]] = field(default_factory=list)
+    n_by_file: Counter = field(default_factory=Counter)
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield samples; the checks that need the whole set (broken share, published count) are made at the end."""
+        seen: Counter = Counter()
+        try:
+            for place, record in self._records():
+                for sample in self._adapt(place, record):
+                    seen[sample.id] += 1
+                    n = seen[sample.id]
+                    yield sample if n == 1 else replace(sample, id=stable_id(self.spec.name, sample.id, n))
+            self._check_broken()
+        finally:
+            self._write_quarantine()
+        self._check_counts()
+
+    def result(self, **fields: Any) -> LoadResult:
+        files = {} if self.data_dir is None else {k: sha256_file(p) for k, p in local_files(self.spec, self.data_dir).items()}
+        return LoadResult(
+            self.spec.name,
+            n_read=self.n_read,
+            n_dropped=dict(self.n_dropped),
+            present=True,
+            revision=revision_of(self.spec, self.lock_file),
+            licence=self.spec.licence,
+            files=files,
+            **fields,
+        )
+
+    def _records(self) -> Iterator[tuple[str, Any]]:
+        source = read_hub(self.spec, lock_file=self.lock_file) if self.data_dir is None else read_local(self.spec, self.data_dir)
+        for place, record in source:
+            self.n_read += 1
+            self.n_by_file[place.rpartition(", row ")[0]] += 1
+            if self.n_read % CHECK_EVERY_ROWS == 0:
+                self._check_broken()
+            yield place, record
+
+    def _adapt(self, place: str, record: Any) -> list[Sample]:
+        try:
+            row = check_columns(self.spec, place, record, self.seed)
+            made = self.spec.to_samples(row)
+            return [made] if isinstance(made, Sample) else list(made)
+        except DropRow as drop:
+            self.n_dropped[str(drop)] += 1
+        except BrokenRow as error:
+            self._quarantine(error, record)
+        except ValueError as error:
+            self._quarantine(BrokenRow(place, "(sample)", str(error), record), record)
+        return []
+
+    def _quarantine(self, error: BrokenRow, record: Any) -> None:
+        self.n_dropped[f"broken: {error.column} is not {error.expected}"] += 1
+        entry = {"set": self.spec.name, "where": error.where, "column": error.column, "expected": error.expected, "found": error.found}
+        self.broken.append(entry | {"record": None if isinstance(record, BrokenRow) else repr(record)[:4000]})
+
+    def _check_broken(self) -> None:
+        if len(self.broken) <= self.max_broken_share * self.n_read:
+            return
+        first = self.broken[0]
+        shape = ", ".join(f"{column}: {kind}" for column, kind in self.spec.columns.items())
+        kept = f"the rows are in {self.quarantine}" if self.quarantine else "name a quarantine file to see them"
+        raise ValueError(
+            f"{self.spec.name}: {len(self.broken)} of {self.n_read} rows are not of the published shape, more than "
+            f"{self.max_broken_share:.0%}; {kept}. First: {first['where']}, column {first['column']!r}: "
+            f"expected {first['expected']}, found {first['found']}. "
+            f"Expected shape: {shape} (known from: {self.spec.shape_known_from})"
+        )
+
+    def _check_counts(self) -> None:
+        spec = self.spec
+        for file, n in self.n_by_file.items():
+            if spec.n_rows.get(file, n) != n:
+                raise ValueError(f"{spec.name}: {file} holds {n} rows where {spec.n_rows[file]} are published; fetch it again")
+        known = self.n_by_file and set(self.n_by_file) <= set(spec.n_rows)
+        if spec.published_n is not None and not known and self.n_read != spec.published_n:
+            raise ValueError(f"{spec.name}: {self.n_read} rows were read where {spec.published_n} are published; fetch the whole set again")
+
+    def _write_quarantine(self) -> None:
+        if self.quarantine is None:
+            return
+        path = Path(self.quarantine)
+        others = [row for row in read_jsonl(path) if row["set"] != self.spec.name] if path.is_file() else []
+        if others or self.broken or path.is_file():
+            write_jsonl(path, [*others, *self.broken])
+
+
+def check_columns(spec: DataSpec, place: str, record: Any, seed: int) -> Row:
+    """Return the record as a `Row`, or raise BrokenRow naming the first of the spec's columns that it lacks."""
+    if isinstance(record, BrokenRow):
+        raise record
+    if not isinstance(record, Mapping):
+        raise BrokenRow(place, "(whole row)", "a record", record)
+    for column, kind in spec.columns.items():
+        if column not in record:
+            raise BrokenRow(place, column, kind, f"only {', '.join(map(str, record))}"[:200])
+    return Row(record, spec, place, seed)
+
+
+def read_local(spec: DataSpec, data_dir: Path | str) -> Iterator[tuple[str, Any]]:
+    """Yield `(place, record)` of the local files of a set, in the order of the spec's patterns and of the names."""
+    folder = set_folder(spec, data_dir)
+    if spec.rows is not None:
+        yield from spec.rows(folder, spec)
+        return
+    for name, path in local_files(spec, data_dir).items():
+        yield from read_records(path, name)
+
+
+def local_files(spec: DataSpec, data_dir: Path | str) -> dict[str, Path]:
+    """Return the local files of a set as `{name below its folder: path}`; empty when one of the needed patterns matches nothing."""
+    folder = set_folder(spec, data_dir)
+    found: dict[str, Path] = {}
+    for entry in spec.files:
+        matches = next((m for pattern in entry.split(" | ") if (m := sorted(folder.glob(pattern)))), [])
+        if not matches:
+            return {}
+        found.update({path.relative_to(folder).as_posix(): path for path in matches})
+    return found
+
+
+def set_folder(spec: DataSpec, data_dir: Path | str) -> Path:
+    """Return `<data_dir>/<name>`; a data folder that does not exist is a UserError."""
+    root = Path(data_dir)
+    if not root.is_dir():
+        raise UserError(f"the data folder {root} does not exist; give one with --data-dir, holding a folder per set (such as {spec.name}/)")
+    return root / spec.name
+
+
+def is_present(spec: DataSpec, data_dir: Path | str | None) -> bool:
+    """Tell whether all files a set needs lie in the data folder."""
+    return data_dir is not None and bool(local_files(spec, data_dir))
+
+
+def count_rows(spec: DataSpec, data_dir: Path | str) -> int:
+    """Count the rows of the local files without making samples of them."""
+    return sum(1 for _ in read_local(spec, data_dir))
+
+
+def status_row(spec: DataSpec, data_dir: Path | str | None, lock_file: Path = LOCK_FILE) -> dict[str, Any]:
+    """One line of `selene sources` or `selene benchmarks`; `n` is counted where the set is present, else the published count or None."""
+    present = is_present(spec, data_dir)
+    return {
+        "name": spec.name,
+        "role": spec.role,
+        "task": spec.task,
+        "licence": spec.licence,
+        "training": spec.training,
+        "revision": revision_of(spec, lock_file),
+        "shape_known_from": spec.shape_known_from,
+        "present": present,
+        "n": count_rows(spec, data_dir) if present else spec.published_n,
+        "gated": spec.gated,
+        "stand_in": spec.stand_in,
+        "how_to_get": how_to_get(spec),
+        "title": spec.title,
+    }
+
+
+def _named(spec: DataSpec | str) -> DataSpec:
+    from selene_lib.data_access.catalogue import find_spec  # the catalogue imports all sets, and they this package
+
+    return find_spec(spec)
+
+
+def _smallest(stream: Iterable[Sample], limit: int, seed: int) -> list[Sample]:
+    ranked = ((unit_hash(seed, sample.id), position, sample) for position, sample in enumerate(stream))
+    best = heapq.nsmallest(limit, ranked, key=lambda entry: entry[:2])
+    return [sample for _, _, sample in sorted(best, key=lambda entry: entry[1])]
+
+
+def _with_progress(samples: Iterator[Sample], spec: DataSpec, progress: bool) -> Iterable[Sample]:
+    if not progress:
+        return samples
+    from tqdm.auto import tqdm
+
+    return tqdm(samples, desc=spec.name, unit=" rows", total=spec.published_n, dynamic_ncols=True)

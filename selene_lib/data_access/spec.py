@@ -1,0 +1,208 @@
+"""What is declared of a data set: where it lies, what its rows look like, what its label means, and how we know.
+
+A set is one file with one `DataSpec` and one function that turns a `Row` into samples. A row that cannot be read raises `BrokenRow`
+(quarantined, counted, at most 1 % of a set); a row that is left out on purpose raises `DropRow` (counted under its reason).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from selene_lib.records import Sample, Task, stable_id, unit_hash
+
+Role = Literal["source", "benchmark", "domain", "component", "reference"]
+ShapeKnownFrom = Literal["real rows", "dataset card", "assumed"]
+Training = Literal["yes", "non-commercial", "no"]
+
+HUB_FILES = ("**/*.parquet | **/*.jsonl | **/*.jsonl.gz | **/*.json | **/*.csv",)
+
+
+class BrokenRow(ValueError):
+    """A row that is not of the publisher's shape: which column, what was expected, what was found."""
+
+    def __init__(self, where: str, column: str, expected: str, found: object):
+        self.where, self.column, self.expected, self.found = where, column, expected, _short(found)
+        super().__init__(f"{where}, column {column!r}: expected {expected}, found {self.found}")
+
+
+class DropRow(Exception):
+    """A sound row that the set leaves out on purpose; the message is the reason it is counted under."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One record of a publisher's file with the place it came from; the accessors check the kind and name the column when it is wrong.
+
+    A column may be dotted (`score_rubric.criteria`) to reach into nested records.
+    """
+
+    values: Mapping[str, Any]
+    spec: DataSpec
+    where: str
+    seed: int = 0
+
+    def has(self, column: str) -> bool:
+        return _is_there(self._find(column))
+
+    def broken(self, column: str, expected: str, found: object) -> BrokenRow:
+        return BrokenRow(self.where, column, expected, found)
+
+    def get(self, column: str, expected: str = "a value") -> Any:
+        """Return what stands in `column`; absent, null and NaN are broken."""
+        value = self._find(column)
+        if not _is_there(value):
+            raise self.broken(column, expected, "nothing" if value is _ABSENT else value)
+        return value
+
+    def text(self, column: str, *, may_be_empty: bool = False) -> str:
+        """Return a string; one of only white space counts as missing unless `may_be_empty`."""
+        value = self.get(column, "text")
+        if not isinstance(value, str) or not (may_be_empty or value.strip()):
+            raise self.broken(column, "text", value)
+        return value
+
+    def text_or_none(self, column: str) -> str | None:
+        """Return a string, or None where the column is absent, null, NaN or blank."""
+        value = self._find(column)
+        if not _is_there(value):
+            return None
+        if not isinstance(value, str):
+            raise self.broken(column, "text or null", value)
+        return value if value.strip() else None
+
+    def number(self, column: str, low: float = -math.inf, high: float = math.inf) -> float:
+        """Return a finite number within [low, high]; numbers in quotes are read, booleans are not numbers."""
+        value = self.get(column, "a number")
+        try:
+            number = float(value) if isinstance(value, (int, float, str)) and not isinstance(value, bool) else math.nan
+        except ValueError:
+            number = math.nan
+        if not low <= number <= high or not math.isfinite(number):
+            bounds = "" if low == -math.inf and high == math.inf else f" in {low:g}..{high:g}"
+            raise self.broken(column, f"a number{bounds}", value)
+        return number
+
+    def choice(self, column: str, mapping: Mapping[Any, Any]) -> Any:
+        """Return what `mapping` has for the value: the one visible place where a set's labels are mapped."""
+        value = self.get(column, f"one of {_names(mapping)}")
+        if isinstance(value, (list, dict)) or (isinstance(value, bool) and True not in mapping) or value not in mapping:
+            raise self.broken(column, f"one of {_names(mapping)}", value)
+        return mapping[value]
+
+    def items(self, column: str, kind: type | tuple[type, ...] = str, *, n: int | None = None) -> list[Any]:
+        """Return a list whose members are all of `kind` (and `n` of them, if given)."""
+        value = self.get(column, "a list")
+        if not isinstance(value, (list, tuple)) or not all(isinstance(item, kind) for item in value) or (n is not None and len(value) != n):
+            name = getattr(kind, "__name__", "values")
+            raise self.broken(column, f"a list of {'' if n is None else f'{n} '}{name}", value)
+        return list(value)
+
+    def record(self, column: str) -> Row:
+        """Return a nested record as a row of its own."""
+        value = self.get(column, "a record")
+        if not isinstance(value, Mapping):
+            raise self.broken(column, "a record", value)
+        return Row(value, self.spec, f"{self.where}, {column}", self.seed)
+
+    def records(self, column: str) -> list[Row]:
+        """Return a list of nested records as rows of their own."""
+        values = self.items(column, dict)
+        return [Row(value, self.spec, f"{self.where}, {column}[{i}]", self.seed) for i, value in enumerate(values)]
+
+    def sample(self, task: Task, instruction: str, response: str, *, key: tuple = (), group: str | None = None, **fields: Any) -> Sample:
+        """Build a sample of this set. Its id is a hash of its texts (and `key`), its group one of the instruction (or of `group`)."""
+        parts = (task, instruction, response, fields.get("response_b") or "", fields.get("rubric") or "", *key)
+        return Sample(
+            id=stable_id(self.spec.name, *parts),
+            source=self.spec.name,
+            task=task,
+            instruction=instruction,
+            response=response,
+            licence=self.spec.licence,
+            group=stable_id("prompt", instruction if group is None else group),
+            **fields,
+        )
+
+    def pair(self, instruction: str, better: str, worse: str, **fields: Any) -> Sample:
+        """Build a pairwise sample from (better, worse): which stands first is a hash of (seed, id), never a global random state."""
+        sample = self.sample("pairwise", instruction, better, response_b=worse, label="A", **fields)
+        return sample.swap() if unit_hash(self.seed, sample.id, "position") < 0.5 else sample
+
+    def _find(self, column: str) -> Any:
+        if column in self.values:
+            return self.values[column]
+        head, _, tail = column.partition(".")
+        inner = self.values.get(head)
+        if not tail or not isinstance(inner, Mapping):
+            return _ABSENT
+        return Row(inner, self.spec, self.where, self.seed)._find(tail)
+
+
+Samples = Sample | Iterable[Sample]
+ReadFolder = Callable[[Path, "DataSpec"], Iterator[tuple[str, Any]]]
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """The declaration of one data set.
+
+    `files` are patterns below `<data_dir>/<name>`; all are needed; in one entry, alternatives stand apart by ` | ` and the first that
+    matches is read. `columns` are the fields a row must have, with the kind in words. `n_rows` counts known files one by one,
+    `published_n` the rows of the whole set as published: either differing from what is read is an error that names both.
+    `rows` reads the folder where a row is not simply one record of one file. `hub_config` and `hub_split` go to `datasets`.
+    `side_files` are files of the set that hold no gold labels, with their row counts: read on demand, never made into samples.
+    """
+
+    name: str
+    role: Role
+    task: Task | Literal["votes", "models"]
+    title: str
+    licence: str
+    label: str
+    columns: Mapping[str, str]
+    to_samples: Callable[[Row], Samples]
+    shape_known_from: ShapeKnownFrom
+    files: tuple[str, ...] = HUB_FILES
+    hub_id: str | None = None
+    hub_config: str | None = None
+    hub_split: str = "train"
+    hub_shape_known_from: ShapeKnownFrom | None = None
+    repository: str | None = None
+    repository_path: str = ""
+    repository_commit: str | None = None
+    published_n: int | None = None
+    n_rows: Mapping[str, int] = field(default_factory=dict)
+    gated: bool = False
+    training: Training = "no"
+    stand_in: bool = False
+    notes: str = ""
+    side_files: Mapping[str, int] = field(default_factory=dict)
+    rows: ReadFolder | None = None
+
+
+SourceSpec = BenchmarkSpec = DataSpec
+
+
+class _Absent:
+    def __repr__(self) -> str:
+        return "nothing"
+
+
+_ABSENT = _Absent()
+
+
+def _is_there(value: Any) -> bool:
+    return value is not _ABSENT and value is not None and not (isinstance(value, float) and math.isnan(value))
+
+
+def _names(mapping: Mapping[Any, Any]) -> str:
+    return ", ".join(repr(key) for key in mapping)
+
+
+def _short(value: object, limit: int = 80) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters)"
