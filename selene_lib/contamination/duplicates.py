@@ -1,0 +1,103 @@
+"""Near-duplicates inside one set of texts: which record stands for which."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from selene_lib.contamination import minhash
+from selene_lib.contamination.words import hash_words, map_batches, text_hashes
+
+ALL_PAIRS_UP_TO = 12
+
+
+def near_duplicates(texts: Sequence[tuple[str, str]], *, threshold: float = 0.8) -> dict[str, str]:
+    """Map each id to the id that stands for it: itself if it is kept, else a kept one whose text is at least `threshold` alike.
+
+    Alike is the exact Jaccard index of 3-word shingles; MinHash only proposes the pairs (a pair at the threshold is proposed with
+    probability 0.93 or more, one at 0.9 practically always). Ids are gone through in sorted order and the smallest id of a group is
+    kept, so the result depends neither on the order of `texts` nor on a seed, and no chain of small steps joins texts that differ.
+    """
+    if not 0 < threshold <= 1:
+        raise ValueError(f"threshold {threshold} is not in (0, 1]")
+    ordered = sorted(texts)
+    ids, bodies = [i for i, _ in ordered], [t for _, t in ordered]
+    if len(set(ids)) != len(ids):
+        twice = next(a for a, b in zip(ids, ids[1:]) if a == b)
+        raise ValueError(f"id {twice!r} comes twice: give every text its own id")
+    if not ids:
+        return {}
+    hashes, n_words, signature = _describe(bodies)
+    keeper = _same_text(hashes, n_words)
+    alive = np.flatnonzero((keeper == np.arange(len(ids))) & (n_words > 0))
+    while len(alive) > 1:
+        near = _near_pairs(bodies, signature, alive, threshold)
+        dropped = _drop(keeper, near)
+        if not dropped:
+            break
+        alive = alive[keeper[alive] == alive]
+    return {ids[i]: ids[k] for i, k in enumerate(_roots(keeper).tolist())}
+
+
+def _describe(bodies: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def work(_: int, batch: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        table = hash_words(batch)
+        return text_hashes(table), table.n_words, minhash.signatures(table)
+
+    hashes, n_words, signature = (np.concatenate(column) for column in zip(*map_batches(work, bodies)))
+    return hashes, n_words, signature
+
+
+def _same_text(hashes: np.ndarray, n_words: np.ndarray) -> np.ndarray:
+    """For each text the first one with the same words; a text without words stands for itself."""
+    _, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
+    return np.where(n_words > 0, first[inverse], np.arange(len(hashes)))
+
+
+def _near_pairs(bodies: Sequence[str], signature: np.ndarray, alive: np.ndarray, threshold: float) -> np.ndarray:
+    """Confirmed pairs (smaller index, larger index) among the texts `alive`, shape (n, 2), in order."""
+    bands = minhash.band_keys(signature[alive], *minhash.band_shape(threshold))
+    pairs = np.unique(np.concatenate([_bucket_pairs(keys) for keys in bands]), axis=0)
+    pairs = alive[pairs]
+    pairs = pairs[minhash.likely(signature[pairs[:, 0]], signature[pairs[:, 1]], threshold)]
+    left, right = ([bodies[i] for i in column] for column in pairs.T.tolist()) if len(pairs) else ([], [])
+    return pairs[minhash.exact_jaccard(left, right) >= threshold]
+
+
+def _bucket_pairs(keys: np.ndarray) -> np.ndarray:
+    """Candidate pairs of one band: all pairs of a small bucket; of a large one each member with the first and with the next.
+
+    What a large bucket misses is proposed in the next round, when those found alike are gone.
+    """
+    order = np.argsort(keys, kind="stable")
+    begin = np.flatnonzero(np.concatenate([[True], keys[order][1:] != keys[order][:-1]]))
+    size = np.diff(np.append(begin, len(keys)))
+    place = np.arange(len(keys)) - np.repeat(begin, size)
+    sizes = np.repeat(size, size)
+    pairs = []
+    for step in range(1, min(ALL_PAIRS_UP_TO, int(size.max()))):
+        later = np.flatnonzero((place >= step) & ((sizes <= ALL_PAIRS_UP_TO) | (step == 1)))
+        pairs.append(np.stack([order[later - step], order[later]], axis=1))
+    large = np.flatnonzero((sizes > ALL_PAIRS_UP_TO) & (place > 0))
+    pairs.append(np.stack([order[large - place[large]], order[large]], axis=1))
+    return np.concatenate(pairs)
+
+
+def _drop(keeper: np.ndarray, pairs: np.ndarray) -> int:
+    """Let each kept text of a pair's smaller index stand for the larger one; return how many were dropped."""
+    dropped = 0
+    for small, large in pairs.tolist():
+        if keeper[small] == small and keeper[large] == large:
+            keeper[large] = small
+            dropped += 1
+    return dropped
+
+
+def _roots(keeper: np.ndarray) -> np.ndarray:
+    """Follow "stands for" to the kept text: a copy of a text that was itself dropped goes where that one went."""
+    while True:
+        further = keeper[keeper]
+        if np.array_equal(further, keeper):
+            return keeper
+        keeper = further

@@ -1,0 +1,53 @@
+"""Samples in and out of the contamination check: which of their texts are compared, which of them go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from selene_lib.contamination.overlaps import Overlap
+from selene_lib.records import Sample
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What is left of a training set, and how many samples went, by the method that found them first (a ledger row each)."""
+
+    kept: list[Sample]
+    n_dropped: dict[str, int]
+
+
+def sample_texts(sample: Sample) -> list[tuple[str, str]]:
+    """The texts of a sample that are compared, as (`<id>#<part>`, text): instruction, response, response_b, reference if there."""
+    parts = {"instruction": sample.instruction, "response": sample.response, "response_b": sample.response_b, "reference": sample.reference}
+    return [(f"{sample.id}#{part}", text) for part, text in parts.items() if text and text.strip()]
+
+
+def all_texts(samples: Iterable[Sample]) -> list[tuple[str, str]]:
+    """`sample_texts` of many samples, in one list."""
+    return [pair for sample in samples for pair in sample_texts(sample)]
+
+
+def sample_id(text_id: str) -> str:
+    """The sample's id in a text's id (`<id>#<part>`)."""
+    return text_id.rpartition("#")[0] or text_id
+
+
+def remove_contaminated(samples: Sequence[Sample], overlaps: Iterable[Overlap]) -> Removal:
+    """Take out the training samples named in `overlaps`; counted once each, under the strictest method that found them."""
+    order = {"exact": 0, "ngram": 1, "minhash": 2, "embedding": 3}
+    method: dict[str, str] = {}
+    for overlap in overlaps:
+        name = sample_id(overlap.train_id)
+        method[name] = min(method.get(name, overlap.method), overlap.method, key=lambda m: order.get(m, len(order)))
+    n_dropped: dict[str, int] = {}
+    for sample in samples:
+        if sample.id in method:
+            n_dropped[method[sample.id]] = n_dropped.get(method[sample.id], 0) + 1
+    return Removal([s for s in samples if s.id not in method], n_dropped)
+
+
+def clean_part(samples: Sequence[Sample], overlaps: Iterable[Overlap]) -> list[Sample]:
+    """The samples of a benchmark that no training text repeats: what the score on the clean part is taken over."""
+    dirty = {sample_id(o.bench_id) for o in overlaps}
+    return [s for s in samples if s.id not in dirty]

@@ -1,0 +1,114 @@
+"""The map drawn here: TF-IDF and truncated SVD, UMAP or PCA to the plane, k-means topics, names by class-based TF-IDF.
+
+No download, no network, one thread where threads would change a sum, so that a seed gives the same map again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from selene_lib.embeddings.topic_map import order_topics, scale_points
+
+N_DIMENSIONS = 50
+MAX_TERMS = 20_000
+MAX_TOPICS = 24
+WORD = r"(?u)\b[^\W\d_][\w'-]{2,}\b"
+
+
+def term_counts(texts: Sequence[str]) -> tuple[Any, np.ndarray]:
+    """Counts of words (English stop words out, words of one text only out where there are many), CSR, and the words themselves."""
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    least = 1 if len(texts) < 200 else 2
+    counter = CountVectorizer(token_pattern=WORD, stop_words="english", min_df=least, max_features=MAX_TERMS, dtype=np.float32)
+    try:
+        counts = counter.fit_transform(texts)
+    except ValueError as error:
+        raise ValueError("the texts to map hold no words: nothing to embed") from error
+    return counts, counter.get_feature_names_out()
+
+
+def embed_counts(counts: Any, seed: int) -> np.ndarray:
+    """Rows of unit length from sublinear TF-IDF and a truncated SVD (latent semantic analysis), float32, shape (n, <= 50)."""
+    from sklearn.decomposition import TruncatedSVD
+    from sklearn.feature_extraction.text import TfidfTransformer
+    from sklearn.preprocessing import normalize
+
+    weights = TfidfTransformer(sublinear_tf=True).fit_transform(counts).astype(np.float32)
+    n_dimensions = min(N_DIMENSIONS, min(weights.shape) - 1)
+    if n_dimensions < 2:
+        return np.pad(weights.toarray()[:, :2], ((0, 0), (0, max(0, 2 - weights.shape[1]))))
+    return normalize(TruncatedSVD(n_dimensions, random_state=seed, n_iter=4).fit_transform(weights)).astype(np.float32)
+
+
+def project(vectors: np.ndarray, *, method: str, seed: int, n_neighbors: int = 15) -> np.ndarray:
+    """Lay vectors out in the plane, shape (n, 2): `umap` (seeded, one thread) or `pca` (linear, no compile time)."""
+    if method not in ("umap", "pca"):
+        raise ValueError(f"projection {method!r} is not umap or pca")
+    if method == "pca" or len(vectors) <= max(n_neighbors, 4):
+        centred = vectors - vectors.mean(axis=0)
+        _, _, axes = np.linalg.svd(centred, full_matrices=False)
+        axes = axes * np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)])[:, None]
+        flat = centred @ axes[:2].T
+        return np.pad(flat, ((0, 0), (0, 2 - flat.shape[1])))
+    import umap
+
+    return umap.UMAP(n_neighbors=n_neighbors, min_dist=0.1, init="pca", random_state=seed, n_jobs=1).fit_transform(vectors)
+
+
+def default_n_topics(n: int) -> int:
+    """Our choice: one topic for about 2 * sqrt(n) samples, between 2 and 24."""
+    return int(min(MAX_TOPICS, max(2, round(np.sqrt(n) / 2)), max(n, 1)))
+
+
+def cluster(vectors: np.ndarray, n_topics: int, seed: int) -> np.ndarray:
+    """Topic of each vector by k-means, numbered by size."""
+    from sklearn.cluster import KMeans, MiniBatchKMeans
+
+    n_topics = min(n_topics, len(np.unique(vectors, axis=0)))
+    kind = KMeans if len(vectors) <= 10_000 else MiniBatchKMeans
+    return order_topics(kind(n_topics, random_state=seed, n_init=3).fit_predict(vectors))
+
+
+def name_topics(counts: Any, terms: np.ndarray, topics: np.ndarray, *, n_terms: int = 3) -> list[str]:
+    """The words that tell each topic from the others, by class-based TF-IDF (Grootendorst 2022, arXiv 2203.05794, eq. 2).
+
+    `W(t, c) = tf(t, c) * log(1 + A / f(t))`: tf the word's share of topic c, f its count over all topics, A the mean count of words
+    a topic. Two topics with the same words are told apart by further words.
+    """
+    from scipy.sparse import csr_matrix
+
+    n_topics = int(topics.max()) + 1
+    member = csr_matrix((np.ones(len(topics), np.float32), (topics, np.arange(len(topics)))), shape=(n_topics, len(topics)))
+    by_topic = np.asarray((member @ counts).todense(), dtype=np.float64)
+    share = by_topic / np.maximum(by_topic.sum(axis=1, keepdims=True), 1)
+    weight = share * np.log1p(by_topic.sum() / n_topics / np.maximum(by_topic.sum(axis=0), 1))
+    ranked = [[str(terms[t]) for t in np.lexsort((terms, -row)) if row[t] > 0] for row in weight]
+    return _distinct_names(ranked, n_terms)
+
+
+def _distinct_names(ranked: list[list[str]], n_terms: int) -> list[str]:
+    names: list[str] = []
+    for words in ranked:
+        n = n_terms
+        while (name := ", ".join(words[:n]) or "no words") in names and n < len(words):
+            n += 1
+        names.append(name if name not in names else f"{name} ({len(names) + 1})")
+    return names
+
+
+def map_texts(
+    texts: Sequence[str], *, seed: int, n_topics: int | None, projection: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str]]:
+    """x, y, topic of each text and the topics' names."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=1):
+        counts, terms = term_counts(texts)
+        vectors = embed_counts(counts, seed)
+        topics = cluster(vectors, n_topics or default_n_topics(len(texts)), seed)
+        x, y = scale_points(project(vectors, method=projection, seed=seed))
+    return x, y, topics, name_topics(counts, terms, topics)
