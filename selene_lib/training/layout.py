@@ -1,0 +1,167 @@
+"""How pairs lie in rows: each prompt once with both completions behind it, or the plain two sequences; padded rows or one packed row.
+
+A row of the shared layout is `[prompt | chosen | rejected]`. The positions of the rejected part restart after the prompt, and it is blind
+to the chosen part, so every token sees exactly what it would see in a sequence of its own (prefix sharing: arXiv 2410.20305).
+Several documents (pairs, or sequences of the plain layout) may lie in one row; none sees another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from selene_lib.training.encoding import EncodedPair
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Layout = Literal["shared_prefix", "pairs"]
+PROMPT, CHOSEN, REJECTED = 0, 1, 2
+PADDING = -1
+
+
+@dataclass(frozen=True)
+class Span:
+    """One document in a row: where it starts, and how many tokens its prompt and its one or two completions have."""
+
+    row: int
+    start: int
+    n_prompt: int
+    n_first: int
+    n_second: int = 0
+
+    @property
+    def n_tokens(self) -> int:
+        return self.n_prompt + self.n_first + self.n_second
+
+
+@dataclass(frozen=True)
+class RowBatch:
+    """Rows ready for a model. All row tensors are [n_rows, row_tokens]; `document_ids` is -1 on padding.
+
+    `predict_at` [n] are flat positions (row * row_tokens + column) whose hidden state predicts the completion token `targets` [n];
+    `owner` [n] is the sequence it belongs to: 2 * pair for chosen, 2 * pair + 1 for rejected.
+    """
+
+    input_ids: Tensor
+    position_ids: Tensor
+    document_ids: Tensor
+    segment_ids: Tensor
+    predict_at: Tensor
+    targets: Tensor
+    owner: Tensor
+    spans: tuple[Span, ...]
+    n_pairs: int
+
+    @property
+    def n_real_tokens(self) -> int:
+        """Tokens that are computed and are not padding."""
+        return sum(span.n_tokens for span in self.spans)
+
+    def to(self, device: Any) -> RowBatch:
+        """The same batch with its tensors on `device`."""
+        names = ("input_ids", "position_ids", "document_ids", "segment_ids", "predict_at", "targets", "owner")
+        return replace(self, **{name: getattr(self, name).to(device, non_blocking=True) for name in names})
+
+
+def documents(pair: EncodedPair, layout: Layout) -> list[tuple[tuple[int, ...], ...]]:
+    """The documents one pair makes, each as (prompt, completion) or (prompt, chosen, rejected) ids."""
+    if layout == "shared_prefix":
+        return [(pair.prompt_ids, pair.chosen_ids, pair.rejected_ids)]
+    return [(pair.prompt_ids, pair.chosen_ids), (pair.prompt_ids, pair.rejected_ids)]
+
+
+def n_row_tokens(pair: EncodedPair, layout: Layout) -> int:
+    """How many tokens one pair occupies in a layout, without padding."""
+    return sum(sum(map(len, document)) for document in documents(pair, layout))
+
+
+def lay_out(pairs: Sequence[EncodedPair], layout: Layout, *, packing: bool, pad_token_id: int, pad_to_multiple: int = 1) -> RowBatch:
+    """Lay pairs out in rows: with `packing` all documents in one row, else one document a row, padded on the right.
+
+    `pad_to_multiple` rounds the row length up (128 for FlexAttention's blocks).
+    """
+    docs = [(document, 2 * i + j) for i, pair in enumerate(pairs) for j, document in enumerate(documents(pair, layout))]
+    spans = _place([document for document, _ in docs], packing)
+    n_rows = spans[-1].row + 1
+    width = max(span.start + span.n_tokens for span in spans)
+    width = -(-width // pad_to_multiple) * pad_to_multiple
+    return _fill(docs, spans, n_rows, width, pad_token_id, len(pairs))
+
+
+def _place(docs: Sequence[tuple[tuple[int, ...], ...]], packing: bool) -> list[Span]:
+    spans, start = [], 0
+    for number, document in enumerate(docs):
+        lengths = [len(part) for part in document]
+        if min(lengths) == 0:
+            raise ValueError("a pair with an empty prompt or completion cannot be trained on; the encoder never makes one")
+        spans.append(Span(0, start, *lengths) if packing else Span(number, 0, *lengths))
+        start += sum(lengths)
+    return spans
+
+
+def _fill(docs: list, spans: list[Span], n_rows: int, width: int, pad_token_id: int, n_pairs: int) -> RowBatch:
+    import numpy as np
+    import torch
+
+    ids = np.full((n_rows, width), pad_token_id, np.int64)
+    positions = np.zeros((n_rows, width), np.int64)
+    document_ids = np.full((n_rows, width), PADDING, np.int64)
+    segments = np.zeros((n_rows, width), np.int64)
+    predict_at, targets, owner = [], [], []
+    for number, ((document, sequence), span) in enumerate(zip(docs, spans)):
+        row, here = span.row, span.start
+        document_ids[row, here : here + span.n_tokens] = number
+        for part, part_ids in enumerate(document):
+            first = 0 if part == 0 else span.n_prompt
+            there = here + len(part_ids)
+            ids[row, here:there] = part_ids
+            positions[row, here:there] = np.arange(first, first + len(part_ids))
+            segments[row, here:there] = part
+            if part:
+                # the first completion token is predicted by the last token of the prompt, for both sides
+                before = np.concatenate([[span.start + span.n_prompt - 1], np.arange(here, there - 1)])
+                predict_at.append(row * width + before)
+                targets.append(np.asarray(part_ids, np.int64))
+                owner.append(np.full(len(part_ids), sequence + part - 1, np.int64))
+            here = there
+    flat = [np.concatenate(x) for x in (predict_at, targets, owner)]
+    tensors = [torch.from_numpy(x) for x in (ids, positions, document_ids, segments, *flat)]
+    return RowBatch(*tensors, spans=tuple(spans), n_pairs=n_pairs)
+
+
+def dense_mask(batch: RowBatch) -> Tensor:
+    """Boolean mask [n_rows, 1, row_tokens, row_tokens], True where a query (3rd axis) may look at a key (4th).
+
+    Same document, not later in the row, and either the key is prompt or both lie in the same completion. Padding sees itself only, so
+    that no softmax is empty.
+    """
+    import torch
+
+    width = batch.input_ids.shape[1]
+    index = torch.arange(width, device=batch.input_ids.device)
+    causal = index[:, None] >= index[None, :]
+    same_document = batch.document_ids[:, :, None] == batch.document_ids[:, None, :]
+    key_segment, query_segment = batch.segment_ids[:, None, :], batch.segment_ids[:, :, None]
+    visible = (key_segment == PROMPT) | (key_segment == query_segment)
+    padding = batch.document_ids[:, :, None] == PADDING
+    itself = index[:, None] == index[None, :]
+    return torch.where(padding, itself, causal & same_document & visible)[:, None]
+
+
+def block_mask(batch: RowBatch) -> Any:
+    """The same mask as `dense_mask` for FlexAttention, as blocks of 128 x 128 of which the empty ones are never computed."""
+    from torch.nn.attention.flex_attention import create_block_mask
+
+    document_ids, segment_ids = batch.document_ids, batch.segment_ids
+
+    def visible(row: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        same = document_ids[row, query] == document_ids[row, key]
+        key_segment = segment_ids[row, key]
+        open_segment = (key_segment == PROMPT) | (key_segment == segment_ids[row, query])
+        inside = same & open_segment & (query >= key) & (document_ids[row, query] != PADDING)
+        return inside | (query == key)
+
+    n_rows, width = batch.input_ids.shape
+    return create_block_mask(visible, n_rows, None, width, width, device=batch.input_ids.device)

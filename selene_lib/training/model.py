@@ -1,0 +1,340 @@
+"""The one place that looks at the hardware: which backend, precision, layout and attention a run gets, and the loading of the model.
+
+`decide` is a pure function of the spec and of what is installed, so its table can be tested without a GPU; `load` follows it;
+`choose_layout` proves with numbers that the loaded model honours the layout, and refuses it with the reason where it does not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import re
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from selene_lib.errors import UserError
+from selene_lib.files import sha256_file
+from selene_lib.training.spec import TrainSpec
+
+FLEX_BLOCK = 128
+_WEIGHTS = ("*.safetensors", "*.bin", "config.json")
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What the decision may depend on."""
+
+    cuda: bool
+    bf16: bool
+    unsloth: bool
+    flex: bool
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a run gets, and why; goes into the result as it is."""
+
+    device: str
+    backend: str
+    dtype: str
+    layout: str
+    attention: str
+    packing: bool
+    optimiser: str
+    gradient_checkpointing: bool
+    micro_batch_tokens: int
+    reasons: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "reasons": list(self.reasons)}
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model ready to train, its tokenizer, and the decision it was loaded under."""
+
+    model: Any
+    tokenizer: Any
+    decision: Decision
+    base_fingerprint: str
+
+
+def look_at_hardware(device: str = "auto") -> Hardware:
+    """Ask torch and the installed packages; `device='cpu'` hides a GPU."""
+    import torch
+
+    cuda = torch.cuda.is_available() and device != "cpu"
+    if device == "cuda" and not cuda:
+        raise UserError("device is 'cuda' but torch sees no CUDA GPU: install a CUDA build of torch, or set device to 'auto'")
+    bf16 = not cuda or torch.cuda.is_bf16_supported()
+    return Hardware(cuda, bf16, _is_installed("unsloth"), _is_installed("torch.nn.attention.flex_attention"))
+
+
+def _is_installed(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
+
+
+def decide(spec: TrainSpec, hardware: Hardware) -> Decision:
+    """Choose backend, precision, layout and attention for a spec on this hardware; raises UserError where the wish cannot be had.
+
+    Unsloth's fast forward ignores masks of four axes, so it never runs the shared layout: `auto` takes it only for `layout: pairs`.
+    """
+    reasons: list[str] = []
+    backend = _decide_backend(spec, hardware, reasons)
+    layout = "pairs" if backend == "unsloth" or spec.layout == "pairs" or spec.trainer == "trl" else "shared_prefix"
+    attention = _decide_attention(spec, hardware, backend, layout)
+    dtype = spec.dtype
+    if dtype == "auto":
+        dtype = ("bfloat16" if hardware.bf16 else "float16") if hardware.cuda else "float32"
+    optimiser = spec.optimiser
+    if optimiser == "auto":
+        optimiser = "paged_adamw_8bit" if hardware.cuda and spec.quantisation == "nf4" else "adamw"
+    checkpointing = hardware.cuda if spec.gradient_checkpointing is None else spec.gradient_checkpointing
+    return Decision(
+        device="cuda" if hardware.cuda else "cpu",
+        backend=backend,
+        dtype=dtype,
+        layout=layout,
+        attention=attention,
+        packing=spec.packing and attention != "causal",
+        optimiser=optimiser,
+        gradient_checkpointing=checkpointing,
+        micro_batch_tokens=spec.micro_batch_tokens or (16384 if hardware.cuda else 4096),
+        reasons=tuple(reasons),
+    )
+
+
+def _decide_backend(spec: TrainSpec, hardware: Hardware, reasons: list[str]) -> str:
+    if spec.backend == "unsloth":
+        if not hardware.cuda:
+            raise UserError("backend 'unsloth' needs an NVIDIA GPU: set backend to 'transformers'")
+        if not hardware.unsloth:
+            raise UserError("backend 'unsloth' is not installed: pip install 'selene_lib[gpu]', or set backend to 'transformers'")
+        if spec.layout == "shared_prefix":
+            raise UserError("unsloth's fast attention ignores the shared-prefix mask: set layout to 'pairs' (or 'auto')")
+        return "unsloth"
+    if spec.backend == "auto" and hardware.cuda and hardware.unsloth and spec.layout == "pairs" and spec.trainer == "selene":
+        reasons.append("unsloth is installed and layout 'pairs' needs no special mask")
+        return "unsloth"
+    if spec.backend == "auto" and hardware.cuda and hardware.unsloth:
+        reasons.append("transformers, not unsloth: its fast attention ignores the shared-prefix mask")
+    return "transformers"
+
+
+def _decide_attention(spec: TrainSpec, hardware: Hardware, backend: str, layout: str) -> str:
+    if backend == "unsloth":
+        return "causal"
+    if spec.attention == "flex" and not hardware.flex:
+        raise UserError("attention 'flex' is not in this torch: set attention to 'segments' or 'dense'")
+    if spec.attention != "auto":
+        return spec.attention
+    if not hardware.cuda:
+        return "segments"
+    if layout == "pairs":
+        return "causal"
+    return "flex" if hardware.flex else "segments"
+
+
+def load(spec: TrainSpec, *, hardware: Hardware | None = None) -> Loaded:
+    """Load tokenizer and model, quantise if asked, attach a fresh adapter (seeded), and settle on a layout the model honours."""
+    hardware = hardware or look_at_hardware(spec.device)
+    decision = decide(spec, hardware)
+    _check_source(spec)
+    if decision.backend == "unsloth":
+        import unsloth  # noqa: F401  it rewrites transformers, peft and trl, so it must come before them
+    from transformers import set_seed
+
+    set_seed(spec.seed)
+    loader = _load_unsloth if decision.backend == "unsloth" else _load_transformers
+    model, tokenizer = loader(spec, decision)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    fingerprint = base_fingerprint(spec, decision)
+    if spec.trainer == "selene":
+        decision = choose_layout(model, spec, decision)
+    return Loaded(model, tokenizer, decision, fingerprint)
+
+
+def _check_source(spec: TrainSpec) -> None:
+    if not spec.base_model:
+        raise UserError("base_model is empty: give a model folder or a hub id")
+    if Path(spec.base_model).is_dir():
+        return
+    if spec.base_model.startswith((".", "/", "~")) or spec.base_model.count("/") > 1:
+        raise UserError(f"base_model {spec.base_model}: no such folder")
+    if not re.fullmatch(r"[0-9a-f]{40}", spec.revision or ""):
+        raise UserError(
+            f"base_model {spec.base_model} is a hub id: set revision to the 40-hex commit to load, so that a run can be repeated"
+        )
+
+
+def _load_transformers(spec: TrainSpec, decision: Decision) -> tuple[Any, Any]:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+
+    from selene_lib.training.attention import register_segments
+    from selene_lib.training.logprobs import attach_completion_head
+
+    source = {"revision": spec.revision, "local_files_only": Path(spec.base_model).is_dir()}
+    tokenizer = AutoTokenizer.from_pretrained(spec.base_model, **source)
+    dtype = getattr(torch, decision.dtype)
+    options: dict[str, Any] = {"dtype": dtype, "attn_implementation": _implementation(decision.attention, register_segments())}
+    if spec.quantisation == "nf4":
+        options["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype,
+            bnb_4bit_quant_storage=dtype,
+        )  # fmt: skip
+        options["device_map"] = {"": 0 if decision.device == "cuda" else "cpu"}
+    with _without_loading_bars():
+        base = AutoModelForCausalLM.from_pretrained(spec.base_model, **source, **options)
+    if spec.quantisation == "nf4" and decision.device == "cpu":
+        keep_4bit_weights_unpacked(base)
+    if decision.device == "cuda" and spec.quantisation == "none":
+        base.to("cuda")
+    base.config.use_cache = False
+    attach_completion_head(base, chunk_tokens=spec.logit_chunk_tokens)
+    if spec.adapter == "full":
+        return base, tokenizer
+    return _add_lora(base, spec), tokenizer
+
+
+@contextlib.contextmanager
+def _without_loading_bars() -> Any:
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def _implementation(attention: str, segments: str) -> str:
+    return {"segments": segments, "dense": "sdpa", "causal": "sdpa", "flex": "flex_attention"}[attention]
+
+
+def keep_4bit_weights_unpacked(model: Any) -> int:
+    """Stop bitsandbytes from repacking 4-bit weights on the CPU; return how many layers were told.
+
+    On CPUs with AVX512-BF16 the first forward in eval mode repacks the weights, and every later backward is silently wrong.
+    """
+    from bitsandbytes.nn import Linear4bit
+
+    layers = [module for module in model.modules() if isinstance(module, Linear4bit)]
+    for layer in layers:
+        layer.support_avx512bf16_for_cpu = False
+    return len(layers)
+
+
+def _add_lora(base: Any, spec: TrainSpec) -> Any:
+    from peft import LoraConfig, get_peft_model
+
+    targets = spec.lora_targets if spec.lora_targets == "all-linear" else spec.lora_targets.split(",")
+    config = LoraConfig(
+        r=spec.lora_r, lora_alpha=spec.lora_alpha, lora_dropout=spec.lora_dropout, target_modules=targets, bias="none",
+        task_type="CAUSAL_LM",
+    )  # fmt: skip
+    base.requires_grad_(False)
+    return get_peft_model(base, config)
+
+
+def _load_unsloth(spec: TrainSpec, decision: Decision) -> tuple[Any, Any]:
+    """Load through Unsloth; it changes defaults silently, so every hyper-parameter is given."""
+    import torch
+    from unsloth import FastLanguageModel
+
+    from selene_lib.training.logprobs import attach_completion_head
+
+    model, tokenizer = FastLanguageModel.from_pretrained(**unsloth_load_arguments(spec), dtype=getattr(torch, decision.dtype))
+    attach_completion_head(model, chunk_tokens=spec.logit_chunk_tokens)
+    if spec.adapter == "full":
+        return model, tokenizer
+    return FastLanguageModel.get_peft_model(model, **unsloth_lora_arguments(spec, decision)), tokenizer
+
+
+def unsloth_load_arguments(spec: TrainSpec) -> dict[str, Any]:
+    """Arguments of `FastLanguageModel.from_pretrained`, each set explicitly."""
+    return {
+        "model_name": spec.base_model, "revision": spec.revision, "max_seq_length": spec.max_length_tokens,
+        "load_in_4bit": spec.quantisation == "nf4", "full_finetuning": spec.adapter == "full",
+    }  # fmt: skip
+
+
+def unsloth_lora_arguments(spec: TrainSpec, decision: Decision) -> dict[str, Any]:
+    """Arguments of `FastLanguageModel.get_peft_model`, each set explicitly (its own seed is 3407, its own target list is its own)."""
+    all_linear = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+    return {
+        "r": spec.lora_r, "lora_alpha": spec.lora_alpha, "lora_dropout": spec.lora_dropout, "bias": "none",
+        "target_modules": all_linear if spec.lora_targets == "all-linear" else spec.lora_targets.split(","),
+        "use_gradient_checkpointing": "unsloth" if decision.gradient_checkpointing else False,
+        "random_state": spec.seed, "max_seq_length": spec.max_length_tokens, "use_rslora": False,
+    }  # fmt: skip
+
+
+def base_fingerprint(spec: TrainSpec, decision: Decision) -> str:
+    """SHA-256 that stands for the frozen base as it is computed with: weights (or hub commit), precision and quantisation."""
+    folder = Path(spec.base_model)
+    if folder.is_dir():
+        names = sorted({path for pattern in _WEIGHTS for path in folder.glob(pattern)})
+        weights = [f"{path.name} {sha256_file(path)}" for path in names]
+    else:
+        weights = [f"{spec.base_model}@{spec.revision}"]
+    return hashlib.sha256("\n".join([*weights, decision.dtype, spec.quantisation]).encode()).hexdigest()
+
+
+@contextlib.contextmanager
+def adapter_off(model: Any) -> Any:
+    """The reference model: the same weights without the adapter, in eval mode, without gradients."""
+    import torch
+
+    was_training = model.training
+    model.eval()
+    off = model.disable_adapter() if hasattr(model, "disable_adapter") else contextlib.nullcontext()
+    try:
+        with torch.no_grad(), off:
+            yield model
+    finally:
+        model.train(was_training)
+
+
+def autocast(decision: Decision) -> Any:
+    """The mixed-precision context every forward of a run happens in."""
+    import torch
+
+    if decision.dtype == "float32":
+        return contextlib.nullcontext()
+    return torch.autocast(decision.device, dtype=getattr(torch, decision.dtype))
+
+
+def choose_layout(model: Any, spec: TrainSpec, decision: Decision) -> Decision:
+    """Return the decision with a layout this model was seen to honour.
+
+    `layout: shared_prefix` that fails is a UserError with the reason; `auto` falls back to plain pairs and records why; `pairs` falls
+    back from packed to padded rows.
+    """
+    from selene_lib.training.probe import probe_layout
+
+    ladder = [decision]
+    if decision.layout == "shared_prefix" and spec.layout == "auto":
+        ladder.append(replace(decision, layout="pairs"))
+    if spec.layout in ("auto", "pairs") and decision.attention != "causal":
+        ladder.append(replace(decision, layout="pairs", attention="causal", packing=False))
+    reasons: list[str] = []
+    for rung in ladder:
+        problem = probe_layout(model, rung)
+        if problem is None:
+            return replace(rung, reasons=(*decision.reasons, *reasons))
+        reasons.append(f"layout {rung.layout} with {rung.attention} attention refused: {problem}")
+    raise UserError(f"{spec.base_model}: {'; '.join(reasons)}. Set layout to 'pairs' (or 'auto') to train it with two sequences a pair")
+
+
+def lay_out_for(decision: Decision, pairs: Any, *, pad_token_id: int) -> Any:
+    """Lay encoded pairs out as a decision says (FlexAttention wants whole blocks of 128)."""
+    from selene_lib.training.layout import lay_out
+
+    multiple = FLEX_BLOCK if decision.attention == "flex" else 1
+    return lay_out(pairs, decision.layout, packing=decision.packing, pad_token_id=pad_token_id, pad_to_multiple=multiple)

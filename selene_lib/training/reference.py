@@ -1,0 +1,100 @@
+"""The reference's summed log-probabilities: computed once with the adapter off, kept on disk, spot-checked against live values.
+
+A value belongs to (base weights in their precision, prompt ids, completion ids) and to nothing else, so one cache serves all arms, seeds
+and subsets of the data. On the CPU each pair is computed alone, so a value never depends on what else was in the batch, and a run that
+found the cache full and one that filled it have the same numbers to the last bit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from selene_lib.errors import UserError
+from selene_lib.files import append_jsonl, read_jsonl
+from selene_lib.training.batching import micro_batches
+from selene_lib.training.encoding import EncodedPair
+from selene_lib.training.model import Decision, Loaded, adapter_off, autocast, lay_out_for
+
+N_SPOT_CHECKS = 8
+_FLUSH_EVERY = 64
+
+
+def reference_logps(loaded: Loaded, pairs: Sequence[EncodedPair], cache_dir: Path, *, progress: bool = False) -> np.ndarray:
+    """Summed log-probabilities under the base model, float64 [n_pairs, 2] (chosen, rejected), in nats; what is missing is computed.
+
+    Up to eight values that come from disk are computed again; a difference beyond rounding is a UserError (the base changed under the
+    cache, or another machine wrote it).
+    """
+    path = cache_dir / f"{loaded.base_fingerprint[:32]}.jsonl"
+    known = {row["key"]: (row["chosen"], row["rejected"]) for row in read_jsonl(path, skip_broken=True)} if path.exists() else {}
+    keys = [pair_key(pair) for pair in pairs]
+    stored = [i for i, key in enumerate(keys) if key in known]
+    _spot_check(loaded, pairs, keys, stored[:: max(1, len(stored) // N_SPOT_CHECKS)][:N_SPOT_CHECKS], known, path)
+    missing = list({key: i for i, key in reversed(list(enumerate(keys))) if key not in known}.values())
+    _compute_missing(loaded, pairs, keys, sorted(missing), known, path, progress)
+    return np.array([known[key] for key in keys], dtype=np.float64).reshape(-1, 2)
+
+
+def pair_key(pair: EncodedPair) -> str:
+    """SHA-256 of a pair's token ids: the text may be spelled as it likes, the ids are what the model saw."""
+    text = ";".join(",".join(map(str, ids)) for ids in (pair.prompt_ids, pair.chosen_ids, pair.rejected_ids))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _compute_missing(
+    loaded: Loaded, pairs: Sequence[EncodedPair], keys: list[str], missing: list[int], known: dict, path: Path, progress: bool
+) -> None:
+    from tqdm.auto import tqdm
+
+    bar = tqdm(total=len(missing), desc="reference log-probs", unit="pair", disable=not progress or not missing)
+    for start in range(0, len(missing), _FLUSH_EVERY):
+        part = missing[start : start + _FLUSH_EVERY]
+        rows = []
+        with adapter_off(loaded.model):
+            for group in _groups([pairs[i] for i in part], loaded.decision):
+                members = [part[g] for g in group]
+                for i, (chosen, rejected) in zip(members, _logps(loaded, [pairs[i] for i in members])):
+                    rows.append({"key": keys[i], "chosen": float(chosen), "rejected": float(rejected)})
+                bar.update(len(members))
+        append_jsonl(path, rows)
+        known.update({row["key"]: (row["chosen"], row["rejected"]) for row in rows})
+    bar.close()
+
+
+def _groups(pairs: Sequence[EncodedPair], decision: Decision) -> list[list[int]]:
+    if decision.device == "cpu":
+        return [[i] for i in range(len(pairs))]
+    return micro_batches(pairs, decision.layout, max_tokens=decision.micro_batch_tokens, packing=decision.packing)
+
+
+def live_logps(loaded: Loaded, pairs: Sequence[EncodedPair]) -> np.ndarray:
+    """Summed log-probabilities with the adapter off, computed now: float64 [n_pairs, 2]."""
+    with adapter_off(loaded.model):
+        return _logps(loaded, pairs)
+
+
+def _logps(loaded: Loaded, pairs: Sequence[EncodedPair]) -> np.ndarray:
+    from selene_lib.training.logprobs import completion_inputs, sum_by_sequence
+
+    device = next(loaded.model.parameters()).device
+    batch = lay_out_for(loaded.decision, pairs, pad_token_id=loaded.tokenizer.pad_token_id).to(device)
+    with autocast(loaded.decision):
+        logps = loaded.model(**completion_inputs(batch, loaded.decision.attention))
+    chosen, rejected, _, _ = sum_by_sequence(logps, batch.owner, batch.n_pairs)
+    return np.stack([chosen.double().cpu().numpy(), rejected.double().cpu().numpy()], axis=1)
+
+
+def _spot_check(loaded: Loaded, pairs: Sequence[Any], keys: list[str], chosen: list[int], known: dict, path: Path) -> None:
+    relative = 1e-4 if loaded.decision.dtype == "float32" else 0.02
+    for i in chosen:
+        live, stored = live_logps(loaded, [pairs[i]])[0], np.array(known[keys[i]])
+        if not np.allclose(live, stored, rtol=relative, atol=100 * relative):
+            raise UserError(
+                f"reference cache {path}: pair {pairs[i].id} is stored as {stored.tolist()} but computes to {live.tolist()} now; "
+                "delete the file, it will be made again"
+            )

@@ -1,0 +1,156 @@
+"""`train`: from a spec and preference pairs to an adapter, resumable to the last bit."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from selene_lib.files import read_json, write_json
+from selene_lib.records import PreferencePair
+from selene_lib.training import checkpoints
+from selene_lib.training.batching import global_batches, n_steps_for
+from selene_lib.training.encoding import EncodedPair, EncodedSet, encode_pairs
+from selene_lib.training.model import Loaded, load
+from selene_lib.training.spec import TrainSpec
+
+RESULT = "training.json"
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a run left: paths, counts, and the decision it ran under. `n_dropped` counts overlong pairs by reason."""
+
+    adapter_dir: Path
+    log_path: Path
+    telemetry_path: Path
+    n_steps: int
+    n_pairs: int
+    n_trainable_parameters: int
+    n_dropped: dict[str, int] = field(default_factory=dict)
+    n_shortened: int = 0
+    resumed_from_step: int = 0
+    validation: dict[str, float] | None = None
+    decision: dict[str, Any] = field(default_factory=dict)
+    spec: dict[str, Any] = field(default_factory=dict)
+
+
+def train(
+    spec: TrainSpec,
+    pairs: Sequence[PreferencePair],
+    out_dir: str | Path,
+    *,
+    validation: Sequence[PreferencePair] | None = None,
+    resume: bool = True,
+    progress: bool = True,
+) -> TrainResult:
+    """Train an adapter (or the full weights) on preference pairs; a killed run continues from its last whole checkpoint.
+
+    `out_dir` gets `adapter/`, `log.csv` (deterministic), `telemetry.csv` (this machine), `training.json` and checkpoints. A finished run of
+    the same spec, pairs and base is read back, not run again; a folder of something else is a UserError unless `resume=False`.
+    """
+    out_dir = Path(out_dir)
+    loaded = load(spec)
+    checkpoints.claim(out_dir, spec, pairs, loaded.base_fingerprint, resume=resume)
+    finished = _read_result(out_dir) if resume else None
+    if finished is not None:
+        return finished
+    encoded = encode_pairs(loaded.tokenizer, pairs, max_length_tokens=spec.max_length_tokens, overlong=spec.overlong)
+    n_steps = n_steps_for(len(encoded.pairs), spec.batch_size, spec.n_steps, spec.n_epochs)
+    held_out = encode_pairs(loaded.tokenizer, validation or [], max_length_tokens=spec.max_length_tokens, overlong=spec.overlong)
+    if spec.trainer == "trl":
+        from selene_lib.training.trl_trainer import train_with_trl as run_steps
+    else:
+        run_steps = train_with_selene
+    resumed_from, metrics = run_steps(spec, loaded, encoded.pairs, held_out.pairs, out_dir, n_steps, progress)
+    return _write_result(out_dir, spec, loaded, encoded, n_steps, resumed_from, metrics)
+
+
+def train_with_selene(
+    spec: TrainSpec,
+    loaded: Loaded,
+    pairs: Sequence[EncodedPair],
+    held_out: Sequence[EncodedPair],
+    out_dir: Path,
+    n_steps: int,
+    progress: bool,
+) -> tuple[int, dict[str, float] | None]:
+    """Run the steps with our trainer; return the step it continued from and the validation metrics."""
+    from transformers import set_seed
+
+    from selene_lib.training.trainer import PairTrainer, ProgressBar, training_arguments
+
+    reference = _reference(spec, loaded, [*pairs, *held_out], out_dir, progress)
+    checkpoint = checkpoints.latest_whole(out_dir)
+    from_step = checkpoints.step_of(checkpoint) if checkpoint else 0
+    batches = global_batches([pair.id for pair in pairs], spec.batch_size, n_steps, spec.seed)
+    set_seed(spec.seed)
+    trainer = PairTrainer(
+        loaded, spec, pairs, reference[: len(pairs)], batches, training_arguments(spec, loaded, out_dir, n_steps),
+        from_step=from_step, callbacks=[ProgressBar()] if progress else [],
+    )  # fmt: skip
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    metrics = trainer.evaluate_pairs(held_out, reference[len(pairs) :]) if held_out else None
+    save_adapter(trainer, out_dir / "adapter")
+    return from_step, metrics
+
+
+def _reference(spec: TrainSpec, loaded: Loaded, pairs: Sequence[EncodedPair], out_dir: Path, progress: bool) -> np.ndarray:
+    """NLL alone needs a reference only for the margin it reports; it is computed all the same, so that arms can be compared."""
+    from selene_lib.training.reference import reference_logps
+
+    cache_dir = Path(spec.reference_cache) if spec.reference_cache else out_dir / "reference"
+    return reference_logps(loaded, pairs, cache_dir, progress=progress)
+
+
+def save_adapter(trainer: Any, folder: Path) -> None:
+    """Write the adapter (or the full weights) as a folder that is whole or absent, with the same bytes for the same weights."""
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    trainer.save_model(str(temporary))
+    if not trainer.is_world_process_zero():
+        return
+    for name in ("training_args.bin", "README.md"):
+        (temporary / name).unlink(missing_ok=True)
+    config = temporary / "adapter_config.json"
+    if config.exists():
+        write_json(config, _portable(read_json(config)))
+    for path in temporary.iterdir():
+        path.chmod(0o644)
+    shutil.rmtree(folder, ignore_errors=True)
+    temporary.rename(folder)
+
+
+def _portable(config: dict[str, Any]) -> dict[str, Any]:
+    """Sets in one order (peft writes them in the order of their hashes, which changes from process to process), no path of this machine."""
+    base = config.get("base_model_name_or_path") or ""
+    name = Path(base).name if Path(base).is_dir() else base
+    return {k: sorted(v) if isinstance(v, list) and k.endswith("modules") else v for k, v in config.items()} | {
+        "base_model_name_or_path": name
+    }
+
+
+def _write_result(
+    out_dir: Path, spec: TrainSpec, loaded: Loaded, encoded: EncodedSet, n_steps: int, resumed_from: int, metrics: dict[str, float] | None
+) -> TrainResult:
+    trainable = sum(parameter.numel() for parameter in loaded.model.parameters() if parameter.requires_grad)
+    result = TrainResult(
+        adapter_dir=out_dir / "adapter", log_path=out_dir / "log.csv", telemetry_path=out_dir / "telemetry.csv", n_steps=n_steps,
+        n_pairs=len(encoded.pairs), n_trainable_parameters=trainable, n_dropped=encoded.n_dropped,
+        n_shortened=len(encoded.shortened_ids), resumed_from_step=resumed_from, validation=metrics,
+        decision=loaded.decision.to_dict(), spec=spec.to_dict(),
+    )  # fmt: skip
+    values = {f.name: getattr(result, f.name) for f in fields(result) if f.type != "Path" and f.name != "resumed_from_step"}
+    write_json(out_dir / RESULT, values)
+    return result
+
+
+def _read_result(out_dir: Path) -> TrainResult | None:
+    if not (out_dir / RESULT).exists() or not (out_dir / "adapter").is_dir():
+        return None
+    paths = {"adapter_dir": out_dir / "adapter", "log_path": out_dir / "log.csv", "telemetry_path": out_dir / "telemetry.csv"}
+    return TrainResult(**paths, **read_json(out_dir / RESULT))

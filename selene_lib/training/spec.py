@@ -1,0 +1,120 @@
+"""What a training run is: one frozen record, every field with its unit; an unknown key is an error."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from selene_lib.errors import UserError
+
+# what may change between a checkpoint and its continuation, because it cannot change a number
+PRESENTATION_FIELDS = frozenset({"report_to", "save_every_steps", "keep_checkpoints", "reference_cache"})
+
+
+@dataclass(frozen=True)
+class TrainSpec:
+    """Everything that decides a training run. The defaults are the embedded run: a small model on a CPU.
+
+    `base_model` is a folder or a hub id (then `revision` must be a 40-hex commit). `batch_size` counts pairs per optimiser step over all
+    devices and is the only batch number with a meaning; `micro_batch_tokens` only says how much of it is computed at once.
+    `n_steps` wins over `n_epochs` when both are set. Published values are in FACTS of the paper; beta and alpha are the relatives'.
+    """
+
+    base_model: str = ""
+    revision: str | None = None
+    trainer: Literal["selene", "trl"] = "selene"
+    backend: Literal["auto", "transformers", "unsloth"] = "auto"
+    quantisation: Literal["none", "nf4"] = "none"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    # the objective, Iterative RPO (arXiv 2404.19733)
+    loss: Literal["dpo_nll", "dpo", "nll"] = "dpo_nll"
+    beta: float = 0.1
+    alpha: float = 1.0
+    label_smoothing: float = 0.0
+    length_normalised: bool = False
+    # what is trained
+    adapter: Literal["lora", "full"] = "lora"
+    lora_r: int = 16
+    lora_alpha: int = 32
+    lora_dropout: float = 0.0
+    lora_targets: str = "all-linear"
+    # how
+    learning_rate: float = 2e-4
+    schedule: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "cosine"
+    warmup_share: float = 0.05
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+    optimiser: Literal["auto", "adamw", "paged_adamw_8bit"] = "auto"
+    n_steps: int | None = None
+    n_epochs: float = 1.0
+    batch_size: int = 16
+    micro_batch_pairs: int | None = None
+    micro_batch_tokens: int | None = None
+    max_length_tokens: int = 2048
+    overlong: Literal["drop", "shorten", "error"] = "drop"
+    layout: Literal["auto", "shared_prefix", "pairs"] = "shared_prefix"
+    attention: Literal["auto", "segments", "dense", "flex"] = "auto"
+    packing: bool = True
+    gradient_checkpointing: bool | None = None
+    logit_chunk_tokens: int = 256
+    seed: int = 0
+    # where it is kept
+    save_every_steps: int = 50
+    keep_checkpoints: int = 2
+    reference_cache: str | None = None
+    report_to: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(type(self))
+        for field in dataclasses.fields(self):
+            _check_choice(field.name, hints[field.name], getattr(self, field.name))
+        _require(self.batch_size > 0, f"batch_size is {self.batch_size}: at least one pair per step")
+        _require(0 <= self.label_smoothing < 0.5, f"label_smoothing is {self.label_smoothing}: it must be in [0, 0.5)")
+        _require(self.beta > 0, f"beta is {self.beta}: DPO needs a positive beta")
+        _require(self.n_steps is None or self.n_steps > 0, f"n_steps is {self.n_steps}: at least one step, or leave it out for n_epochs")
+        _require(self.save_every_steps > 0, f"save_every_steps is {self.save_every_steps}: at least 1")
+        _require(
+            not (self.adapter == "full" and self.quantisation != "none"), "adapter 'full' cannot train 4-bit weights: quantisation 'none'"
+        )
+        _require(not (self.trainer == "trl" and self.length_normalised), "trainer 'trl' with length_normalised is not wired: use 'selene'")
+        object.__setattr__(self, "report_to", tuple([self.report_to] if isinstance(self.report_to, str) else self.report_to))
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> TrainSpec:
+        """Build a spec from plain values (a notebook's parameters, a YAML mapping); an unknown key is a UserError that names it."""
+        known = {f.name for f in dataclasses.fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise UserError(f"training has no setting {unknown[0]!r}; known settings: {', '.join(sorted(known))}")
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as written beside the result."""
+        return {f.name: list(v) if isinstance(v := getattr(self, f.name), tuple) else v for f in dataclasses.fields(self)}
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of every setting that can change a number; `PRESENTATION_FIELDS` are left out."""
+        meaning = {k: v for k, v in self.to_dict().items() if k not in PRESENTATION_FIELDS}
+        return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
+
+    def differences(self, other: Mapping[str, Any]) -> list[str]:
+        """Name the settings in which `other` (a stored spec) differs, as `beta: 0.1 there, 0.2 here`."""
+        mine = self.to_dict()
+        names = sorted((set(mine) | set(other)) - PRESENTATION_FIELDS)
+        return [f"{n}: {other.get(n)!r} there, {mine.get(n)!r} here" for n in names if mine.get(n) != other.get(n)]
+
+
+def _check_choice(name: str, hint: Any, value: Any) -> None:
+    if get_origin(hint) is Literal and value not in get_args(hint):
+        raise UserError(f"{name} is {value!r}: it must be one of {', '.join(map(str, get_args(hint)))}")
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise UserError(message)

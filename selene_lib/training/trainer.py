@@ -1,0 +1,248 @@
+"""The trainer: `transformers.Trainer` with our objective. A step is a global batch of pairs; how it is cut into micro-batches cannot be
+seen in the numbers, because every pair's loss is divided by the global batch size and nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+
+from selene_lib.errors import UserError
+from selene_lib.training import checkpoints
+from selene_lib.training.batching import micro_batches
+from selene_lib.training.encoding import EncodedPair
+from selene_lib.training.logprobs import completion_inputs, sum_by_sequence
+from selene_lib.training.loss import PairLoss, pair_loss
+from selene_lib.training.model import Loaded, autocast, lay_out_for
+from selene_lib.training.runlog import LOG_COLUMNS, TELEMETRY_COLUMNS, StepLog, peak_memory_bytes
+from selene_lib.training.spec import TrainSpec
+
+_METRICS = ("loss", "dpo", "nll", "margin", "reward_accuracy")
+
+
+class PairTrainer(Trainer):
+    """Trains a loaded model on encoded pairs with cached reference log-probs; one dataloader item is the whole global batch of a step.
+
+    Accumulation happens inside a step (`training_step`), so the Trainer counts optimiser steps only and a checkpoint's data position is its
+    step. Under DDP each process takes every world-size-th pair of the step.
+    """
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        spec: TrainSpec,
+        pairs: Sequence[EncodedPair],
+        reference: np.ndarray,
+        batches: Sequence[tuple[int, ...]],
+        args: TrainingArguments,
+        *,
+        from_step: int = 0,
+        callbacks: Sequence[TrainerCallback] = (),
+    ) -> None:
+        self.loaded, self.spec, self.pairs, self.batches = loaded, spec, pairs, batches
+        self.reference = torch.as_tensor(reference, dtype=torch.float32)
+        self.micro_batch_tokens = loaded.decision.micro_batch_tokens
+        self.micro_batch_pairs = spec.micro_batch_pairs
+        super().__init__(model=loaded.model, args=args, train_dataset=list(range(len(batches))), callbacks=list(callbacks))
+        self.remove_callback(PrinterCallback)
+        self._last: dict[str, float] = {}
+        self._telemetry: dict[str, Any] = {}
+        if self.is_world_process_zero():
+            self.step_log = StepLog(Path(args.output_dir) / "log.csv", LOG_COLUMNS, from_step=from_step)
+            self.telemetry_log = StepLog(Path(args.output_dir) / "telemetry.csv", TELEMETRY_COLUMNS, from_step=from_step)
+        if spec.batch_size % args.world_size:
+            raise UserError(f"batch_size {spec.batch_size} cannot be shared by {args.world_size} processes: make it a multiple")
+
+    def get_train_dataloader(self) -> DataLoader:
+        """One item a step, in order; every process sees all steps and takes its share of each."""
+        return DataLoader(self.train_dataset, batch_size=1, shuffle=False, collate_fn=_only_item, num_workers=0)
+
+    def num_examples(self, dataloader: DataLoader) -> int:
+        """Pairs seen over the whole run."""
+        return sum(map(len, self.batches))
+
+    def floating_point_ops(self, inputs: Any) -> int:
+        """Not estimated here; the planner does."""
+        return 0
+
+    def _get_num_items_in_batch(self, batch_samples: list, device: Any) -> None:
+        return None
+
+    def training_step(self, model: Any, inputs: int, num_items_in_batch: Any = None) -> torch.Tensor:
+        """Forward and backward of one global batch; returns its mean loss. Out of memory: smaller micro-batches, same step, recorded."""
+        started = time.perf_counter()
+        model.train()
+        mine = self.batches[inputs][self.args.process_index :: self.args.world_size]
+        event = ""
+        while True:
+            try:
+                sums, n_micro = self._accumulate(model, mine)
+                break
+            except torch.OutOfMemoryError as error:
+                event = self._back_off(model, len(mine), error)
+        self._record(sums, n_micro, event, mine, time.perf_counter() - started)
+        return torch.tensor(self._last["loss"], device=self.args.device)
+
+    def _accumulate(self, model: Any, mine: Sequence[int]) -> tuple[torch.Tensor, int]:
+        members = [self.pairs[i] for i in mine]
+        decision = self.loaded.decision
+        cut = micro_batches(
+            members, decision.layout, max_tokens=self.micro_batch_tokens, max_pairs=self.micro_batch_pairs, packing=decision.packing
+        )
+        sums = torch.zeros(len(_METRICS), device=self.args.device)
+        for number, group in enumerate(cut):
+            last = number == len(cut) - 1
+            with contextlib.nullcontext() if last else self.accelerator.no_sync(model):
+                with self.compute_loss_context_manager():
+                    losses = self.compute_loss(model, [mine[i] for i in group])
+                # DDP averages over processes, each of which holds 1 / world_size of the batch
+                self.accelerator.backward(losses.total.sum() * (self.args.world_size / self.spec.batch_size))
+            parts = (losses.total.detach(), losses.dpo, losses.nll, losses.margin, losses.reward_correct)
+            sums += torch.stack([part.sum().float() for part in parts])
+        return sums, len(cut)
+
+    def compute_loss(self, model: Any, inputs: Sequence[int], return_outputs: bool = False, **kwargs: Any) -> PairLoss:
+        """Per-pair losses of the pairs with these indices, through the layout the model was proved on."""
+        batch = lay_out_for(self.loaded.decision, [self.pairs[i] for i in inputs], pad_token_id=self.loaded.tokenizer.pad_token_id)
+        batch = batch.to(self.args.device)
+        logps = model(**completion_inputs(batch, self.loaded.decision.attention))
+        sequences = sum_by_sequence(logps, batch.owner, batch.n_pairs)
+        reference = self.reference[list(inputs)].to(logps.device)
+        return pair_loss(*sequences, reference[:, 0], reference[:, 1], **objective(self.spec))
+
+    def _back_off(self, model: Any, n_pairs: int, error: Exception) -> str:
+        """Halve the micro-batch after an out-of-memory error; with several processes, or at one pair, there is nothing to halve."""
+        model.zero_grad()
+        now = min(self.micro_batch_pairs or n_pairs, n_pairs)
+        if self.args.world_size > 1 or now == 1:
+            raise UserError(
+                f"out of memory with {now} pair(s) a micro-batch: lower max_length_tokens, use quantisation 'nf4' or "
+                "gradient_checkpointing, or (several processes) set micro_batch_pairs"
+            ) from error
+        self.micro_batch_pairs = now // 2
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        return f"out of memory: micro-batches of at most {self.micro_batch_pairs} pairs from here on; the global batch stays"
+
+    def _record(self, sums: torch.Tensor, n_micro: int, event: str, mine: Sequence[int], seconds: float) -> None:
+        total = self.accelerator.reduce(sums, "sum") if self.args.world_size > 1 else sums
+        values = (total.double() / self.spec.batch_size).tolist()
+        self._last = dict(zip(_METRICS, values))
+        n_tokens = sum(self.pairs[i].n_shared_tokens for i in mine) * self.args.world_size
+        self._telemetry = {
+            "seconds": seconds, "tokens": n_tokens, "tokens_per_second": n_tokens / seconds,
+            "pairs_per_second": self.spec.batch_size / seconds, "peak_memory_bytes": peak_memory_bytes(),
+            "n_micro_batches": n_micro, "event": event,
+        }  # fmt: skip
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add our metrics to what trackers see, and write the two CSV files."""
+        if "learning_rate" in logs and self._last:
+            logs.update(self._last)
+            if self.is_world_process_zero():
+                step = self.state.global_step
+                self.step_log.write({"step": step, **self._last, "learning_rate": float(logs["learning_rate"])})
+                self.telemetry_log.write({"step": step, **self._telemetry})
+        super().log(logs, start_time)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        super()._save_checkpoint(model, trial)
+        self.accelerator.wait_for_everyone()
+        if self.is_world_process_zero():
+            checkpoints.seal(Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}")
+
+    @torch.no_grad()
+    def evaluate_pairs(self, pairs: Sequence[EncodedPair], reference: np.ndarray) -> dict[str, float]:
+        """Mean loss, dpo, nll, margin and reward accuracy of other pairs under the current weights (adapter on, dropout off)."""
+        kept = self.pairs, self.reference
+        self.pairs, self.reference = pairs, torch.as_tensor(reference, dtype=torch.float32)
+        self.model.eval()
+        sums = torch.zeros(len(_METRICS), dtype=torch.float64)
+        try:
+            for group in _evaluation_groups(self):
+                with autocast(self.loaded.decision):
+                    losses = self.compute_loss(self.model, group)
+                parts = (losses.total, losses.dpo, losses.nll, losses.margin, losses.reward_correct)
+                sums += torch.stack([part.double().sum().cpu() for part in parts])
+        finally:
+            self.pairs, self.reference = kept
+            self.model.train()
+        return dict(zip(_METRICS, (sums / len(pairs)).tolist()))
+
+
+def _evaluation_groups(trainer: PairTrainer) -> Iterator[list[int]]:
+    decision = trainer.loaded.decision
+    yield from micro_batches(trainer.pairs, decision.layout, max_tokens=trainer.micro_batch_tokens, packing=decision.packing)
+
+
+def _only_item(items: list[int]) -> int:
+    return items[0]
+
+
+def objective(spec: TrainSpec) -> dict[str, Any]:
+    """Keyword arguments of `pair_loss` from a spec."""
+    return {
+        "kind": spec.loss, "beta": spec.beta, "alpha": spec.alpha,
+        "label_smoothing": spec.label_smoothing, "length_normalised": spec.length_normalised,
+    }  # fmt: skip
+
+
+def training_arguments(spec: TrainSpec, loaded: Loaded, out_dir: Path, n_steps: int) -> TrainingArguments:
+    """The spec in the words of transformers; accumulation stays 1 because a step's micro-batches are ours."""
+    decision = loaded.decision
+    half = decision.dtype
+    return TrainingArguments(
+        output_dir=str(out_dir),
+        max_steps=n_steps,
+        per_device_train_batch_size=1,
+        gradient_accumulation_steps=1,
+        learning_rate=spec.learning_rate,
+        lr_scheduler_type=spec.schedule,
+        warmup_steps=round(spec.warmup_share * n_steps),
+        weight_decay=spec.weight_decay,
+        max_grad_norm=spec.max_grad_norm,
+        optim={"adamw": "adamw_torch", "paged_adamw_8bit": "paged_adamw_8bit"}[decision.optimiser],
+        bf16=half == "bfloat16",
+        fp16=half == "float16",
+        gradient_checkpointing=decision.gradient_checkpointing and decision.backend != "unsloth",
+        gradient_checkpointing_kwargs={"use_reentrant": False},
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        save_strategy="steps",
+        save_steps=spec.save_every_steps,
+        save_total_limit=max(2, spec.keep_checkpoints),
+        report_to=list(spec.report_to) or "none",
+        disable_tqdm=True,
+        seed=spec.seed,
+        use_cpu=decision.device == "cpu",
+        ddp_backend="gloo" if decision.device == "cpu" and "WORLD_SIZE" in os.environ else None,
+        ddp_find_unused_parameters=False,
+        remove_unused_columns=False,
+    )
+
+
+class ProgressBar(TrainerCallback):
+    """One bar with the time left, the loss and the share of pairs whose implicit reward is right."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        from tqdm.auto import tqdm
+
+        self.bar = tqdm(
+            total=state.max_steps, initial=state.global_step, desc="training", unit="step", disable=not state.is_world_process_zero
+        )
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict | None = None, **kwargs: Any) -> None:
+        if logs and "reward_accuracy" in logs:
+            self.bar.set_postfix(loss=f"{logs['loss']:.3f}", accuracy=f"{logs['reward_accuracy']:.2f}", refresh=False)
+            self.bar.update(state.global_step - self.bar.n)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.bar.close()
