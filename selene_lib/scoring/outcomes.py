@@ -1,0 +1,124 @@
+"""Judgements laid beside gold labels: one row an item, one column an order, nothing decided yet."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from selene_lib.records import TIE, Judgement, Order, Sample, Task, swap_verdict
+
+UNPARSED = ""
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """One judge on the items of one task of one set; all arrays have one entry an item, in the order of the samples.
+
+    `verdicts[order]` are labels in the words of the sample as it stands (a verdict under `BA` is already turned round), `""` where the
+    reply had none. `gold` is the gold label (`tie` possible), `""` where there is none. `gold_score` is NaN where there is no number.
+    `probs[order]` is [n_items, n_labels] in the sample's words, NaN where unknown.
+    """
+
+    judge: str
+    set: str
+    task: Task
+    ids: np.ndarray
+    groups: np.ndarray
+    subsets: np.ndarray
+    gold: np.ndarray
+    gold_score: np.ndarray
+    verdicts: dict[Order, np.ndarray]
+    statuses: dict[Order, np.ndarray]
+    replies: dict[Order, np.ndarray]
+    finish: dict[Order, np.ndarray]
+    probs: dict[Order, np.ndarray]
+
+    @property
+    def n(self) -> int:
+        return len(self.ids)
+
+    @property
+    def orders(self) -> tuple[Order, ...]:
+        """The orders that every item was judged in."""
+        return tuple(order for order in ("AB", "BA") if order in self.verdicts and not (self.statuses[order] == "absent").any())
+
+    def correct(self, order: Order) -> np.ndarray:
+        """1.0 where the verdict is the gold label, else 0.0: unparsed is wrong, and so is every verdict on a gold tie."""
+        return ((self.verdicts[order] == self.gold) & (self.gold != UNPARSED)).astype(float)
+
+    def unparsed(self, order: Order) -> np.ndarray:
+        return self.verdicts[order] == UNPARSED
+
+    def n_unparsed(self, orders: Sequence[Order]) -> int:
+        return int(sum(self.unparsed(order).sum() for order in orders))
+
+    def status_counts(self) -> dict[str, int]:
+        """How many replies have which status, values apart."""
+        counts = Counter(str(s) for order in self.orders for s in self.statuses[order])
+        return {name: n for name, n in sorted(counts.items()) if name != "value"}
+
+
+def lay_out(samples: Sequence[Sample], judgements: Sequence[Judgement], *, judge: str, set_name: str) -> list[Outcomes]:
+    """Align judgements with samples, one `Outcomes` a task that occurs. A sample nobody judged is a ValueError that names it."""
+    mine = {(j.sample_id, j.order): j for j in judgements if j.judge == judge and j.set == set_name}
+    judged = {sample_id for sample_id, _ in mine}
+    missing = next((s.id for s in samples if s.id not in judged), None)
+    if missing is not None:
+        raise ValueError(f"{judge} on {set_name}: no judgement of sample {missing}; judge the set to its end before scoring")
+    tasks = sorted({s.task for s in samples})
+    return [_one_task([s for s in samples if s.task == task], mine, task, judge, set_name) for task in tasks]
+
+
+def _one_task(samples: list[Sample], mine: dict, task: Task, judge: str, set_name: str) -> Outcomes:
+    from selene_lib.records import LABELS
+
+    orders: tuple[Order, ...] = ("AB", "BA") if task == "pairwise" else ("AB",)
+    columns: dict[str, dict[Order, np.ndarray]] = {"verdicts": {}, "statuses": {}, "replies": {}, "finish": {}, "probs": {}}
+    for order in orders:
+        found = [mine.get((s.id, order)) for s in samples]
+        if not any(found):
+            continue
+        turned = [_verdict(j) for j in found]
+        columns["verdicts"][order] = np.array(turned, dtype=object)
+        columns["statuses"][order] = np.array([j.status if j else "absent" for j in found], dtype=object)
+        columns["replies"][order] = np.array([j.reply if j else "" for j in found], dtype=object)
+        columns["finish"][order] = np.array([j.finish_reason if j else "" for j in found], dtype=object)
+        columns["probs"][order] = np.array([_probs(j, LABELS[task]) for j in found], dtype=float).reshape(len(samples), len(LABELS[task]))
+    return Outcomes(
+        judge=judge,
+        set=set_name,
+        task=task,
+        ids=np.array([s.id for s in samples], dtype=object),
+        groups=np.array([s.group or s.id for s in samples], dtype=object),
+        subsets=np.array([str(s.meta.get("subset", "")) for s in samples], dtype=object),
+        gold=np.array([s.label or UNPARSED for s in samples], dtype=object),
+        gold_score=np.array([_gold_score(s) for s in samples], dtype=float),
+        **columns,
+    )
+
+
+def _verdict(judgement: Judgement | None) -> str:
+    if judgement is None or judgement.status != "value" or judgement.verdict is None:
+        return UNPARSED
+    return swap_verdict(judgement.verdict) if judgement.order == "BA" else judgement.verdict  # type: ignore[return-value]
+
+
+def _probs(judgement: Judgement | None, labels: tuple[str, ...]) -> list[float]:
+    if judgement is None or judgement.verdict_probs is None or judgement.status != "value":
+        return [float("nan")] * len(labels)
+    probs = [float(judgement.verdict_probs.get(label, float("nan"))) for label in labels]
+    return probs[::-1] if judgement.order == "BA" else probs
+
+
+def _gold_score(sample: Sample) -> float:
+    if sample.score is not None:
+        return float(sample.score)
+    return float(sample.label) if sample.task == "absolute" and sample.label else float("nan")
+
+
+def tie_share(outcomes: Outcomes) -> float:
+    """Share of items whose gold label is a tie: what a judge that must name a winner cannot get right."""
+    return float((outcomes.gold == TIE).mean()) if outcomes.n else 0.0
