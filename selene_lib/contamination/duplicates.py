@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -24,7 +25,7 @@ def near_duplicates(texts: Sequence[tuple[str, str]], *, threshold: float = 0.8)
     ordered = sorted(texts)
     ids, bodies = [i for i, _ in ordered], [t for _, t in ordered]
     if len(set(ids)) != len(ids):
-        twice = next(a for a, b in zip(ids, ids[1:]) if a == b)
+        twice = next(a for a, b in itertools.pairwise(ids) if a == b)
         raise ValueError(f"id {twice!r} comes twice: give every text its own id")
     if not ids:
         return {}
