@@ -62,10 +62,10 @@ def test_refusals_in_and_out_and_by_configuration():
         sample(2, "No", refusal=True, model="m", eval_mode="open"),
         sample(3, "No", refusal=False, model="m", eval_mode="closed"),
     ]
-    scores = by_convention(readings("set", rows, judged(rows, ["Yes", "Yes", "No"]), n_resamples=50, published={"all": 0.9}))
+    scores = by_convention(readings("financebench", rows, judged(rows, ["Yes", "Yes", "No"]), n_resamples=50, published_as="Selene Mini"))
     assert scores["all, refusals as No"].value == pytest.approx(2 / 3) and scores["all, refusals left out"].value == 1.0
     assert scores["m open, refusals as No"].value == 0.5 and scores["m closed, refusals left out"].n == 1
-    assert scores["all, refusals as No"].published == 0.9 and scores["m open, refusals as No"].published is None
+    assert scores["all, refusals as No"].published == 0.717 and scores["m open, refusals as No"].published is None
     assert scores["all, refusals left out"].ci95_low == pytest.approx(0.342, abs=0.001), "Wilson's interval of 2 of 2"
 
 
@@ -111,6 +111,8 @@ def test_real_craft_md(data_dir):
         score = scores[f"{question}, adjudicated"]
         assert score.n == 180 and round(score.value, 3) == expected == round(score.baseline_majority, 3)
         assert [scores[f"{question}, {r}"].n for r in ("annotator d1", "annotator d2", "every annotation")] == [120, 120, 240]
+    cells = by_convention(readings("craft_md", found.samples, always(found.samples, "No"), n_resamples=100, published_as="Selene Mini"))
+    assert [cells[f"{q}, annotator d1"].published for q in (*published, "overall")] == [0.92, 0.62, 0.68, 0.74]
     agreement = by_convention(ceilings("craft_md", found.samples, n_resamples=100))
     assert {s.n for s in agreement.values()} == {60}
     assert [round(agreement[f"{q}, annotator agreement"].value * 60) for q in published] == [56, 49, 48]
@@ -204,6 +206,13 @@ def test_broken_rows_are_counted_where_allowed(tmp_path):
     found = load_user_domain(path, quarantine=tmp_path / "quarantine.jsonl")
     assert len(found.samples) == 3 and sum(found.n_dropped.values()) == 1 and found.n_read == 4
     assert "perhaps" in (tmp_path / "quarantine.jsonl").read_text()
+
+
+def test_a_pairwise_domain_is_scored_as_a_set():
+    rows = [replace(sample(i, None), task="pairwise", response_b="x", label="A") for i in range(3)]
+    said = [replace(j, judge="j") for j in always(rows, "A", set_name="own")]
+    scores = readings("own", rows, said, n_resamples=50)
+    assert any(s.metric == "accuracy" and s.value == 1.0 for s in scores) and len(domain_table(scores)) > 0
 
 
 @settings(max_examples=50, deadline=None)

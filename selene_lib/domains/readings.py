@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from selene_lib import paper
 from selene_lib.metrics import interval, wilson_interval
 from selene_lib.metrics.counts import accuracy, balanced_accuracy, cohens_kappa
 from selene_lib.records import Judgement, Sample, Score
+from selene_lib.scoring import score_set
+from selene_lib.scoring.rows import against, known
 
 TIE_BREAK = "tie_break"
 OVERALL = "overall"
@@ -85,32 +88,39 @@ def readings(
     samples: Sequence[Sample],
     judgements: Sequence[Judgement],
     *,
-    published: Mapping[str, float] | None = None,
-    published_note: str = "",
+    published_as: str | None = None,
     n_resamples: int = 2000,
     seed: int = 0,
 ) -> list[Score]:
     """Score one judge on a domain set in every reading: accuracy, balanced accuracy and Cohen's kappa.
 
     `convention` is `part, reading`. An unparsed reply counts as wrong; the bounds count all of them wrong and all right. Intervals
-    resample whole groups (a case, a question). `published` maps a part to a published accuracy, which is set beside every reading of
-    that part since nobody knows which one it was. Raises ValueError where a sample of the set was not judged.
+    resample whole groups (a case, a question). `published_as` names the judge of `paper.PUBLISHED` to stand beside (default: the judge's
+    own name); its value stands beside every reading of its part, since nobody knows which one it was. A set of another task than
+    classification has one reading, that of `scoring.score_set`. Raises ValueError where a sample of the set was not judged.
     """
     said = {j.sample_id: j for j in judgements}
     missing = next((s.id for s in samples if s.id not in said), None)
     if missing is not None:
         raise ValueError(f"{name}: sample {missing} was not judged; run the judge on the whole set first")
     judge = judgements[0].judge
-    verdicts = {key: j.verdict for key, j in said.items()}
-    chosen = select_readings(samples)
-    tables = {(r.part, r.name): _table(r, verdicts, {s.id: s.group or s.id for s in samples}) for r in chosen}
+    if any(s.task != "classification" for s in samples):
+        scores = score_set(samples, judgements, judge=judge, set_name=name, published_as=published_as, seed=seed, n_resamples=n_resamples)
+        return [replace(s, meta={**s.meta, "part": "all", "reading": s.convention}) for s in scores]
+    tables = _tables(samples, {key: j.verdict for key, j in said.items()})
     weights = _cluster_weights(len({s.group or s.id for s in samples}), n_resamples, seed)
-    scores: list[Score] = []
-    for reading_name, parts in _by_reading(tables, any("question" in s.meta for s in samples)).items():
+    rows: list[Score] = []
+    for reading, parts in _by_reading(tables, any("question" in s.meta for s in samples)).items():
         for part, stack in parts.items():
-            note = (published or {}).get(part), published_note
-            scores += _score_rows(judge, name, part, reading_name, stack, weights, note)
-    return scores
+            cell = paper.published(published_as or judge, name if part in (OVERALL, "all") else f"{name}:{part}")
+            found = _score_rows(judge, name, part, reading, stack, weights)
+            rows += [against(row, cell) if cell and row.metric == "accuracy" else row for row in found]
+    return rows
+
+
+def _tables(samples: Sequence[Sample], verdicts: Mapping[str, str | None]) -> dict[tuple[str, str], np.ndarray]:
+    groups = {s.id: s.group or s.id for s in samples}
+    return {(r.part, r.name): _table(r, verdicts, groups) for r in select_readings(samples)}
 
 
 def _by_reading(tables: dict[tuple[str, str], np.ndarray], with_overall: bool) -> dict[str, dict[str, np.ndarray]]:
@@ -138,20 +148,17 @@ def _cluster_weights(n_clusters: int, n_resamples: int, seed: int) -> np.ndarray
     return np.random.default_rng(seed).multinomial(n_clusters, np.full(n_clusters, 1 / n_clusters), size=n_resamples).astype(float)
 
 
-def _score_rows(
-    judge: str, name: str, part: str, reading: str, tables: np.ndarray, weights: np.ndarray, published: tuple[float | None, str]
-) -> list[Score]:
+def _score_rows(judge: str, name: str, part: str, reading: str, tables: np.ndarray, weights: np.ndarray) -> list[Score]:
     totals = tables.sum(axis=1)
     n, n_unparsed = int(totals.sum()), int(totals[:, :2].sum())
     replicates = np.stack([weights @ table for table in tables])
     majority = float(np.mean([max(t[_GOLD == 0].sum(), t[_GOLD == 1].sum()) / t.sum() for t in totals]))
+    baselines = {"accuracy": (majority, 0.5), "balanced_accuracy": (0.5, 0.5), "cohens_kappa": (0.0, 0.0)}
+    headline = part in (OVERALL, "all") and reading in ("adjudicated", "refusals as No", "as labelled")
     rows = []
     for metric, function in METRICS.items():
         value, low, high = (_mean_metric(function, t) for t in (totals, _moved(totals, wrong=True), _moved(totals, wrong=False)))
         ends = _interval(np.mean([function(r, _SAID, _GOLD) for r in replicates], axis=0), value, n, metric)
-        baselines = {"accuracy": (majority, 0.5), "balanced_accuracy": (0.5, 0.5), "cohens_kappa": (0.0, 0.0)}[metric]
-        target = published[0] if metric == "accuracy" else None
-        headline = metric == "accuracy" and part in (OVERALL, "all") and reading in ("adjudicated", "refusals as No", "as labelled")
         rows.append(
             Score(
                 judge=judge,
@@ -159,19 +166,16 @@ def _score_rows(
                 task="classification",
                 metric=metric,
                 convention=f"{part}, {reading}",
-                value=value,
+                value=known(value),
                 n=n,
                 n_unparsed=n_unparsed,
-                ci95_low=ends[0],
-                ci95_high=ends[1],
-                bound_low=low,
-                bound_high=high,
-                baseline_majority=baselines[0],
-                baseline_random=baselines[1],
-                published=target,
-                published_note=published[1] if target is not None else "",
-                status=_status(value, ends, target),
-                meta={"part": part, "reading": reading, "headline": headline},
+                ci95_low=known(ends[0]),
+                ci95_high=known(ends[1]),
+                bound_low=known(low),
+                bound_high=known(high),
+                baseline_majority=known(baselines[metric][0]),
+                baseline_random=baselines[metric][1],
+                meta={"part": part, "reading": reading, "headline": headline and metric == "accuracy"},
             )
         )
     return rows
@@ -203,14 +207,6 @@ def _interval(replicates: np.ndarray, value: float | None, n: int, metric: str) 
     return (None, None) if math.isnan(found.low) else (found.low, found.high)
 
 
-def _status(value: float | None, ends: tuple[float | None, float | None], published: float | None) -> str:
-    if published is None or value is None or ends[0] is None:
-        return "no published value"
-    if round(value, 3) == round(published, 3):
-        return "matches"
-    return "within interval" if ends[0] <= published <= ends[1] else "differs"
-
-
 def always(samples: Sequence[Sample], verdict: str, *, set_name: str = "") -> list[Judgement]:
     """Judgements of a judge that always gives the same verdict: the baseline that every judge has to beat."""
     return [Judgement(f"always {verdict}", set_name, s.id, s.task, "AB", "none", "", verdict, "stop", "value", verdict) for s in samples]
@@ -228,7 +224,7 @@ def ceilings(name: str, samples: Sequence[Sample], *, n_resamples: int = 2000, s
         groups = {s.id: s.group or s.id for s in both}
         table = _table(reading, {s.id: cast[s.id][1][1] for s in both}, groups)[None]
         weights = _cluster_weights(table.shape[1], n_resamples, seed)
-        scores += _score_rows("second annotator", name, part, reading.name, table, weights, (None, ""))
+        scores += _score_rows("second annotator", name, part, reading.name, table, weights)
     return scores
 
 
