@@ -71,8 +71,8 @@ class LocalJudge:
     def fingerprint(self) -> str:
         """16 hex digits of weights, adapter and settings: with another value the same prompt may be answered otherwise."""
         parts = [
-            _weights_hash(self.path),
-            _weights_hash(str(self.adapter)) if self.adapter else "",
+            weights_hash(self.path),
+            weights_hash(str(self.adapter)) if self.adapter else "",
             self.quantisation,
             str(self.model.dtype),
         ]
@@ -253,7 +253,7 @@ def _first_ids(tokenizer: Any, label: str) -> set[int]:
     return found - {tokenizer.unk_token_id}
 
 
-def _weights_hash(path: str) -> str:
+def weights_hash(path: str) -> str:
     """Hash a model folder: in full when small, else its JSON files and the names and sizes of its weights; a hub id stays as it is."""
     from selene_lib.files import sha256_file, size_bytes
 

@@ -1,0 +1,44 @@
+"""Probabilities over the labels from token log-probs, as servers and vLLM give them: a few alternatives for each token written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from selene_lib.records import LABELS, Task
+from selene_lib.verdicts import MARKER
+
+_WRAPPING = " \t\n*_\"'`[(<"
+
+
+def label_probabilities(task: Task, steps: Sequence[tuple[str, Mapping[str, float]]]) -> dict[str, float] | None:
+    """Probabilities over the task's labels at the token that begins the verdict, normalised over the labels; None where unknown.
+
+    `steps` are (token text, {alternative text: log-prob}) in the order written. The verdict token is the first after the last result
+    marker that is not white space or wrapping. A label that no listed alternative begins has probability 0; where not even one label
+    is listed there is nothing to say.
+    """
+    text = "".join(token for token, _ in steps)
+    ends = [match.end() for match in MARKER.finditer(text)]
+    if not ends:
+        return None
+    target = next((i for i in range(ends[-1], len(text)) if text[i] not in _WRAPPING), None)
+    if target is None:
+        return None
+    length = 0
+    for token, alternatives in steps:
+        length += len(token)
+        if length > target:
+            return _normalised(task, alternatives)
+    return None
+
+
+def _normalised(task: Task, alternatives: Mapping[str, float]) -> dict[str, float] | None:
+    mass = dict.fromkeys(LABELS[task], 0.0)
+    for text, logprob in alternatives.items():
+        word = text.strip(_WRAPPING)
+        label = next((name for name in mass if word and name.startswith(word)), None)
+        if label is not None:
+            mass[label] += math.exp(logprob)
+    total = sum(mass.values())
+    return {label: round(value / total, 6) for label, value in mass.items()} if total > 0 else None
