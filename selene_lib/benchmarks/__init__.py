@@ -7,12 +7,26 @@ from selene_lib.benchmarks import (
     biggen_bench,
     craft_md,
     evalbiasbench,
+    expertqa,
+    factcheck_gpt,
     financebench,
+    flask,
+    flask_items,
     hhh_alignment,
     infobench,
     instrusum,
+    judge_arena,
     lfqa_eval,
+    lfqa_verification,
+    llm_aggrefact,
+    llmfao_votes,
+    metacritique,
     mt_bench,
+    reward_bench,
+    rewardbench_math_prm,
+    tofueval,
+    vicuna_bench,
+    wice,
 )
 from selene_lib.data_access.loading import load
 from selene_lib.data_access.spec import BenchmarkSpec, DataSpec
@@ -22,12 +36,25 @@ def _by_name(*modules) -> dict[str, DataSpec]:
     return {module.SPEC.name: module.SPEC for module in modules}
 
 
-BENCHMARKS = _by_name(biggen_bench, mt_bench, infobench, lfqa_eval, hhh_alignment, evalbiasbench, instrusum, auto_j)
+BENCHMARKS = _by_name(
+    flask,
+    biggen_bench,
+    mt_bench,
+    llm_aggrefact,
+    infobench,
+    reward_bench,
+    lfqa_eval,
+    hhh_alignment,
+    evalbiasbench,
+    instrusum,
+    auto_j,
+)
 DOMAINS = _by_name(craft_md, financebench)
-COMPONENTS: dict[str, DataSpec] = {}
-REFERENCES: dict[str, DataSpec] = {}
+COMPONENTS = _by_name(wice, expertqa, lfqa_verification, factcheck_gpt, tofueval, rewardbench_math_prm)
+EXTRAS = _by_name(vicuna_bench, flask_items, metacritique)
+REFERENCES = _by_name(llmfao_votes, judge_arena)
 
-__all__ = ["BENCHMARKS", "COMPONENTS", "DOMAINS", "REFERENCES", "BenchmarkSpec", "load", "status_rows"]
+__all__ = ["BENCHMARKS", "COMPONENTS", "DOMAINS", "EXTRAS", "REFERENCES", "BenchmarkSpec", "load", "status_rows"]
 
 
 def status_rows(data_dir: Path | str | None) -> list[dict]:

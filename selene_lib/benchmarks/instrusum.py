@@ -4,22 +4,27 @@ Dataset: Salesforce/InstruSum, subset `human_eval_pairwise`; the local shape is 
 Label:   human; 1 = output_1 (227), 2 = output_2 (184); ties and pairs without consensus were removed upstream, 411 remain.
 Metric:  accuracy.
 Prompt:  pairwise, no rubric.
-Deviations: the hub subset also holds ties, which are kept as ties; its `winner` words are read off no real row yet.
+Deviations: none. The hub's rows hold article and requirement apart; they are put together in the words of the local file.
 """
 
 from selene_lib.data_access.spec import DataSpec, Row
 from selene_lib.records import Sample
 
 LABELS = {1: "A", 2: "B"}
+HUB_INPUT = (
+    "Here is an article:\n{article}\n\nHere is an summary requirement:\n{requirement}\n\n"
+    "Please summarize the above article based on the given requirement:"
+)
 
 
 def to_samples(row: Row) -> Sample:
+    on_hub = row.has("article")
     return row.sample(
         "pairwise",
-        row.text("input"),
+        HUB_INPUT.format(article=row.text("article").strip(), requirement=row.text("requirement").strip()) if on_hub else row.text("input"),
         row.text("output_1"),
         response_b=row.text("output_2"),
-        label=row.choice("label", LABELS),
+        label=row.choice("winner" if on_hub else "label", LABELS),
     )
 
 
@@ -30,10 +35,14 @@ SPEC = DataSpec(
     title="InstruSum",
     licence="none stated for the local file",
     label="human preference over two summaries",
-    columns={"input": "text", "output_1": "text", "output_2": "text", "label": "1 or 2"},
+    columns={"output_1": "text", "output_2": "text"},
     to_samples=to_samples,
     shape_known_from="real rows",
-    files=("instrusum_acc.jsonl",),
+    hub_shape_known_from="assumed",
+    files=("instrusum_acc.jsonl | human_eval_pairwise.json",),
+    hub_id="Salesforce/InstruSum",
+    hub_data_files="human_eval_pairwise.json",
+    notes="the hub's field names were read in public code that loads the set",
     repository="SalesforceAIResearch/SFRJudge",
     repository_path="data/instrusum",
     repository_commit="d4abf5c",

@@ -2,7 +2,16 @@
 
 from selene_lib.data_access.catalogue import all_specs, find_spec, list_rows, lock_all, status_rows
 from selene_lib.data_access.hub import how_to_get
-from selene_lib.data_access.loading import LoadResult, count_rows, is_present, load, load_to_parquet, local_files, status_row
+from selene_lib.data_access.loading import (
+    LoadResult,
+    count_rows,
+    is_present,
+    load,
+    load_to_parquet,
+    local_files,
+    read_side_file,
+    status_row,
+)
 from selene_lib.data_access.lock import LOCK_FILE, NOT_LOCKED, lock, read_lock, revision_of
 from selene_lib.data_access.spec import BenchmarkSpec, BrokenRow, DataSpec, DropRow, Row, SourceSpec
 
@@ -28,6 +37,7 @@ __all__ = [
     "lock",
     "lock_all",
     "read_lock",
+    "read_side_file",
     "revision_of",
     "status_row",
     "status_rows",

@@ -14,10 +14,10 @@ from selene_lib.errors import UserError
 
 def all_specs() -> dict[str, DataSpec]:
     """Return every spec by name: sources, benchmarks, domains, components, reference sets."""
-    from selene_lib.benchmarks import BENCHMARKS, COMPONENTS, DOMAINS, REFERENCES
+    from selene_lib.benchmarks import BENCHMARKS, COMPONENTS, DOMAINS, EXTRAS, REFERENCES
     from selene_lib.sources import SOURCES
 
-    return {**SOURCES, **BENCHMARKS, **DOMAINS, **COMPONENTS, **REFERENCES}
+    return {**SOURCES, **BENCHMARKS, **DOMAINS, **COMPONENTS, **EXTRAS, **REFERENCES}
 
 
 def find_spec(name: str | DataSpec) -> DataSpec:
@@ -40,7 +40,7 @@ def list_rows(role: str, data_dir: Path | str | None) -> list[dict[str, Any]]:
     """Return the rows of `selene sources` (`role="sources"`) or of `selene benchmarks` (everything one is evaluated on)."""
     if role not in ("sources", "benchmarks"):
         raise UserError(f"no list {role!r}; say sources or benchmarks")
-    return status_rows(data_dir, roles=("source",) if role == "sources" else ("benchmark", "domain", "component", "reference"))
+    return status_rows(data_dir, roles=("source",) if role == "sources" else ("benchmark", "domain", "component", "extra", "reference"))
 
 
 def lock_all(names: Iterable[str] = (), *, lock_file: Path = LOCK_FILE, refresh: bool = False) -> dict[str, str]:

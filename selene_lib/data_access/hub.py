@@ -35,7 +35,7 @@ def _open(spec: DataSpec, config: str | None, split: str, revision: str) -> Any:
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
-        return datasets.load_dataset(spec.hub_id, config, split=split, revision=revision, streaming=True)
+        return datasets.load_dataset(spec.hub_id, config, data_files=spec.hub_data_files, split=split, revision=revision, streaming=True)
     except (datasets.exceptions.DatasetNotFoundError, HfHubHTTPError) as error:
         raise UserError(f"{spec.name}: {how_to_get(spec)} ({error})") from error
     except (ValueError, OSError) as error:
@@ -52,9 +52,9 @@ def how_to_get(spec: DataSpec) -> str:
     if spec.repository:
         commit = f" at {spec.repository_commit}" if spec.repository_commit else ""
         folder = f", {spec.repository_path}" if spec.repository_path else ""
-        ways.append(f"copy {_wanted(spec)} of {spec.repository}{folder}{commit} into <data-dir>/{spec.name}/")
+        ways.append(f"copy {_wanted(spec)} of {spec.repository}{folder}{commit} into <data-dir>/{spec.folder or spec.name}/")
     elif spec.hub_id:
-        ways.append(f"put its data files into <data-dir>/{spec.name}/")
+        ways.append(f"put its data files into <data-dir>/{spec.folder or spec.name}/")
     return "; or ".join(ways)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from selene_lib.data_access.hub import how_to_get, read_hub
-from selene_lib.data_access.lock import LOCK_FILE, revision_of
+from selene_lib.data_access.lock import LOCK_FILE, local_revision, revision_of
 from selene_lib.data_access.readers import read_records
 from selene_lib.data_access.spec import BrokenRow, DataSpec, DropRow, Row
 from selene_lib.errors import UserError
@@ -29,7 +29,8 @@ CHECK_EVERY_ROWS = 1000
 class LoadResult:
     """What came of a load: samples (in file order), rows read, rows dropped by reason, and where they came from.
 
-    `n_dropped` counts rows; a reason that starts with `broken` is a quarantined row. `files` maps each file read to its SHA-256 (empty
+    `n_dropped` counts rows (or parts of rows, where one row makes several samples); a reason that starts with `broken` is a quarantined
+    row. `rows` are the plain rows of a set that has no samples. `files` maps each file read to its SHA-256 (empty
     for the hub). `path` is the Parquet file of a streamed load, whose `samples` stay empty.
     """
 
@@ -43,6 +44,7 @@ class LoadResult:
     licence: str = ""
     files: dict[str, str] = field(default_factory=dict)
     path: Path | None = None
+    rows: list[dict[str, Any]] = field(default_factory=list)
 
 
 def load(
@@ -63,7 +65,7 @@ def load(
     """
     spec = _named(spec)
     if data_dir is not None and not is_present(spec, data_dir):
-        return LoadResult(spec.name, revision=revision_of(spec, lock_file), licence=spec.licence)
+        return LoadResult(spec.name, revision=local_revision(spec), licence=spec.licence)
     walk = Walk(spec, data_dir, seed, max_broken_share, lock_file, quarantine)
     stream = _with_progress(walk.samples(), spec, progress)
     samples = list(stream) if limit is None else _smallest(stream, limit, seed)
@@ -87,7 +89,7 @@ def load_to_parquet(
 
     spec = _named(spec)
     if data_dir is not None and not is_present(spec, data_dir):
-        return LoadResult(spec.name, revision=revision_of(spec, lock_file), licence=spec.licence)
+        return LoadResult(spec.name, revision=local_revision(spec), licence=spec.licence)
     walk = Walk(spec, data_dir, seed, max_broken_share, lock_file, quarantine)
     n_samples = write_batches(path, _with_progress(walk.samples(), spec, progress), batch_rows)
     return walk.result(path=Path(path), n_samples=n_samples)
@@ -107,6 +109,7 @@ class Walk:
     n_dropped: Counter = field(default_factory=Counter)
     broken: list[dict[str, Any]] = field(default_factory=list)
     n_by_file: Counter = field(default_factory=Counter)
+    rows: list[dict[str, Any]] = field(default_factory=list)
 
     def samples(self) -> Iterator[Sample]:
         """Yield samples; the checks that need the whole set (broken share, published count) are made at the end."""
@@ -128,8 +131,9 @@ class Walk:
             self.spec.name,
             n_read=self.n_read,
             n_dropped=dict(self.n_dropped),
+            rows=self.rows,
             present=True,
-            revision=revision_of(self.spec, self.lock_file),
+            revision=revision_of(self.spec, self.lock_file) if self.data_dir is None else local_revision(self.spec),
             licence=self.spec.licence,
             files=files,
             **fields,
@@ -147,8 +151,11 @@ class Walk:
     def _adapt(self, place: str, record: Any) -> list[Sample]:
         try:
             row = check_columns(self.spec, place, record, self.seed)
+            if self.spec.to_samples is None:
+                self.rows.append(dict(row.values))
+                return []
             made = self.spec.to_samples(row)
-            return [made] if isinstance(made, Sample) else list(made)
+            return self._sort_out([made] if isinstance(made, Sample) else list(made))
         except DropRow as drop:
             self.n_dropped[str(drop)] += 1
         except BrokenRow as error:
@@ -156,6 +163,10 @@ class Walk:
         except ValueError as error:
             self._quarantine(BrokenRow(place, "(sample)", str(error), record), record)
         return []
+
+    def _sort_out(self, made: list[Sample | DropRow]) -> list[Sample]:
+        self.n_dropped.update(str(item) for item in made if isinstance(item, DropRow))
+        return [item for item in made if isinstance(item, Sample)]
 
     def _quarantine(self, error: BrokenRow, record: Any) -> None:
         self.n_dropped[f"broken: {error.column} is not {error.expected}"] += 1
@@ -231,13 +242,25 @@ def set_folder(spec: DataSpec, data_dir: Path | str) -> Path:
     """Return `<data_dir>/<name>`; a data folder that does not exist is a UserError."""
     root = Path(data_dir)
     if not root.is_dir():
-        raise UserError(f"the data folder {root} does not exist; give one with --data-dir, holding a folder per set (such as {spec.name}/)")
-    return root / spec.name
+        wanted = f"holding a folder per set (such as {spec.folder or spec.name}/)"
+        raise UserError(f"the data folder {root} does not exist; give one with --data-dir, {wanted}")
+    return root / (spec.folder or spec.name)
 
 
 def is_present(spec: DataSpec, data_dir: Path | str | None) -> bool:
     """Tell whether all files a set needs lie in the data folder."""
     return data_dir is not None and bool(local_files(spec, data_dir))
+
+
+def read_side_file(spec: DataSpec, data_dir: Path | str, name: str) -> list[Any]:
+    """Return the records of a side file of a set (a pattern of `spec.side_files`); their number is checked where it is known."""
+    if name not in spec.side_files:
+        raise UserError(f"{spec.name}: no side file {name!r}; known are {', '.join(spec.side_files) or 'none'}")
+    folder = set_folder(spec, data_dir)
+    records = [record for path in sorted(folder.glob(name)) for _, record in read_records(path, path.relative_to(folder).as_posix())]
+    if len(records) != spec.side_files[name]:
+        raise ValueError(f"{spec.name}: {name} holds {len(records)} records where {spec.side_files[name]} are published; fetch it again")
+    return records
 
 
 def count_rows(spec: DataSpec, data_dir: Path | str) -> int:

@@ -46,6 +46,11 @@ def revision_of(spec: DataSpec, path: Path = LOCK_FILE) -> str:
     return NOT_LOCKED if spec.hub_id else "no revision: the publisher's files have no version"
 
 
+def local_revision(spec: DataSpec) -> str:
+    """Return what local files are taken for: the publisher's commit whose files the spec knows, else `local files` (see their hashes)."""
+    return f"{spec.repository}@{spec.repository_commit}" if spec.repository and spec.repository_commit else "local files"
+
+
 def lock(specs: Iterable[DataSpec], *, path: Path = LOCK_FILE, refresh: bool = False) -> dict[str, str]:
     """Ask the hub for the current revision of every set that has none yet (of all with `refresh`), write the lock file, return it.
 

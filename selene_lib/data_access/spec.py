@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from selene_lib.records import Sample, Task, stable_id, unit_hash
 
-Role = Literal["source", "benchmark", "domain", "component", "reference"]
+Role = Literal["source", "benchmark", "domain", "component", "extra", "reference"]
 ShapeKnownFrom = Literal["real rows", "dataset card", "assumed"]
 Training = Literal["yes", "non-commercial", "no"]
 
@@ -93,10 +93,18 @@ class Row:
             raise self.broken(column, f"one of {_names(mapping)}", value)
         return mapping[value]
 
+    def choice_of(self, column: str, key: str) -> Any:
+        """Return what the record in `column` has under `key`, such as the rubric of a named skill."""
+        options = self.record(column).values
+        if key not in options:
+            raise self.broken(column, f"one of {_names(options)}", key)
+        return options[key]
+
     def items(self, column: str, kind: type | tuple[type, ...] = str, *, n: int | None = None) -> list[Any]:
         """Return a list whose members are all of `kind` (and `n` of them, if given)."""
         value = self.get(column, "a list")
-        if not isinstance(value, (list, tuple)) or not all(isinstance(item, kind) for item in value) or (n is not None and len(value) != n):
+        wrong_length = n is not None and isinstance(value, (list, tuple)) and len(value) != n
+        if not isinstance(value, (list, tuple)) or wrong_length or not all(isinstance(item, kind) for item in value):
             name = getattr(kind, "__name__", "values")
             raise self.broken(column, f"a list of {'' if n is None else f'{n} '}{name}", value)
         return list(value)
@@ -142,7 +150,7 @@ class Row:
         return Row(inner, self.spec, self.where, self.seed)._find(tail)
 
 
-Samples = Sample | Iterable[Sample]
+Samples = Sample | Iterable[Sample | DropRow]
 ReadFolder = Callable[[Path, "DataSpec"], Iterator[tuple[str, Any]]]
 
 
@@ -150,11 +158,13 @@ ReadFolder = Callable[[Path, "DataSpec"], Iterator[tuple[str, Any]]]
 class DataSpec:
     """The declaration of one data set.
 
-    `files` are patterns below `<data_dir>/<name>`; all are needed; in one entry, alternatives stand apart by ` | ` and the first that
-    matches is read. `columns` are the fields a row must have, with the kind in words. `n_rows` counts known files one by one,
+    `files` are patterns below `<data_dir>/<folder or name>`; all are needed; in one entry, alternatives stand apart by ` | ` and the
+    first that matches is read. `columns` are the fields a row must have, with the kind in words. `n_rows` counts known files one by one,
     `published_n` the rows of the whole set as published: either differing from what is read is an error that names both.
-    `rows` reads the folder where a row is not simply one record of one file. `hub_config` and `hub_split` go to `datasets`.
+    `rows` reads the folder where a row is not simply one record of one file. `hub_config`, `hub_split`, `hub_data_files` go to `datasets`.
     `side_files` are files of the set that hold no gold labels, with their row counts: read on demand, never made into samples.
+    `to_samples=None` is a table of plain rows (votes, a list of models). `stand_in` marks our choice for the sixteen unpublished sources;
+    `training` says whether the licence allows training on it.
     """
 
     name: str
@@ -164,12 +174,13 @@ class DataSpec:
     licence: str
     label: str
     columns: Mapping[str, str]
-    to_samples: Callable[[Row], Samples]
+    to_samples: Callable[[Row], Samples] | None
     shape_known_from: ShapeKnownFrom
     files: tuple[str, ...] = HUB_FILES
     hub_id: str | None = None
     hub_config: str | None = None
     hub_split: str = "train"
+    hub_data_files: str | None = None
     hub_shape_known_from: ShapeKnownFrom | None = None
     repository: str | None = None
     repository_path: str = ""
@@ -179,6 +190,7 @@ class DataSpec:
     gated: bool = False
     training: Training = "no"
     stand_in: bool = False
+    folder: str = ""
     notes: str = ""
     side_files: Mapping[str, int] = field(default_factory=dict)
     rows: ReadFolder | None = None

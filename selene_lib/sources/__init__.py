@@ -5,16 +5,58 @@ from pathlib import Path
 
 from selene_lib.data_access.loading import load
 from selene_lib.data_access.spec import DataSpec, SourceSpec
-from selene_lib.sources import alpaca_eval_cot, auto_j_training, halueval, hh_rlhf
+from selene_lib.sources import (
+    alpaca_eval_cot,
+    arena_bench_v1,
+    auto_j_training,
+    beavertails,
+    chatbot_arena,
+    code_ultrafeedback,
+    feedback_collection,
+    felm,
+    fine_grained_rlhf,
+    halueval,
+    helpsteer,
+    helpsteer2,
+    hh_rlhf,
+    math_shepherd,
+    offsetbias,
+    preference_collection,
+    ragtruth,
+    seahorse,
+    selfee,
+    shepherd,
+    skywork_preference,
+    ultrafeedback,
+    xstest,
+)
 
 
 def _by_name(*modules) -> dict[str, DataSpec]:
     return {module.SPEC.name: module.SPEC for module in modules}
 
 
-SOURCES = _by_name(hh_rlhf, halueval, auto_j_training, alpaca_eval_cot)
+STAND_INS = _by_name(
+    feedback_collection,
+    preference_collection,
+    helpsteer,
+    helpsteer2,
+    ultrafeedback,
+    code_ultrafeedback,
+    offsetbias,
+    skywork_preference,
+    chatbot_arena,
+    hh_rlhf,
+    beavertails,
+    math_shepherd,
+    ragtruth,
+    halueval,
+    seahorse,
+    auto_j_training,
+)
+SOURCES = STAND_INS | _by_name(alpaca_eval_cot, fine_grained_rlhf, felm, shepherd, xstest, selfee, arena_bench_v1)
 
-__all__ = ["SOURCES", "SourceSpec", "load", "status_rows"]
+__all__ = ["SOURCES", "STAND_INS", "SourceSpec", "load", "status_rows"]
 
 
 def status_rows(data_dir: Path | str | None) -> list[dict]:

@@ -9,13 +9,9 @@ import re
 
 from selene_lib.data_access.spec import DataSpec, Row
 from selene_lib.records import Sample
+from selene_lib.sources.rubrics import ASPECTS
 from selene_lib.sources.scale import label_of, to_five
 
-RUBRIC = (
-    "How good is the response overall: does it follow the query, is it correct, complete and useful to the person who asked?\n"
-    "Score 1: It fails the query.\nScore 2: It answers in part, with serious faults.\nScore 3: It is acceptable, with clear gaps.\n"
-    "Score 4: It is good, with minor faults.\nScore 5: It is excellent."
-)
 _PROMPT = re.compile(r"\[BEGIN DATA\]\n\*\*\*\n\[Query\]: (.*?)\n\*\*\*\n\[Response\]: (.*)\n\*\*\*\n\[END DATA\]", re.DOTALL)
 
 
@@ -29,7 +25,7 @@ def to_samples(row: Row) -> Sample:
         "absolute",
         match[1],
         match[2],
-        rubric=RUBRIC,
+        rubric=ASPECTS["overall"],
         label=label_of(score),
         score=score,
         meta={"scenario": row.text("scenario"), "rating_of_10": rating, "critique": row.text("target_output")},

@@ -7,12 +7,9 @@ Caveat:  JSON Lines under the name `general_data.json`.
 
 from selene_lib.data_access.spec import DataSpec, Row
 from selene_lib.records import Sample
+from selene_lib.sources.rubrics import HALLUCINATION
 
 LABELS = {"yes": "Yes", "no": "No"}
-RUBRIC = (
-    "Does the response hold hallucinated content, that is, claims that are made up or cannot be verified?\n"
-    "Yes: at least one claim is made up or unverifiable.\nNo: the response holds no such claim."
-)
 
 
 def to_samples(row: Row) -> Sample:
@@ -20,7 +17,7 @@ def to_samples(row: Row) -> Sample:
         "classification",
         row.text("user_query"),
         row.text("chatgpt_response"),
-        rubric=RUBRIC,
+        rubric=HALLUCINATION,
         label=row.choice("hallucination", LABELS),
         meta={"spans": row.items("hallucination_spans")},
     )

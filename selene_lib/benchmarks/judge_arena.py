@@ -1,0 +1,23 @@
+"""Judge Arena's list of judge models: 28 plain rows. The votes themselves are not published in its repository.
+
+Dataset: atla-ai/judge-arena, `data/models.jsonl`; name, organization, license, api_model, active.
+"""
+
+from selene_lib.data_access.spec import DataSpec
+
+SPEC = DataSpec(
+    name="judge_arena",
+    role="reference",
+    task="models",
+    title="Judge Arena model list",
+    licence="none stated",
+    label="none",
+    columns={"name": "text", "organization": "text", "license": "text", "api_model": "text", "active": "true or false"},
+    to_samples=None,
+    shape_known_from="real rows",
+    files=("models.jsonl",),
+    repository="atla-ai/judge-arena",
+    repository_path="data",
+    repository_commit="0e7fa6c",
+    published_n=28,
+)
