@@ -136,27 +136,31 @@ def shorten(prompt: Prompt, count_tokens: Callable[[str], int], limit: int) -> t
     A mark says how much is missing. Rules, rubric, reference and the tail of the prompt are never cut; where they alone are too long
     the prompt cannot be asked and a ValueError says so.
     """
-    n_cut = 0
-    while (excess := count_tokens(prompt.text) - limit) > 0:
-        start, end = max(prompt.elastic, key=lambda span: span[1] - span[0], default=(0, 0))
-        if end - start < 120:
+    cuts, shown = dict.fromkeys(prompt.elastic, 0), prompt
+    while (excess := count_tokens(shown.text) - limit) > 0:
+        span = max(cuts, key=lambda s: s[1] - s[0] - cuts[s], default=(0, 0))
+        left = span[1] - span[0] - cuts.get(span, 0)
+        if left < 120:
             raise ValueError(
                 f"a prompt of {limit + excess} tokens does not fit {limit} tokens even with its responses cut; raise the limit"
             )
-        characters = min(end - start - 40, 40 + excess * max(1, len(prompt.text) // (limit + excess)))
-        prompt, cut = _cut_middle(prompt, (start, end), characters)
-        n_cut += cut
-    return prompt, n_cut
+        cuts[span] += min(left - 40, 60 + excess * max(1, len(shown.text) // (limit + excess)))
+        shown = _cut_middles(prompt, cuts)
+    return shown, sum(cuts.values())
 
 
-def _cut_middle(prompt: Prompt, span: tuple[int, int], characters: int) -> tuple[Prompt, int]:
-    start, end = span
-    left = start + (end - start - characters) // 2
-    mark = f"\n[... {characters} characters left out ...]\n"
-    text = prompt.text[:left] + mark + prompt.text[left + characters :]
-    delta = len(mark) - characters
-    moved = tuple((a + delta if a >= end else a, b + delta if b >= end else b) for a, b in prompt.elastic)
-    return replace(prompt, text=text, elastic=moved), characters
+def _cut_middles(prompt: Prompt, cuts: dict[tuple[int, int], int]) -> Prompt:
+    """Replace the middle `cuts[span]` characters of each span of the whole prompt by a mark."""
+    text, elastic, delta = prompt.text, [], 0
+    for (start, end), n_cut in sorted(cuts.items()):
+        start, end = start + delta, end + delta
+        if n_cut:
+            left = start + (end - start - n_cut) // 2
+            mark = f"\n[... {n_cut} characters left out ...]\n"
+            text = text[:left] + mark + text[left + n_cut :]
+            delta, end = delta + len(mark) - n_cut, end + len(mark) - n_cut
+        elastic.append((start, end))
+    return replace(prompt, text=text, elastic=tuple(elastic))
 
 
 def fence_for(*texts: str) -> str:
