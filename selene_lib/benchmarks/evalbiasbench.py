@@ -7,11 +7,10 @@ Prompt:  pairwise, no rubric.
 Deviations: the drawn position; the publisher evaluates both orders.
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from selene_lib.data_access.readers import open_text
+from selene_lib.data_access.readers import read_records
 from selene_lib.data_access.spec import BrokenRow, DataSpec, Row
 from selene_lib.records import Sample
 
@@ -21,12 +20,11 @@ LABELS = {1: "the better response is response1"}
 def read_rows(folder: Path, spec: DataSpec) -> Iterator[tuple[str, object]]:
     """Yield the items of all bias types in file order."""
     name = "biasbench.json"
-    with open_text(folder / name) as stream:
-        by_type = json.load(stream)
-    if not isinstance(by_type, dict):
-        raise BrokenRow(name, "(whole file)", "an object: bias type -> list of items", by_type)
-    items = [item for items in by_type.values() for item in items]
-    yield from ((f"{name}, row {number}", item) for number, item in enumerate(items, 1))
+    for place, by_type in read_records(folder / name):
+        if not isinstance(by_type, dict) or not all(isinstance(items, list) for items in by_type.values()):
+            raise BrokenRow(place, "(whole file)", "an object: bias type -> list of items", by_type)
+        items = [item for items in by_type.values() for item in items]
+        yield from ((f"{name}, row {number}", item) for number, item in enumerate(items, 1))
 
 
 def to_samples(row: Row) -> Sample:

@@ -10,7 +10,7 @@ Deviations: our choice of reference; a refusal is no correct answer, and `meta["
 from collections.abc import Iterator
 from pathlib import Path
 
-from selene_lib.data_access.readers import read_records
+from selene_lib.data_access.readers import index_by, read_records
 from selene_lib.data_access.spec import DataSpec, Row
 from selene_lib.records import Sample
 
@@ -25,7 +25,7 @@ RUBRIC = (
 
 def read_rows(folder: Path, spec: DataSpec) -> Iterator[tuple[str, object]]:
     """Yield the judged answers, each joined with its question's record under `item` (None where the question is unknown)."""
-    items = {item["financebench_id"]: item for _, item in read_records(folder / QUESTIONS)}
+    items = index_by(folder / QUESTIONS, "financebench_id")
     for path in sorted((folder / "results").glob("*.jsonl")):
         for place, row in read_records(path, f"results/{path.name}"):
             yield place, {**row, "item": items.get(row.get("financebench_id"))} if isinstance(row, dict) else row

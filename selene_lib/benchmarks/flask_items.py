@@ -10,7 +10,7 @@ Deviations: items to which there is no response make no sample and are counted.
 from collections.abc import Iterator
 from pathlib import Path
 
-from selene_lib.data_access.readers import read_records
+from selene_lib.data_access.readers import index_by, read_records
 from selene_lib.data_access.spec import DataSpec, DropRow, Row
 from selene_lib.records import Sample
 
@@ -19,17 +19,20 @@ ITEMS, SKILLS, RESPONSES = "flask_evaluation.jsonl", "skillset_description.json"
 
 def read_rows(folder: Path, spec: DataSpec) -> Iterator[tuple[str, object]]:
     """Yield the items, each joined with its `response` (None where there is none) and the rubrics of its `skill`."""
-    rubrics = {record["Skill"].strip(): rubric_text(record) for _, record in read_records(folder / SKILLS)}
-    responses = {record["question_id"]: record["text"] for _, record in read_records(folder / RESPONSES)}
+    rubrics = {
+        name.strip(): rubric_text(Row(skill, spec, f"{SKILLS}, {name}")) for name, skill in index_by(folder / SKILLS, "Skill").items()
+    }
+    responses = {number: record.get("text") for number, record in index_by(folder / RESPONSES, "question_id", RESPONSES).items()}
     for place, item in read_records(folder / ITEMS):
         if isinstance(item, dict):
             item = {**item, "response": responses.get(item.get("idx")), "rubrics": rubrics}
         yield place, item
 
 
-def rubric_text(skill: dict) -> str:
+def rubric_text(skill: Row) -> str:
     """Return the criterion of a skill and one line per score."""
-    return "\n".join([skill["Criteria"].strip(), *(f"Score {score}: {text.strip()}" for score, text in sorted(skill["Scoring"].items()))])
+    lines = [f"Score {score}: {skill.text(f'Scoring.{score}').strip()}" for score in range(1, 6)]
+    return "\n".join([skill.text("Criteria").strip(), *lines])
 
 
 def to_samples(row: Row) -> Iterator[Sample]:

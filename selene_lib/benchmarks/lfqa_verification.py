@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from selene_lib.benchmarks.grounded import claim_sample
-from selene_lib.data_access.readers import read_records
+from selene_lib.data_access.readers import index_by, read_records
 from selene_lib.data_access.spec import DataSpec, Row
 from selene_lib.records import Sample
 
@@ -24,10 +24,10 @@ VOTES = {"supported": True, "partially": False, "not_supported": False}
 def read_rows(folder: Path, spec: DataSpec) -> Iterator[tuple[str, object]]:
     """Yield the annotated answers, each with its `system` and the `docs` of its question (None where they are missing)."""
     for system, name in DOCUMENTS.items():
-        docs = {record["question_id"]: record["docs"] for _, record in read_records(folder / "docs" / f"{name}.json")}
+        docs = index_by(folder / "docs" / f"{name}.json", "question_id", f"docs/{name}.json")
         for place, record in read_records(folder / "annotations" / f"annotations-{system}.json"):
             if isinstance(record, dict):
-                record = {**record, "system": system, "docs": docs.get(record.get("question_id"))}
+                record = {**record, "system": system, "docs": docs.get(record.get("question_id"), {}).get("docs")}
             yield place, record
 
 

@@ -1,18 +1,12 @@
 """Data sets in: specs, local files and hub, lock file, strict loading, quarantine, dataset cards."""
 
-from selene_lib.data_access.catalogue import all_specs, find_spec, list_rows, lock_all, status_rows
+from selene_lib.data_access.cards import dataset_card, mix_card
+from selene_lib.data_access.catalogue import all_specs, find_spec, list_rows, lock_all, status_row, status_rows
 from selene_lib.data_access.hub import how_to_get
-from selene_lib.data_access.loading import (
-    LoadResult,
-    count_rows,
-    is_present,
-    load,
-    load_to_parquet,
-    local_files,
-    read_side_file,
-    status_row,
-)
+from selene_lib.data_access.loading import LoadResult, load, load_to_parquet
+from selene_lib.data_access.local import count_rows, is_present, local_files, read_side_file
 from selene_lib.data_access.lock import LOCK_FILE, NOT_LOCKED, lock, read_lock, revision_of
+from selene_lib.data_access.parquet import iter_parquet
 from selene_lib.data_access.spec import BenchmarkSpec, BrokenRow, DataSpec, DropRow, Row, SourceSpec
 
 __all__ = [
@@ -27,15 +21,18 @@ __all__ = [
     "SourceSpec",
     "all_specs",
     "count_rows",
+    "dataset_card",
     "find_spec",
     "how_to_get",
     "is_present",
+    "iter_parquet",
     "list_rows",
     "load",
     "load_to_parquet",
     "local_files",
     "lock",
     "lock_all",
+    "mix_card",
     "read_lock",
     "read_side_file",
     "revision_of",

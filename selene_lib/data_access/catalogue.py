@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from selene_lib.data_access.loading import status_row
-from selene_lib.data_access.lock import LOCK_FILE, lock
+from selene_lib.data_access.hub import how_to_get
+from selene_lib.data_access.local import count_rows, is_present
+from selene_lib.data_access.lock import LOCK_FILE, lock, revision_of
 from selene_lib.data_access.spec import DataSpec, Role
 from selene_lib.errors import UserError
 
@@ -34,6 +35,26 @@ def status_rows(data_dir: Path | str | None, *, roles: Iterable[Role] | None = N
     """Return one dict per set: name, role, task, licence, training, revision, shape_known_from, present, n, gated, how_to_get, ..."""
     wanted = None if roles is None else set(roles)
     return [status_row(spec, data_dir, lock_file) for spec in all_specs().values() if wanted is None or spec.role in wanted]
+
+
+def status_row(spec: DataSpec, data_dir: Path | str | None, lock_file: Path = LOCK_FILE) -> dict[str, Any]:
+    """One line of `selene sources` or `selene benchmarks`; `n` is counted where the set is present, else the published count or None."""
+    present = is_present(spec, data_dir)
+    return {
+        "name": spec.name,
+        "role": spec.role,
+        "task": spec.task,
+        "licence": spec.licence,
+        "training": spec.training,
+        "revision": revision_of(spec, lock_file),
+        "shape_known_from": spec.shape_known_from,
+        "present": present,
+        "n": count_rows(spec, data_dir) if present else spec.published_n,
+        "gated": spec.gated,
+        "stand_in": spec.stand_in,
+        "how_to_get": how_to_get(spec),
+        "title": spec.title,
+    }
 
 
 def list_rows(role: str, data_dir: Path | str | None) -> list[dict[str, Any]]:

@@ -13,11 +13,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from selene_lib.data_access.hub import how_to_get, read_hub
+from selene_lib.data_access.hub import read_hub
+from selene_lib.data_access.local import is_present, local_files, read_local
 from selene_lib.data_access.lock import LOCK_FILE, local_revision, revision_of
-from selene_lib.data_access.readers import read_records
 from selene_lib.data_access.spec import BrokenRow, DataSpec, DropRow, Row
-from selene_lib.errors import UserError
 from selene_lib.files import read_jsonl, sha256_file, write_jsonl
 from selene_lib.records import Sample, stable_id, unit_hash
 
@@ -66,9 +65,8 @@ def load(
     spec = _named(spec)
     if data_dir is not None and not is_present(spec, data_dir):
         return LoadResult(spec.name, revision=local_revision(spec), licence=spec.licence)
-    walk = Walk(spec, data_dir, seed, max_broken_share, lock_file, quarantine)
-    stream = _with_progress(walk.samples(), spec, progress)
-    samples = list(stream) if limit is None else _smallest(stream, limit, seed)
+    walk = Walk(spec, data_dir, seed, max_broken_share, lock_file, quarantine, progress)
+    samples = list(walk.samples()) if limit is None else _smallest(walk.samples(), limit, seed)
     return walk.result(samples=samples, n_samples=len(samples))
 
 
@@ -90,8 +88,8 @@ def load_to_parquet(
     spec = _named(spec)
     if data_dir is not None and not is_present(spec, data_dir):
         return LoadResult(spec.name, revision=local_revision(spec), licence=spec.licence)
-    walk = Walk(spec, data_dir, seed, max_broken_share, lock_file, quarantine)
-    n_samples = write_batches(path, _with_progress(walk.samples(), spec, progress), batch_rows)
+    walk = Walk(spec, data_dir, seed, max_broken_share, lock_file, quarantine, progress)
+    n_samples = write_batches(path, walk.samples(), batch_rows)
     return walk.result(path=Path(path), n_samples=n_samples)
 
 
@@ -105,6 +103,7 @@ class Walk:
     max_broken_share: float = MAX_BROKEN_SHARE
     lock_file: Path = LOCK_FILE
     quarantine: Path | None = None
+    progress: bool = False
     n_read: int = 0
     n_dropped: Counter = field(default_factory=Counter)
     broken: list[dict[str, Any]] = field(default_factory=list)
@@ -141,7 +140,7 @@ class Walk:
 
     def _records(self) -> Iterator[tuple[str, Any]]:
         source = read_hub(self.spec, lock_file=self.lock_file) if self.data_dir is None else read_local(self.spec, self.data_dir)
-        for place, record in source:
+        for place, record in _with_progress(source, self.spec) if self.progress else source:
             self.n_read += 1
             self.n_by_file[place.rpartition(", row ")[0]] += 1
             if self.n_read % CHECK_EVERY_ROWS == 0:
@@ -216,78 +215,6 @@ def check_columns(spec: DataSpec, place: str, record: Any, seed: int) -> Row:
     return Row(record, spec, place, seed)
 
 
-def read_local(spec: DataSpec, data_dir: Path | str) -> Iterator[tuple[str, Any]]:
-    """Yield `(place, record)` of the local files of a set, in the order of the spec's patterns and of the names."""
-    folder = set_folder(spec, data_dir)
-    if spec.rows is not None:
-        yield from spec.rows(folder, spec)
-        return
-    for name, path in local_files(spec, data_dir).items():
-        yield from read_records(path, name)
-
-
-def local_files(spec: DataSpec, data_dir: Path | str) -> dict[str, Path]:
-    """Return the local files of a set as `{name below its folder: path}`; empty when one of the needed patterns matches nothing."""
-    folder = set_folder(spec, data_dir)
-    found: dict[str, Path] = {}
-    for entry in spec.files:
-        matches = next((m for pattern in entry.split(" | ") if (m := sorted(folder.glob(pattern)))), [])
-        if not matches:
-            return {}
-        found.update({path.relative_to(folder).as_posix(): path for path in matches})
-    return found
-
-
-def set_folder(spec: DataSpec, data_dir: Path | str) -> Path:
-    """Return `<data_dir>/<name>`; a data folder that does not exist is a UserError."""
-    root = Path(data_dir)
-    if not root.is_dir():
-        wanted = f"holding a folder per set (such as {spec.folder or spec.name}/)"
-        raise UserError(f"the data folder {root} does not exist; give one with --data-dir, {wanted}")
-    return root / (spec.folder or spec.name)
-
-
-def is_present(spec: DataSpec, data_dir: Path | str | None) -> bool:
-    """Tell whether all files a set needs lie in the data folder."""
-    return data_dir is not None and bool(local_files(spec, data_dir))
-
-
-def read_side_file(spec: DataSpec, data_dir: Path | str, name: str) -> list[Any]:
-    """Return the records of a side file of a set (a pattern of `spec.side_files`); their number is checked where it is known."""
-    if name not in spec.side_files:
-        raise UserError(f"{spec.name}: no side file {name!r}; known are {', '.join(spec.side_files) or 'none'}")
-    folder = set_folder(spec, data_dir)
-    records = [record for path in sorted(folder.glob(name)) for _, record in read_records(path, path.relative_to(folder).as_posix())]
-    if len(records) != spec.side_files[name]:
-        raise ValueError(f"{spec.name}: {name} holds {len(records)} records where {spec.side_files[name]} are published; fetch it again")
-    return records
-
-
-def count_rows(spec: DataSpec, data_dir: Path | str) -> int:
-    """Count the rows of the local files without making samples of them."""
-    return sum(1 for _ in read_local(spec, data_dir))
-
-
-def status_row(spec: DataSpec, data_dir: Path | str | None, lock_file: Path = LOCK_FILE) -> dict[str, Any]:
-    """One line of `selene sources` or `selene benchmarks`; `n` is counted where the set is present, else the published count or None."""
-    present = is_present(spec, data_dir)
-    return {
-        "name": spec.name,
-        "role": spec.role,
-        "task": spec.task,
-        "licence": spec.licence,
-        "training": spec.training,
-        "revision": revision_of(spec, lock_file),
-        "shape_known_from": spec.shape_known_from,
-        "present": present,
-        "n": count_rows(spec, data_dir) if present else spec.published_n,
-        "gated": spec.gated,
-        "stand_in": spec.stand_in,
-        "how_to_get": how_to_get(spec),
-        "title": spec.title,
-    }
-
-
 def _named(spec: DataSpec | str) -> DataSpec:
     from selene_lib.data_access.catalogue import find_spec  # the catalogue imports all sets, and they this package
 
@@ -300,9 +227,7 @@ def _smallest(stream: Iterable[Sample], limit: int, seed: int) -> list[Sample]:
     return [sample for _, _, sample in sorted(best, key=lambda entry: entry[1])]
 
 
-def _with_progress(samples: Iterator[Sample], spec: DataSpec, progress: bool) -> Iterable[Sample]:
-    if not progress:
-        return samples
+def _with_progress(records: Iterator[tuple[str, Any]], spec: DataSpec) -> Iterable[tuple[str, Any]]:
     from tqdm.auto import tqdm
 
-    return tqdm(samples, desc=spec.name, unit=" rows", total=spec.published_n, dynamic_ncols=True)
+    return tqdm(records, desc=spec.name, unit=" rows", total=spec.published_n, dynamic_ncols=True)

@@ -42,6 +42,18 @@ def read_records(path: Path, name: str | None = None) -> Iterator[tuple[str, Any
         )
 
 
+def index_by(path: Path, column: str, name: str | None = None) -> dict[Any, dict]:
+    """Return the records of a file by the value of a column, for joins; a record without it is a ValueError that names the place."""
+    found: dict[Any, dict] = {}
+    for place, record in read_records(path, name):
+        if isinstance(record, BrokenRow):
+            raise record
+        if not isinstance(record, dict) or record.get(column) is None:
+            raise BrokenRow(place, column, "a value to join on", record)
+        found[record[column]] = record
+    return found
+
+
 def open_text(path: Path) -> TextIO:
     """Open a text file, gzipped or not, as UTF-8 (a byte-order mark is skipped, line ends are left alone)."""
     if path.name.endswith(".gz"):

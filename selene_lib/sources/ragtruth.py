@@ -9,7 +9,7 @@ Caveat:  its test split is part of LLM-AggreFact since August 2024, so only the 
 from collections.abc import Iterator
 from pathlib import Path
 
-from selene_lib.data_access.readers import read_records
+from selene_lib.data_access.readers import index_by, read_records
 from selene_lib.data_access.spec import DataSpec, DropRow, Row
 from selene_lib.records import Sample
 
@@ -22,7 +22,7 @@ RESPONSES, SOURCES = "response.jsonl", "source_info.jsonl"
 
 def read_rows(folder: Path, spec: DataSpec) -> Iterator[tuple[str, object]]:
     """Yield the responses, each joined with its source's record under `source` (None where the source is unknown)."""
-    sources = {record["source_id"]: record for _, record in read_records(folder / SOURCES)}
+    sources = index_by(folder / SOURCES, "source_id")
     for place, row in read_records(folder / RESPONSES):
         yield place, {**row, "source": sources.get(row.get("source_id"))} if isinstance(row, dict) else row
 
