@@ -124,7 +124,7 @@ def _decide_backend(spec: TrainSpec, hardware: Hardware, reasons: list[str]) -> 
 
 
 def _decide_attention(spec: TrainSpec, hardware: Hardware, backend: str, layout: str) -> str:
-    if backend == "unsloth":
+    if backend == "unsloth" or spec.trainer == "trl":
         return "causal"
     if spec.attention == "flex" and not hardware.flex:
         raise UserError("attention 'flex' is not in this torch: set attention to 'segments' or 'dense'")

@@ -80,26 +80,28 @@ def train_with_selene(
     progress: bool,
 ) -> tuple[int, dict[str, float] | None]:
     """Run the steps with our trainer; return the step it continued from and the validation metrics."""
-    from transformers import set_seed
+    from transformers import TrainingArguments, set_seed
 
-    from selene_lib.training.trainer import PairTrainer, ProgressBar, training_arguments
+    from selene_lib.training.trainer import PairTrainer, ProgressBar, argument_values
 
-    reference = _reference(spec, loaded, [*pairs, *held_out], out_dir, progress)
+    reference = compute_reference(spec, loaded, [*pairs, *held_out], out_dir, progress)
     checkpoint = checkpoints.latest_whole(out_dir)
     from_step = checkpoints.step_of(checkpoint) if checkpoint else 0
     batches = global_batches([pair.id for pair in pairs], spec.batch_size, n_steps, spec.seed)
     set_seed(spec.seed)
-    trainer = PairTrainer(
-        loaded, spec, pairs, reference[: len(pairs)], batches, training_arguments(spec, loaded, out_dir, n_steps),
-        from_step=from_step, callbacks=[ProgressBar()] if progress else [],
-    )  # fmt: skip
+    # a step's micro-batches are ours, so the Trainer's own batch and accumulation stay 1
+    args = TrainingArguments(
+        **argument_values(spec, loaded, out_dir, n_steps), per_device_train_batch_size=1, gradient_accumulation_steps=1
+    )
+    callbacks = [ProgressBar()] if progress else []
+    trainer = PairTrainer(loaded, spec, pairs, reference[: len(pairs)], batches, args, from_step=from_step, callbacks=callbacks)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     metrics = trainer.evaluate_pairs(held_out, reference[len(pairs) :]) if held_out else None
     save_adapter(trainer, out_dir / "adapter")
     return from_step, metrics
 
 
-def _reference(spec: TrainSpec, loaded: Loaded, pairs: Sequence[EncodedPair], out_dir: Path, progress: bool) -> np.ndarray:
+def compute_reference(spec: TrainSpec, loaded: Loaded, pairs: Sequence[EncodedPair], out_dir: Path, progress: bool) -> np.ndarray:
     """NLL alone needs a reference only for the margin it reports; it is computed all the same, so that arms can be compared."""
     from selene_lib.training.reference import reference_logps
 
@@ -116,10 +118,11 @@ def save_adapter(trainer: Any, folder: Path) -> None:
         return
     for name in ("training_args.bin", "README.md"):
         (temporary / name).unlink(missing_ok=True)
+    shutil.rmtree(temporary / "ref", ignore_errors=True)  # TRL's copy of the untrained adapter
     config = temporary / "adapter_config.json"
     if config.exists():
         write_json(config, _portable(read_json(config)))
-    for path in temporary.iterdir():
+    for path in filter(Path.is_file, temporary.iterdir()):
         path.chmod(0o644)
     shutil.rmtree(folder, ignore_errors=True)
     temporary.rename(folder)

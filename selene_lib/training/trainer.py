@@ -195,38 +195,36 @@ def objective(spec: TrainSpec) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def training_arguments(spec: TrainSpec, loaded: Loaded, out_dir: Path, n_steps: int) -> TrainingArguments:
-    """The spec in the words of transformers; accumulation stays 1 because a step's micro-batches are ours."""
+def argument_values(spec: TrainSpec, loaded: Loaded, out_dir: Path, n_steps: int) -> dict[str, Any]:
+    """The spec in the words of `transformers.TrainingArguments`, without the batch shape."""
     decision = loaded.decision
     half = decision.dtype
-    return TrainingArguments(
-        output_dir=str(out_dir),
-        max_steps=n_steps,
-        per_device_train_batch_size=1,
-        gradient_accumulation_steps=1,
-        learning_rate=spec.learning_rate,
-        lr_scheduler_type=spec.schedule,
-        warmup_steps=round(spec.warmup_share * n_steps),
-        weight_decay=spec.weight_decay,
-        max_grad_norm=spec.max_grad_norm,
-        optim={"adamw": "adamw_torch", "paged_adamw_8bit": "paged_adamw_8bit"}[decision.optimiser],
-        bf16=half == "bfloat16",
-        fp16=half == "float16",
-        gradient_checkpointing=decision.gradient_checkpointing and decision.backend != "unsloth",
-        gradient_checkpointing_kwargs={"use_reentrant": False},
-        logging_steps=1,
-        logging_nan_inf_filter=False,
-        save_strategy="steps",
-        save_steps=spec.save_every_steps,
-        save_total_limit=max(2, spec.keep_checkpoints),
-        report_to=list(spec.report_to) or "none",
-        disable_tqdm=True,
-        seed=spec.seed,
-        use_cpu=decision.device == "cpu",
-        ddp_backend="gloo" if decision.device == "cpu" and "WORLD_SIZE" in os.environ else None,
-        ddp_find_unused_parameters=False,
-        remove_unused_columns=False,
-    )
+    return {
+        "output_dir": str(out_dir),
+        "max_steps": n_steps,
+        "learning_rate": spec.learning_rate,
+        "lr_scheduler_type": spec.schedule,
+        "warmup_steps": round(spec.warmup_share * n_steps),
+        "weight_decay": spec.weight_decay,
+        "max_grad_norm": spec.max_grad_norm,
+        "optim": {"adamw": "adamw_torch", "paged_adamw_8bit": "paged_adamw_8bit"}[decision.optimiser],
+        "bf16": half == "bfloat16",
+        "fp16": half == "float16",
+        "gradient_checkpointing": decision.gradient_checkpointing and decision.backend != "unsloth",
+        "gradient_checkpointing_kwargs": {"use_reentrant": False},
+        "logging_steps": 1,
+        "logging_nan_inf_filter": False,
+        "save_strategy": "steps",
+        "save_steps": spec.save_every_steps,
+        "save_total_limit": max(2, spec.keep_checkpoints),
+        "report_to": list(spec.report_to) or "none",
+        "disable_tqdm": True,
+        "seed": spec.seed,
+        "use_cpu": decision.device == "cpu",
+        "ddp_backend": "gloo" if decision.device == "cpu" and "WORLD_SIZE" in os.environ else None,
+        "ddp_find_unused_parameters": False,
+        "remove_unused_columns": False,
+    }
 
 
 class ProgressBar(TrainerCallback):

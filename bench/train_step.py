@@ -1,0 +1,190 @@
+"""How fast is a training step, against `trl.DPOTrainer` with the reference log-probs precomputed for both?
+
+    python bench/train_step.py                                  # the three CPU shapes
+    python bench/train_step.py --prompt 1024 --completion 128   # one shape
+    python bench/train_step.py --json                           # one JSON object a shape, one a line
+    python bench/train_step.py --gpu                            # Llama-3.1-8B shape, random weights, NF4 QLoRA: TRL, Unsloth, ours
+
+CPU side: a Llama of 256 x 4 layers whose vocabulary (1,024) has the share of the work that Llama-3.1-8B's has, LoRA r=16 on all linear
+layers, fp32, the same number of pairs in one micro-batch on both sides, both in one process, taking turns, medians after a warm-up.
+A step is batch building, forward, backward and AdamW. Peak memory is measured in a child process per side: the highest resident set during
+two steps, less the resident set before the first. `token_ratio` is what sharing the prompt alone can give: tokens of the two sequences
+over tokens of the shared row.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+SHAPES = ((128, 128), (1024, 128), (2048, 128))
+SIDES = ("trl", "selene")
+
+
+def main() -> None:
+    args = parse_arguments()
+    if args.gpu:
+        from train_step_gpu import gpu_table
+
+        gpu_table(args)
+        return
+    if args.child:
+        print(json.dumps({"peak_bytes": measure_peak(args)}))
+        return
+    shapes = [(args.prompt, args.completion)] if args.prompt else SHAPES
+    for prompt, completion in shapes:
+        row = measure_shape(args, prompt, completion)
+        print(json.dumps(row) if args.json else as_text(row), flush=True)
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--prompt", type=int, default=None, help="prompt tokens")
+    parser.add_argument("--completion", type=int, default=128, help="tokens of each completion")
+    parser.add_argument("--pairs", type=int, default=4, help="pairs a step, in one micro-batch")
+    parser.add_argument("--repeats", type=int, default=5, help="timed steps a side, at least 5 for a figure to quote")
+    parser.add_argument("--vocabulary", type=int, default=1024)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--gpu", action="store_true", help="the table for a CUDA GPU; rows that cannot run say so")
+    parser.add_argument("--child", choices=SIDES, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def measure_shape(args: argparse.Namespace, prompt: int, completion: int) -> dict:
+    """Time both sides in this process by turns, then measure each side's peak memory in a child."""
+    with tempfile.TemporaryDirectory() as folder:
+        base = make_base(Path(folder), args.vocabulary, prompt + 2 * completion)
+        steps = {side: prepare(side, base, args, prompt, completion) for side in SIDES}
+        seconds: dict[str, list[float]] = {side: [] for side in SIDES}
+        for repeat in range(args.repeats + 1):
+            for side, step in steps.items():
+                started = time.perf_counter()
+                step()
+                if repeat:
+                    seconds[side].append(time.perf_counter() - started)
+    median = {side: statistics.median(values) for side, values in seconds.items()}
+    peak = {side: child_peak(args, side, prompt, completion) for side in SIDES}
+    return {
+        "prompt": prompt, "completion": completion, "pairs": args.pairs, "vocabulary": args.vocabulary, "threads": args.threads,
+        "repeats": args.repeats, "token_ratio": 2 * (prompt + completion) / (prompt + 2 * completion),
+        "pairs_per_s_trl": args.pairs / median["trl"], "pairs_per_s_selene": args.pairs / median["selene"],
+        "pairs_per_s_ratio": median["trl"] / median["selene"],
+        "peak_bytes_trl": peak["trl"], "peak_bytes_selene": peak["selene"], "peak_memory_ratio": peak["selene"] / peak["trl"],
+    }  # fmt: skip
+
+
+def as_text(row: dict) -> str:
+    return (
+        f"prompt {row['prompt']:>4} completion {row['completion']}: {row['pairs_per_s_ratio']:.2f}x pairs/s of TRL "
+        f"({row['pairs_per_s_selene']:.2f} against {row['pairs_per_s_trl']:.2f}), peak memory {row['peak_memory_ratio']:.2f}x, "
+        f"token ratio {row['token_ratio']:.2f}  [{row['pairs']} pairs, {row['repeats']} repeats, {row['threads']} thread(s)]"
+    )
+
+
+def make_base(folder: Path, vocabulary: int, n_positions: int) -> Path:
+    """A random Llama in a folder, with the least tokenizer that loads (the benchmark's token ids are drawn, not encoded)."""
+    import torch
+    from tokenizers import Tokenizer, models
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    words = {"<pad>": 0, "<end>": 1, **{f"w{i}": i for i in range(2, vocabulary)}}
+    inner = Tokenizer(models.WordLevel(words, unk_token="<pad>"))
+    PreTrainedTokenizerFast(tokenizer_object=inner, pad_token="<pad>", eos_token="<end>").save_pretrained(folder)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=vocabulary, hidden_size=256, intermediate_size=688, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=2,
+        max_position_embeddings=max(4096, n_positions), bos_token_id=None, eos_token_id=1, pad_token_id=0,
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+def prepare(side: str, base: Path, args: argparse.Namespace, prompt: int, completion: int):
+    """Build one side's trainer on random pairs; return a function that makes one optimiser step."""
+    import numpy as np
+    import torch
+    from transformers import TrainingArguments
+
+    from selene_lib.training import TrainSpec
+    from selene_lib.training.encoding import EncodedPair
+    from selene_lib.training.model import load
+    from selene_lib.training.trainer import PairTrainer, argument_values
+    from selene_lib.training.trl_trainer import EncodedDPOTrainer, to_dataset, trl_config
+
+    torch.set_num_threads(args.threads)
+    rng = np.random.default_rng(0)
+    ids = [[tuple(map(int, rng.integers(2, args.vocabulary, n))) for n in (prompt, completion, completion)] for _ in range(args.pairs)]
+    pairs = [EncodedPair(str(i), *three) for i, three in enumerate(ids)]
+    reference = np.full((args.pairs, 2), -completion * np.log(args.vocabulary))
+    spec = TrainSpec(
+        base_model=str(base), trainer=side, batch_size=args.pairs, micro_batch_pairs=args.pairs, micro_batch_tokens=10**9, n_steps=100,
+        lora_r=16, max_length_tokens=prompt + completion,
+    )  # fmt: skip
+    loaded = load(spec)
+    out_dir = base / f"out-{side}"
+    values = argument_values(spec, loaded, out_dir, 100)
+    if side == "trl":
+        dataset = to_dataset(pairs, reference, range(args.pairs))
+        trainer = EncodedDPOTrainer(
+            model=loaded.model, args=trl_config(spec, values), train_dataset=dataset, processing_class=loaded.tokenizer
+        )
+        make_inputs = lambda: trainer.data_collator([dataset[i] for i in range(args.pairs)])  # noqa: E731
+    else:
+        training_args = TrainingArguments(**values, per_device_train_batch_size=1)
+        trainer = PairTrainer(loaded, spec, pairs, reference, [tuple(range(args.pairs))], training_args)
+        make_inputs = lambda: 0  # noqa: E731
+    trainer.create_optimizer_and_scheduler(100)
+    trainer.current_gradient_accumulation_steps = 1
+
+    def step() -> None:
+        trainer.training_step(trainer.model, make_inputs())
+        trainer.optimizer.step()
+        trainer.model.zero_grad()
+
+    return step
+
+
+def child_peak(args: argparse.Namespace, side: str, prompt: int, completion: int) -> int:
+    """Run this script for one side alone and read its peak memory."""
+    command = [sys.executable, __file__, "--child", side, "--prompt", str(prompt), "--completion", str(completion)]
+    command += ["--pairs", str(args.pairs), "--vocabulary", str(args.vocabulary), "--threads", str(args.threads)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])["peak_bytes"]
+
+
+def measure_peak(args: argparse.Namespace) -> int:
+    """Highest resident set during two steps, less the resident set before them (Linux)."""
+    with tempfile.TemporaryDirectory() as folder:
+        base = make_base(Path(folder), args.vocabulary, args.prompt + 2 * args.completion)
+        step = prepare(args.child, base, args, args.prompt, args.completion)
+        Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+        before = resident("VmRSS")
+        step()
+        step()
+        return resident("VmHWM") - before
+
+
+def resident(field: str) -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(field + ":"):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError(f"/proc/self/status has no {field}: peak memory is measured on Linux only")
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    warnings.filterwarnings("ignore")
+    logging.disable(logging.WARNING)
+    main()

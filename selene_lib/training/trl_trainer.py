@@ -1,0 +1,129 @@
+"""`trainer: trl`: the same run through `trl.DPOTrainer`, as the yardstick and for users who want it.
+
+Same token ids, same order of pairs, same cached reference, same adapter. What differs is TRL's: two sequences a pair with full logits, and
+for `dpo_nll` an NLL that is the mean over all chosen tokens of the **micro-batch** (`sft`); the two trainers agree to rounding at one pair
+a micro-batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+from torch.utils.data import SequentialSampler
+from transformers import PrinterCallback, set_seed
+from trl import DPOConfig, DPOTrainer
+
+from selene_lib.errors import UserError
+from selene_lib.training import checkpoints
+from selene_lib.training.batching import global_batches
+from selene_lib.training.encoding import EncodedPair
+from selene_lib.training.model import Loaded
+from selene_lib.training.runlog import LOG_COLUMNS, TELEMETRY_COLUMNS, StepLog, peak_memory_bytes
+from selene_lib.training.spec import TrainSpec
+
+LOSS_TYPES = {"dpo_nll": ["sigmoid", "sft"], "dpo": ["sigmoid"], "nll": ["sft"]}
+
+
+class EncodedDPOTrainer(DPOTrainer):
+    """`trl.DPOTrainer` on rows that are tokenised, ordered and scored by the reference already."""
+
+    def __init__(self, *args: Any, log_dir: Path | None = None, from_step: int = 0, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.remove_callback(PrinterCallback)
+        self.step_log = StepLog(log_dir / "log.csv", LOG_COLUMNS, from_step=from_step) if log_dir else None
+        self.telemetry_log = StepLog(log_dir / "telemetry.csv", TELEMETRY_COLUMNS, from_step=from_step) if log_dir else None
+
+    def _prepare_dataset(self, dataset: Dataset, *args: Any, **kwargs: Any) -> Dataset:
+        return dataset
+
+    def _precompute_ref_logps(self, dataset: Dataset, *args: Any, **kwargs: Any) -> Dataset:
+        return dataset
+
+    def _get_train_sampler(self, dataset: Any = None) -> SequentialSampler:
+        return SequentialSampler(self.train_dataset)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Write our two CSV files beside TRL's own logging."""
+        super().log(logs, start_time)
+        if self.step_log and "rewards/margins" in logs and "learning_rate" in logs:
+            step = self.state.global_step
+            row = {"step": step, "loss": logs["loss"], "margin": logs["rewards/margins"], "reward_accuracy": logs["rewards/accuracies"]}
+            self.step_log.write(row | {"learning_rate": float(logs["learning_rate"])})
+            self.telemetry_log.write({"step": step, "peak_memory_bytes": peak_memory_bytes()})
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        super()._save_checkpoint(model, trial)
+        if self.is_world_process_zero():
+            checkpoints.seal(Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}")
+
+
+def to_dataset(pairs: Sequence[EncodedPair], reference: np.ndarray, order: Sequence[int]) -> Dataset:
+    """Rows as TRL's collator reads them: token ids and reference log-probs, in the order in which they are to be seen."""
+    rows = [
+        {
+            "prompt_ids": list(pairs[i].prompt_ids),
+            "chosen_ids": list(pairs[i].chosen_ids),
+            "rejected_ids": list(pairs[i].rejected_ids),
+            "ref_chosen_logps": float(reference[i, 0]),
+            "ref_rejected_logps": float(reference[i, 1]),
+        }
+        for i in order
+    ]
+    return Dataset.from_list(rows)
+
+
+def trl_config(spec: TrainSpec, values: dict[str, Any]) -> DPOConfig:
+    """TRL's configuration of a spec: every setting that decides a number is given, and nothing is truncated."""
+    micro = spec.micro_batch_pairs or spec.batch_size
+    if spec.batch_size % micro:
+        raise UserError(f"batch_size {spec.batch_size} is not a multiple of micro_batch_pairs {micro}, which trainer 'trl' needs")
+    types = LOSS_TYPES[spec.loss]
+    weights = {"sigmoid": 1.0, "sft": spec.alpha}
+    return DPOConfig(
+        **values,
+        per_device_train_batch_size=micro,
+        gradient_accumulation_steps=spec.batch_size // micro,
+        loss_type=types,
+        loss_weights=[weights[name] for name in types],
+        beta=spec.beta,
+        label_smoothing=spec.label_smoothing,
+        precompute_ref_log_probs=True,
+        max_length=None,
+        disable_dropout=False,
+    )
+
+
+def train_with_trl(
+    spec: TrainSpec,
+    loaded: Loaded,
+    pairs: Sequence[EncodedPair],
+    held_out: Sequence[EncodedPair],
+    out_dir: Path,
+    n_steps: int,
+    progress: bool,
+) -> tuple[int, dict[str, float] | None]:
+    """Run the steps with `trl.DPOTrainer`; return the step it continued from and None (validation is our trainer's)."""
+    from selene_lib.training.run import compute_reference, save_adapter
+    from selene_lib.training.trainer import ProgressBar, argument_values
+
+    reference = compute_reference(spec, loaded, pairs, out_dir, progress)
+    checkpoint = checkpoints.latest_whole(out_dir)
+    from_step = checkpoints.step_of(checkpoint) if checkpoint else 0
+    order = [i for batch in global_batches([pair.id for pair in pairs], spec.batch_size, n_steps, spec.seed) for i in batch]
+    set_seed(spec.seed)
+    trainer = EncodedDPOTrainer(
+        model=loaded.model,
+        args=trl_config(spec, argument_values(spec, loaded, out_dir, n_steps)),
+        train_dataset=to_dataset(pairs, reference, order),
+        processing_class=loaded.tokenizer,
+        callbacks=[ProgressBar()] if progress else [],
+        log_dir=out_dir,
+        from_step=from_step,
+    )
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    save_adapter(trainer, out_dir / "adapter")
+    return from_step, None
