@@ -1,0 +1,143 @@
+"""The ledger: what went into each stage of the curation, what came out, and why the rest did not. It always adds up."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+Kind = Literal["filter", "generation", "decision"]
+KINDS: tuple[Kind, ...] = ("filter", "generation", "decision")
+COLUMNS = ("stage", "kind", "source", "n_in", "n_out", "reason", "n_dropped")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One source at one stage: `n_in = n_out + sum(dropped)`. `kind` says how the flow figure draws it."""
+
+    stage: str
+    kind: Kind
+    source: str
+    n_in: int
+    n_out: int
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"ledger stage {self.stage!r}: kind {self.kind!r} is not one of {', '.join(KINDS)}")
+        if min([self.n_in, self.n_out, *self.dropped.values()]) < 0:
+            raise ValueError(f"ledger stage {self.stage!r}, source {self.source!r}: a negative count in {self}")
+        if self.n_in != self.n_out + sum(self.dropped.values()):
+            raise ValueError(
+                f"ledger stage {self.stage!r}, source {self.source!r} does not add up: {self.n_in} in, {self.n_out} out, "
+                f"{sum(self.dropped.values())} dropped ({dict(self.dropped)}); every row that goes needs a reason"
+            )
+
+
+@dataclass
+class Ledger:
+    """Entries in the order in which things happened. One item of the flow is one sample, later the one pair made of it."""
+
+    entries: list[Entry] = field(default_factory=list)
+
+    def add(
+        self, stage: str, source: str, n_in: int, dropped: Mapping[str, int], kind: Kind = "filter", *, n_out: int | None = None
+    ) -> None:
+        """Add one source at one stage. Give `n_out` where it was counted by itself: a ValueError names the stage that does not add up."""
+        counts = {reason: int(n) for reason, n in dropped.items() if n}
+        self.entries.append(
+            Entry(stage, kind, source, int(n_in), int(n_in) - sum(counts.values()) if n_out is None else int(n_out), counts)
+        )
+
+    def add_records(
+        self, stage: str, before: Iterable[Any], after: Iterable[Any], reasons: Mapping[Hashable, str], kind: Kind = "filter"
+    ) -> None:
+        """Add a stage from records with `id` and `source`: what went in, what came out and the reason of each id that did not.
+
+        An id that vanished without a reason, or that has a reason and is still there, is a ValueError.
+        """
+        kept = Counter(record.source for record in after)
+        seen: dict[str, Counter] = {}
+        n_in: Counter = Counter()
+        for record in before:
+            n_in[record.source] += 1
+            if record.id in reasons:
+                seen.setdefault(record.source, Counter())[reasons[record.id]] += 1
+        for source in n_in:
+            self.add(stage, source, n_in[source], seen.get(source, {}), kind, n_out=kept[source])
+
+    def extend(self, other: Ledger) -> None:
+        """Append the entries of another ledger."""
+        self.entries.extend(other.entries)
+
+    def check_chain(self) -> None:
+        """Raise ValueError unless each stage of a source begins with what the stage before left of it."""
+        left: dict[str, Entry] = {}
+        for entry in self.entries:
+            before = left.get(entry.source)
+            if before is not None and before.n_out != entry.n_in:
+                raise ValueError(
+                    f"source {entry.source!r}: stage {before.stage!r} left {before.n_out} items, {entry.stage!r} began with {entry.n_in}"
+                )
+            left[entry.source] = entry
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Long form: one row per reason (one with an empty reason where nothing was dropped), in order; columns are `COLUMNS`."""
+        return [
+            dict(zip(COLUMNS, (e.stage, e.kind, e.source, e.n_in, e.n_out, reason, n)))
+            for e in self.entries
+            for reason, n in (sorted(e.dropped.items()) or [("", 0)])
+        ]
+
+    def to_frame(self) -> Any:
+        """The rows as a pandas table."""
+        import pandas as pd
+
+        return pd.DataFrame(self.rows(), columns=list(COLUMNS))
+
+    def totals(self) -> Any:
+        """One row a stage, all sources together, in order: stage, kind, n_in, n_out, n_dropped."""
+        import pandas as pd
+
+        table = pd.DataFrame(
+            [(e.stage, e.kind, e.n_in, e.n_out, sum(e.dropped.values())) for e in self.entries],
+            columns=["stage", "kind", "n_in", "n_out", "n_dropped"],
+        )
+        return table.groupby(["stage", "kind"], sort=False, as_index=False).sum()
+
+    def write_csv(self, path: str | Path) -> Path:
+        """Write the long form; return the path."""
+        from selene_lib.files import write_csv
+
+        return write_csv(path, self.to_frame())
+
+    @classmethod
+    def read_csv(cls, path: str | Path) -> Ledger:
+        """Read what `write_csv` wrote; a file that does not add up is a ValueError."""
+        import pandas as pd
+
+        table = pd.read_csv(path, keep_default_na=False)
+        return cls.from_rows(table.to_dict("records"))
+
+    @classmethod
+    def from_rows(cls, rows: Sequence[Mapping[str, Any]]) -> Ledger:
+        """Build a ledger from its long form; rows of one stage and source stand together."""
+        ledger, last = cls(), None
+        for row in rows:
+            head = (row["stage"], row["kind"], row["source"], int(row["n_in"]), int(row["n_out"]))
+            if head != last or not row["reason"] or row["reason"] in ledger._open:
+                ledger._close(last)
+                last = head
+            if row["reason"]:
+                ledger._open[row["reason"]] = int(row["n_dropped"])
+        ledger._close(last)
+        return ledger
+
+    _open: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
+
+    def _close(self, head: tuple[str, Kind, str, int, int] | None) -> None:
+        if head is not None:
+            self.entries.append(Entry(*head, dropped=dict(self._open)))
+        self._open.clear()
