@@ -1,0 +1,105 @@
+"""One drawing: a matplotlib figure, the numbers behind it and what it says in words; drawn and saved in one style, byte for byte alike.
+
+No pyplot and no global state: a figure is made in the style file's context and saved in it again. PNG carries no software note, SVG no
+date and a fixed hash salt, so the same numbers give the same bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import matplotlib
+import matplotlib.style
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from selene_lib.files import atomic_path, write_csv
+
+STYLE = Path(__file__).parent / "selene.mplstyle"
+TRAINED, BASE, MUTED, INK, QUIET = "#000000", "#E69F00", "#9AA7B4", "#222222", "#666666"
+BLUE, RED, YELLOW, PURPLE, GREEN = "#0072B2", "#C0392B", "#F5D76E", "#C3A6D8", "#009E73"
+OTHERS = ("#3E5C76", "#4C86A8", "#7FB0C9", "#A3A3A3", "#C4D3DD", "#DDDDDD")
+FORMATS = ("png", "svg")
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure ready to be shown in a notebook or saved.
+
+    `name` is the file stem, `alt` says in words what the picture shows, `table` holds the numbers behind it. `not_run` is empty for a
+    figure that was drawn, else the reason why there is nothing to draw: the picture then says so.
+    """
+
+    name: str
+    title: str
+    alt: str
+    figure: Figure
+    table: pd.DataFrame
+    not_run: str = ""
+
+    def save(self, folder: Path) -> list[Path]:
+        """Write `<name>.png`, `<name>.svg` and `<name>.csv` into `folder`, each whole or not at all; return the paths."""
+        paths = []
+        for kind in FORMATS:
+            with atomic_path(Path(folder) / f"{self.name}.{kind}") as temporary:
+                temporary.write_bytes(self.to_bytes(kind))
+            paths.append(Path(folder) / f"{self.name}.{kind}")
+        return [*paths, write_csv(Path(folder) / f"{self.name}.csv", self.table)]
+
+    def to_bytes(self, kind: str) -> bytes:
+        """Return the picture as `png` or `svg`; the same figure gives the same bytes."""
+        nothing = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}[kind]
+        buffer = io.BytesIO()
+        with styled():
+            self.figure.savefig(buffer, format=kind, metadata=nothing)
+        return buffer.getvalue()
+
+    def named(self, name: str) -> Drawing:
+        """Return the same drawing under another file stem."""
+        return replace(self, name=name)
+
+    def _repr_png_(self) -> bytes:
+        return self.to_bytes("png")
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Draw in the project's style, whatever the user's own matplotlib settings are; they are restored afterwards."""
+    with matplotlib.style.context(["default", str(STYLE)]):
+        yield
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure of that size in inches; call it inside `styled()`."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def heading(figure: Figure, title: str, note: str = "") -> None:
+    """Write the title on top, and at the bottom in small grey type what must be known to read the figure."""
+    figure.suptitle(title, x=0.012, ha="left", fontsize=12, fontweight="bold", color=INK)
+    if note:
+        text = "\n".join(textwrap.wrap(note, int(figure.get_figwidth() * 17.5)))
+        figure.supxlabel(text, x=0.012, ha="left", fontsize=8, color=QUIET)
+
+
+def not_run(name: str, title: str, why: str) -> Drawing:
+    """Return a drawing that says why there is nothing to draw."""
+    with styled():
+        figure = new_figure(6.4, 1.8)
+        axes = figure.add_subplot()
+        axes.axis("off")
+        axes.text(0.0, 0.95, title, fontsize=12, fontweight="bold", color=INK, va="top", transform=axes.transAxes)
+        axes.text(0.0, 0.45, f"not run: {why}", fontsize=10, color=QUIET, va="top", wrap=True, transform=axes.transAxes)
+    return Drawing(name, title, f"{title}: not run, {why}.", figure, pd.DataFrame({"not_run": [why]}), why)
+
+
+def light_grid(axes: Axes, which: str) -> None:
+    """Add pale lines along one axis (`x` or `y`) and drop that axis's ticks."""
+    axes.grid(True, axis=which)
+    axes.tick_params(axis=which, length=0)

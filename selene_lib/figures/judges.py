@@ -1,0 +1,48 @@
+"""Who is who in a figure: the trained judge is black, the base orange, every other judge grey, in every plot."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from selene_lib.figures.drawing import BASE, OTHERS, TRAINED
+
+ARM = re.compile(r"^(?P<loss>[a-z_]+)-seed(?P<seed>\d+)$")
+LOSS_NAMES = {"dpo_nll": "DPO+NLL", "dpo": "DPO alone", "nll": "NLL alone"}
+TASK_NAMES = {"pairwise": "Pairwise", "classification": "Classification", "absolute": "Absolute scoring"}
+PUBLISHED_TRAINED, PUBLISHED_BASE = "Selene Mini", "Llama-3.1-8B-Instruct"
+
+
+def main_judge(judges: Iterable[str]) -> str | None:
+    """Return the trained judge that stands for a run: DPO+NLL of the lowest seed, else another arm, else no base."""
+    names = list(dict.fromkeys(judges))
+    arms = sorted((m.group("loss") != "dpo_nll", int(m.group("seed")), n) for n in names if (m := ARM.match(n)))
+    rest = [n for n in names if not is_base(n)]
+    return arms[0][2] if arms else (rest[0] if rest else None)
+
+
+def is_base(judge: str) -> bool:
+    """Whether a judge is the untrained model of a run, or the published base."""
+    return judge == PUBLISHED_BASE or judge.split("-")[0].split(":")[0] == "base"
+
+
+def order_judges(judges: Iterable[str]) -> list[str]:
+    """Return the names once each: the main trained judge, the base, then the others as they came."""
+    names = list(dict.fromkeys(judges))
+    main = PUBLISHED_TRAINED if PUBLISHED_TRAINED in names else main_judge(names)
+    return sorted(names, key=lambda n: (n != main, not is_base(n)))
+
+
+def colours(judges: Iterable[str]) -> dict[str, str]:
+    """Return a colour for each judge: black for the main trained one, orange for the base, greys of falling darkness for the others."""
+    ordered, greys = order_judges(judges), iter(OTHERS * 8)
+    main = ordered[0] if ordered and not is_base(ordered[0]) else None
+    return {name: TRAINED if name == main else BASE if is_base(name) else next(greys) for name in ordered}
+
+
+def judge_label(judge: str) -> str:
+    """Return how a judge is written in a figure: `dpo_nll-seed0` as `trained, DPO+NLL, seed 0`."""
+    found = ARM.match(judge)
+    if judge == "base":
+        return "base (untrained)"
+    return f"trained, {LOSS_NAMES.get(found['loss'], found['loss'])}, seed {found['seed']}" if found else judge

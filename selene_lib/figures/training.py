@@ -1,0 +1,124 @@
+"""Training curves, the ablation of sources and the reward threshold."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from selene_lib.figures.drawing import INK, QUIET, TRAINED, Drawing, heading, light_grid, new_figure, not_run, styled
+from selene_lib.figures.judges import LOSS_NAMES
+
+LOSS_LOOK = {"dpo_nll": (TRAINED, "-"), "dpo": ("#0072B2", "--"), "nll": ("#D55E00", ":")}
+PANELS = (
+    ("loss", "training loss"),
+    ("nll", "NLL of the chosen reply (nats a token)"),
+    ("margin", "reward margin, chosen - rejected"),
+    ("reward_accuracy", "share of pairs ranked right"),
+)
+DECISIONS = {"drop": "#C0392B", "keep": INK}
+
+
+def draw_training_curves(training: pd.DataFrame, *, note: str = "", name: str = "training_curves") -> Drawing:
+    """Loss, NLL, margin and reward accuracy by step; one line an arm, seeds of a loss in the same look.
+
+    `training` is long: arm, loss_kind, seed, step and any of loss, nll, margin, reward_accuracy. Lines are running means over a
+    twentieth of the steps; the CSV holds what was logged.
+    """
+    title = "Training curves"
+    panels = [(column, label) for column, label in PANELS if column in training and training[column].notna().any()]
+    if training.empty or not panels:
+        return not_run(name, title, "no training log")
+    with styled():
+        figure = new_figure(9.0, 1.0 + 2.5 * ((len(panels) + 1) // 2))
+        axes = figure.subplots((len(panels) + 1) // 2, 2, squeeze=False).ravel()
+        for panel, (column, label) in zip(axes, panels):
+            _curves(panel, training, column)
+            panel.set_title(label, fontsize=9.5)
+            panel.set_xlabel("step")
+            light_grid(panel, "y")
+        for panel in axes[len(panels) :]:
+            panel.axis("off")
+        handles = _unique_handles(axes[0])
+        figure.legend(handles=list(handles.values()), labels=list(handles), loc="outside upper right", ncols=3)
+        heading(figure, title, note)
+    ends = training.groupby("arm", sort=False)[panels[-1][0]].last()
+    said = "; ".join(f"{arm} {value:.3f}" for arm, value in ends.items())
+    return Drawing(name, title, f"Curves of {training['arm'].nunique()} arms. Last {panels[-1][1]}: {said}.", figure, training)
+
+
+def _curves(axes, training: pd.DataFrame, column: str) -> None:
+    for (_arm, loss), mine in training.groupby(["arm", "loss_kind"], sort=False):
+        colour, line = LOSS_LOOK.get(loss, (QUIET, "-."))
+        width = max(1, len(mine) // 20)
+        smooth = mine[column].astype(float).rolling(width, min_periods=1, center=True).mean()
+        axes.plot(mine["step"], smooth, color=colour, linestyle=line, linewidth=1.3, alpha=0.85, label=LOSS_NAMES.get(loss, loss))
+
+
+def _unique_handles(axes) -> dict:
+    handles, labels = axes.get_legend_handles_labels()
+    return dict(zip(reversed(labels), reversed(handles)))
+
+
+def draw_ablation(ablation: pd.DataFrame, *, note: str = "", name: str = "ablation") -> Drawing:
+    """Effect of each arm with its interval; `ablation` has arm, effect, ci95_low, ci95_high, decision and, where known, q."""
+    title = "Ablation of the training sources"
+    rows = ablation[ablation["effect"].notna()] if len(ablation) else ablation
+    if rows.empty:
+        return not_run(name, title, "no ablation arm was trained")
+    y = np.arange(len(rows))
+    decisions = rows["decision"].fillna("").astype(str) if "decision" in rows else pd.Series("", index=rows.index)
+    inks = [DECISIONS.get(d.split()[0] if d else "", QUIET) for d in decisions]
+    with styled():
+        figure = new_figure(8.2, 1.5 + 0.34 * len(rows))
+        axes = figure.add_subplot()
+        axes.axvline(0, color=QUIET, linewidth=1)
+        axes.hlines(y, rows["ci95_low"].astype(float), rows["ci95_high"].astype(float), color=inks, linewidth=2)
+        for position, effect, ink, decision in zip(y, rows["effect"], inks, decisions):
+            axes.plot(
+                [effect], [position], marker="X" if decision.startswith("drop") else "o", color=ink, markersize=9, mec="white", mew=0.8
+            )
+        axes.set_yticks(y, [f"{arm}  [{decision}]" if decision else str(arm) for arm, decision in zip(rows["arm"], decisions)])
+        axes.set_ylim(len(rows) - 0.4, -0.6)
+        axes.set_xlabel("change of accuracy on the development items against all sources, paired 95 % interval")
+        light_grid(axes, "x")
+        heading(figure, title, f"A cross marks what was dropped. {note}".strip())
+    said = "; ".join(f"{r.arm} {r.effect:+.3f}" for r in rows.itertuples())
+    return Drawing(name, title, f"Effects of {len(rows)} arms: {said}.", figure, ablation)
+
+
+def draw_threshold(sweep: pd.DataFrame, *, chosen: float | None = None, note: str = "", name: str = "threshold") -> Drawing:
+    """Accuracy against the reward threshold with its interval and the pairs left; `chosen` is marked."""
+    title = "Reward threshold"
+    rows = sweep[sweep["accuracy"].notna()] if len(sweep) else sweep
+    if rows.empty:
+        return not_run(name, title, "no threshold sweep")
+    names = ["none" if pd.isna(t) else str(t) for t in rows["threshold"]]
+    x = np.arange(len(rows))
+    with styled():
+        figure = new_figure(7.2, 3.7)
+        axes = figure.add_subplot()
+        if {"ci95_low", "ci95_high"} <= set(rows):
+            axes.vlines(x, rows["ci95_low"].astype(float), rows["ci95_high"].astype(float), color=INK, linewidth=1.6)
+        axes.plot(x, rows["accuracy"], marker="o", color=INK, linewidth=1)
+        axes.set_xticks(x, [f"{t}\n{int(n):,} pairs" for t, n in zip(names, rows["n_pairs"])])
+        axes.set_xlabel("threshold")
+        axes.set_ylabel("accuracy, development items")
+        axes.margins(x=0.08, y=0.15)
+        mark = [i for i, t in enumerate(rows["threshold"]) if chosen is not None and t == chosen]
+        if mark:
+            axes.plot(
+                x[mark],
+                rows["accuracy"].iloc[mark],
+                marker="o",
+                markersize=15,
+                mfc="none",
+                mec="#C0392B",
+                mew=2,
+                linestyle="",
+                label="chosen",
+            )
+            axes.legend(loc="best")
+        light_grid(axes, "y")
+        heading(figure, title, note)
+    said = "; ".join(f"{t}: {a:.3f} with {int(n)} pairs" for t, a, n in zip(names, rows["accuracy"], rows["n_pairs"]))
+    return Drawing(name, title, f"Accuracy by reward threshold. {said}.", figure, sweep)

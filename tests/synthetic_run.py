@@ -1,0 +1,370 @@
+"""Result files of a run in the shapes the steps write, made of invented numbers: what figures and report are tested on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from selene_lib.files import write_csv, write_json, write_jsonl, write_parquet, write_text
+from selene_lib.records import Judgement, PreferencePair, Sample, Score
+
+JUDGES = {"base": 0.55, "dpo_nll-seed0": 0.8, "dpo_nll-seed1": 0.78, "dpo_nll-seed2": 0.82, "dpo-seed0": 0.7, "nll-seed0": 0.72}
+SETS = {"nano-grades": "absolute", "nano-support": "classification", "nano-pairs": "pairwise", "nano-ood-pairs": "pairwise"}
+SOURCES = ("nano-coverage", "nano-tone", "nano-poisoned", "nano-redundant")
+HOSTILE = "</script><script>window.broken = 1</script> & <b>bold</b> $x$ {{ 7 * 7 }} ]]>"
+
+
+def write_run(folder: Path, *, hostile: bool = True) -> Path:
+    """Write the result files of a whole run below `folder`; return it."""
+    rng = np.random.default_rng(7)
+    _explore(folder / "01_explore_sources", rng, hostile)
+    _curate(folder / "02_curate_preferences", rng)
+    _ablate(folder / "03_ablate_sources")
+    _train(folder / "04_train_judge", rng)
+    _evaluate(folder / "05_evaluate_benchmarks", rng, hostile)
+    _domains(folder / "06_evaluate_domains")
+    _manifest(folder)
+    return folder
+
+
+def _samples(name: str, task: str, hostile: bool) -> list[Sample]:
+    labels = {"absolute": "12345", "classification": ("Yes", "No"), "pairwise": "AB"}[task]
+    text = HOSTILE if hostile else "plain"
+    return [
+        Sample(
+            id=f"{name}-{i:016x}",
+            source=name,
+            task=task,
+            instruction=f"Instruction {i} {text}",
+            response=f"Response {i} {text}",
+            response_b=f"Other {i}" if task == "pairwise" else None,
+            rubric=f"[Is it right? {i}]",
+            label=labels[i % len(labels)],
+        )
+        for i in range(40)
+    ]
+
+
+def _explore(folder: Path, rng: np.random.Generator, hostile: bool) -> None:
+    for name, task in SETS.items():
+        write_parquet(folder / "benchmarks" / f"{name}.parquet", _samples(name, task, hostile), Sample)
+    rows = [
+        {"name": s, "role": "source", "task": "pairwise", "n": 400, "labels": "A 200, B 200", "licence": "generated", "status": "generated"}
+        for s in SOURCES
+    ]
+    write_csv(folder / "sources.csv", rows)
+    sets = [
+        {"name": s, "role": "benchmark", "task": t, "n": 40, "labels": "", "licence": "generated", "status": "generated"}
+        for s, t in SETS.items()
+    ]
+    absent = {"name": "flask", "role": "benchmark", "task": "absolute", "n": 0, "labels": "", "licence": "MIT"}
+    write_csv(folder / "benchmarks.csv", [*sets, absent | {"status": "not asked for by this run; put the publisher's files below flask"}])
+    _ledger(folder / "ledger.csv", [("generate", "generation", 400, {}), ("contaminated", "filter", 400, {"found in nano-pairs": 3})])
+    topics = rng.integers(0, 8, 600)
+    names = [
+        "coverage, items, list",
+        "support, context",
+        "tone, polite",
+        "constraint, words",
+        "length",
+        "flattery",
+        "numbers, sums",
+        "order of steps, very long name",
+    ]
+    frame = pd.DataFrame(
+        {
+            "id": [f"{SOURCES[i % 4]}-{i:016x}" for i in range(600)],
+            "x": topics % 3 * 4 + rng.normal(size=600),
+            "y": topics // 3 * 4 + rng.normal(size=600),
+        }
+    )
+    frame = frame.assign(
+        topic=topics,
+        topic_name=[names[t] for t in topics],
+        source=[SOURCES[i % 4] for i in range(600)],
+        task=[("absolute", "classification", "pairwise")[i % 3] for i in range(600)],
+    )
+    write_csv(folder / "topic_map.csv", frame)
+    write_text(
+        folder / "topic_map.html",
+        "<!doctype html><title>map</title><body><p id=m>map</p><script>document.getElementById('m').textContent='map \"drawn\"'</script>",
+    )
+    write_csv(
+        folder / "overlaps.csv",
+        [{"train_id": "nano-tone-0000000000000001", "bench_id": "nano-pairs-0000000000000002", "method": "ngram", "similarity": 1.0}],
+    )
+
+
+def _ledger(path: Path, stages: list[tuple[str, str, int, dict[str, int]]]) -> None:
+    rows = []
+    for stage, kind, n_in, dropped in stages:
+        for source in SOURCES:
+            n_out = n_in - sum(dropped.values())
+            for reason, n in (dropped or {"": 0}).items():
+                rows.append(
+                    {"stage": stage, "kind": kind, "source": source, "n_in": n_in, "n_out": n_out, "reason": reason, "n_dropped": n}
+                )
+    write_csv(path, rows)
+
+
+def _pairs() -> list[PreferencePair]:
+    return [
+        PreferencePair(
+            id=f"p{i}",
+            sample_id=f"s{i}",
+            source=SOURCES[i % 4],
+            task="pairwise",
+            prompt="Which is better?",
+            chosen="**Result:** A",
+            rejected="**Result:** B",
+            with_critique=i % 10 < 7,
+            label="A",
+            rejected_verdict="B",
+        )
+        for i in range(50)
+    ]
+
+
+def _curate(folder: Path, rng: np.random.Generator) -> None:
+    write_parquet(folder / "pairs.parquet", _pairs(), PreferencePair)
+    stages = [
+        ("labels", "filter", 397, {"no gold label": 2}),
+        ("critiques", "generation", 395, {"verdict differs from what was asked": 11, "refused": 4}),
+        ("duplicates", "filter", 380, {"same text": 5}),
+        ("pairs", "generation", 375, {"no rejected side": 3, "tie": 2, "too long": 1, "other": 1}),
+    ]
+    _ledger(folder / "ledger.csv", stages)
+    _ledger(
+        folder.parent / "04_train_judge" / "ledger.csv",
+        [
+            *stages,
+            ("reward threshold", "decision", 368, {"reward below threshold": 60}),
+            ("source inclusion", "decision", 308, {"source dropped": 77}),
+        ],
+    )
+    pair = {
+        "instruction": "Name $two$ rivers.\n" + "word " * 300,
+        "rubric": "[Does it name two?]",
+        "response": HOSTILE,
+        "reference": "Rhine, Elbe",
+        "chosen": "**Reasoning:** It names two.\n\n**Result:** Yes",
+        "rejected": "**Reasoning:** It names one.\n\n**Result:** No",
+        "label": "Yes",
+        "rejected_verdict": "No",
+        "source": "nano-coverage",
+        "task": "classification",
+    }
+    write_json(folder / "example_pair.json", pair)
+
+
+def _ablate(folder: Path) -> None:
+    effects = {"without nano-coverage": -0.06, "without nano-tone": -0.02, "without nano-poisoned": 0.07, "without nano-redundant": 0.001}
+    rows = [
+        {
+            "arm": arm,
+            "kind": "leave_one_out",
+            "source": arm.split()[-1],
+            "effect": e,
+            "ci95_low": e - 0.03,
+            "ci95_high": e + 0.03,
+            "p": 0.01,
+            "q": 0.02,
+            "decision": "drop" if e > 0.03 else "keep",
+            "seconds": 9.1,
+        }
+        for arm, e in effects.items()
+    ]
+    write_csv(folder / "ablation.csv", rows)
+    sweep = [
+        {"threshold": t, "n_pairs": n, "accuracy": a, "ci95_low": a - 0.04, "ci95_high": a + 0.04}
+        for t, n, a in [(0.0, 368, 0.7), (0.1, 330, 0.74), (0.2, 290, 0.73)]
+    ]
+    write_csv(folder / "threshold_sweep.csv", sweep)
+    write_text(folder / "decisions.yaml", "threshold: 0.1\ndropped_sources: [nano-poisoned]\n")
+
+
+def _train(folder: Path, rng: np.random.Generator) -> None:
+    rows = []
+    for arm in [a for a in JUDGES if a != "base"]:
+        loss, seed = arm.split("-seed")
+        for step in range(1, 61):
+            fall = float(np.exp(-step / 20) + rng.normal() * 0.03)
+            rows.append(
+                {
+                    "arm": arm,
+                    "loss_kind": loss,
+                    "seed": int(seed),
+                    "step": step,
+                    "loss": 0.3 + fall,
+                    "dpo": fall,
+                    "nll": 0.2 + fall / 2,
+                    "margin": 3 * (1 - fall),
+                    "reward_accuracy": 1 - fall / 2,
+                    "learning_rate": 1e-3,
+                }
+            )
+    write_csv(folder / "training.csv", rows)
+
+
+def _evaluate(folder: Path, rng: np.random.Generator, hostile: bool) -> None:
+    scores, means = [], []
+    for judge, level in JUDGES.items():
+        for name, task in SETS.items():
+            scores.append(_score(judge, name, task, level - 0.05 * (name == "nano-ood-pairs"), headline=True))
+            scores.append(_score(judge, name, task, level + 0.02, headline=False))
+            write_jsonl(folder / "judgements" / judge / f"{name}.jsonl", _judgements(judge, level, name, task, hostile, rng))
+        means += [
+            {"judge": judge, "task": t, "n": 40, "n_unparsed": 1, "value": level, "ci95_low": level - 0.05, "ci95_high": level + 0.05}
+            for t in ("absolute", "classification", "pairwise", "overall")
+        ]
+    scores.append(_score("base", "auto_j", "pairwise", 0.41, headline=True, published=0.576))
+    scores.append(_score("dpo_nll-seed0", "auto_j", "pairwise", 0.44, headline=True, published=0.576))
+    write_csv(folder / "scores.csv", scores)
+    write_csv(folder / "task_means.csv", means)
+    write_csv(folder / "seeds.csv", [{"arm": j, "task": "overall", "value": v} for j, v in JUDGES.items() if j.startswith("dpo_nll")])
+
+
+def _score(judge: str, name: str, task: str, value: float, *, headline: bool, published: float | None = None) -> Score:
+    return Score(
+        judge=judge,
+        set=name,
+        task=task,
+        metric="accuracy" if task != "absolute" else "pearson",
+        convention="strict" if headline else "better of two orders",
+        value=value,
+        n=40,
+        n_unparsed=1,
+        ci95_low=value - 0.06,
+        ci95_high=min(1.0, value + 0.06),
+        bound_low=value,
+        bound_high=value + 0.025,
+        baseline_majority=None if task == "absolute" else 0.5,
+        baseline_random=None if task == "absolute" else 0.5,
+        published=published,
+        published_note="unverified" if published else "",
+        status="differs" if published else "no published value",
+        meta={"headline": True} if headline else {},
+    )
+
+
+def _judgements(judge: str, level: float, name: str, task: str, hostile: bool, rng: np.random.Generator) -> list[Judgement]:
+    rows = []
+    for sample in _samples(name, task, hostile):
+        for order in ("AB", "BA") if task == "pairwise" else ("AB",):
+            gold = (sample if order == "AB" else sample.swap()).label
+            others = [v for v in ({"absolute": "12345", "classification": ("Yes", "No"), "pairwise": "AB"}[task]) if v != gold]
+            verdict = gold if rng.random() < level else str(rng.choice(others))
+            probability = float(rng.uniform(0.5, 1))
+            rows.append(
+                Judgement(
+                    judge=judge,
+                    set=name,
+                    sample_id=sample.id,
+                    task=task,
+                    order=order,
+                    template=f"nano/{task}",
+                    prompt_sha256="0" * 64,
+                    reply=f"**Reasoning:** {HOSTILE if hostile else 'so'}\n\n**Result:** {verdict}",
+                    finish_reason="stop",
+                    status="value",
+                    verdict=verdict,
+                    verdict_probs={verdict: probability},
+                )
+            )
+    return rows
+
+
+def _domains(folder: Path) -> None:
+    rows = []
+    for judge in ("base", "dpo_nll-seed0"):
+        for part, majority in (("diagnosis", 0.67), ("terminology", 0.93)):
+            for reading in ("adjudicated", "annotator 1"):
+                value = JUDGES[judge] - 0.1
+                rows.append(
+                    {
+                        "judge": judge,
+                        "set": "nano-clinic",
+                        "part": part,
+                        "reading": reading,
+                        "n": 60,
+                        "n_unparsed": 2,
+                        "accuracy": value,
+                        "accuracy_ci95_low": value - 0.1,
+                        "accuracy_ci95_high": value + 0.1,
+                        "majority": majority,
+                        "balanced_accuracy": 0.6,
+                        "cohens_kappa": 0.2,
+                        "published": None,
+                        "status": "no published value",
+                    }
+                )
+    write_csv(folder / "domain_scores.csv", rows)
+    formats = [
+        {
+            "judge": j,
+            "format": f,
+            "description": f,
+            "n": 120,
+            "n_unparsed": 4 if f == "xml" else 0,
+            "value": JUDGES[j] - 0.02 * k,
+            "ci95_low": JUDGES[j] - 0.1,
+            "ci95_high": JUDGES[j] + 0.1,
+        }
+        for j in ("base", "dpo_nll-seed0")
+        for k, f in enumerate(("default", "markdown", "json", "xml", "rubric first", "verdict first", "no critique"))
+    ]
+    write_csv(folder / "formats.csv", formats)
+    arena = [
+        {
+            "judge": j,
+            "n_votes": 300,
+            "n_wins": 1,
+            "n_ties": 1,
+            "n_losses": 1,
+            "elo": 1200 + 60 * i,
+            "elo_printed_interval": 45.0,
+            "elo_shuffle_sd": 40.0,
+            "rating": 1190 + 50 * i,
+            "ci95_low": 1150 + 50 * i,
+            "ci95_high": 1230 + 50 * i,
+            "standard_error": 20.0,
+            "p_first": 0.2,
+            "finite": True,
+        }
+        for i, j in enumerate(["base", "simulated-1", "simulated-2", "dpo_nll-seed0"])
+    ]
+    write_csv(folder / "arena.csv", arena)
+    audit = [
+        {"judge": j, "probe": p, "metric": "flip rate", "value": 0.05 * (k + 1), "ci95_low": 0.02, "ci95_high": 0.3, "n": 60}
+        for j in ("base", "dpo_nll-seed0")
+        for k, p in enumerate(("order", "length", "flattery", "planted result line"))
+    ]
+    write_csv(folder / "audit.csv", audit)
+
+
+def _manifest(folder: Path) -> None:
+    environment = {
+        "git": {"commit": "a" * 40, "dirty": False},
+        "versions": {"python": "3.11", "torch": "2.13.0"},
+        "hardware": {"n_cpus": 2, "gpu": None, "machine": "x86_64", "memory_bytes": 8 << 30},
+    }
+    steps = {}
+    for path in sorted(p for p in folder.iterdir() if p.is_dir()):
+        outputs = {p.name: {"path": f"{path.name}/{p.name}", "sha256": "b" * 64, "bytes": 10} for p in sorted(path.iterdir())}
+        steps[path.name] = {
+            "step": path.name,
+            "run": folder.name,
+            "fingerprint": "c" * 64,
+            "parameters": {"run": folder.name, "seed": 0, "base_model": "embedded", "sources": "nano", "sets": "nano"},
+            "code_sha256": "d" * 64,
+            "inputs": {},
+            "outputs": outputs,
+            "wall_seconds": 12.5,
+            "peak_memory_bytes": 5 << 28,
+            "finished_at": "2026-01-01T00:00:00Z",
+            **environment,
+        }
+    write_json(folder / "manifest.json", json.loads(json.dumps({"run": folder.name, "steps": steps})))
