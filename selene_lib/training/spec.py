@@ -58,7 +58,7 @@ class TrainSpec:
     max_length_tokens: int = 2048
     overlong: Literal["drop", "shorten", "error"] = "drop"
     layout: Literal["auto", "shared_prefix", "pairs"] = "shared_prefix"
-    attention: Literal["auto", "segments", "dense", "flex"] = "auto"
+    attention: Literal["auto", "segments", "dense", "flex", "causal"] = "auto"
     packing: bool = True
     gradient_checkpointing: bool | None = None
     logit_chunk_tokens: int = 256
@@ -81,6 +81,7 @@ class TrainSpec:
         _require(
             not (self.adapter == "full" and self.quantisation != "none"), "adapter 'full' cannot train 4-bit weights: quantisation 'none'"
         )
+        _require(not (self.attention == "causal" and self.layout != "pairs"), "attention 'causal' cannot share a prompt: layout 'pairs'")
         _require(not (self.trainer == "trl" and self.length_normalised), "trainer 'trl' with length_normalised is not wired: use 'selene'")
         object.__setattr__(self, "report_to", tuple([self.report_to] if isinstance(self.report_to, str) else self.report_to))
 
