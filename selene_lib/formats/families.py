@@ -14,19 +14,18 @@ from dataclasses import dataclass, replace
 
 from selene_lib.formats import replies
 from selene_lib.formats.replies import ReplyForm
-from selene_lib.prompts import Prompt, Verdict, escape_marks, fence_for, render
+from selene_lib.prompts import Prompt, Verdict, escape_marks, fence_for, load_template, render, template_name
 from selene_lib.records import Sample, Task
 
 Parts = list[tuple[str, str]]
 ORDER = ("instruction", "response", "response_b", "rubric", "reference")
+NANO_ORDER = ("instruction", "reference", "response", "response_b", "rubric")
 RUBRIC_FIRST = ("rubric", "reference", "instruction", "response", "response_b")
+WORDINGS = ("full", "nano")
 OPENING = {
-    "full": {
-        "absolute": "Grade the answer to the task below by the rubric, from the lowest to the highest grade offered.",
-        "classification": "Decide whether the answer to the task below satisfies the rubric.",
-        "pairwise": "Two answers to one task stand below. Decide which of them is the better one.",
-    },
-    "nano": {"absolute": "Score the response .", "classification": "Check the response .", "pairwise": "Compare the responses ."},
+    "absolute": "Grade the answer to the task below by the rubric, from the lowest to the highest grade offered.",
+    "classification": "Decide whether the answer to the task below satisfies the rubric.",
+    "pairwise": "Two answers to one task stand below. Decide which of them is the better one.",
 }
 TITLES = {
     "full": {"instruction": "Task", "response": "Answer", "response_b": "Answer B", "rubric": "Rubric", "reference": "Reference answer"},
@@ -52,8 +51,8 @@ class PromptFormat:
 
     def reply_form(self, wording: str = "full") -> ReplyForm:
         """The notation asked for and read in a wording."""
-        if wording not in OPENING:
-            raise ValueError(f"wording {wording!r} is not one of {', '.join(OPENING)}")
+        if wording not in WORDINGS:
+            raise ValueError(f"wording {wording!r} is not one of {', '.join(WORDINGS)}")
         return self.reply if wording == "full" else self.nano_reply
 
     def render(self, sample: Sample, *, wording: str = "full", escape: bool = True) -> Prompt:
@@ -62,11 +61,15 @@ class PromptFormat:
         template = f"format-{self.name}/{wording}{'' if escape else '+plain'}"
         if self.layout is None:
             return replace(render(sample, family=wording, escape=escape, critique=reply.critique), template=template)
-        layout = nano_lines if wording == "nano" and self.layout in (fenced, bracket_fenced) else self.layout
-        body = layout(_parts(sample, wording, self.order), escape)
-        ask = _ask_nano(reply, sample.task) if wording == "nano" else _ask(reply, sample.task)
-        parts = (OPENING[wording][sample.task], body, ask) if wording == "nano" else (OPENING[wording][sample.task], ask, body)
-        return Prompt(text="\n".join(parts), task=sample.task, template=template)
+        order = NANO_ORDER if wording == "nano" and self.order == ORDER else self.order
+        parts = _parts(sample, wording, order)
+        if wording == "full":
+            text = "\n".join((OPENING[sample.task], _ask(reply, sample.task), self.layout(parts, escape)))
+        else:
+            layout = nano_lines if self.layout in (fenced, bracket_fenced) else self.layout
+            opening = load_template("nano", template_name(sample)).partition("\n")[0]
+            text = "\n".join((opening, layout(parts, escape), _ask_nano(reply, sample.task)))
+        return Prompt(text=text, task=sample.task, template=template)
 
     def parse(self, reply: str, task: Task, *, finish_reason: str = "stop", wording: str = "full") -> Verdict:
         """Read a reply in this family's notation."""
@@ -87,16 +90,18 @@ def _ask(reply: ReplyForm, task: Task) -> str:
 
 
 def _ask_nano(reply: ReplyForm, task: Task) -> str:
+    """The embedded judge's own request line, with another order, mark or words where the family's point is the reply."""
+    if reply is replies.MARKS or reply is replies.MARKS_ONLY:
+        return load_template("nano", f"reply_{'critique' if reply.critique else 'verdict'}_{task}")
     if reply is replies.VERDICT_FIRST:
-        return f"Reply : result {reply.choices(task)} , then reasoning ."
-    place = f"[[ {reply.choices(task)} ]]" if reply is replies.BRACKETS else reply.choices(task)
-    return f"Reply : reasoning , then result {place} ."
+        return f"Reply: result {reply.choices(task)}, then reasoning."
+    place = f"[[{reply.choices(task)}]]" if reply is replies.BRACKETS else reply.choices(task)
+    return f"Reply: reasoning, then result {place}."
 
 
 def nano_lines(parts: Parts, escape: bool) -> str:
-    """`Title : text`, a line a part, as in the embedded judge's own templates; the rubric in square brackets."""
-    guard = escape_marks if escape else str
-    return "\n".join(f"{title} : {f'[{text}]' if title == 'Rubric' else guard(text)}" for title, text in parts)
+    """`Title: text`, a line a part, as in the embedded judge's own templates."""
+    return "\n".join(f"{title}: {escape_marks(text) if escape else text}" for title, text in parts)
 
 
 def fenced(parts: Parts, escape: bool) -> str:
