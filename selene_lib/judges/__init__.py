@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+from selene_lib.errors import UserError
 from selene_lib.prompts import Prompt
 
 _HOMES = {"LocalJudge": "local", "ServerJudge": "server", "VllmJudge": "vllm", "ReplayJudge": "replay"}
-__all__ = ["Judge", "LocalJudge", "ReplayJudge", "Reply", "ServerJudge", "VllmJudge", "batches_of"]
+__all__ = ["Judge", "LocalJudge", "ReplayJudge", "Reply", "ServerJudge", "VllmJudge", "batches_of", "open_judge"]
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,27 @@ def batches_of(judge: Judge, prompts: Sequence[Prompt], size: int = 64) -> list[
     if plan is not None:
         return plan(prompts)
     return [list(range(start, min(start + size, len(prompts)))) for start in range(0, len(prompts), size)]
+
+
+def open_judge(model: str, **options: Any) -> Judge:
+    """Open the judge that a name means: `http://host/v1#model` a server, `vllm:PATH`, `replay:FILE`, else a local model.
+
+    `options` go to that judge's constructor; those that are None are left to its defaults.
+    """
+    import importlib
+
+    given = {name: value for name, value in options.items() if value is not None}
+    kind, _, rest = model.partition(":")
+    if kind in ("http", "https"):
+        address, _, served = model.partition("#")
+        if not served:
+            raise UserError(f"{model}: name the served model after a '#', as in http://localhost:8000/v1#my-model")
+        return importlib.import_module("selene_lib.judges.server").ServerJudge(address, served, **given)
+    if kind == "vllm" and rest:
+        return importlib.import_module("selene_lib.judges.vllm").VllmJudge(rest, **given)
+    if kind == "replay" and rest:
+        return importlib.import_module("selene_lib.judges.replay").ReplayJudge.from_store(rest, **given)
+    return importlib.import_module("selene_lib.judges.local").LocalJudge(model, **given)
 
 
 def __getattr__(name: str) -> Any:

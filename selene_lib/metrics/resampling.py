@@ -11,8 +11,8 @@ import numpy as np
 
 from selene_lib.metrics.counts import COUNT_METRICS
 
-_MULTINOMIAL_LIMIT = 400  # above so many distinct clusters, drawing indices is faster than drawing counts
-_CHUNK_CELLS = 20_000_000
+_MULTINOMIAL_LIMIT = 200  # above so many distinct clusters, drawing indices is faster than drawing counts
+_CHUNK_CELLS = 1_000_000  # stays in the processor's cache
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,64 @@
+"""A user's rubric as a file: a criterion, and a line for each score (1-5) or answer (Yes, No).
+
+Text files hold the criterion and lines like `3: partly right` or `Score 3: partly right`; YAML and JSON files hold `criterion` and
+`scores`, a mapping from score to description. A pairwise rubric is the criterion alone.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from selene_lib.errors import UserError
+from selene_lib.records import LABELS, Task
+
+_LINE = re.compile(r"^\s*(?:score\s+)?([1-5]|yes|no)\s*[:=]\s*(\S.*)$", re.IGNORECASE)
+
+
+def read_rubric(path: str | Path, task: Task) -> str:
+    """Return the rubric's text with one line per label; a missing file or a label without a description is a UserError that names it."""
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(
+            f"no rubric at {path}: write the criterion and, below it, a line such as '1: ...' for each of {', '.join(LABELS[task])}"
+        )
+    text = path.read_text(encoding="utf-8").strip()
+    if not text:
+        raise UserError(f"the rubric {path} is empty: write what is to be judged")
+    criterion, scores = _from_mapping(path, text) if path.suffix in (".yaml", ".yml", ".json") else _from_text(text)
+    if task == "pairwise":
+        return criterion or text
+    missing = [label for label in LABELS[task] if not scores.get(label)]
+    if missing:
+        raise UserError(
+            f"the rubric {path} describes no {', '.join(missing)}: a {task} rubric needs a line for each of {', '.join(LABELS[task])}"
+        )
+    prefix = "Score " if task == "absolute" else ""
+    return "\n".join([criterion, *(f"{prefix}{label}: {scores[label]}" for label in LABELS[task])]).strip()
+
+
+def _from_text(text: str) -> tuple[str, dict[str, str]]:
+    criterion, scores = [], {}
+    for line in text.splitlines():
+        match = _LINE.match(line)
+        if match:
+            scores[match.group(1).capitalize()] = match.group(2).strip()
+        else:
+            criterion.append(line)
+    return "\n".join(criterion).strip(), scores
+
+
+def _from_mapping(path: Path, text: str) -> tuple[str, dict[str, str]]:
+    import yaml
+
+    try:
+        found = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"the rubric {path} is not YAML or JSON: {str(error).splitlines()[0]}") from error
+    if not isinstance(found, dict) or not isinstance(found.get("criterion"), str) or not isinstance(found.get("scores", {}), dict):
+        raise UserError(f"the rubric {path} needs the keys 'criterion' (text) and 'scores' (a mapping from score to description)")
+    words = {True: "Yes", False: "No"}  # YAML reads a bare Yes and No as booleans
+    scores = {
+        words[key] if isinstance(key, bool) else str(key).capitalize(): str(value).strip() for key, value in found.get("scores", {}).items()
+    }
+    return found["criterion"].strip(), scores
