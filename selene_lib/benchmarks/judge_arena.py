@@ -3,7 +3,17 @@
 Dataset: atla-ai/judge-arena, `data/models.jsonl`; name, organization, license, api_model, active.
 """
 
-from selene_lib.data_access.spec import DataSpec
+from selene_lib.data_access.spec import DataSpec, Row
+from selene_lib.records import Sample
+
+ACTIVE = {True: True, False: False}
+
+
+def to_samples(row: Row) -> list[Sample]:
+    """Check a plain row; it makes no sample."""
+    row.text("name"), row.text("organization"), row.choice("active", ACTIVE)
+    return []
+
 
 SPEC = DataSpec(
     name="judge_arena",
@@ -13,7 +23,7 @@ SPEC = DataSpec(
     licence="none stated",
     label="none",
     columns={"name": "text", "organization": "text", "license": "text", "api_model": "text", "active": "true or false"},
-    to_samples=None,
+    to_samples=to_samples,
     shape_known_from="real rows",
     files=("models.jsonl",),
     repository="atla-ai/judge-arena",

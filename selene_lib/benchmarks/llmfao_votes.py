@@ -3,7 +3,17 @@
 Dataset: dustalov/evalica, `llmfao.csv`; `winner` is left (2,911), right (2,549) or tie (3,471), `left` and `right` name the models.
 """
 
-from selene_lib.data_access.spec import DataSpec
+from selene_lib.data_access.spec import DataSpec, Row
+from selene_lib.records import TIE, Sample
+
+WINNERS = {"left": "A", "right": "B", "tie": TIE}
+
+
+def to_samples(row: Row) -> list[Sample]:
+    """Check a plain row; it makes no sample, since the texts are not published."""
+    row.text("left"), row.text("right"), row.choice("winner", WINNERS)
+    return []
+
 
 SPEC = DataSpec(
     name="llmfao_votes",
@@ -13,7 +23,7 @@ SPEC = DataSpec(
     licence="Apache-2.0",
     label="crowd vote: left, right or tie",
     columns={"id": "text", "prompt": "text", "worker": "text", "winner": "left, right or tie", "left": "text", "right": "text"},
-    to_samples=None,
+    to_samples=to_samples,
     shape_known_from="real rows",
     files=("llmfao.csv",),
     repository="dustalov/evalica",

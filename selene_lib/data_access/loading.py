@@ -18,7 +18,7 @@ from selene_lib.data_access.local import is_present, local_files, read_local
 from selene_lib.data_access.lock import LOCK_FILE, local_revision, revision_of
 from selene_lib.data_access.spec import BrokenRow, DataSpec, DropRow, Row
 from selene_lib.files import read_jsonl, sha256_file, write_jsonl
-from selene_lib.records import Sample, stable_id, unit_hash
+from selene_lib.records import TASKS, Sample, stable_id, unit_hash
 
 MAX_BROKEN_SHARE = 0.01
 CHECK_EVERY_ROWS = 1000
@@ -150,10 +150,9 @@ class Walk:
     def _adapt(self, place: str, record: Any) -> list[Sample]:
         try:
             row = check_columns(self.spec, place, record, self.seed)
-            if self.spec.to_samples is None:
-                self.rows.append(dict(row.values))
-                return []
             made = self.spec.to_samples(row)
+            if self.spec.task not in TASKS:
+                self.rows.append(dict(row.values))
             return self._sort_out([made] if isinstance(made, Sample) else list(made))
         except DropRow as drop:
             self.n_dropped[str(drop)] += 1

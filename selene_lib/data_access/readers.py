@@ -66,6 +66,8 @@ def _read_json(stream: TextIO, name: str) -> Iterator[tuple[str, Any]]:
     head = stream.readline()
     while head and not head.strip():
         head = stream.readline()
+    if not head:
+        return
     if head.lstrip()[:1] == "[":
         yield from _read_array(head, stream, name)
     elif _is_json(head) or _is_json(_peek(stream)):
@@ -138,7 +140,7 @@ def _read_csv(stream: TextIO, name: str, delimiter: str) -> Iterator[tuple[str, 
     """Records of a table with a header; cells over several lines and cells of any length are read; a short or long row is broken."""
     csv.field_size_limit(1 << 30)
     rows = csv.reader(stream, delimiter=delimiter)
-    header = next(rows, None)
+    header = next(rows, [])
     for number, cells in enumerate(rows, 1):
         place = f"{name}, row {number}"
         if len(cells) == len(header):

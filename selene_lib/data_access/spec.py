@@ -163,7 +163,7 @@ class DataSpec:
     `published_n` the rows of the whole set as published: either differing from what is read is an error that names both.
     `rows` reads the folder where a row is not simply one record of one file. `hub_config`, `hub_split`, `hub_data_files` go to `datasets`.
     `side_files` are files of the set that hold no gold labels, with their row counts: read on demand, never made into samples.
-    `to_samples=None` is a table of plain rows (votes, a list of models). `stand_in` marks our choice for the sixteen unpublished sources;
+    A set whose task is `votes` or `models` is a table of plain rows: its `to_samples` checks a row and makes none. `stand_in` marks our choice for the sixteen unpublished sources;
     `training` says whether the licence allows training on it.
     """
 
@@ -174,7 +174,7 @@ class DataSpec:
     licence: str
     label: str
     columns: Mapping[str, str]
-    to_samples: Callable[[Row], Samples] | None
+    to_samples: Callable[[Row], Samples]
     shape_known_from: ShapeKnownFrom
     files: tuple[str, ...] = HUB_FILES
     hub_id: str | None = None

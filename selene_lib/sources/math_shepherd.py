@@ -16,7 +16,7 @@ RUBRIC = (
     "Is every step of the solution sound, so that it leads to the right answer?\n"
     "Yes: all steps are sound.\nNo: at least one step is wrong or leads astray."
 )
-_STEP = re.compile(r"\s*(Step \d+:.*?)\s*([+-])\s*(?=Step \d+:|\Z)", re.DOTALL)
+_NEXT_STEP = re.compile(r"\n\s*(?=Step \d+:)")
 
 
 def to_samples(row: Row) -> Sample:
@@ -33,13 +33,13 @@ def to_samples(row: Row) -> Sample:
 
 
 def split_steps(row: Row) -> tuple[str, list[tuple[str, str]]]:
-    """Return the problem and its (step, mark) pairs; text that the marks do not cover makes a broken row."""
-    text = row.text("label")
+    """Return the problem and its (step, mark) pairs; a step that ends in no mark makes a broken row."""
+    text = row.text("label").rstrip()
     start = text.find("Step 1:")
-    steps = _STEP.findall(text[start:]) if start > 0 else []
-    if not steps or _STEP.sub("", text[start:]).strip():
-        raise row.broken("label", "a problem, then steps `Step n: ...` that end in + or -", text)
-    return text[:start].strip(), steps
+    steps = [step.strip() for step in _NEXT_STEP.split(text[start:])] if start > 0 else []
+    if not steps or any(step[-1] not in "+-" for step in steps):
+        raise row.broken("label", "a problem, then lines `Step n: ...` that end in + or -", text)
+    return text[:start].strip(), [(step[:-1].rstrip(), step[-1]) for step in steps]
 
 
 SPEC = DataSpec(
