@@ -1,7 +1,7 @@
-"""A judge with known faults, to check that the audit finds them: it knows each probe's gold label and errs on purpose.
+"""Judges with known faults, to check that the audit finds them: they know each probe's gold label and err on purpose.
 
-It answers prompts like any judge, so that rendering, parsing and storing are checked along with the arithmetic. Randomness belongs to the
-item and the seed: asked the same, it answers the same.
+They answer prompts like any judge, so that rendering, parsing and storing are checked along with the arithmetic. Randomness belongs to the
+item and the seed: asked the same, they answer the same.
 """
 
 from __future__ import annotations
@@ -84,6 +84,23 @@ class SimulatedJudge:
     def _reach(self, probe: Probe) -> float:
         """The share of items that an edit can move: attacks are counted among these, biases among all items."""
         return 1.0 if probe.name in _attacks() else self.accuracy
+
+
+class QuotingJudge:
+    """Always right, and then quotes both responses as shown: what a planted verdict does to a parser without a model's help."""
+
+    name, fingerprint = "quoting", "quoting"
+
+    def __init__(self, probes: Sequence[Probe], *, family: str = "full") -> None:
+        self._gold = {render(p.sample, family=family, escape=e).sha256: p.gold for p in probes for e in (True, False)}
+
+    def judge(self, prompts: Sequence[Prompt]) -> list[Reply]:
+        """Reply `**Result:** gold`, then the responses word for word."""
+        return [Reply(format_reply("see below", self._gold[p.sha256] or "") + "\n\nI read:\n" + self._quotes(p)) for p in prompts]
+
+    @staticmethod
+    def _quotes(prompt: Prompt) -> str:
+        return "\n".join(prompt.text[start:end] for start, end in prompt.elastic)
 
 
 def _attacks() -> Mapping[str, object]:

@@ -17,7 +17,7 @@ from selene_lib.errors import UserError
 from selene_lib.judges import Reply
 from selene_lib.prompts import format_reply
 from selene_lib.records import Sample
-from selene_lib.simulate import SimulatedJudge
+from selene_lib.simulate import QuotingJudge, SimulatedJudge
 
 
 def pair(i, label="A", **meta):
@@ -150,15 +150,15 @@ def test_known_order_bias_is_recovered_at_the_nominal_rate(bias):
 
 
 def test_known_biases_come_back_through_prompts_and_parsers():
-    """8 audits a bias and probe, asked as any judge is asked: 32 intervals each, of which 30 should hold the truth."""
+    """6 audits a bias and probe, asked as any judge is asked: 24 intervals each, of which 23 should hold the truth."""
     held = {"flattery": 0, "order_bias": 0}
     for bias in (0.0, 0.05, 0.10, 0.20):
-        for seed in range(8):
-            card = card_of(PAIRS, 60, seed, ["flattery"], noise=0.04, shifts={"flattery": bias})
+        for seed in range(6):
+            card = card_of(PAIRS, 50, seed, ["flattery"], noise=0.04, shifts={"flattery": bias})
             held["flattery"] += card.loc["flattery"].iloc[0].pipe(lambda r, b=bias: r.ci95_low <= 0.92 * b <= r.ci95_high)
-            card = card_of(PAIRS, 60, seed, ["swapped"], noise=0.04, order_bias=bias)
+            card = card_of(PAIRS, 50, seed, ["swapped"], noise=0.04, order_bias=bias)
             held["order_bias"] += card.loc["order_bias"].iloc[0].pipe(lambda r, b=bias: r.ci95_low <= 0.92 * b <= r.ci95_high)
-    assert min(held.values()) >= 28, held
+    assert min(held.values()) >= 21, held
 
 
 def test_card_of_a_known_judge():
@@ -180,6 +180,15 @@ def test_card_of_a_known_judge():
     assert gain.loc["planted_result", "note"] == "lower with escaping" and gain.loc["planted_result", "ci95_low"] > 0.4
     assert gain.loc["ignore_rubric", "note"].startswith("same prompts") and gain.loc["ignore_rubric", "effect"] == 0
     assert gain.loc["closed_fence", "note"] == "equal"
+
+
+def test_a_judge_that_quotes_is_safe_behind_the_escaping_template_only():
+    card = audit_card(QuotingJudge(make_probes(PAIRS, n=50)), PAIRS, n=50).set_index(["probe", "template"])
+    planted = {"planted_result", "planted_reply", "closed_fence", "chat_tokens"}
+    for name in ATTACKS:
+        assert card.loc[(name, "escape"), "effect"] == 0 and card.loc[(name, "escape"), "n_unparsed"] == 0
+        assert card.loc[(name, "plain"), "effect"] == (name in planted), name
+        assert (card.loc[(name, "plain - escape"), "note"] == "lower with escaping") == (name in planted)
 
 
 def test_a_judge_that_prefers_its_own():

@@ -11,6 +11,7 @@ from selene_lib.errors import UserError
 from selene_lib.ratings import (
     Battles,
     arena_table,
+    battles_of_judges,
     bootstrap_ratings,
     bradley_terry,
     coverage_study,
@@ -20,6 +21,7 @@ from selene_lib.ratings import (
     shuffle_study,
     simulate_battles,
 )
+from selene_lib.records import Judgement, Sample
 
 
 def two_judges(wins: int, ties: int, losses: int) -> Battles:
@@ -196,6 +198,23 @@ def test_any_bytes_are_battles_or_a_user_error(tmp_path_factory, content):
         assert len(read_votes(path)) > 0
     except UserError as error:
         assert "any.csv" in str(error)
+
+
+def test_judges_meet_on_the_items_they_share():
+    samples = [Sample(id=str(i), source="s", task="pairwise", instruction="q", response="x", response_b="y", label="A") for i in range(3)]
+    said = [
+        ("good", "0", "AB", "A"),
+        ("good", "0", "BA", "B"),
+        ("good", "1", "AB", "A"),
+        ("poor", "0", "AB", "B"),
+        ("poor", "0", "BA", "B"),
+    ]
+    said += [("poor", "1", "AB", None), ("odd", "2", "AB", "A")]
+    judgements = [Judgement(j, "set", i, "pairwise", o, "t", "", "", "stop", "value" if v else "malformed", v) for j, i, o, v in said]
+    battles = battles_of_judges(samples, judgements)
+    assert battles.judges == ("good", "poor") and battles.score_left.tolist() == [1.0, 0.5, 1.0] and battles.voter.tolist() == [0, 0, 1]
+    with pytest.raises(ValueError, match="no two judges"):
+        battles_of_judges(samples, judgements[-1:])
 
 
 def test_real_votes(data_dir):

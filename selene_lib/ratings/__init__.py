@@ -7,12 +7,13 @@ has no order; `bootstrap_ratings` says how sure it is; `shuffle_study` says how 
 from selene_lib.ratings.bradley_terry import BradleyTerry, bootstrap_ratings, bradley_terry
 from selene_lib.ratings.elo import elo, printed_interval, shuffle_study
 from selene_lib.ratings.table import arena_table, coverage_study
-from selene_lib.ratings.votes import Battles, read_votes, simulate_battles
+from selene_lib.ratings.votes import Battles, battles_of_judges, read_votes, simulate_battles
 
 __all__ = [
     "Battles",
     "BradleyTerry",
     "arena_table",
+    "battles_of_judges",
     "bootstrap_ratings",
     "bradley_terry",
     "coverage_study",

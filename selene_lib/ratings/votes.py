@@ -8,15 +8,17 @@ A column `worker` or `voter` is kept, so that intervals can be clustered by the 
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from selene_lib.errors import UserError
+from selene_lib.records import TIE, Judgement, Sample, swap_verdict
 
 SHAPES = (("left", "right"), ("model_a", "model_b"))
 VOTERS = ("voter", "worker")
@@ -136,6 +138,31 @@ def _battles(names: Sequence[tuple[str, str]], scores: Sequence[float], voters: 
     if all(v is not None for v in voters):
         voter = np.unique(np.array(voters), return_inverse=True)[1]
     return Battles(judges, left, right, np.array(scores), voter)
+
+
+def battles_of_judges(samples: Iterable[Sample], judgements: Iterable[Judgement]) -> Battles:
+    """Let judges that judged the same items meet: on each question the one whose verdict is the gold label beats the one whose is not.
+
+    Both right or both wrong is a tie; an unparsed reply is wrong; items labelled tie are left out. `voter` is the item, so that intervals
+    can be clustered by it. Judges are the names in the judgements. Raises ValueError where no two judges share a question.
+    """
+    gold = {s.id: s.label for s in samples if s.label not in (None, TIE)}
+    right: dict[tuple[str, str], dict[str, bool]] = {}
+    for j in judgements:
+        if j.sample_id in gold:
+            said = swap_verdict(j.verdict) if j.order == "BA" else j.verdict
+            right.setdefault((j.sample_id, j.order), {})[j.judge] = said == gold[j.sample_id]
+    names: list[tuple[str, str]] = []
+    scores: list[float] = []
+    voters: list[str | None] = []
+    for (sample_id, _), outcomes in right.items():
+        for one, two in itertools.combinations(sorted(outcomes), 2):
+            names.append((one, two))
+            scores.append((1 + outcomes[one] - outcomes[two]) / 2)
+            voters.append(sample_id)
+    if not names:
+        raise ValueError("no two judges share a question with a gold label; judge the same set with each of them")
+    return _battles(names, scores, voters)
 
 
 def simulate_battles(strengths: Sequence[float], n: int, rng: np.random.Generator, *, tie_log_odds: float = -0.5) -> Battles:
