@@ -94,7 +94,14 @@ def _explore(folder: Path, rng: np.random.Generator, hostile: bool) -> None:
     )
     write_csv(
         folder / "overlaps.csv",
-        [{"train_id": "nano-tone-0000000000000001", "bench_id": "nano-pairs-0000000000000002", "method": "ngram", "similarity": 1.0}],
+        [
+            {
+                "train_id": "nano-tone-0000000000000001#response",
+                "bench_id": "nano-pairs-0000000000000002#response",
+                "method": "ngram",
+                "similarity": 1.0,
+            }
+        ],
     )
 
 
@@ -224,7 +231,11 @@ def _evaluate(folder: Path, rng: np.random.Generator, hostile: bool) -> None:
     scores.append(_score("dpo_nll-seed0", "auto_j", "pairwise", 0.44, headline=True, published=0.576))
     write_csv(folder / "scores.csv", scores)
     write_csv(folder / "task_means.csv", means)
-    write_csv(folder / "seeds.csv", [{"arm": j, "task": "overall", "value": v} for j, v in JUDGES.items() if j.startswith("dpo_nll")])
+    tasks = ("absolute", "classification", "pairwise", "overall")
+    seeds = [
+        {"judge": j, **dict.fromkeys(tasks, v), "gain_points": 100 * (v - 0.55), "intervals_apart": v > 0.65} for j, v in JUDGES.items()
+    ]
+    write_csv(folder / "seeds.csv", seeds)
 
 
 def _score(judge: str, name: str, task: str, value: float, *, headline: bool, published: float | None = None) -> Score:
@@ -337,11 +348,19 @@ def _domains(folder: Path) -> None:
         for i, j in enumerate(["base", "simulated-1", "simulated-2", "dpo_nll-seed0"])
     ]
     write_csv(folder / "arena.csv", arena)
-    audit = [
-        {"judge": j, "probe": p, "metric": "flip rate", "value": 0.05 * (k + 1), "ci95_low": 0.02, "ci95_high": 0.3, "n": 60}
-        for j in ("base", "dpo_nll-seed0")
-        for k, p in enumerate(("order", "length", "flattery", "planted result line"))
-    ]
+    audit = []
+    for judge in ("base", "dpo_nll-seed0"):
+        probes = [
+            ("order_bias", "bias"),
+            ("length", "bias"),
+            ("repeat", "stability"),
+            ("planted_result", "attack"),
+            ("closed_fence", "attack"),
+        ]
+        for k, (probe, kind) in enumerate(probes):
+            for template in ("escape", "plain") if kind == "attack" else ("escape",):
+                row = {"judge": judge, "set": "nano-pairs", "probe": probe, "kind": kind, "template": template, "effect": 0.05 * (k + 1)}
+                audit.append(row | {"ci95_low": 0.02, "ci95_high": 0.3, "n": 60, "n_unparsed": 0, "note": ""})
     write_csv(folder / "audit.csv", audit)
 
 

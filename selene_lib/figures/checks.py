@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from selene_lib.figures.drawing import INK, QUIET, Drawing, heading, light_grid, new_figure, not_run, styled
 from selene_lib.figures.judges import colours, judge_label, order_judges
 
-EFFECT = ("effect", "value", "estimate", "bias", "rate")
+AUDIT_KINDS = {
+    "bias": "Bias: change of favour",
+    "stability": "Stability: share of verdicts that change",
+    "attack": "Attacks: success rate",
+    "escape gain": "What escaping prevents (plain - escape)",
+}
 
 
 def draw_calibration(bins: pd.DataFrame | None, *, note: str = "", name: str = "calibration") -> Drawing:
@@ -51,46 +59,54 @@ def expected_error(bins: pd.DataFrame) -> float:
 
 
 def draw_audit(audit: pd.DataFrame, *, note: str = "", name: str = "audit") -> Drawing:
-    """The audit card: one row a probe, the effect of each judge with its interval; zero means unmoved."""
+    """The audit card: a panel a kind of probe, a point a judge and template with its interval.
+
+    `audit` has judge, probe, kind, template, effect (shares), ci95_low, ci95_high, n; `context` rows are left to the table.
+    """
     title = "Audit: what moves a verdict that should not"
-    column = next((c for c in EFFECT if c in audit), None)
-    if column is None or audit.empty or audit[column].isna().all():
+    rows = audit[audit["effect"].notna() & audit["kind"].ne("context")] if len(audit) else audit
+    if rows.empty:
         return not_run(name, title, "no probe results")
-    rows = audit[audit[column].notna()].copy()
-    rows["_probe"] = rows[[c for c in ("probe", "metric", "template") if c in rows]].astype(str).agg(" · ".join, axis=1)
-    judges, probes = order_judges(rows["judge"]), list(dict.fromkeys(rows["_probe"]))
+    kinds = [k for k in AUDIT_KINDS if k in set(rows["kind"])] + sorted(set(rows["kind"]) - set(AUDIT_KINDS))
+    sizes = [rows.loc[rows["kind"] == k, "probe"].nunique() for k in kinds]
     with styled():
-        figure = new_figure(8.4, 1.6 + 0.36 * len(probes))
-        axes = figure.add_subplot()
-        axes.axvline(0, color=QUIET, linewidth=1)
-        for index, judge in enumerate(judges):
-            mine = rows[rows["judge"] == judge].drop_duplicates("_probe").set_index("_probe").reindex(probes)
-            y = np.arange(len(probes)) + (index - (len(judges) - 1) / 2) * 0.24
-            if {"ci95_low", "ci95_high"} <= set(mine):
-                axes.hlines(y, mine["ci95_low"].astype(float), mine["ci95_high"].astype(float), color=colours(judges)[judge], linewidth=1.6)
-            axes.plot(
-                mine[column].astype(float),
-                y,
-                linestyle="",
-                marker="os^Dv<>P"[index % 8],
-                color=colours(judges)[judge],
-                mec=INK,
-                mew=0.5,
-                label=judge_label(judge),
-            )
-        axes.set_yticks(range(len(probes)), probes, fontsize=8.5)
-        axes.set_ylim(len(probes) - 0.4, -0.6)
-        axes.set_xlabel(f"{column}, 95 % interval")
-        light_grid(axes, "x")
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=3)
-        heading(figure, title, note)
-    said = "; ".join(f"{p} {v:.3f} ({judge_label(j)})" for p, v, j in zip(rows["_probe"], rows[column], rows["judge"]))
-    return Drawing(name, title, f"Effects of {len(probes)} probes. {said}.", figure, audit)
+        figure = new_figure(8.4, 1.4 + 0.3 * sum(sizes) + 0.55 * len(kinds))
+        axes = figure.subplots(len(kinds), 1, height_ratios=[n + 0.6 for n in sizes], squeeze=False)[:, 0]
+        for panel, kind in zip(axes, kinds):
+            _audit_panel(panel, rows[rows["kind"] == kind], order_judges(rows["judge"]))
+            panel.set_title(AUDIT_KINDS.get(kind, kind), fontsize=9.5)
+        heading(figure, title, f"Shares with 95 % intervals. Filled: escaping template, hollow: plain template. {note}".strip())
+        _audit_legend(figure, rows)
+    said = "; ".join(f"{r.probe} ({r.template}) {r.effect:+.3f} for {judge_label(r.judge)}" for r in rows.itertuples())
+    return Drawing(name, title, f"Audit effects. {said}.", figure, audit)
+
+
+def _audit_panel(axes: Axes, rows: pd.DataFrame, judges: list[str]) -> None:
+    probes = list(dict.fromkeys(rows["probe"]))
+    series = [(j, t) for j in judges for t in dict.fromkeys(rows["template"]) if ((rows["judge"] == j) & (rows["template"] == t)).any()]
+    axes.axvline(0, color=QUIET, linewidth=1)
+    for index, (judge, template) in enumerate(series):
+        mine = rows[(rows["judge"] == judge) & (rows["template"] == template)]
+        y = np.array([probes.index(p) for p in mine["probe"]]) + (index - (len(series) - 1) / 2) * 0.22
+        ink = colours(judges)[judge]
+        axes.hlines(y, mine["ci95_low"].astype(float), mine["ci95_high"].astype(float), color=ink, linewidth=1.5)
+        axes.plot(
+            mine["effect"], y, linestyle="", marker="o", color=ink, mfc="white" if template == "plain" else ink, mec=ink, markersize=5.5
+        )
+    axes.set_yticks(range(len(probes)), [p.replace("_", " ") for p in probes], fontsize=8.5)
+    axes.set_ylim(len(probes) - 0.4, -0.6)
+    light_grid(axes, "x")
+
+
+def _audit_legend(figure: Figure, rows: pd.DataFrame) -> None:
+    judges = order_judges(rows["judge"])
+    handles = [Patch(facecolor=colours(judges)[j], label=judge_label(j)) for j in judges]
+    figure.legend(handles=handles, loc="outside upper right", ncols=3)
 
 
 def source_of(record_id: str) -> str:
-    """Return the set a record id belongs to: `halueval-0123456789abcdef` is of `halueval`."""
-    return str(record_id).rsplit("-", 1)[0]
+    """Return the set a record id (or the id of a text of it, `<id>#<part>`) belongs to: `halueval-0123456789abcdef` is of `halueval`."""
+    return str(record_id).split("#")[0].rsplit("-", 1)[0]
 
 
 def overlap_counts(overlaps: pd.DataFrame, sources: list[str], sets: list[str]) -> pd.DataFrame:
@@ -99,7 +115,8 @@ def overlap_counts(overlaps: pd.DataFrame, sources: list[str], sets: list[str]) 
     if overlaps.empty:
         return counts
     found = overlaps.assign(source=overlaps["train_id"].map(source_of), set=overlaps["bench_id"].map(source_of))
-    seen = found.groupby(["source", "set"])["train_id"].nunique().unstack(fill_value=0)
+    found["item"] = found["train_id"].astype(str).str.split("#").str[0]
+    seen = found.groupby(["source", "set"])["item"].nunique().unstack(fill_value=0)
     rows, columns = list(dict.fromkeys([*sources, *seen.index])), list(dict.fromkeys([*sets, *seen.columns]))
     return seen.reindex(index=rows, columns=columns, fill_value=0).astype(int)
 

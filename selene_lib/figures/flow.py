@@ -13,6 +13,7 @@ from matplotlib.patches import FancyBboxPatch
 from selene_lib.figures.drawing import BLUE, INK, PURPLE, QUIET, RED, YELLOW, Drawing, heading, new_figure, not_run, styled
 
 FILLS = {"filter": YELLOW, "generation": PURPLE, "decision": "white", "read": "#E8ECEF"}
+READING = ("read", "generate")
 ROW = 1.0
 MAX_REASONS = 3
 
@@ -37,7 +38,7 @@ def flow_stages(ledger: pd.DataFrame) -> list[Stage]:
     for name, mine in ledger.groupby("stage", sort=False):
         once = mine.drop_duplicates("source")
         lost = mine[mine["n_dropped"].fillna(0) > 0].groupby("reason", sort=False)["n_dropped"].sum().astype(int)
-        kind = str(mine["kind"].iloc[0]) if "kind" in mine else "filter"
+        kind = "read" if name in READING else str(mine["kind"].iloc[0])
         stages.append(Stage(str(name), kind, int(once["n_in"].sum()), int(once["n_out"].sum()), lost.to_dict()))
     return stages
 

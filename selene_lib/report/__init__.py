@@ -1,0 +1,5 @@
+"""The report of a run: one HTML file that opens from disk, built from result files and figures alone."""
+
+from selene_lib.report.build import build_report
+
+__all__ = ["build_report"]

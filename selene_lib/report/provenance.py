@@ -1,0 +1,101 @@
+"""Where the numbers come from: the manifest as tables, the scale of the run in words, and the command behind each number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from selene_lib.figures import results as files
+from selene_lib.paper import BASE_MODEL
+
+PRODUCED = (
+    ("Samples, evaluation sets, map, contamination", files.EXPLORE, "01"),
+    ("Curation ledger, pairs, example", files.CURATE, "02"),
+    ("Ablation of sources, reward threshold", files.ABLATE, "03"),
+    ("Adapters, training curves", files.TRAIN, "04"),
+    ("Scores, task means, seeds, calibration, disagreements", files.EVALUATE, "05"),
+    ("Domains, prompt formats, arena, audit", files.DOMAINS, "06"),
+    ("Figures, results.json, this report", files.REPORT, "07"),
+)
+
+
+def step_rows(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One row a finished step: seconds, peak memory, when, commit, parameters and outputs with their hashes."""
+    rows = []
+    for name, step in sorted(manifest.get("steps", {}).items()):
+        git = step.get("git") or {}
+        commit = (git.get("commit") or "no git checkout")[:12] + (" (with uncommitted changes)" if git.get("dirty") else "")
+        outputs = [{"name": k, "bytes": v["bytes"], "sha256": v["sha256"]} for k, v in sorted(step.get("outputs", {}).items())]
+        rows.append(
+            {
+                "step": name,
+                "seconds": step.get("wall_seconds"),
+                "peak_gib": (step.get("peak_memory_bytes") or 0) / 2**30,
+                "finished": step.get("finished_at", ""),
+                "commit": commit,
+                "fingerprint": step.get("fingerprint", ""),
+                "parameters": dict(sorted(step.get("parameters", {}).items())),
+                "outputs": outputs,
+            }
+        )
+    return rows
+
+
+def machine(manifest: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Hardware and package versions of the last finished step."""
+    steps = list(manifest.get("steps", {}).values())
+    last = max(steps, key=lambda step: step.get("finished_at", ""), default={})
+    hardware = {k: v for k, v in (last.get("hardware") or {}).items() if not k.endswith("memory_bytes")}
+    for name in ("memory_bytes", "gpu_memory_bytes"):
+        if (last.get("hardware") or {}).get(name):
+            hardware[name.replace("_bytes", "")] = f"{last['hardware'][name] / 2**30:.1f} GiB"
+    return hardware, last.get("versions") or {}
+
+
+def commands(run: str) -> list[dict[str, str]]:
+    """The command that makes each kind of number again."""
+    rows = [
+        {"what": what, "where": f"artefacts/{run}/{step}/", "command": f"selene reproduce --run {run} --from {number} --to {number}"}
+        for what, step, number in PRODUCED
+    ]
+    return [*rows, {"what": "All of it", "where": f"artefacts/{run}/", "command": f"selene reproduce --run {run}"},
+            {"what": "The figures alone, no model", "where": f"figures/{run}/", "command": f"selene figures --run {run}"}]  # fmt: skip
+
+
+def base_model(manifest: Mapping[str, Any]) -> str | None:
+    """The base model that was trained or judged with, None where no step tells."""
+    steps = manifest.get("steps", {})
+    for name in (files.TRAIN, files.EVALUATE, files.ABLATE):
+        model = steps.get(name, {}).get("parameters", {}).get("base_model")
+        if model:
+            return str(model)
+    return None
+
+
+def scale_sentences(model: str | None, set_names: list[str]) -> list[str]:
+    """Say in plain words how far this run is from the paper: model and data, nothing flattering."""
+    generated = bool(set_names) and all(name.startswith("nano-") for name in set_names)
+    published = [name for name in set_names if not name.startswith("nano-")]
+    said = []
+    if model is None:
+        said.append("No step of this run tells which model was used, so nothing here can be compared with the paper.")
+    elif model == "embedded":
+        said.append(
+            "This is not the paper's scale: the judge is a tiny embedded model (under 10 MB) on a CPU, not an 8B model. It shows that the "
+            "recipe works from end to end, not how good Selene Mini is."
+        )
+    elif BASE_MODEL.lower() in model.lower():
+        said.append(f"The base model is the paper's ({model}). The data are our stand-in for its 16 sources, which were not published.")
+    else:
+        said.append(f"This is not the paper's scale: the base model is {model}, not {BASE_MODEL}.")
+    if generated:
+        said.append("All items are generated with exact gold labels; no published benchmark was judged, so no number here is the paper's.")
+    elif published and model == "embedded":
+        said.append("On real text a model of this size judges near chance: read every number beside its majority and random baseline.")
+    return said
+
+
+def run_manifest(result_dir: Path) -> Mapping[str, Any]:
+    """The manifest of a run, empty where there is none."""
+    return files.read_object(result_dir, "manifest.json") or {}
