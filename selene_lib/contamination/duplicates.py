@@ -59,17 +59,19 @@ def _same_text(hashes: np.ndarray, n_words: np.ndarray) -> np.ndarray:
 def _near_pairs(bodies: Sequence[str], signature: np.ndarray, alive: np.ndarray, threshold: float) -> np.ndarray:
     """Confirmed pairs (smaller index, larger index) among the texts `alive`, shape (n, 2), in order."""
     bands = minhash.band_keys(signature[alive], *minhash.band_shape(threshold))
-    pairs = np.unique(np.concatenate([_bucket_pairs(keys) for keys in bands]), axis=0)
-    pairs = alive[pairs]
-    pairs = pairs[minhash.likely(signature[pairs[:, 0]], signature[pairs[:, 1]], threshold)]
-    left, right = ([bodies[i] for i in column] for column in pairs.T.tolist()) if len(pairs) else ([], [])
-    return pairs[minhash.exact_jaccard(left, right) >= threshold]
+    left, right = np.divmod(np.unique(np.concatenate([_bucket_pairs(keys) for keys in bands])), len(alive))
+    left, right = alive[left], alive[right]
+    near = minhash.likely(signature[left], signature[right], threshold)
+    left, right = left[near], right[near]
+    similarity = minhash.exact_jaccard([bodies[i] for i in left.tolist()], [bodies[i] for i in right.tolist()])
+    return np.stack([left, right], axis=1)[similarity >= threshold]
 
 
 def _bucket_pairs(keys: np.ndarray) -> np.ndarray:
-    """Candidate pairs of one band: all pairs of a small bucket; of a large one each member with the first and with the next.
+    """Candidate pairs of one band, coded `smaller * n + larger`.
 
-    What a large bucket misses is proposed in the next round, when those found alike are gone.
+    All pairs of a small bucket; of a large one each member with the first and with the next. What a large bucket misses is proposed
+    in the next round, when those found alike are gone.
     """
     order = np.argsort(keys, kind="stable")
     begin = np.flatnonzero(np.concatenate([[True], keys[order][1:] != keys[order][:-1]]))
@@ -79,9 +81,9 @@ def _bucket_pairs(keys: np.ndarray) -> np.ndarray:
     pairs = []
     for step in range(1, min(ALL_PAIRS_UP_TO, int(size.max()))):
         later = np.flatnonzero((place >= step) & ((sizes <= ALL_PAIRS_UP_TO) | (step == 1)))
-        pairs.append(np.stack([order[later - step], order[later]], axis=1))
+        pairs.append(order[later - step] * len(keys) + order[later])
     large = np.flatnonzero((sizes > ALL_PAIRS_UP_TO) & (place > 0))
-    pairs.append(np.stack([order[large - place[large]], order[large]], axis=1))
+    pairs.append(order[large - place[large]] * len(keys) + order[large])
     return np.concatenate(pairs)
 
 

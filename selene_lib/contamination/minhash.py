@@ -14,6 +14,7 @@ from selene_lib.contamination.words import WordTable, batches, hash_words, mix, 
 SHINGLE_WORDS = 3
 N_PERMUTATIONS = 64
 _SEED = 20250128
+_HASH_BITS = 44
 
 
 def shingles(table: WordTable, n: int = SHINGLE_WORDS) -> tuple[np.ndarray, np.ndarray]:
@@ -96,18 +97,21 @@ def exact_jaccard(left: Sequence[str], right: Sequence[str]) -> np.ndarray:
 
 def _jaccard_batch(left: Sequence[str], right: Sequence[str]) -> np.ndarray:
     n = len(left)
-    keys, sizes = zip(*(_shingle_sets(texts) for texts in (left, right)))
-    both = np.concatenate(keys)
-    both.sort(order=("pair", "hash"))
-    shared = both["pair"][1:][(both["pair"][1:] == both["pair"][:-1]) & (both["hash"][1:] == both["hash"][:-1])]
-    n_shared = np.bincount(shared, minlength=n)
-    union = sizes[0] + sizes[1] - n_shared
+    a, b = _shingle_keys(left), _shingle_keys(right)
+    both = np.concatenate([a, b])
+    both.sort()
+    n_shared = _count_by_text(both[1:][both[1:] == both[:-1]], n)
+    union = _count_by_text(a, n) + _count_by_text(b, n) - n_shared
     return np.divide(n_shared, union, out=np.zeros(n), where=union > 0)
 
 
-def _shingle_sets(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+def _shingle_keys(texts: Sequence[str]) -> np.ndarray:
+    """Sorted distinct keys: the text's number in the upper 20 bits, 44 bits of the shingle's hash below (one sort of plain integers)."""
     hashes, rows = shingles(hash_words(texts))
-    keys = np.empty(len(rows), dtype=[("pair", np.int32), ("hash", np.uint64)])
-    keys["pair"], keys["hash"] = rows, hashes
-    keys = np.unique(keys)
-    return keys, np.bincount(keys["pair"], minlength=len(texts))
+    keys = (rows.astype(np.uint64) << np.uint64(_HASH_BITS)) | (hashes >> np.uint64(64 - _HASH_BITS))
+    keys.sort()
+    return keys[np.diff(keys, prepend=~keys[:1]) != 0]
+
+
+def _count_by_text(keys: np.ndarray, n: int) -> np.ndarray:
+    return np.bincount((keys >> np.uint64(_HASH_BITS)).astype(np.int64), minlength=n)

@@ -100,52 +100,69 @@ def _room(n: int) -> int:
     return max(BATCH_CHARS * 2, 1 << int(n).bit_length())
 
 
-def _code_points(texts: Sequence[str]) -> np.ndarray:
+@dataclass(frozen=True)
+class Letters:
+    """A batch of texts as one row of folded letters: `values` (uint64, 0 between words), `ends` (of each text), `lone` letters or None."""
+
+    values: np.ndarray
+    ends: np.ndarray
+    lone: np.ndarray | None
+
+    @property
+    def begins(self) -> np.ndarray:
+        """Where each text begins; every text has at least one place, its closing blank."""
+        return np.concatenate([[0], self.ends[:-1]]).astype(np.int64)
+
+
+def fold_letters(texts: Sequence[str]) -> Letters:
+    """Normalise a batch of texts. Precomposed and decomposed accents are one; rare ideographs count as lone letters."""
+    texts = [t if t.isascii() else unicodedata.normalize("NFC", t) for t in texts]
+    ends = np.cumsum([len(t) + 1 for t in texts], dtype=np.int64)
     joined = "\n".join(texts) + "\n"
     if joined.isascii():
-        return np.frombuffer(joined.encode("ascii"), dtype=np.uint8)
-    return np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+        return Letters(_letter_values()[:128].take(np.frombuffer(joined.encode("ascii"), dtype=np.uint8)), ends, None)
+    codes = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    if codes.max() >= _N_TABLE:
+        codes = np.where(codes < _N_TABLE, codes, np.uint32(0x4E00) + codes % np.uint32(0x5000))
+    return Letters(_letter_values().take(codes), ends, _lone_letters().take(codes))
 
 
 def hash_words(texts: Sequence[str]) -> WordTable:
     """Normalise and hash a batch of texts. Equal words have equal hashes; case, accents and punctuation do not count."""
-    texts = [t if t.isascii() else unicodedata.normalize("NFC", t) for t in texts]
-    ends = np.cumsum([len(t) + 1 for t in texts])
-    codes = _code_points(texts)
-    if codes.dtype != np.uint8:
-        codes = np.where(codes < _N_TABLE, codes, np.uint32(0x4E00) + codes % np.uint32(0x5000))  # rare ideographs: lone letters
-    values = _letter_values().take(codes)
-    is_letter = values != 0
+    if not len(texts):
+        return WordTable(np.zeros(0, np.uint64), np.zeros(1, np.int64), np.zeros(0, np.int64))
+    letters = fold_letters(texts)
+    is_letter = letters.values != 0
     starts = is_letter.copy()
     starts[1:] &= ~is_letter[:-1]
-    if codes.dtype != np.uint8:
-        lone = _lone_letters().take(codes)
-        starts |= lone
-        starts[1:] |= is_letter[1:] & lone[:-1]
+    if letters.lone is not None:
+        starts |= letters.lone
+        starts[1:] |= is_letter[1:] & letters.lone[:-1]
     first = np.flatnonzero(starts)
-    powers, inverses = _powers(_LETTER_BASE, _room(len(codes)))
-    values *= powers[: len(values)]
-    np.cumsum(values, out=values)
-    hashes = _stretches(values, first, np.append(first[1:], len(values)), inverses)
-    offsets = np.searchsorted(first, np.concatenate([[0], ends]))
-    letters = np.add.reduceat(is_letter, np.concatenate([[0], ends[:-1]]), dtype=np.int64) if len(texts) else np.zeros(0, np.int64)
-    return WordTable(hashes, offsets, letters + np.maximum(np.diff(offsets) - 1, 0))
+    sums, inverses = prefix_sums(letters.values, _LETTER_BASE)
+    hashes = stretch_hashes(sums, first, np.append(first[1:], len(sums) - 1), inverses)
+    offsets = np.searchsorted(first, np.append(letters.begins, letters.ends[-1]))
+    n_letters = np.add.reduceat(is_letter, letters.begins, dtype=np.int64)
+    return WordTable(hashes, offsets, n_letters + np.maximum(np.diff(offsets) - 1, 0))
 
 
-def _stretches(sums: np.ndarray, begin: np.ndarray, end: np.ndarray, inverses: np.ndarray) -> np.ndarray:
-    """Hash of each half-open stretch [begin, end) from inclusive prefix sums of value * base**i."""
-    padded_begin = np.where(begin > 0, sums[begin - 1], np.uint64(0)) if len(begin) else np.zeros(0, np.uint64)
-    padded_end = np.where(end > 0, sums[end - 1], np.uint64(0)) if len(end) else np.zeros(0, np.uint64)
-    return mix((padded_end - padded_begin) * inverses[begin])
+def prefix_sums(values: np.ndarray, base: int) -> tuple[np.ndarray, np.ndarray]:
+    """Exclusive prefix sums of values * base**i modulo 2**64, shape (n + 1,), and the inverse powers they are read with."""
+    powers, inverses = _powers(base, _room(len(values)))
+    sums = np.zeros(len(values) + 1, dtype=np.uint64)
+    np.cumsum(values * powers[: len(values)], out=sums[1:])
+    return sums, inverses
+
+
+def stretch_hashes(sums: np.ndarray, begin: np.ndarray, end: np.ndarray, inverses: np.ndarray) -> np.ndarray:
+    """Hash of each half-open stretch [begin, end) of the values under `prefix_sums`: the same wherever the stretch stands."""
+    return mix((sums[end] - sums[begin]) * inverses[begin])
 
 
 def text_hashes(table: WordTable) -> np.ndarray:
     """One hash for each text's sequence of words, uint64, shape (n_texts,)."""
-    if not len(table.hashes):
-        return np.zeros(len(table.offsets) - 1, dtype=np.uint64)
-    powers, inverses = _powers(_WORD_BASE, _room(len(table.hashes)))
-    sums = np.cumsum(table.hashes * powers[: len(table.hashes)])
-    return _stretches(sums, table.offsets[:-1], table.offsets[1:], inverses)
+    sums, inverses = prefix_sums(table.hashes, _WORD_BASE)
+    return stretch_hashes(sums, table.offsets[:-1], table.offsets[1:], inverses)
 
 
 def ngram_hashes(table: WordTable, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -153,9 +170,7 @@ def ngram_hashes(table: WordTable, n: int) -> tuple[np.ndarray, np.ndarray]:
     n_grams = len(table.hashes) - n + 1
     if n_grams <= 0:
         return np.zeros(0, np.uint64), np.zeros(0, np.int32)
-    powers, inverses = _powers(_WORD_BASE, _room(len(table.hashes)))
-    sums = np.zeros(len(table.hashes) + 1, dtype=np.uint64)
-    np.cumsum(table.hashes * powers[: len(table.hashes)], out=sums[1:])
+    sums, inverses = prefix_sums(table.hashes, _WORD_BASE)
     grams = sums[n:] - sums[:-n]
     grams *= inverses[:n_grams]
     rows = table.rows()

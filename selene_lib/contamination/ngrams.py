@@ -1,0 +1,111 @@
+"""The 13-grams of all benchmark texts, and what share of them a training text holds.
+
+Thirteen words are the stretch that Brown et al. 2020 (arXiv 2005.14165, appendix C) count as a collision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from selene_lib.contamination.words import WordTable, hash_words, map_batches, ngram_hashes
+
+NGRAM_WORDS = 13
+
+
+class NgramIndex:
+    """Sorted distinct n-gram hashes of some texts, who owns each, and two tables of bits that say "none" quickly.
+
+    An n-gram with more than `max_owners` distinct owners is boilerplate and is left out of the index (not of the counts).
+    """
+
+    def __init__(self, texts: Sequence[str], max_owners: int) -> None:
+        hashes, owners = _all_ngrams(texts)
+        order = np.argsort(hashes)
+        hashes, owners = _drop_repeats(hashes[order], owners[order])
+        self.n_of_text = np.bincount(owners, minlength=len(texts))
+        begin = np.flatnonzero(np.diff(hashes, prepend=~hashes[:1]))
+        counts = np.diff(np.append(begin, len(hashes)))
+        rare = counts <= max_owners
+        self.hashes, self.begin, self.counts, self.owners = hashes[begin[rare]], begin[rare], counts[rare], owners
+        self._n_bits = max(16, min(26, int(len(self.hashes) * 4).bit_length()))
+        self._high, self._low = (np.zeros(1 << self._n_bits, dtype=bool) for _ in range(2))
+        self._high[self._high_bits(self.hashes)] = True
+        self._low[self._low_bits(self.hashes)] = True
+
+    def _high_bits(self, hashes: np.ndarray) -> np.ndarray:
+        return (hashes >> np.uint64(64 - self._n_bits)).view(np.int64)
+
+    def _low_bits(self, hashes: np.ndarray) -> np.ndarray:
+        return (hashes & np.uint64((1 << self._n_bits) - 1)).view(np.int64)
+
+    def shares(self, table: WordTable) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(text of the table, indexed text, share) of all pairs with an n-gram in common.
+
+        The share is the number of distinct n-grams in common over that of the text that has fewer.
+        """
+        hashes, rows = ngram_hashes(table, NGRAM_WORDS)
+        where, _ = self._hits(hashes)
+        touched = np.zeros(len(table.offsets) - 1, dtype=bool)
+        touched[rows[where]] = True
+        some = touched[rows]
+        hashes, rows = _distinct_pairs(hashes[some], rows[some])
+        n_of_row = np.bincount(rows, minlength=len(touched))
+        where, places = self._hits(hashes)
+        owners = self.owners[ranges(self.begin[places], self.counts[places])]
+        keys = np.repeat(rows[where], self.counts[places]).astype(np.int64) * max(len(self.n_of_text), 1) + owners
+        keys, n_shared = np.unique(keys, return_counts=True)
+        i, j = np.divmod(keys, max(len(self.n_of_text), 1))
+        return i, j, n_shared / np.minimum(n_of_row[i], self.n_of_text[j])
+
+    def _hits(self, hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(positions in `hashes`, positions in the index) of those the index holds."""
+        if not len(self.hashes):
+            return np.zeros(0, np.int64), np.zeros(0, np.int64)
+        candidates = np.flatnonzero(self._high.take(self._high_bits(hashes)))
+        candidates = candidates[self._low.take(self._low_bits(hashes[candidates]))]
+        candidates = candidates[np.argsort(hashes[candidates])]  # sorted questions meet warm memory: twice as fast
+        places = np.searchsorted(self.hashes, hashes[candidates])
+        places[places == len(self.hashes)] = 0
+        real = self.hashes[places] == hashes[candidates]
+        return candidates[real], places[real]
+
+
+def _all_ngrams(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    hashes, owners = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
+    for begin, (some, rows) in map_batches(lambda begin, batch: (begin, ngram_hashes(hash_words(batch), NGRAM_WORDS)), texts):
+        hashes.append(some)
+        owners.append(rows + np.int64(begin))
+    return np.concatenate(hashes), np.concatenate(owners)
+
+
+def _drop_repeats(hashes: np.ndarray, owners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sorted hashes with their owners, each owner once a hash and in order. Only hashes that come twice are looked at again."""
+    same = hashes[1:] == hashes[:-1]
+    twice = np.zeros(len(hashes), dtype=bool)
+    twice[1:] = same
+    twice[:-1] |= same
+    some = np.flatnonzero(twice)
+    order = some[np.lexsort((owners[some], hashes[some]))]
+    owners[some] = owners[order]
+    again = (hashes[some[1:]] == hashes[some[:-1]]) & (owners[some[1:]] == owners[some[:-1]])
+    kept = np.ones(len(hashes), dtype=bool)
+    kept[some[1:][again]] = False
+    return hashes[kept], owners[kept]
+
+
+def _distinct_pairs(values: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct (value, row) pairs, ordered by row and value."""
+    order = np.lexsort((values, rows))
+    values, rows = values[order], rows[order]
+    new = np.ones(len(rows), dtype=bool)
+    new[1:] = (values[1:] != values[:-1]) | (rows[1:] != rows[:-1])
+    return values[new], rows[new]
+
+
+def ranges(begin: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Concatenate arange(b, b + c) of each b, c."""
+    if not len(begin):
+        return np.zeros(0, dtype=np.int64)
+    return np.repeat(begin - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
