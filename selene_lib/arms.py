@@ -59,10 +59,12 @@ def publish_folder(source: Path, target: Path) -> None:
     temporary.rename(target)
 
 
-def development_items(dev_path: Path, validation: Sequence[PreferencePair], family: str, n_per_task: int, seed: int) -> list[tuple[Prompt, str]]:
-    """Return prompts with gold labels to judge arms on: the trusted development set if there is one, else the validation pairs."""
-    if dev_path.is_file():
-        samples = read_parquet(dev_path, Sample)
+def development_items(
+    dev_path: Path, validation: Sequence[PreferencePair], family: str, n_per_task: int, seed: int
+) -> list[tuple[Prompt, str]]:
+    """Return prompts with gold labels to judge arms on: the trusted development set if it holds any, else the validation pairs."""
+    samples = read_parquet(dev_path, Sample)
+    if samples:
         items = [(s.task, s.id, render(s, family=family), s.label) for s in samples if s.label]
     else:
         items = [(p.task, p.sample_id, Prompt(p.prompt, p.task, family), p.label) for p in validation]
@@ -102,3 +104,29 @@ def judge_items(model: str, adapter: Path | None, items: Sequence[tuple[Prompt, 
     replies = judge.judge([prompt for prompt, _ in items])
     verdicts = [parse_verdict(reply.text, prompt.task, finish_reason=reply.finish_reason) for reply, (prompt, _) in zip(replies, items)]
     return [int(verdict.value == label) for verdict, (_, label) in zip(verdicts, items)]
+
+
+def reward_thresholds(pairs: Sequence[PreferencePair], drop_shares: str) -> list[float | None]:
+    """Return the thresholds that drop the given shares of lowest rewards; none where the pairs were not scored."""
+    from selene_lib.rewards import threshold_grid
+
+    shares = [float(part) for part in drop_shares.split(",") if part.strip()]
+    scored = all(p.chosen_reward is not None for p in pairs)
+    return threshold_grid(pairs, shares) if scored and shares else []
+
+
+def ablate_or_keep_all(
+    pairs: Sequence[PreferencePair], train_arm: Any, spec: Any, thresholds: Sequence[float | None], *, skip: bool
+) -> Any:
+    """Run the ablation; with `skip`, or where there is one source only, keep every source and say that nothing was tried."""
+    from selene_lib.ablation import COLUMNS, AblationResult, run_ablation
+
+    sources = sorted({p.source for p in pairs})
+    if not skip and len(sources) > 1:
+        return run_ablation(pairs, train_arm, spec, thresholds=thresholds)
+    import pandas as pd
+
+    table = pd.DataFrame(columns=[*COLUMNS, "accuracy_low", "accuracy_high"])
+    telemetry = pd.DataFrame(columns=["arm", "seed", "n_steps", "seconds"])
+    kept = {source: {"keep": True, "finding": "not tried"} for source in sources}
+    return AblationResult(table, telemetry, {"sources": kept, "reward_threshold": None, "made_with": None})

@@ -10,12 +10,15 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from selene_lib.errors import UserError
 from selene_lib.files import read_parquet, write_parquet, write_text
 from selene_lib.ledger import Ledger
 from selene_lib.records import Sample
+
+if TYPE_CHECKING:
+    from selene_lib.contamination import Overlap
 
 EMBEDDED = "nano"
 
@@ -168,3 +171,64 @@ def write_cards(folder: Path, collection: Collection) -> None:
     for row in collection.rows:
         facts = "\n".join(f"- {key}: {value}" for key, value in row.items() if key != "name")
         write_text(folder / f"{row['name']}.md", collection.cards.get(row["name"]) or f"# {row['name']}\n\n{facts}\n")
+
+
+def drop_contaminated(samples: Sequence[Sample], overlaps: Sequence[Overlap], ledger: Ledger) -> list[Sample]:
+    """Take out the training samples that an evaluation set repeats; each is counted under the method that found it."""
+    from selene_lib.contamination import remove_contaminated, sample_id
+
+    removal = remove_contaminated(samples, overlaps)
+    kept = {s.id for s in removal.kept}
+    method = {sample_id(o.train_id): f"in an evaluation set ({o.method})" for o in reversed(overlaps)}
+    ledger.add_records("contamination", samples, removal.kept, {s.id: method[s.id] for s in samples if s.id not in kept})
+    return removal.kept
+
+
+def overlap_frame(overlaps: Sequence[Overlap]) -> Any:
+    """Return the overlaps as a table with the columns train_id, bench_id, method, similarity, also where there are none."""
+    import pandas as pd
+
+    rows = [(o.train_id, o.bench_id, o.method, o.similarity) for o in overlaps]
+    return pd.DataFrame(rows, columns=["train_id", "bench_id", "method", "similarity"])
+
+
+def overlap_table(overlaps: Sequence[Overlap], training: Sequence[Sample], evaluation: Sequence[Sample]) -> Any:
+    """Return how many training samples of each source repeat text of each evaluation set, by method."""
+    import pandas as pd
+
+    from selene_lib.contamination import sample_id
+
+    home = {s.id: s.source for s in [*training, *evaluation]}
+    found = {(home[sample_id(o.train_id)], home[sample_id(o.bench_id)], o.method, sample_id(o.train_id)) for o in overlaps}
+    counts = Counter((source, name, method) for source, name, method, _ in found)
+    return pd.DataFrame([(*key, n) for key, n in sorted(counts.items())], columns=["source", "set", "method", "n_training_samples"])
+
+
+def write_development_set(path: Path, evaluation: Collection, *, n_dev: int, seed: int) -> int:
+    """Write trusted items to decide the ablations on: `n_dev` items a task type of the embedded world, none of which is evaluated on.
+
+    A run on published data has no such set (its validation pairs serve instead): the file then holds no row.
+    """
+    from selene_lib import nano
+
+    names = [name for name in evaluation.samples if name in nano.NANO_SETS]
+    taken = {s.id for s in evaluation.all()} | {_text_of(s) for s in evaluation.all()}
+    found: dict[str, list[Sample]] = {}
+    for name in names:
+        for sample in nano.make_set(name, 2 * n_dev, seed=seed + 1_000_003):
+            if not sample.meta.get("ood") and sample.id not in taken and _text_of(sample) not in taken:
+                found.setdefault(sample.task, []).append(sample)
+    chosen = [sample for samples in found.values() for sample in samples[:n_dev]]
+    write_parquet(path, chosen, Sample)
+    return len(chosen)
+
+
+def _text_of(sample: Sample) -> str:
+    return "\x1f".join(map(str, (sample.instruction, sample.reference, sample.response, sample.response_b)))
+
+
+def read_catalogue(path: Path) -> Any:
+    """Read the table of evaluation sets of notebook 01: name, role, task, n, labels, licence, status."""
+    import pandas as pd
+
+    return pd.read_csv(path, keep_default_na=False)

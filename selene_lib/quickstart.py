@@ -38,5 +38,5 @@ def verdict_table(samples: Sequence[Sample], replies: Sequence[Any]) -> Any:
     import pandas as pd
 
     verdicts = [parse_verdict(reply.text, sample.task, finish_reason=reply.finish_reason) for sample, reply in zip(samples, replies)]
-    rows = [{"task": s.task, "verdict": v.value or v.status, "reason": v.reason, "reply": r.text} for s, v, r in zip(samples, verdicts, replies)]
-    return pd.DataFrame(rows)
+    rows = [(s.task, v.value or v.status, v.reason, r.text) for s, v, r in zip(samples, verdicts, replies)]
+    return pd.DataFrame(rows, columns=["task", "verdict", "reason", "reply"])

@@ -1,0 +1,84 @@
+"""Notebook 06: the judges of a run on domains, under changed prompt formats, in an arena and under audit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from selene_lib.errors import UserError
+from selene_lib.evaluation import published_name
+from selene_lib.records import Judgement, Sample, Score, unit_hash
+
+MAX_RESPONSE_CHARACTERS = 1500
+
+
+def score_domains(domains: Mapping[str, Sequence[Sample]], judgements: Sequence[Judgement], catalogue: Any,
+                  *, n_resamples: int, seed: int) -> list[Score]:  # fmt: skip
+    """Score every judge on every domain set in every reading, with the annotators' agreement as the ceiling; absent sets are `not run`."""
+    from selene_lib.domains import ceilings, readings
+    from selene_lib.paper import published
+    from selene_lib.scoring import not_run
+
+    scores: list[Score] = []
+    judges = list(dict.fromkeys(j.judge for j in judgements))
+    for row in catalogue.query("role == 'domain'").to_dict("records"):
+        name = row["name"]
+        if name not in domains:
+            for judge in judges:
+                cell = published(published_name(judge), name)
+                scores.append(not_run(judge, name, row["task"], "accuracy", cell, row["status"]))
+            continue
+        for judge in judges:
+            mine = [j for j in judgements if j.judge == judge and j.set == name]
+            scores += readings(name, domains[name], mine, published_as=published_name(judge), n_resamples=n_resamples, seed=seed)
+        scores += ceilings(name, domains[name], n_resamples=n_resamples, seed=seed)
+    return scores
+
+
+def choose_pairwise(sets: Mapping[str, Sequence[Sample]], catalogue: Any, n: int, seed: int) -> list[Sample]:
+    """Return `n` pairwise items with a winner from all benchmark sets, by the hash of the item."""
+    names = set(catalogue.query("role == 'benchmark'")["name"])
+    pool = [s for name, samples in sorted(sets.items()) if name in names for s in samples if s.task == "pairwise" and s.label in ("A", "B")]
+    if not pool:
+        raise UserError("no pairwise item in any set of this run; add one to `sets` of notebook 01")
+    return sorted(pool, key=lambda s: unit_hash(seed, "format", s.id))[:n]
+
+
+def study_formats(judges: Sequence[Any], samples: Sequence[Sample], folder: Path, *, family: str, n_resamples: int, seed: int) -> Any:
+    """Return accuracy by judge and prompt format (`formats.format_table`), replies kept in `folder/<judge>/formats.jsonl`."""
+    import pandas as pd
+
+    from selene_lib.formats import format_table, judge_formats
+
+    tables = []
+    for judge in judges:
+        kept = folder / judge.name / "formats.jsonl"
+        replies = judge_formats(judge, "formats", samples, store=kept, wording=family, seed=seed,
+                                max_response_characters=MAX_RESPONSE_CHARACTERS)  # fmt: skip
+        tables.append(format_table(samples, replies, n_resamples=n_resamples, seed=seed))
+    return pd.concat(tables, ignore_index=True)
+
+
+def open_votes(votes: str, seed: int) -> Any:
+    """Read a votes file, or simulate 4,000 battles of eight judges of known strength where none is given."""
+    import numpy as np
+
+    from selene_lib.ratings import read_votes, simulate_battles
+
+    if votes:
+        return read_votes(votes)
+    return simulate_battles([1400 - 50 * i for i in range(8)], 4000, np.random.default_rng(seed))
+
+
+def audit_judges(
+    judges: Sequence[Any], samples: Sequence[Sample], folder: Path, *, n: int, family: str, n_resamples: int, seed: int
+) -> Any:
+    """Return the audit card of each judge, one under the other; replies are kept in `folder/<judge>/audit.jsonl`."""
+    import pandas as pd
+
+    from selene_lib.audit import audit_card
+
+    options = {"n": n, "family": family, "n_resamples": n_resamples, "seed": seed, "progress": True}
+    cards = [audit_card(judge, samples, store=folder / judge.name / "audit.jsonl", **options) for judge in judges]
+    return pd.concat(cards, ignore_index=True)

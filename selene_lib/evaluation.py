@@ -1,0 +1,136 @@
+"""Base and trained judges over all sets of a run: judge once, score as often as you like (notebook 05)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from selene_lib.arms import BASE
+from selene_lib.contamination import Overlap, clean_part
+from selene_lib.judging import judge_samples
+from selene_lib.paper import BASE_MODEL, SELENE_MINI, published
+from selene_lib.records import TASKS, Judgement, Sample, Score
+from selene_lib.scoring import TaskMean, compare, not_run, score_set
+
+MAIN_LOSS = "dpo_nll"
+
+
+def adapters_of(folder: Path) -> dict[str, Path | None]:
+    """Return the judges of a run by name: `base` without adapter, then every trained arm."""
+    return {BASE: None, **{path.name: path for path in sorted(folder.iterdir()) if path.is_dir()}}
+
+
+def main_arm(names: Iterable[str]) -> str:
+    """Return the arm that stands for the run: the first of the main loss, else the first trained one."""
+    trained = [name for name in names if name != BASE]
+    return next((name for name in trained if name.startswith(MAIN_LOSS)), trained[0])
+
+
+def open_judges(base_model: str, adapters: Mapping[str, Path | None], **options: Any) -> Iterator[Any]:
+    """Open one judge after the other, so that one model is in memory at a time."""
+    from selene_lib.judges import LocalJudge
+
+    for name, adapter in adapters.items():
+        yield LocalJudge(base_model, adapter=adapter, name=name, **options)
+
+
+def judge_sets(judges: Iterable[Any], sets: Mapping[str, Sequence[Sample]], folder: Path, **options: Any) -> list[Judgement]:
+    """Let every judge judge every set; replies are kept in `folder/<judge>/<set>.jsonl` and never asked for again."""
+    found: list[Judgement] = []
+    for judge in judges:
+        for name, samples in sets.items():
+            found += judge_samples(judge, name, samples, store=folder / judge.name / f"{name}.jsonl", **options)
+    return found
+
+
+def score_sets(sets: Mapping[str, Sequence[Sample]], judgements: Sequence[Judgement], catalogue: Any, overlaps: Sequence[Overlap],
+               *, n_resamples: int, seed: int) -> list[Score]:  # fmt: skip
+    """Score every judge on every set, and on the part of it that no training text repeats; sets that are not there are `not run` rows.
+
+    `catalogue` is the table of sets of notebook 01 (name, role, task, status).
+    """
+    by_cell: dict[tuple[str, str], list[Judgement]] = {}
+    for judgement in judgements:
+        by_cell.setdefault((judgement.judge, judgement.set), []).append(judgement)
+    judges = list(dict.fromkeys(judge for judge, _ in by_cell))
+    scores: list[Score] = []
+    for judge in judges:
+        options = {"published_as": published_name(judge), "n_resamples": n_resamples, "seed": seed}
+        for row in catalogue.to_dict("records"):
+            if row["role"] != "benchmark":
+                continue
+            samples = sets.get(row["name"])
+            if samples is None:
+                scores.append(_absent(judge, row))
+                continue
+            cell = by_cell[judge, row["name"]]
+            scores += score_set(samples, cell, judge=judge, set_name=row["name"], **options)
+            scores += _clean_scores(samples, cell, judge, row["name"], overlaps, options)
+    return scores
+
+
+def published_name(judge: str) -> str:
+    """Return the judge of `selene_lib.paper` whose published values stand beside this one: the base's or Selene Mini's."""
+    return BASE_MODEL if judge == BASE else SELENE_MINI
+
+
+def _absent(judge: str, row: Mapping[str, Any]) -> Score:
+    metric = "pearson" if row["task"] == "absolute" else "accuracy"
+    return not_run(judge, row["name"], row["task"], metric, published(published_name(judge), row["name"]), row["status"])
+
+
+def _clean_scores(samples: Sequence[Sample], cell: Sequence[Judgement], judge: str, name: str, overlaps: Sequence[Overlap],
+                  options: dict[str, Any]) -> list[Score]:  # fmt: skip
+    clean = clean_part(samples, overlaps)
+    if len(clean) in (0, len(samples)):
+        return []
+    kept = {s.id for s in clean}
+    rows = score_set(clean, [j for j in cell if j.sample_id in kept], judge=judge, set_name=name, **options)
+    return [replace(row, convention="clean part", meta={**row.meta, "headline": False}) for row in rows if row.meta.get("headline")]
+
+
+def seed_table(means: Sequence[TaskMean]) -> Any:
+    """Return base and every trained arm with its gain over the base per task and overall, in points."""
+    import pandas as pd
+
+    value = {(row.judge, row.task): row for row in means}
+    judges = list(dict.fromkeys(row.judge for row in means))
+    rows = []
+    for judge in judges:
+        cells = {task: value[judge, task].value for task in (*TASKS, "overall") if (judge, task) in value}
+        gain = 100 * (cells["overall"] - value[BASE, "overall"].value)
+        apart = value[judge, "overall"].ci95_low > value[BASE, "overall"].ci95_high
+        rows.append({"judge": judge, **cells, "gain_points": gain, "intervals_apart": bool(apart)})
+    return pd.DataFrame(rows)
+
+
+def paired_gains(sets: Mapping[str, Sequence[Sample]], judgements: Sequence[Judgement], *, n_resamples: int, seed: int) -> Any:
+    """Return trained minus base per set, paired by item, with interval, p, q (Benjamini-Hochberg) and the smallest gap the set resolves."""
+    import pandas as pd
+
+    names = list(dict.fromkeys(j.judge for j in judgements))
+    rows = compare(sets, judgements, [(main_arm(names), BASE)], seed=seed, n_resamples=n_resamples)
+    return pd.DataFrame([row.__dict__ for row in rows])
+
+
+def read_overlaps(path: Path) -> list[Overlap]:
+    """Read the overlaps that notebook 01 wrote."""
+    import csv
+
+    with open(path, encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    return [Overlap(r["train_id"], r["bench_id"], r["method"], float(r["similarity"])) for r in rows]
+
+
+def means_table(means: Sequence[TaskMean]) -> Any:
+    """Return task means as a table: judge, task, n, n_unparsed, value, ci95_low, ci95_high, n_sets."""
+    import pandas as pd
+
+    return pd.DataFrame([row.__dict__ for row in means])
+
+
+def main_pair(adapters: Mapping[str, Path | None]) -> dict[str, Path | None]:
+    """Return base and the main arm alone."""
+    return {BASE: None, main_arm(adapters): adapters[main_arm(adapters)]}
