@@ -1,0 +1,176 @@
+"""Train the embedded base model: `python -m selene_lib.nano.pretrain --skills-minutes 15 --habits-minutes 5 --out FOLDER`.
+
+First the skills (careful critiques, short tasks before long ones), then the habits: careful and hasty replies mixed, haste prevailing.
+Only replies are learned (the prompt has no loss). One thread is fastest at this size; bf16 autocast helps where the processor has it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from selene_lib.nano.habits import pretraining_document
+from selene_lib.nano.tokenizer import build_tokenizer
+from selene_lib.training.encoding import encode_chat
+
+
+@dataclass(frozen=True)
+class PretrainSpec:
+    """Shape, budget and schedule of the base. Minutes are of wall time; `batch_documents` documents make a step."""
+
+    hidden: int = 128
+    n_layers: int = 3
+    n_heads: int = 4
+    skills_minutes: float = 15.0
+    habits_minutes: float = 5.0
+    batch_documents: int = 24
+    learning_rate: float = 2e-3
+    careful_share: float = 0.4
+    seed: int = 0
+
+
+def build_model(spec: PretrainSpec, n_vocab: int, tokenizer: Any) -> Any:
+    """A fresh Llama of the spec's shape; every Linear has a multiple of 32 outputs (the vocabulary is padded up)."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(spec.seed)
+    config = LlamaConfig(
+        vocab_size=-(-n_vocab // 32) * 32, hidden_size=spec.hidden, intermediate_size=spec.hidden * 3, num_hidden_layers=spec.n_layers,
+        num_attention_heads=spec.n_heads, num_key_value_heads=spec.n_heads, max_position_embeddings=4096, tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, initializer_range=0.05,
+    )  # fmt: skip
+    model = LlamaForCausalLM(config)
+    model.set_attn_implementation("eager")
+    return model
+
+
+def _batches(spec: PretrainSpec, tokenizer: Any, rng: Random, stage: dict) -> Iterator[tuple[Any, Any]]:
+    """Yield (ids, targets) of documents of like length; targets are -100 on the prompt and the padding."""
+    import torch
+
+    while True:
+        pool = []
+        for _ in range(spec.batch_documents * 16):
+            prompt, reply = pretraining_document(rng, careful_share=stage["careful"], small=rng.random() < stage["small"])
+            pool.append(_encode(tokenizer, prompt, reply))
+        pool.sort(key=lambda item: len(item[0]))
+        groups = [pool[i : i + spec.batch_documents] for i in range(0, len(pool), spec.batch_documents)]
+        rng.shuffle(groups)
+        for group in groups:
+            width = max(len(ids) for ids, _ in group)
+            ids = torch.tensor([i + [tokenizer.pad_token_id] * (width - len(i)) for i, _ in group])
+            targets = torch.tensor([[-100] * n + i[n:] + [-100] * (width - len(i)) for i, n in group])
+            yield ids, targets
+
+
+def _encode(tokenizer: Any, prompt: str, reply: str) -> tuple[list[int], int]:
+    head = [tokenizer.bos_token_id, *tokenizer.convert_tokens_to_ids(["<|user|>"])]
+    parts = tokenizer([prompt, reply], add_special_tokens=False)["input_ids"]
+    prompt_ids = head + parts[0] + tokenizer.convert_tokens_to_ids(["<|judge|>"])
+    return prompt_ids + parts[1] + [tokenizer.eos_token_id], len(prompt_ids)
+
+
+def train_step(model: Any, optimizer: Any, ids: Any, targets: Any, n_documents: int) -> float:
+    """One update; returns the mean loss of the supervised tokens in nats."""
+    import torch
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        hidden = model.model(input_ids=ids).last_hidden_state[:, :-1]
+        mask = targets[:, 1:] != -100
+        logits = model.lm_head(hidden[mask])
+    loss = torch.nn.functional.cross_entropy(logits.float(), targets[:, 1:][mask])
+    optimizer.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    return loss.item()
+
+
+def _stage(spec: PretrainSpec, minutes: float) -> tuple[dict, float]:
+    """The mixture and the learning rate factor at a time of the run."""
+    total = spec.skills_minutes + spec.habits_minutes
+    progress = minutes / total
+    skills = minutes / spec.skills_minutes if spec.skills_minutes else 2.0
+    small = 0.9 if skills < 0.15 else 0.5 if skills < 0.3 else 0.1
+    careful = 0.95 if skills < 1 else spec.careful_share
+    factor = min(1.0, minutes / 0.3) * (1.0 if progress < 0.6 else max(0.02, (1 - progress) / 0.4))
+    return {"small": small, "careful": careful}, factor
+
+
+def pretrain(spec: PretrainSpec, out: Path, *, init: Path | None = None) -> None:
+    """Train and write model, tokenizer and `training_log.csv` into `out`; `init` goes on from a folder written before."""
+    import torch
+    from transformers import LlamaForCausalLM
+
+    tokenizer = build_tokenizer()
+    model = LlamaForCausalLM.from_pretrained(init, dtype=torch.float32, attn_implementation="eager") if init else build_model(spec, len(tokenizer), tokenizer)
+    model.train()
+    print(f"{sum(p.numel() for p in model.parameters())} parameters", flush=True)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=spec.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+    out.mkdir(parents=True, exist_ok=True)
+    with open(out / "training_log.csv", "w", newline="") as stream:
+        _loop(spec, model, optimizer, tokenizer, csv.writer(stream), stream, out)
+    save(model, tokenizer, out)
+
+
+def _loop(spec: PretrainSpec, model: Any, optimizer: Any, tokenizer: Any, log: Any, stream: Any, out: Path) -> None:
+    from selene_lib.nano.probes import probe_skills
+
+    log.writerow(("step", "minutes", "n_tokens", "learning_rate", "careful_share", "loss", "skills"))
+    stage, factor = _stage(spec, 0.0)
+    batches = _batches(spec, tokenizer, Random(f"pretrain {spec.seed}"), stage)
+    start, step, n_tokens, losses, next_log, saved = time.monotonic(), 0, 0, [], 0.5, False
+    while (minutes := (time.monotonic() - start) / 60) < spec.skills_minutes + spec.habits_minutes:
+        new, factor = _stage(spec, minutes)
+        stage.update(new)
+        for group in optimizer.param_groups:
+            group["lr"] = spec.learning_rate * factor
+        ids, targets = next(batches)
+        losses.append(train_step(model, optimizer, ids, targets, spec.batch_documents))
+        step, n_tokens = step + 1, n_tokens + ids.numel()
+        if minutes > next_log:
+            skills = probe_skills(model, tokenizer, n=8)
+            row = (step, round(minutes, 2), n_tokens, spec.learning_rate * factor, stage["careful"], round(sum(losses) / len(losses), 4), skills)
+            log.writerow(row)
+            stream.flush()
+            print(*row, flush=True)
+            losses, next_log = [], next_log + 0.5
+        if not saved and minutes > spec.skills_minutes:
+            save(model, tokenizer, out / "skills")
+            saved = True
+
+
+def save(model: Any, tokenizer: Any, out: Path) -> None:
+    """Write the model in half precision, and the tokenizer."""
+    import copy
+
+    import torch
+
+    copy.deepcopy(model).to(torch.float16).save_pretrained(out)
+    tokenizer.save_pretrained(out)
+
+
+def main() -> None:
+    """Read the spec from the command line and train."""
+    import torch
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name, default in vars(PretrainSpec()).items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--init", type=Path)
+    args = vars(parser.parse_args())
+    out, init = args.pop("out"), args.pop("init")
+    torch.set_num_threads(1)
+    pretrain(PretrainSpec(**args), out, init=init)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""What the base model knows: accuracy on the deciding tokens of true critiques, family by family, read under teacher forcing."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+from selene_lib.nano.habits import PRETRAINING_FAMILIES
+from selene_lib.nano.teacher import teacher_critique
+from selene_lib.nano.world import make_item
+from selene_lib.prompts import render
+
+
+def probe_skills(model: Any, tokenizer: Any, *, n: int = 32, seed: int = 0) -> dict[str, float]:
+    """Share of the decisive tokens (what is due, what is said, `yes` or `no`) that the model gets right, given the true critique so far."""
+    results = {}
+    for family in PRETRAINING_FAMILIES:
+        for task in ("absolute", "pairwise"):
+            rng = Random(f"probe {seed} {family} {task}")
+            samples = [make_item("probe", family, task, rng, split="eval") for _ in range(n)]
+            results[f"{family[:5]}-{task[0]}"] = round(_accuracy(model, tokenizer, samples), 2)
+    return results
+
+
+def _accuracy(model: Any, tokenizer: Any, samples: list) -> float:
+    import torch
+
+    right = total = 0
+    head, mark = tokenizer.convert_tokens_to_ids(["<|bos|>", "<|user|>"]), tokenizer.convert_tokens_to_ids(["<|judge|>"])
+    model.eval()
+    for sample in samples:
+        texts = [render(sample, family="nano").text, teacher_critique(sample, sample.label, seed=0)]
+        prompt, reply = tokenizer(texts, add_special_tokens=False)["input_ids"]
+        ids = head + prompt + mark + reply
+        with torch.no_grad():
+            guess = model(torch.tensor([ids])).logits[0].argmax(-1).tolist()
+        for i in _decisive(tokenizer, ids, len(ids) - len(reply)):
+            right, total = right + (guess[i - 1] == ids[i]), total + 1
+    model.train()
+    return right / total
+
+
+def _decisive(tokenizer: Any, ids: list[int], start: int) -> list[int]:
+    """Positions of the tokens before `yes` or `no`, of `yes` and `no`, and of those after `is`: what a line of evidence turns on."""
+    words = tokenizer.convert_ids_to_tokens(ids)
+    found = set()
+    for i in range(start, len(ids)):
+        if words[i] in ("Ġyes", "Ġno"):
+            found |= {i - 1, i}
+        if words[i - 1] == "Ġis":
+            found.add(i)
+    return sorted(found)
