@@ -200,6 +200,7 @@ class LocalJudge:
 def _load(path: str, adapter: Path | None, dtype: str | None, device: str | None, quantisation: str) -> tuple[Any, Any]:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
 
     if quantisation not in ("none", "nf4"):
         raise UserError(f"quantisation {quantisation!r} is not one of none, nf4")
@@ -209,10 +210,15 @@ def _load(path: str, adapter: Path | None, dtype: str | None, device: str | None
     kind = getattr(torch, dtype) if dtype else (torch.float32 if device == "cpu" else torch.bfloat16)
     try:
         tokenizer = AutoTokenizer.from_pretrained(path)
+        logging.disable_progress_bar()  # the bar of loading shards; downloads keep theirs
         model = AutoModelForCausalLM.from_pretrained(path, dtype=kind, device_map={"": device}, **_four_bit(quantisation, kind))
     except OSError as error:
         reason = (str(error).strip().splitlines() or ["not found"])[0]
         raise UserError(f"cannot load model {path}: {reason}; give a local folder, or a hub id with network and access") from error
+    if quantisation != "none" and device == "cpu":
+        from selene_lib.training.model import keep_4bit_weights_unpacked
+
+        keep_4bit_weights_unpacked(model)
     if adapter is not None:
         from peft import PeftModel
 

@@ -1,0 +1,236 @@
+"""The local judge against greedy `generate`, its early stop, probabilities, limits; replay; opening a judge by name."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import tiny_judge
+
+from selene_lib.errors import UserError
+from selene_lib.files import write_jsonl
+from selene_lib.judges import Judge, LocalJudge, ReplayJudge, Reply, batches_of, open_judge
+from selene_lib.judges.probabilities import label_probabilities
+from selene_lib.judging import judge_samples, plan_questions
+from selene_lib.prompts import Prompt, parse_verdict, render
+from selene_lib.records import Sample
+
+
+@pytest.fixture(scope="module")
+def random_model(tmp_path_factory):
+    return tiny_judge.build(tmp_path_factory.mktemp("random"))
+
+
+@pytest.fixture(scope="module")
+def taught_model(tmp_path_factory):
+    return tiny_judge.train(tmp_path_factory.mktemp("taught"), n_steps=60)
+
+
+def prompts(n: int) -> list[Prompt]:
+    samples = [Sample(f"s{i}", "t", "absolute", "go " * (i % 5 + 1), "word " * (i * 7 % 23 + 1), rubric="good") for i in range(n)]
+    return [render(s, family="nano") for s in samples]
+
+
+def generate_one_by_one(judge: LocalJudge, prompt: Prompt) -> tuple[str, str]:
+    import torch
+
+    ids = torch.tensor([judge._encode(prompt)[0]])
+    out = judge.model.generate(
+        ids, attention_mask=torch.ones_like(ids), max_new_tokens=judge.max_new_tokens, do_sample=False, pad_token_id=2
+    )
+    new = out[0, ids.shape[1] :].tolist()
+    return judge._decode([t for t in new if t != 1]).strip(), "stop" if new[-1] == 1 else "length"
+
+
+def test_batched_replies_are_those_of_greedy_generate(random_model):
+    judge = LocalJudge(random_model, max_new_tokens=24, batch_tokens=700, stop_at_verdict=False)
+    items = prompts(17)
+    assert len(judge.batches(items)) > 3
+    replies = judge.judge(items)
+    assert [(r.text, r.finish_reason) for r in replies] == [generate_one_by_one(judge, p) for p in items]
+    assert {r.finish_reason for r in replies} == {"stop", "length"}
+
+
+def test_rows_leave_the_batch_without_disturbing_the_others(taught_model):
+    judge = LocalJudge(taught_model, max_new_tokens=40)
+    lessons = [(render(s, family="nano"), reply) for s, reply in tiny_judge.lessons()]
+    together = judge.judge([p for p, _ in lessons])
+    for (prompt, taught), reply in zip(lessons, together):
+        assert judge.judge([prompt])[0].text == reply.text
+        assert parse_verdict(reply.text, prompt.task).value == parse_verdict(taught, prompt.task).value
+
+
+def test_a_reply_stops_once_its_verdict_line_is_written(taught_model):
+    lessons = [(render(s, family="nano"), reply) for s, reply in tiny_judge.lessons() if s.task == "pairwise"]
+    short = LocalJudge(taught_model, max_new_tokens=40).judge([p for p, _ in lessons])
+    whole = LocalJudge(taught_model, max_new_tokens=40, stop_at_verdict=False).judge([p for p, _ in lessons])
+    for (prompt, taught), a, b in zip(lessons, short, whole):
+        assert b.text == taught and taught.startswith(a.text) and a.n_reply_tokens < b.n_reply_tokens and a.finish_reason == "stop"
+        assert parse_verdict(a.text, prompt.task) == parse_verdict(b.text, prompt.task)
+
+
+def test_probabilities_stand_at_the_verdict_and_sum_to_one(taught_model):
+    judge = LocalJudge(taught_model, max_new_tokens=40)
+    for sample, _ in tiny_judge.lessons():
+        (reply,) = judge.judge([render(sample, family="nano")])
+        assert sum(reply.verdict_probs.values()) == pytest.approx(1, abs=1e-5)
+        assert max(reply.verdict_probs, key=reply.verdict_probs.get) == parse_verdict(reply.text, sample.task).value
+
+
+def test_probabilities_equal_a_plain_forward_pass(taught_model):
+    import torch
+
+    judge = LocalJudge(taught_model, max_new_tokens=40)
+    sample = next(s for s, _ in tiny_judge.lessons() if s.task == "pairwise")
+    prompt = render(sample, family="nano")
+    (reply,) = judge.judge([prompt])
+    tokens = judge.tokenizer.encode(reply.text, add_special_tokens=False)
+    start = next(i for i in range(len(tokens)) if judge._decode(tokens[i:]).strip() == "A")
+    ids = torch.tensor([judge._encode(prompt)[0] + tokens[:start]])
+    logits = judge.model(ids).logits[0, -1]
+    columns = [torch.logsumexp(logits[judge._watched[label]], 0) for label in ("A", "B")]
+    assert reply.verdict_probs["A"] == pytest.approx(torch.softmax(torch.stack(columns), 0)[0].item(), abs=1e-4)
+
+
+def test_no_verdict_no_probabilities(random_model):
+    (reply,) = LocalJudge(random_model, max_new_tokens=6).judge(prompts(1))
+    assert reply.verdict_probs is None
+
+
+def test_the_plan_depends_on_all_prompts_and_covers_each_once(random_model):
+    judge = LocalJudge(random_model, max_new_tokens=10, batch_tokens=600)
+    items = prompts(20)
+    plan = judge.batches(items)
+    assert sorted(i for batch in plan for i in batch) == list(range(20))
+    for batch in plan:
+        longest = max(len(judge._encode(items[i])[0]) for i in batch)
+        assert len(batch) == 1 or len(batch) * (longest + 10) <= 600
+        assert judge.batches([items[i] for i in batch]) == [list(range(len(batch)))]
+
+
+def test_an_overlong_prompt_has_its_response_cut_and_says_so(random_model):
+    sample = Sample("long", "t", "absolute", "go", "word " * 400 + "end", rubric="good")
+    judge = LocalJudge(random_model, max_new_tokens=4, max_prompt_tokens=400)
+    (reply,) = judge.judge([render(sample, family="nano")])
+    assert reply.n_prompt_tokens <= 400 and reply.meta["n_cut_characters"] > 500
+    with pytest.raises(UserError, match="do not fit the model's 2048"):
+        LocalJudge(random_model, max_new_tokens=4000)
+
+
+def test_the_fingerprint_follows_weights_and_settings(random_model, taught_model):
+    base = LocalJudge(random_model, max_new_tokens=8)
+    assert base.fingerprint == LocalJudge(random_model, max_new_tokens=8).fingerprint
+    assert (
+        len(
+            {
+                base.fingerprint,
+                LocalJudge(random_model, max_new_tokens=9).fingerprint,
+                LocalJudge(taught_model, max_new_tokens=8).fingerprint,
+            }
+        )
+        == 3
+    )
+
+
+def test_an_adapter_changes_the_verdicts_and_a_missing_one_is_named(random_model, tmp_path):
+    from peft import LoraConfig, get_peft_model
+
+    plain = LocalJudge(random_model, max_new_tokens=12)
+    model = get_peft_model(plain.model, LoraConfig(r=4, target_modules=["q_proj", "down_proj"], init_lora_weights=False))
+    model.save_pretrained(tmp_path / "arm" / "adapter")
+    judge = LocalJudge(random_model, adapter=tmp_path / "arm" / "adapter", max_new_tokens=12)
+    assert judge.name.endswith("-arm") and not hasattr(judge.model, "peft_config")
+    expected = [judge._decode(row).strip() for row in _greedy_by_hand(model.eval(), [judge._encode(p)[0] for p in prompts(3)])]
+    assert [r.text for r in judge.judge(prompts(3))] == expected
+    with pytest.raises(UserError, match=r"adapter_config.json is missing"):
+        LocalJudge(random_model, adapter=tmp_path / "none")
+
+
+def _greedy_by_hand(model, rows):
+    import torch
+
+    for row in rows:
+        ids = list(row)
+        for _ in range(12):
+            with torch.inference_mode():
+                token = int(model(torch.tensor([ids])).logits[0, -1].argmax())
+            if token == 1:
+                break
+            ids.append(token)
+        yield ids[len(row) :]
+
+
+def test_four_bit_weights_judge_on_the_cpu(random_model):
+    bitsandbytes = pytest.importorskip("bitsandbytes")
+    judge = LocalJudge(random_model, max_new_tokens=4, quantisation="nf4")
+    assert any(isinstance(m, bitsandbytes.nn.Linear4bit) for m in judge.model.modules())
+    assert len(judge.judge(prompts(2))) == 2
+
+
+def test_a_model_that_is_not_there_is_a_user_error(tmp_path):
+    with pytest.raises(UserError, match="cannot load model"):
+        LocalJudge(tmp_path / "nothing")
+
+
+def test_out_of_memory_halves_the_batch(random_model, monkeypatch):
+    import torch
+
+    judge = LocalJudge(random_model, max_new_tokens=5)
+    expected = [r.text for r in judge.judge(prompts(6))]
+    sizes, whole = [], judge._generate
+
+    def tight(rows):
+        sizes.append(len(rows))
+        if len(rows) > 2:
+            raise torch.OutOfMemoryError("no room")
+        return whole(rows)
+
+    monkeypatch.setattr(judge, "_generate", tight)
+    assert [r.text for r in judge.judge(prompts(6))] == expected and sizes == [6, 3, 1, 2, 3, 1, 2]
+
+
+def test_label_probabilities_from_listed_alternatives():
+    steps = [("**", {}), ("Result", {}), (":**", {}), (" ", {}), ("A", {"A": -0.1, "B": -2.4, " B": -5.0, "The": -4.0})]
+    probs = label_probabilities("pairwise", steps)
+    a, b = 2.718281828**-0.1, 2.718281828**-2.4 + 2.718281828**-5.0
+    assert probs["A"] == pytest.approx(a / (a + b), abs=1e-5) and sum(probs.values()) == pytest.approx(1)
+    assert label_probabilities("pairwise", steps[:4]) is None
+    assert label_probabilities("absolute", steps) is None
+    assert label_probabilities("classification", [("**Result:**", {}), (" Y", {" Y": -0.2, " N": -1.7}), ("es", {"es": 0.0})])["Yes"] > 0.8
+
+
+def test_replay_gives_back_what_was_stored_and_invents_nothing(tmp_path):
+    samples = [Sample("a", "t", "pairwise", "go", "one", "two", label="A"), Sample("b", "t", "absolute", "go", "one", label="2")]
+    judge = ReplayJudge.for_samples(
+        "human", samples, {("a", "AB"): "**Result:** A", ("a", "BA"): "**Result:** B", ("b", "AB"): "**Result:** 2"}
+    )
+    found = judge_samples(judge, "toy", samples, store=tmp_path / "toy.jsonl", progress=False)
+    assert [(j.sample_id, j.order, j.verdict) for j in found] == [("a", "AB", "A"), ("a", "BA", "B"), ("b", "AB", "2")]
+    again = ReplayJudge.from_store(tmp_path / "toy.jsonl")
+    assert again.name == "human" and again.judge([q.prompt for q in plan_questions(samples)]) == judge.judge(
+        [q.prompt for q in plan_questions(samples)]
+    )
+    with pytest.raises(ValueError, match="no stored reply for 1 of 1"):
+        judge.judge([Prompt("something else", "absolute", "x")])
+    write_jsonl(tmp_path / "two.jsonl", [*found, *[type(j)(**{**j.__dict__, "judge": "other"}) for j in found]])
+    with pytest.raises(UserError, match="judges there: human, other"):
+        ReplayJudge.from_store(tmp_path / "two.jsonl")
+    assert ReplayJudge.from_store(tmp_path / "two.jsonl", judge="other").name == "other"
+    with pytest.raises(UserError, match="no stored replies"):
+        ReplayJudge.from_store(tmp_path / "none.jsonl")
+
+
+def test_judges_open_by_name(random_model, tmp_path, monkeypatch):
+    assert isinstance(open_judge(str(random_model), max_new_tokens=5, adapter=None), LocalJudge)
+    assert isinstance(open_judge(str(random_model)), Judge)
+    with pytest.raises(UserError, match="after a '#'"):
+        open_judge("http://localhost:8000/v1")
+    with pytest.raises(UserError, match="no stored replies"):
+        open_judge(f"replay:{tmp_path / 'none.jsonl'}")
+    monkeypatch.setitem(sys.modules, "vllm", None)
+    with pytest.raises(UserError, match="vLLM is not installed"):
+        open_judge("vllm:some/model")
+
+
+def test_plain_slices_for_a_judge_without_a_plan():
+    assert batches_of(ReplayJudge("r", {"0": Reply("x")}), prompts(5), size=2) == [[0, 1], [2, 3], [4]]
