@@ -100,6 +100,8 @@ def _read_one(found: Collection, name: str, role: str, n: int, data_dir: str, se
         return
     result = load(spec, data_dir=Path(data_dir) if data_dir else None, limit=n, seed=seed, quarantine=quarantine)
     ledger.add("read", name, result.n_read, dict(result.n_dropped))
+    n_usable = result.n_read - sum(result.n_dropped.values())
+    ledger.add("sample", name, n_usable, {"not in this run's sample": n_usable - len(result.samples)})
     found.samples[name] = result.samples
     found.rows.append(_row(name, spec.role, _tasks(result.samples), result.samples, spec.licence, "read"))
     found.cards[name] = dataset_card(result)

@@ -28,6 +28,7 @@ from selene_lib.errors import UserError
 from selene_lib.files import read_json, sha256_file, size_bytes, write_json
 
 PACKAGE = Path(__file__).resolve().parent
+PATH_PARAMETERS = ("data_dir", "votes", "adapter", "model", "base_model", "reward_model")
 VERSIONED = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "bitsandbytes", "unsloth", "vllm", "numpy", "pandas",
              "scikit-learn", "scipy", "umap-learn", "nomic", "matplotlib", "seaborn", "papermill", "openai")  # fmt: skip
 
@@ -138,8 +139,15 @@ def _described(path: Path, run_dir: Path) -> dict[str, Any]:
 
 
 def fingerprint(parameters: Mapping[str, Any], code: str, inputs: Mapping[str, str]) -> str:
-    """Return the hash of all that decides a step's data: its parameters, its code and the content of its inputs."""
-    return hashlib.sha256(json.dumps([dict(parameters), code, dict(inputs)], sort_keys=True).encode()).hexdigest()
+    """Return the hash of all that decides a step's data: parameters, code, content of inputs, state of the files a parameter names."""
+    outside = {name: _state(Path(parameters[name])) for name in PATH_PARAMETERS if parameters.get(name)}
+    return hashlib.sha256(json.dumps([dict(parameters), code, dict(inputs), outside], sort_keys=True).encode()).hexdigest()
+
+
+def _state(path: Path) -> list[tuple[str, int, int]]:
+    """Names, sizes and times of a file or of the files below a folder; nothing for what is no path here (a hub id)."""
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else []
+    return [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
 
 
 def begin_step(name: str, namespace: Mapping[str, Any]) -> Step:
