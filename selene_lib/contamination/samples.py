@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from selene_lib.contamination.overlaps import Overlap
 from selene_lib.records import Sample
 
+PARTS = ("instruction", "response", "response_b", "reference")
+
 
 @dataclass(frozen=True)
 class Removal:
@@ -17,15 +19,15 @@ class Removal:
     n_dropped: dict[str, int]
 
 
-def sample_texts(sample: Sample) -> list[tuple[str, str]]:
-    """The texts of a sample that are compared, as (`<id>#<part>`, text): instruction, response, response_b, reference if there."""
-    parts = {"instruction": sample.instruction, "response": sample.response, "response_b": sample.response_b, "reference": sample.reference}
-    return [(f"{sample.id}#{part}", text) for part, text in parts.items() if text and text.strip()]
+def sample_texts(sample: Sample, parts: Sequence[str] = PARTS) -> list[tuple[str, str]]:
+    """The texts of a sample that are compared, as (`<id>#<part>`, text); `parts=("instruction",)` for the overlap of prompts alone."""
+    texts = [(part, getattr(sample, part)) for part in parts]
+    return [(f"{sample.id}#{part}", text) for part, text in texts if text and text.strip()]
 
 
-def all_texts(samples: Iterable[Sample]) -> list[tuple[str, str]]:
+def all_texts(samples: Iterable[Sample], parts: Sequence[str] = PARTS) -> list[tuple[str, str]]:
     """`sample_texts` of many samples, in one list."""
-    return [pair for sample in samples for pair in sample_texts(sample)]
+    return [pair for sample in samples for pair in sample_texts(sample, parts)]
 
 
 def sample_id(text_id: str) -> str:
