@@ -5,8 +5,8 @@ from selene_lib.data_access.catalogue import all_specs, find_spec, list_rows, lo
 from selene_lib.data_access.hub import how_to_get
 from selene_lib.data_access.loading import LoadResult, load, load_to_parquet
 from selene_lib.data_access.local import count_rows, is_present, local_files, read_side_file
-from selene_lib.data_access.lock import LOCK_FILE, NOT_LOCKED, lock, read_lock, revision_of
 from selene_lib.data_access.parquet import iter_parquet
+from selene_lib.data_access.revisions import LOCK_FILE, NOT_LOCKED, lock, read_lock, revision_of
 from selene_lib.data_access.spec import BenchmarkSpec, BrokenRow, DataSpec, DropRow, Row, SourceSpec
 
 __all__ = [

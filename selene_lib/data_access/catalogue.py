@@ -8,7 +8,7 @@ from typing import Any
 
 from selene_lib.data_access.hub import how_to_get
 from selene_lib.data_access.local import count_rows, is_present
-from selene_lib.data_access.lock import LOCK_FILE, lock, revision_of
+from selene_lib.data_access.revisions import LOCK_FILE, lock, revision_of
 from selene_lib.data_access.spec import DataSpec, Role
 from selene_lib.errors import UserError
 

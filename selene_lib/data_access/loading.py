@@ -15,7 +15,7 @@ from typing import Any
 
 from selene_lib.data_access.hub import read_hub
 from selene_lib.data_access.local import is_present, local_files, read_local
-from selene_lib.data_access.lock import LOCK_FILE, local_revision, revision_of
+from selene_lib.data_access.revisions import LOCK_FILE, local_revision, revision_of
 from selene_lib.data_access.spec import BrokenRow, DataSpec, DropRow, Row
 from selene_lib.files import read_jsonl, sha256_file, write_jsonl
 from selene_lib.records import TASKS, Sample, stable_id, unit_hash
@@ -143,9 +143,9 @@ class Walk:
         for place, record in _with_progress(source, self.spec) if self.progress else source:
             self.n_read += 1
             self.n_by_file[place.rpartition(", row ")[0]] += 1
+            yield place, record
             if self.n_read % CHECK_EVERY_ROWS == 0:
                 self._check_broken()
-            yield place, record
 
     def _adapt(self, place: str, record: Any) -> list[Sample]:
         try:

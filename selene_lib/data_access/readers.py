@@ -63,14 +63,16 @@ def open_text(path: Path) -> TextIO:
 
 def _read_json(stream: TextIO, name: str) -> Iterator[tuple[str, Any]]:
     """JSON Lines whatever the suffix says, or one array, or one value over several lines: the first characters tell."""
-    head = stream.readline()
+    head = stream.readline(BLOCK_CHARACTERS)  # an array may be one line of a gigabyte
     while head and not head.strip():
-        head = stream.readline()
+        head = stream.readline(BLOCK_CHARACTERS)
     if not head:
         return
     if head.lstrip()[:1] == "[":
         yield from _read_array(head, stream, name)
-    elif _is_json(head) or _is_json(_peek(stream)):
+        return
+    head += "" if head.endswith("\n") else stream.readline()
+    if _is_json(head) or _is_json(_peek(stream)):
         yield from _read_lines(head, stream, name)
     else:
         yield from _read_whole(head, stream, name)

@@ -89,9 +89,10 @@ class Row:
     def choice(self, column: str, mapping: Mapping[Any, Any]) -> Any:
         """Return what `mapping` has for the value: the one visible place where a set's labels are mapped."""
         value = self.get(column, f"one of {_names(mapping)}")
-        if isinstance(value, (list, dict)) or (isinstance(value, bool) and True not in mapping) or value not in mapping:
-            raise self.broken(column, f"one of {_names(mapping)}", value)
-        return mapping[value]
+        for key, meaning in mapping.items():
+            if key == value and isinstance(key, bool) == isinstance(value, bool):  # True equals 1 in Python, not in a publisher's file
+                return meaning
+        raise self.broken(column, f"one of {_names(mapping)}", value)
 
     def choice_of(self, column: str, key: str) -> Any:
         """Return what the record in `column` has under `key`, such as the rubric of a named skill."""
@@ -161,10 +162,11 @@ class DataSpec:
     `files` are patterns below `<data_dir>/<folder or name>`; all are needed; in one entry, alternatives stand apart by ` | ` and the
     first that matches is read. `columns` are the fields a row must have, with the kind in words. `n_rows` counts known files one by one,
     `published_n` the rows of the whole set as published: either differing from what is read is an error that names both.
-    `rows` reads the folder where a row is not simply one record of one file. `hub_config`, `hub_split`, `hub_data_files` go to `datasets`.
+    `rows` reads the folder where a row is not simply one record of one file. `hub_config` and `hub_split` go to `datasets`;
+    with `hub_files` those files of the hub repository are fetched instead and read as local files are.
     `side_files` are files of the set that hold no gold labels, with their row counts: read on demand, never made into samples.
-    A set whose task is `votes` or `models` is a table of plain rows: its `to_samples` checks a row and makes none. `stand_in` marks our choice for the sixteen unpublished sources;
-    `training` says whether the licence allows training on it.
+    A set whose task is `votes` or `models` is a table of plain rows: its `to_samples` checks a row and makes none. `stand_in` marks our
+    choice for the sixteen unpublished sources; `training` says whether the licence allows training on the set.
     """
 
     name: str
@@ -180,7 +182,7 @@ class DataSpec:
     hub_id: str | None = None
     hub_config: str | None = None
     hub_split: str = "train"
-    hub_data_files: str | None = None
+    hub_files: tuple[str, ...] = ()
     hub_shape_known_from: ShapeKnownFrom | None = None
     repository: str | None = None
     repository_path: str = ""

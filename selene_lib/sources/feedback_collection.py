@@ -48,6 +48,7 @@ SPEC = DataSpec(
     shape_known_from="dataset card",
     files=("new_feedback_collection.json | **/*.parquet | **/*.json*",),
     hub_id="prometheus-eval/Feedback-Collection",
+    hub_files=("new_feedback_collection.json",),
     training="yes",
     stand_in=True,
     notes="the card gives the size as 100K, not the exact count",
