@@ -23,7 +23,7 @@ from selene_lib.generators import Generation, Generator, Request
 from selene_lib.ledger import Ledger
 from selene_lib.prompts import TEMPLATES, render
 from selene_lib.records import LABELS, TIE, Critique, Sample, unit_hash
-from selene_lib.reply_store import ReplyStore
+from selene_lib.reply_store import ReplyStore, open_store
 
 Method = Literal["argue", "sample"]
 STAGE = "critiques"
@@ -99,8 +99,8 @@ def generate_critiques(
     reasons = {s.id: why for s in samples if (why := no_gold(s))}
     usable = [shown(s, seed) for s in samples if s.id not in reasons]
     job = _Job(generator, seed, family, temperature)
-    with ReplyStore(store) as replies:
-        found = job.argue(usable, max_attempts, replies) if method == "argue" else job.sample(usable, n_samples, replies)
+    replies = open_store(store)
+    found = job.argue(usable, max_attempts, replies) if method == "argue" else job.sample(usable, n_samples, replies)
     critiques: list[Critique] = []
     for sample in usable:
         chosen, rejected = found[sample.id, "chosen"], found[sample.id, "rejected"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -59,6 +60,11 @@ class ReplyStore:
             append_jsonl(self.path, rows)
         self._rows.update((row["key"], row) for row in rows)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether this object still holds the file's lock (always, for a store in memory)."""
+        return self.path is None or self._lock is not None
+
     def __len__(self) -> int:
         return len(self._rows)
 
@@ -87,3 +93,17 @@ class ReplyStore:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+_OPEN: weakref.WeakValueDictionary[Path, ReplyStore] = weakref.WeakValueDictionary()
+
+
+def open_store(path: str | Path | None) -> ReplyStore:
+    """Return the store at `path`; whoever asks for the same file in this process gets the same object (a notebook cell run twice)."""
+    if path is None:
+        return ReplyStore(None)
+    where = Path(path).resolve()
+    store = _OPEN.get(where)
+    if store is None or not store.is_open:
+        store = _OPEN[where] = ReplyStore(where)
+    return store

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from selene_lib.errors import UserError
-from selene_lib.records import Sample
+from selene_lib.records import Sample, unit_hash
 
 if TYPE_CHECKING:
     from selene_lib.reply_store import ReplyStore
@@ -36,6 +36,11 @@ class Request:
     seed: int
     attempt: int = 0
     temperature: float = 0.7
+
+    @property
+    def draw_seed(self) -> int:
+        """The seed a generator draws with: another one for every sample, verdict and attempt, else a retry would repeat the failure."""
+        return int(unit_hash(self.seed, "draw", self.sample.id, self.asked, self.attempt) * 2**31)
 
 
 @dataclass(frozen=True)
