@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from selene_lib.records import TIE, Judgement, Order, Sample, Task, swap_verdict
+from selene_lib.records import LABELS, TIE, Judgement, Order, Sample, Task, swap_verdict
 
 UNPARSED = ""
 
@@ -18,8 +18,8 @@ class Outcomes:
     """One judge on the items of one task of one set; all arrays have one entry an item, in the order of the samples.
 
     `verdicts[order]` are labels in the words of the sample as it stands (a verdict under `BA` is already turned round), `""` where the
-    reply had none. `gold` is the gold label (`tie` possible), `""` where there is none. `gold_score` is NaN where there is no number.
-    `probs[order]` is [n_items, n_labels] in the sample's words, NaN where unknown.
+    reply had none. `groups` numbers the clusters. `gold` is the gold label (`tie` possible), `""` where there is none; `gold_score` is NaN
+    where there is no number. `probs[order]` is [n_items, n_labels] in the sample's words, NaN where unknown.
     """
 
     judge: str
@@ -73,8 +73,6 @@ def lay_out(samples: Sequence[Sample], judgements: Sequence[Judgement], *, judge
 
 
 def _one_task(samples: list[Sample], mine: dict, task: Task, judge: str, set_name: str) -> Outcomes:
-    from selene_lib.records import LABELS
-
     orders: tuple[Order, ...] = ("AB", "BA") if task == "pairwise" else ("AB",)
     columns: dict[str, dict[Order, np.ndarray]] = {"verdicts": {}, "statuses": {}, "replies": {}, "finish": {}, "probs": {}}
     for order in orders:
@@ -92,12 +90,18 @@ def _one_task(samples: list[Sample], mine: dict, task: Task, judge: str, set_nam
         set=set_name,
         task=task,
         ids=np.array([s.id for s in samples], dtype=object),
-        groups=np.array([s.group or s.id for s in samples], dtype=object),
+        groups=_numbered([s.group or s.id for s in samples]),
         subsets=np.array([str(s.meta.get("subset", "")) for s in samples], dtype=object),
         gold=np.array([s.label or UNPARSED for s in samples], dtype=object),
         gold_score=np.array([_gold_score(s) for s in samples], dtype=float),
         **columns,
     )
+
+
+def _numbered(names: list[str]) -> np.ndarray:
+    """Names as numbers in the order in which they first occur: sorting numbers is what resampling spends its time on."""
+    number = {name: i for i, name in enumerate(dict.fromkeys(names))}
+    return np.array([number[name] for name in names])
 
 
 def _verdict(judgement: Judgement | None) -> str:

@@ -41,7 +41,8 @@ def parse_again(judgements: Sequence[Judgement]) -> list[Judgement]:
     again = []
     for judgement in judgements:
         verdict = parse_verdict(judgement.reply, judgement.task, finish_reason=judgement.finish_reason)
-        again.append(replace(judgement, status=verdict.status, verdict=verdict.value))
+        same = (verdict.status, verdict.value) == (judgement.status, judgement.verdict)
+        again.append(judgement if same else replace(judgement, status=verdict.status, verdict=verdict.value))
     return again
 
 
