@@ -234,3 +234,86 @@ def test_judges_open_by_name(random_model, tmp_path, monkeypatch):
 
 def test_plain_slices_for_a_judge_without_a_plan():
     assert batches_of(ReplayJudge("r", {"0": Reply("x")}), prompts(5), size=2) == [[0, 1], [2, 3], [4]]
+
+
+@pytest.fixture
+def server():
+    """A real HTTP server on loopback that judges by a rule, gives log-probs, and knows one key."""
+    import json
+    import threading
+    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            if self.headers["Authorization"] != "Bearer right":
+                return self.answer(401, {"error": {"message": "bad key"}})
+            text = body["messages"][0]["content"]
+            asked.append(text)
+            tokens = ["**", "Result", ":**", " ", "4" if "odd" in text else "2"]
+            top = [{"token": "4", "logprob": -0.22}, {"token": "2", "logprob": -1.61}]
+            steps = [{"token": t, "logprob": -0.1, "top_logprobs": []} for t in tokens[:-1]]
+            steps.append({"token": tokens[-1], "logprob": -0.22 if "odd" in text else -1.61, "top_logprobs": top})
+            choice = {"message": {"role": "assistant", "content": "".join(tokens)}, "finish_reason": "stop", "logprobs": {"content": steps}}
+            usage = {"prompt_tokens": 100, "completion_tokens": 5, "total_tokens": 105}
+            return self.answer(
+                200, {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice], "usage": usage}
+            )
+
+        def answer(self, status, value):
+            data = json.dumps(value).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_):
+            pass
+
+    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=httpd.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{httpd.server_port}/v1", asked
+    httpd.shutdown()
+    httpd.server_close()
+    thread.join()
+
+
+def scored(texts: list[str]) -> list[Prompt]:
+    return [render(Sample(f"s{i}", "t", "absolute", "go", text, rubric="good")) for i, text in enumerate(texts)]
+
+
+def test_a_served_model_judges_once_per_prompt(server, tmp_path, monkeypatch):
+    address, asked = server
+    monkeypatch.setenv("OPENAI_API_KEY", "right")
+    judge = open_judge(f"{address}#org/m", store=tmp_path / "paid.jsonl", max_retries=1, usd_per_million_prompt_tokens=1000.0)
+    replies = judge.judge(scored(["odd", "even", "odd"]))
+    assert [r.text for r in replies] == ["**Result:** 4", "**Result:** 2", "**Result:** 4"] and len(asked) == 2
+    assert replies[0].verdict_probs["4"] == pytest.approx(0.8, abs=0.01) and replies[1].verdict_probs["2"] == pytest.approx(0.2, abs=0.01)
+    assert (replies[0].n_prompt_tokens, replies[0].n_reply_tokens) == (100, 5) and judge.spent_usd == pytest.approx(0.2)
+    judge.client.opened().close()
+    again = open_judge(f"{address}#org/m", store=tmp_path / "paid.jsonl", max_retries=1)
+    assert [r.text for r in again.judge(scored(["odd", "even"]))] == ["**Result:** 4", "**Result:** 2"] and len(asked) == 2
+    assert "right" not in (tmp_path / "paid.jsonl").read_text()
+
+
+def test_a_wrong_key_and_a_silent_server_are_user_errors_of_one_line(server, monkeypatch):
+    address, _ = server
+    monkeypatch.setenv("OPENAI_API_KEY", "wrong")
+    with pytest.raises(UserError, match="refuses the key") as caught:
+        open_judge(f"{address}#m", max_retries=0).judge(scored(["odd"]))
+    assert "\n" not in str(caught.value) and "wrong" not in str(caught.value)
+    with pytest.raises(UserError, match=r"no answer from http://127.0.0.1:9/v1"):
+        open_judge("http://127.0.0.1:9/v1#m", max_retries=0).judge(scored(["odd"]))
+
+
+def test_a_served_judge_cuts_long_responses_where_asked(server, monkeypatch):
+    address, asked = server
+    monkeypatch.setenv("OPENAI_API_KEY", "right")
+    (reply,) = open_judge(f"{address}#m", max_prompt_tokens=500).judge(scored(["odd " * 2000]))
+    assert reply.meta["n_cut_characters"] > 5000 and len(asked[0]) <= 2000 and asked[0].endswith("[good]")
+    with pytest.raises(UserError, match="does not fit 50 tokens"):
+        open_judge(f"{address}#m", max_prompt_tokens=50).judge(scored(["odd"]))
