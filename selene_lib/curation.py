@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from selene_lib.critique_checks import reasoning_of
 from selene_lib.critiques import is_swapped, no_gold, wrong_verdict
 from selene_lib.errors import UserError
-from selene_lib.files import write_jsonl, write_parquet
 from selene_lib.filters import (
     Filtered,
     apply,
@@ -27,17 +25,16 @@ from selene_lib.filters import (
     reward_of,
 )
 from selene_lib.ledger import Ledger
+from selene_lib.pair_export import dataset_card, export_pairs, to_dataset_dict
 from selene_lib.prompts import format_reply, render
 from selene_lib.records import Critique, PreferencePair, Sample, unit_hash
-
-if TYPE_CHECKING:
-    from datasets import DatasetDict
 
 __all__ = [
     "Filtered",
     "apply",
     "apply_decisions",
     "build_pairs",
+    "dataset_card",
     "export_pairs",
     "filter_contradictions",
     "filter_duplicates",
@@ -165,13 +162,19 @@ def _pair(
 
 
 def split(
-    pairs: Sequence[PreferencePair], validation_share: float = 0.1, seed: int = 0
+    pairs: Sequence[PreferencePair], validation_share: float = 0.1, seed: int = 0, *, ledger: Ledger | None = None
 ) -> tuple[list[PreferencePair], list[PreferencePair]]:
-    """Return `(train, validation)`; a whole group (all items of one prompt) is on one side, by a hash of the group."""
+    """Return `(train, validation)`; a whole group (all items of one prompt) is on one side, by a hash of the group.
+
+    With a `ledger` the held-out pairs are counted as leaving the training flow.
+    """
     if not 0 <= validation_share < 1:
         raise ValueError(f"validation_share {validation_share} is not in [0, 1)")
-    held = [unit_hash(seed, "split", pair.group or pair.sample_id) < validation_share for pair in pairs]
-    return [p for p, h in zip(pairs, held) if not h], [p for p, h in zip(pairs, held) if h]
+    held = {p.id: "held out" for p in pairs if unit_hash(seed, "split", p.group or p.sample_id) < validation_share}
+    found = Filtered([p for p in pairs if p.id not in held], held)
+    if ledger is not None:
+        apply("validation split", pairs, found, ledger, "decision")
+    return found.kept, [p for p in pairs if p.id in held]
 
 
 def apply_decisions(pairs: Sequence[PreferencePair], decisions: Mapping[str, Any], ledger: Ledger | None = None) -> list[PreferencePair]:
@@ -242,27 +245,3 @@ def _round_to_sum(exact: Mapping[str, float], total: int) -> dict[str, int]:
     for source in order[: total - sum(whole.values())]:
         whole[source] += 1
     return whole
-
-
-def export_pairs(train: Sequence[PreferencePair], validation: Sequence[PreferencePair], folder: str | Path) -> list[Path]:
-    """Write both splits as Parquet (all fields) and as JSON Lines in TRL's conversational preference format; return the paths."""
-    folder = Path(folder)
-    paths = []
-    for name, pairs in (("train", train), ("validation", validation)):
-        paths.append(write_parquet(folder / f"{name}.parquet", pairs, PreferencePair))
-        paths.append(write_jsonl(folder / f"{name}_trl.jsonl", (p.to_trl() for p in pairs)))
-    return paths
-
-
-def to_dataset_dict(train: Sequence[PreferencePair], validation: Sequence[PreferencePair]) -> DatasetDict:
-    """A `datasets.DatasetDict` of both splits in TRL's format plus id, source, task and licence; `push_to_hub` takes it."""
-    from datasets import Dataset, DatasetDict
-
-    about = ("id", "source", "task", "licence", "with_critique")
-    return DatasetDict(
-        {
-            name: Dataset.from_list([p.to_trl() | {key: getattr(p, key) for key in about} for p in pairs])
-            for name, pairs in (("train", train), ("validation", validation))
-            if pairs
-        }
-    )

@@ -1,0 +1,72 @@
+"""Preference pairs as others read them: Parquet, TRL's conversational format, a `DatasetDict` with its card."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from selene_lib.files import write_jsonl, write_parquet
+from selene_lib.ledger import Ledger
+from selene_lib.records import PreferencePair
+
+if TYPE_CHECKING:
+    from datasets import DatasetDict
+
+
+def export_pairs(train: Sequence[PreferencePair], validation: Sequence[PreferencePair], folder: str | Path) -> list[Path]:
+    """Write both splits as Parquet (all fields) and as JSON Lines in TRL's conversational preference format; return the paths."""
+    folder = Path(folder)
+    paths = []
+    for name, pairs in (("train", train), ("validation", validation)):
+        paths.append(write_parquet(folder / f"{name}.parquet", pairs, PreferencePair))
+        paths.append(write_jsonl(folder / f"{name}_trl.jsonl", (p.to_trl() for p in pairs)))
+    return paths
+
+
+def to_dataset_dict(train: Sequence[PreferencePair], validation: Sequence[PreferencePair]) -> DatasetDict:
+    """A `datasets.DatasetDict` of both splits in TRL's format plus id, source, task and licence; `push_to_hub` takes it."""
+    from datasets import Dataset, DatasetDict
+
+    about = ("id", "source", "task", "licence", "with_critique")
+    return DatasetDict(
+        {
+            name: Dataset.from_list([p.to_trl() | {key: getattr(p, key) for key in about} for p in pairs])
+            for name, pairs in (("train", train), ("validation", validation))
+            if pairs
+        }
+    )
+
+
+def dataset_card(
+    train: Sequence[PreferencePair], validation: Sequence[PreferencePair], *, title: str, ledger: Ledger | None = None, note: str = ""
+) -> str:
+    """The README.md of the dataset on the hub: licences, counts by source and task, columns, and the ledger's totals.
+
+    The licence field is `other`: the pairs carry the licences of their sources, one a row.
+    """
+    pairs = [*train, *validation]
+    counts = Counter((p.source, p.task, p.licence or "not stated") for p in pairs)
+    rows = [f"| {source} | {task} | {n} | {licence} |" for (source, task, licence), n in sorted(counts.items())]
+    share = sum(p.with_critique for p in pairs) / len(pairs) if pairs else 0.0
+    lines = [
+        "---",
+        "license: other",
+        "task_categories: [text-generation]",
+        "tags: [preference, llm-as-a-judge, dpo]",
+        "---",
+        f"# {title}",
+        "",
+        *([note, ""] if note else []),
+        f"{len(train)} training and {len(validation)} validation pairs; {share:.0%} with a critique, the others with the judgement only. "
+        "Both splits are apart by prompt. `prompt`, `chosen` and `rejected` are lists of chat messages, as TRL's DPO trainer reads them.",
+        "",
+        "| source | task | pairs | licence of the source |",
+        "|---|---|---|---|",
+        *rows,
+    ]
+    if ledger is not None:
+        lines += ["", "## How they were selected", "", "| stage | in | out | dropped |", "|---|---|---|---|"]
+        lines += [f"| {r.stage} | {r.n_in} | {r.n_out} | {r.n_dropped} |" for r in ledger.totals().itertuples()]
+    return "\n".join(lines) + "\n"
