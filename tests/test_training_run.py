@@ -18,7 +18,7 @@ from training_world import make_base, make_pairs
 from selene_lib.errors import UserError
 from selene_lib.files import sha256_file
 from selene_lib.training import train
-from selene_lib.training.checkpoints import all_checkpoints, latest_whole
+from selene_lib.training.checkpoints import all_checkpoints, latest_whole, remove_broken
 from selene_lib.training.encoding import encode_pairs
 from selene_lib.training.model import keep_4bit_weights_unpacked, load
 from selene_lib.training.reference import live_logps, reference_logps
@@ -124,6 +124,7 @@ def test_only_sealed_checkpoints_count(tmp_path):
         if whole:
             (tmp_path / f"checkpoint-{step}" / "sealed.json").write_text("{}")
     assert latest_whole(tmp_path).name == "checkpoint-5"
+    remove_broken(tmp_path)
     assert [path.name for path in all_checkpoints(tmp_path)] == ["checkpoint-5"]
 
 
@@ -140,7 +141,7 @@ def test_reference_is_computed_once_checked_and_independent_of_the_company(spec,
     (path,) = (tmp_path / "all").iterdir()
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     path.write_text("".join(json.dumps({**row, "chosen": row["chosen"] - 1}) + "\n" for row in rows))
-    with pytest.raises(UserError, match="delete the file"):
+    with pytest.raises(UserError, match="delete the folder"):
         reference_logps(loaded, pairs, tmp_path / "all")
 
 
@@ -242,6 +243,7 @@ torch.set_num_threads(1)
 from training_world import make_pairs
 from selene_lib.training import TrainSpec, train
 train(TrainSpec.from_dict({spec!r}), make_pairs(12), {out!r}, progress=False)
+print("processes:", torch.distributed.get_world_size())
 """
 
 
@@ -254,6 +256,9 @@ def test_two_processes_give_the_loss_curve_of_one(spec, tmp_path):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(script)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, re.sub(r"(?s).*Traceback", "Traceback", done.stderr)[-3000:]
+    assert done.stdout.count("processes: 2") == 2
+    caches = sorted((tmp_path / "two" / "reference").iterdir())
+    assert [len(path.read_text().splitlines()) for path in caches] == [6, 6]
     curves = [np.loadtxt(path / "log.csv", delimiter=",", skiprows=1) for path in (tmp_path / "one", tmp_path / "two")]
     assert curves[1].shape == (8, 7) and np.allclose(*curves, rtol=1e-5, atol=1e-5)
     assert (tmp_path / "two" / "adapter" / "adapter_model.safetensors").exists()

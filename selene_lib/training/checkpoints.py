@@ -74,10 +74,14 @@ def seal(checkpoint: Path) -> None:
     write_json(checkpoint / SEAL, {"step": step_of(checkpoint)})
 
 
-def latest_whole(out_dir: Path) -> Path | None:
-    """The newest sealed checkpoint; unsealed ones are removed."""
+def remove_broken(out_dir: Path) -> None:
+    """Remove checkpoints that were never sealed."""
     for folder in all_checkpoints(out_dir):
         if not (folder / SEAL).exists():
             shutil.rmtree(folder)
-    whole = all_checkpoints(out_dir)
+
+
+def latest_whole(out_dir: Path) -> Path | None:
+    """The newest sealed checkpoint."""
+    whole = [folder for folder in all_checkpoints(out_dir) if (folder / SEAL).exists()]
     return whole[-1] if whole else None

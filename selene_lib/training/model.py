@@ -16,6 +16,7 @@ from typing import Any
 
 from selene_lib.errors import UserError
 from selene_lib.files import sha256_file
+from selene_lib.training.processes import local_rank
 from selene_lib.training.spec import TrainSpec
 
 FLEX_BLOCK = 128
@@ -186,13 +187,13 @@ def _load_transformers(spec: TrainSpec, decision: Decision) -> tuple[Any, Any]:
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype,
             bnb_4bit_quant_storage=dtype,
         )  # fmt: skip
-        options["device_map"] = {"": 0 if decision.device == "cuda" else "cpu"}
+        options["device_map"] = {"": local_rank() if decision.device == "cuda" else "cpu"}
     with _without_loading_bars():
         base = AutoModelForCausalLM.from_pretrained(spec.base_model, **source, **options)
     if spec.quantisation == "nf4" and decision.device == "cpu":
         keep_4bit_weights_unpacked(base)
     if decision.device == "cuda" and spec.quantisation == "none":
-        base.to("cuda")
+        base.to(f"cuda:{local_rank()}")
     base.config.use_cache = False
     attach_completion_head(base, chunk_tokens=spec.logit_chunk_tokens)
     if spec.adapter == "full":

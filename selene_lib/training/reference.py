@@ -19,25 +19,38 @@ from selene_lib.files import append_jsonl, read_jsonl
 from selene_lib.training.batching import micro_batches
 from selene_lib.training.encoding import EncodedPair
 from selene_lib.training.model import Decision, Loaded, adapter_off, autocast, lay_out_for
+from selene_lib.training.processes import Process
 
+ALONE = Process()
 N_SPOT_CHECKS = 8
 _FLUSH_EVERY = 64
 
 
-def reference_logps(loaded: Loaded, pairs: Sequence[EncodedPair], cache_dir: Path, *, progress: bool = False) -> np.ndarray:
+def reference_logps(
+    loaded: Loaded, pairs: Sequence[EncodedPair], cache_dir: Path, *, progress: bool = False, process: Process = ALONE
+) -> np.ndarray:
     """Summed log-probabilities under the base model, float64 [n_pairs, 2] (chosen, rejected), in nats; what is missing is computed.
 
-    Up to eight values that come from disk are computed again; a difference beyond rounding is a UserError (the base changed under the
-    cache, or another machine wrote it).
+    Several processes share the missing pairs, each appending to a file of its own, and read each other's. Up to eight values that come
+    from disk are computed again; a difference beyond rounding is a UserError (the base changed, or another machine wrote it).
     """
-    path = cache_dir / f"{loaded.base_fingerprint[:32]}.jsonl"
-    known = {row["key"]: (row["chosen"], row["rejected"]) for row in read_jsonl(path, skip_broken=True)} if path.exists() else {}
+    name = loaded.base_fingerprint[:32]
+    known = _read_cache(cache_dir, name)
     keys = [pair_key(pair) for pair in pairs]
     stored = [i for i, key in enumerate(keys) if key in known]
-    _spot_check(loaded, pairs, keys, stored[:: max(1, len(stored) // N_SPOT_CHECKS)][:N_SPOT_CHECKS], known, path)
-    missing = list({key: i for i, key in reversed(list(enumerate(keys))) if key not in known}.values())
-    _compute_missing(loaded, pairs, keys, sorted(missing), known, path, progress)
+    _spot_check(loaded, pairs, keys, stored[:: max(1, len(stored) // N_SPOT_CHECKS)][:N_SPOT_CHECKS], known, cache_dir)
+    missing = sorted({key: i for i, key in reversed(list(enumerate(keys))) if key not in known}.values())
+    process.wait_for_others()  # nobody writes before everybody has read
+    path = cache_dir / (f"{name}.jsonl" if process.rank == 0 else f"{name}.{process.rank}.jsonl")
+    _compute_missing(loaded, pairs, keys, missing[process.rank :: process.n_processes], path, progress and process.rank == 0)
+    process.wait_for_others()
+    known = _read_cache(cache_dir, name)
     return np.array([known[key] for key in keys], dtype=np.float64).reshape(-1, 2)
+
+
+def _read_cache(cache_dir: Path, name: str) -> dict[str, tuple[float, float]]:
+    rows = [row for path in sorted(cache_dir.glob(f"{name}*.jsonl")) for row in read_jsonl(path, skip_broken=True)]
+    return {row["key"]: (row["chosen"], row["rejected"]) for row in rows}
 
 
 def pair_key(pair: EncodedPair) -> str:
@@ -46,9 +59,7 @@ def pair_key(pair: EncodedPair) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _compute_missing(
-    loaded: Loaded, pairs: Sequence[EncodedPair], keys: list[str], missing: list[int], known: dict, path: Path, progress: bool
-) -> None:
+def _compute_missing(loaded: Loaded, pairs: Sequence[EncodedPair], keys: list[str], missing: list[int], path: Path, progress: bool) -> None:
     from tqdm.auto import tqdm
 
     bar = tqdm(total=len(missing), desc="reference log-probs", unit="pair", disable=not progress or not missing)
@@ -62,7 +73,6 @@ def _compute_missing(
                     rows.append({"key": keys[i], "chosen": float(chosen), "rejected": float(rejected)})
                 bar.update(len(members))
         append_jsonl(path, rows)
-        known.update({row["key"]: (row["chosen"], row["rejected"]) for row in rows})
     bar.close()
 
 
@@ -89,12 +99,12 @@ def _logps(loaded: Loaded, pairs: Sequence[EncodedPair]) -> np.ndarray:
     return np.stack([chosen.double().cpu().numpy(), rejected.double().cpu().numpy()], axis=1)
 
 
-def _spot_check(loaded: Loaded, pairs: Sequence[Any], keys: list[str], chosen: list[int], known: dict, path: Path) -> None:
+def _spot_check(loaded: Loaded, pairs: Sequence[Any], keys: list[str], chosen: list[int], known: dict, cache_dir: Path) -> None:
     relative = 1e-4 if loaded.decision.dtype == "float32" else 0.02
     for i in chosen:
         live, stored = live_logps(loaded, [pairs[i]])[0], np.array(known[keys[i]])
         if not np.allclose(live, stored, rtol=relative, atol=100 * relative):
             raise UserError(
-                f"reference cache {path}: pair {pairs[i].id} is stored as {stored.tolist()} but computes to {live.tolist()} now; "
-                "delete the file, it will be made again"
+                f"reference cache {cache_dir}: pair {pairs[i].id} is stored as {stored.tolist()} but computes to {live.tolist()} now; "
+                "delete the folder, it will be made again"
             )

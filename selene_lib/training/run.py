@@ -16,6 +16,7 @@ from selene_lib.training import checkpoints
 from selene_lib.training.batching import global_batches, n_steps_for
 from selene_lib.training.encoding import EncodedPair, EncodedSet, encode_pairs
 from selene_lib.training.model import Loaded, load
+from selene_lib.training.processes import Process, join
 from selene_lib.training.spec import TrainSpec
 
 RESULT = "training.json"
@@ -55,7 +56,11 @@ def train(
     """
     out_dir = Path(out_dir)
     loaded = load(spec)
-    checkpoints.claim(out_dir, spec, pairs, loaded.base_fingerprint, resume=resume)
+    process = join(loaded.decision.device)
+    if process.rank == 0:
+        checkpoints.claim(out_dir, spec, pairs, loaded.base_fingerprint, resume=resume)
+        checkpoints.remove_broken(out_dir)
+    process.wait_for_others()
     finished = _read_result(out_dir) if resume else None
     if finished is not None:
         return finished
@@ -66,8 +71,8 @@ def train(
         from selene_lib.training.trl_trainer import train_with_trl as run_steps
     else:
         run_steps = train_with_selene
-    resumed_from, metrics = run_steps(spec, loaded, encoded.pairs, held_out.pairs, out_dir, n_steps, progress)
-    return _write_result(out_dir, spec, loaded, encoded, n_steps, resumed_from, metrics)
+    resumed_from, metrics = run_steps(spec, loaded, encoded.pairs, held_out.pairs, out_dir, n_steps, progress, process)
+    return _write_result(process, out_dir, spec, loaded, encoded, n_steps, resumed_from, metrics)
 
 
 def train_with_selene(
@@ -78,13 +83,14 @@ def train_with_selene(
     out_dir: Path,
     n_steps: int,
     progress: bool,
+    process: Process,
 ) -> tuple[int, dict[str, float] | None]:
     """Run the steps with our trainer; return the step it continued from and the validation metrics."""
     from transformers import TrainingArguments, set_seed
 
     from selene_lib.training.trainer import PairTrainer, ProgressBar, argument_values
 
-    reference = compute_reference(spec, loaded, [*pairs, *held_out], out_dir, progress)
+    reference = compute_reference(spec, loaded, [*pairs, *held_out], out_dir, progress, process)
     checkpoint = checkpoints.latest_whole(out_dir)
     from_step = checkpoints.step_of(checkpoint) if checkpoint else 0
     batches = global_batches([pair.id for pair in pairs], spec.batch_size, n_steps, spec.seed)
@@ -101,12 +107,14 @@ def train_with_selene(
     return from_step, metrics
 
 
-def compute_reference(spec: TrainSpec, loaded: Loaded, pairs: Sequence[EncodedPair], out_dir: Path, progress: bool) -> np.ndarray:
+def compute_reference(
+    spec: TrainSpec, loaded: Loaded, pairs: Sequence[EncodedPair], out_dir: Path, progress: bool, process: Process
+) -> np.ndarray:
     """NLL alone needs a reference only for the margin it reports; it is computed all the same, so that arms can be compared."""
     from selene_lib.training.reference import reference_logps
 
     cache_dir = Path(spec.reference_cache) if spec.reference_cache else out_dir / "reference"
-    return reference_logps(loaded, pairs, cache_dir, progress=progress)
+    return reference_logps(loaded, pairs, cache_dir, progress=progress, process=process)
 
 
 def save_adapter(trainer: Any, folder: Path) -> None:
@@ -138,7 +146,14 @@ def _portable(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _write_result(
-    out_dir: Path, spec: TrainSpec, loaded: Loaded, encoded: EncodedSet, n_steps: int, resumed_from: int, metrics: dict[str, float] | None
+    process: Process,
+    out_dir: Path,
+    spec: TrainSpec,
+    loaded: Loaded,
+    encoded: EncodedSet,
+    n_steps: int,
+    resumed_from: int,
+    metrics: dict[str, float] | None,
 ) -> TrainResult:
     trainable = sum(parameter.numel() for parameter in loaded.model.parameters() if parameter.requires_grad)
     result = TrainResult(
@@ -148,7 +163,8 @@ def _write_result(
         decision=loaded.decision.to_dict(), spec=spec.to_dict(),
     )  # fmt: skip
     values = {f.name: getattr(result, f.name) for f in fields(result) if f.type != "Path" and f.name != "resumed_from_step"}
-    write_json(out_dir / RESULT, values)
+    if process.rank == 0:
+        write_json(out_dir / RESULT, values)
     return result
 
 

@@ -51,6 +51,7 @@ class PairTrainer(Trainer):
         self.reference = torch.as_tensor(reference, dtype=torch.float32)
         self.micro_batch_tokens = loaded.decision.micro_batch_tokens
         self.micro_batch_pairs = spec.micro_batch_pairs
+        args._n_gpu = min(args.n_gpu, 1)  # several GPUs are several processes (torchrun), never torch's DataParallel
         super().__init__(model=loaded.model, args=args, train_dataset=list(range(len(batches))), callbacks=list(callbacks))
         self.remove_callback(PrinterCallback)
         self._last: dict[str, float] = {}

@@ -22,6 +22,7 @@ from selene_lib.training import checkpoints
 from selene_lib.training.batching import global_batches
 from selene_lib.training.encoding import EncodedPair
 from selene_lib.training.model import Loaded
+from selene_lib.training.processes import Process
 from selene_lib.training.runlog import LOG_COLUMNS, TELEMETRY_COLUMNS, StepLog, peak_memory_bytes
 from selene_lib.training.spec import TrainSpec
 
@@ -34,8 +35,10 @@ class EncodedDPOTrainer(DPOTrainer):
     def __init__(self, *args: Any, log_dir: Path | None = None, from_step: int = 0, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.remove_callback(PrinterCallback)
-        self.step_log = StepLog(log_dir / "log.csv", LOG_COLUMNS, from_step=from_step) if log_dir else None
-        self.telemetry_log = StepLog(log_dir / "telemetry.csv", TELEMETRY_COLUMNS, from_step=from_step) if log_dir else None
+        self.step_log = self.telemetry_log = None
+        if log_dir and self.is_world_process_zero():
+            self.step_log = StepLog(log_dir / "log.csv", LOG_COLUMNS, from_step=from_step)
+            self.telemetry_log = StepLog(log_dir / "telemetry.csv", TELEMETRY_COLUMNS, from_step=from_step)
 
     def _prepare_dataset(self, dataset: Dataset, *args: Any, **kwargs: Any) -> Dataset:
         return dataset
@@ -105,12 +108,13 @@ def train_with_trl(
     out_dir: Path,
     n_steps: int,
     progress: bool,
+    process: Process,
 ) -> tuple[int, dict[str, float] | None]:
     """Run the steps with `trl.DPOTrainer`; return the step it continued from and None (validation is our trainer's)."""
     from selene_lib.training.run import compute_reference, save_adapter
     from selene_lib.training.trainer import ProgressBar, argument_values
 
-    reference = compute_reference(spec, loaded, pairs, out_dir, progress)
+    reference = compute_reference(spec, loaded, pairs, out_dir, progress, process)
     checkpoint = checkpoints.latest_whole(out_dir)
     from_step = checkpoints.step_of(checkpoint) if checkpoint else 0
     order = [i for batch in global_batches([pair.id for pair in pairs], spec.batch_size, n_steps, spec.seed) for i in batch]
