@@ -225,7 +225,7 @@ SHAPES: dict[str, Shape] = {
         ("B",),
         array("train.json"),
     ),
-    "skywork_preference": Shape(
+    "skywork_reward_preference": Shape(
         lambda i: {"chosen": messages(f"q {i}", f"good {i}"), "rejected": messages(f"q {i}", f"bad {i}"), "source": "s"},
         put("rejected", messages("q")),
         "rejected",

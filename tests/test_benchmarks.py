@@ -178,6 +178,14 @@ def test_reward_bench_sections_and_weights():
     assert WEIGHTS["math-prm"] == sum(n for name, n in WEIGHTS.items() if name.startswith("hep-"))
 
 
+def test_models_stand_in_the_order_of_the_responses(tmp_path):
+    write_rows("reward_bench", tmp_path, n=30, spoil=False)
+    samples = load(free_of_counts("reward_bench"), data_dir=tmp_path).samples
+    assert {s.label for s in samples} == {"A", "B"}
+    assert all(s.meta["models"] == (["m", "n"] if s.label == "A" else ["n", "m"]) for s in samples)
+    assert {s.meta["section"] for s in samples} == {"Reasoning"}
+
+
 def test_hub_shapes_are_read_by_the_same_adapters():
     hhh = Row(
         {"input": "q", "targets": {"choices": ["bad", "good"], "labels": [0, 1]}, "hub_config": "other"}, find_spec("hhh_alignment"), "x"

@@ -37,6 +37,7 @@ from selene_lib.data_access import (
     readers,
     revision_of,
     revisions,
+    way_in,
 )
 from selene_lib.data_access import hub as hub_module
 from selene_lib.data_access.readers import read_records
@@ -255,6 +256,23 @@ def test_a_limit_takes_the_smallest_hashes_in_file_order(tmp_path):
     wanted = set(sorted((s.id for s in everything), key=lambda id_: unit_hash(3, id_))[:7])
     assert [s.id for s in few] == [s.id for s in everything if s.id in wanted]
     assert {s.id for s in few} < {s.id for s in more} and few != load(SPEC, data_dir=tmp_path, limit=7, seed=4).samples
+
+
+def test_the_ledger_of_a_load_balances(tmp_path):
+    write_rows("ultrafeedback", tmp_path, n=5, spoil=False)
+    write_toy(tmp_path, [*toy_rows(9), {"q": "q", "r": "r", "score": -1}])
+    for spec, n_read, n_made in ((free_of_counts("ultrafeedback"), 5, 20), (SPEC, 10, 9)):
+        result = load(spec, data_dir=tmp_path, limit=4)
+        assert (result.n_read, result.n_made, result.n_samples) == (n_read, n_made, 4)
+        assert result.n_items == result.n_made + sum(result.n_dropped.values()) == (20 if n_read == 5 else 10)
+    limited = load(free_of_counts("ultrafeedback"), data_dir=tmp_path, limit=4)
+    assert "| left out by the limit | 16 of 20 |" in dataset_card(limited)
+
+
+def test_ways_in(tmp_path):
+    assert [way_in(SPEC, where) for where in (None, tmp_path)] == ["hub", "hub"] and way_in(find_spec("halueval"), tmp_path) is None
+    write_toy(tmp_path, toy_rows(1))
+    assert way_in(SPEC, tmp_path) == "local"
 
 
 def test_hashes_revision_and_order_of_files(tmp_path):

@@ -27,7 +27,7 @@ def test_adapter_on_published_shape(name, tmp_path):
 def test_sixteen_stand_ins_are_marked_and_v02_is_read():
     assert len(STAND_INS) == 16 and all(spec.stand_in for spec in STAND_INS.values())
     assert not any(spec.stand_in for name, spec in SOURCES.items() if name not in STAND_INS)
-    assert SOURCES["skywork_preference"].hub_id.endswith("v0.2")
+    assert SOURCES["skywork_reward_preference"].hub_id.endswith("v0.2")
     assert {spec.training for spec in SOURCES.values()} == {"yes", "non-commercial"}
 
 
@@ -207,7 +207,7 @@ def test_multi_turn_messages_keep_all_turns(tmp_path):
     chosen = [{"role": role, "content": text} for role, text in talk]
     row = Row(
         {"chosen": chosen, "rejected": [*chosen[:-1], {"role": "assistant", "content": "bad"}], "source": "s"},
-        find_spec("skywork_preference"),
+        find_spec("skywork_reward_preference"),
         "x",
     )
     sample = row.spec.to_samples(row)

@@ -53,11 +53,8 @@ def to_samples(row: Row) -> Sample:
         row.text("chosen", may_be_empty=True),
         row.text("rejected", may_be_empty=True),
         key=(row.get("id"), row.text("subset")),
-        meta={
-            "subset": row.text("subset"),
-            "section": row.choice("subset", SECTION_OF),
-            "models": {"chosen": row.text_or_none("chosen_model"), "rejected": row.text_or_none("rejected_model")},
-        },
+        models=(row.text_or_none("chosen_model") or "", row.text_or_none("rejected_model") or ""),
+        meta={"subset": row.text("subset"), "section": row.choice("subset", SECTION_OF)},
     )
 
 

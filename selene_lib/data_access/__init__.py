@@ -4,7 +4,7 @@ from selene_lib.data_access.cards import dataset_card, mix_card
 from selene_lib.data_access.catalogue import all_specs, find_spec, list_rows, lock_all, status_row, status_rows
 from selene_lib.data_access.hub import how_to_get
 from selene_lib.data_access.loading import LoadResult, load, load_to_parquet
-from selene_lib.data_access.local import count_rows, is_present, local_files, read_side_file
+from selene_lib.data_access.local import count_rows, is_present, local_files, read_side_file, way_in
 from selene_lib.data_access.parquet import iter_parquet
 from selene_lib.data_access.revisions import LOCK_FILE, NOT_LOCKED, lock, read_lock, revision_of
 from selene_lib.data_access.spec import BenchmarkSpec, BrokenRow, DataSpec, DropRow, Row, SourceSpec
@@ -38,4 +38,5 @@ __all__ = [
     "revision_of",
     "status_row",
     "status_rows",
+    "way_in",
 ]

@@ -67,6 +67,7 @@ def dataset_card(result: LoadResult, *, count_tokens: CountTokens | None = None)
         ("shape known from", spec.shape_known_from),
         ("rows read", f"{result.n_read:,}"),
         ("samples", f"{summary.n:,} in {len(summary.groups):,} groups of one prompt"),
+        *([("left out by the limit", f"{result.n_made - summary.n:,} of {result.n_made:,}")] if result.n_made != summary.n else []),
         *([("notes", spec.notes)] if spec.notes else []),
     ]
     parts = [f"# {spec.title}\n", _table(("", ""), facts), *_sections(summary, count_tokens), _dropped(result)]

@@ -28,6 +28,8 @@ CHECK_EVERY_ROWS = 1000
 class LoadResult:
     """What came of a load: samples (in file order), rows read, rows dropped by reason, and where they came from.
 
+    A row may make several samples: `n_made` counts the samples made, `n_samples` those kept by a limit (all, without one), `n_items` what
+    was there to be made or dropped, so that a ledger balances: n_items = n_made + dropped, n_made = n_samples + left out by the limit.
     `n_dropped` counts rows (or parts of rows, where one row makes several samples); a reason that starts with `broken` is a quarantined
     row. `rows` are the plain rows of a set that has no samples. `files` maps each file read to its SHA-256 (empty
     for the hub). `path` is the Parquet file of a streamed load, whose `samples` stay empty.
@@ -36,6 +38,7 @@ class LoadResult:
     name: str
     samples: list[Sample] = field(default_factory=list)
     n_read: int = 0
+    n_made: int = 0
     n_samples: int = 0
     n_dropped: dict[str, int] = field(default_factory=dict)
     present: bool = False
@@ -44,6 +47,11 @@ class LoadResult:
     files: dict[str, str] = field(default_factory=dict)
     path: Path | None = None
     rows: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def n_items(self) -> int:
+        """Samples made, and rows or parts of rows dropped."""
+        return self.n_made + sum(self.n_dropped.values())
 
 
 def load(
@@ -109,6 +117,7 @@ class Walk:
     broken: list[dict[str, Any]] = field(default_factory=list)
     n_by_file: Counter = field(default_factory=Counter)
     rows: list[dict[str, Any]] = field(default_factory=list)
+    n_made: int = 0
 
     def samples(self) -> Iterator[Sample]:
         """Yield samples; the checks that need the whole set (broken share, published count) are made at the end."""
@@ -117,6 +126,7 @@ class Walk:
             for place, record in self._records():
                 for sample in self._adapt(place, record):
                     seen[sample.id] += 1
+                    self.n_made += 1
                     n = seen[sample.id]
                     yield sample if n == 1 else replace(sample, id=stable_id(self.spec.name, sample.id, n))
             self._check_broken()
@@ -129,6 +139,7 @@ class Walk:
         return LoadResult(
             self.spec.name,
             n_read=self.n_read,
+            n_made=self.n_made,
             n_dropped=dict(self.n_dropped),
             rows=self.rows,
             present=True,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from selene_lib.data_access.readers import read_records
 from selene_lib.data_access.spec import DataSpec
@@ -56,6 +56,13 @@ def read_side_file(spec: DataSpec, data_dir: Path | str, name: str) -> list[Any]
     if len(records) != spec.side_files[name]:
         raise ValueError(f"{spec.name}: {name} holds {len(records)} records where {spec.side_files[name]} are published; fetch it again")
     return records
+
+
+def way_in(spec: DataSpec, data_dir: Path | str | None) -> Literal["local", "hub"] | None:
+    """Tell how a set can be read: from the data folder where its files lie there, else from the hub where it is, else not (None)."""
+    if is_present(spec, data_dir):
+        return "local"
+    return "hub" if spec.hub_id else None
 
 
 def count_rows(spec: DataSpec, data_dir: Path | str) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -136,10 +136,16 @@ class Row:
             **fields,
         )
 
-    def pair(self, instruction: str, better: str, worse: str, **fields: Any) -> Sample:
-        """Build a pairwise sample from (better, worse): which stands first is a hash of (seed, id), never a global random state."""
+    def pair(self, instruction: str, better: str, worse: str, *, models: tuple[str, str] | None = None, **fields: Any) -> Sample:
+        """Build a pairwise sample from (better, worse): which stands first is a hash of (seed, id), never a global random state.
+
+        `models` names who wrote (better, worse); it is kept in `meta["models"]` in the order of the responses.
+        """
         sample = self.sample("pairwise", instruction, better, response_b=worse, label="A", **fields)
-        return sample.swap() if unit_hash(self.seed, sample.id, "position") < 0.5 else sample
+        swapped = unit_hash(self.seed, sample.id, "position") < 0.5
+        if models is not None:
+            sample = replace(sample, meta={**sample.meta, "models": list(reversed(models) if swapped else models)})
+        return sample.swap() if swapped else sample
 
     def _find(self, column: str) -> Any:
         if column in self.values:

@@ -26,7 +26,7 @@ from selene_lib.sources import (
     seahorse,
     selfee,
     shepherd,
-    skywork_preference,
+    skywork_reward_preference,
     ultrafeedback,
     xstest,
 )
@@ -44,7 +44,7 @@ STAND_INS = _by_name(
     ultrafeedback,
     code_ultrafeedback,
     offsetbias,
-    skywork_preference,
+    skywork_reward_preference,
     chatbot_arena,
     hh_rlhf,
     beavertails,

@@ -18,7 +18,7 @@ def to_samples(row: Row) -> Sample:
 
 
 SPEC = DataSpec(
-    name="skywork_preference",
+    name="skywork_reward_preference",
     role="source",
     task="pairwise",
     title="Skywork Reward Preference 80K v0.2",
