@@ -1,0 +1,36 @@
+"""`selene`: one command for every stage. Exit code 0 done, 1 failed, 2 something the user can mend (one line says what and how)."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from selene_lib.cli import data, judging, running
+from selene_lib.errors import UserError
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
+                  help="Reproduce Atla Selene Mini: curate, train, judge, report.")  # fmt: skip
+for room in (running, data, judging):
+    for command in room.COMMANDS:
+        app.command()(command)
+
+
+def main() -> None:
+    """Entry point: turn the errors a user can mend into one line and exit code 2, a failed notebook into exit code 1 or 2."""
+    from selene_lib import chain
+
+    try:
+        app()
+    except UserError as error:
+        print(f"selene: {error}", file=sys.stderr)
+        sys.exit(2)
+    except chain.StepFailed as error:
+        print(f"selene: {error}", file=sys.stderr)
+        sys.exit(2 if error.user_error else 1)
+    except KeyboardInterrupt:
+        print("selene: stopped; the same command goes on where it was", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        os._exit(0)

@@ -1,0 +1,47 @@
+"""What the commands share: options, and rows shown as a table or as JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from selene_lib.errors import UserError
+
+RunOption = Annotated[str, typer.Option("--run", help="a run of runs/*.yaml, a YAML file, or nano")]
+DataDir = Annotated[Path | None, typer.Option("--data-dir", help="folder with the publishers' files, one folder a set")]
+JsonOption = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
+
+
+def folder(path: Path | None) -> Path | None:
+    """Return the resolved folder (None stays None); one that is not there is a UserError."""
+    if path is None:
+        return None
+    if not path.is_dir():
+        raise UserError(f"data folder {path} is not there; give the folder that holds one folder for each set")
+    return path.resolve()
+
+
+def print_rows(rows: list[dict[str, Any]], as_json: bool, columns: tuple[str, ...] = ()) -> None:
+    """Print all of the rows as JSON, or `columns` of them (all if empty) as an aligned table."""
+    if as_json:
+        print(json.dumps(rows, indent=1, ensure_ascii=False))
+        return
+    if not rows:
+        print("nothing to show")
+        return
+    names = list(columns or rows[0])
+    cells = [[_cell(row[name]) for name in names] for row in rows]
+    widths = [max(len(name), *(len(line[i]) for line in cells)) for i, name in enumerate(names)]
+    for line in [names, *cells]:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip())
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)

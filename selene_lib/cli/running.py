@@ -1,0 +1,92 @@
+"""Commands on whole runs: reproduce, figures, doctor, lab."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+from typing import Annotated
+
+import typer
+
+from selene_lib.cli.options import DataDir, RunOption, folder
+
+
+def reproduce(
+    run: RunOption = "nano",
+    first: Annotated[str | None, typer.Option("--from", help="first notebook, by number or name")] = None,
+    last: Annotated[str | None, typer.Option("--to", help="last notebook, by number or name")] = None,
+    data_dir: DataDir = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="key=value, or notebook.key=value")] = None,
+) -> None:
+    """Execute the notebooks of a run in order; unchanged ones are skipped, a broken chain goes on where it stopped."""
+    from selene_lib import chain
+
+    settings = chain.parse_settings(set_ or [])
+    if data_dir is not None:
+        settings["data_dir"] = str(folder(data_dir))
+    chain.reproduce(run, first=first, last=last, settings=settings, say=lambda line: print(line, flush=True))
+    _print_task_table(chain.load_run(run).name)
+
+
+def _print_task_table(name: str) -> None:
+    """Print base against trained per task type, and the gain of every arm, if the run got that far."""
+    from selene_lib.runs import home, run_folder
+
+    path = run_folder(name) / "05_evaluate_benchmarks"
+    if not (path / "step.json").is_file():
+        return
+    print(f"\n{'judge':<18}{'task':<16}{'n':>6}{'unparsed':>10}{'score':>9}   95 % interval")
+    for row in csv.DictReader((path / "task_means.csv").open(encoding="utf-8")):
+        interval = f"[{float(row['ci95_low']):.3f}, {float(row['ci95_high']):.3f}]"
+        print(f"{row['judge']:<18}{row['task']:<16}{row['n']:>6}{row['n_unparsed']:>10}{float(row['value']):>9.3f}   {interval}")
+    print(f"\n{'trained':<18}{'gain over base, points':>24}   intervals apart")
+    for row in csv.DictReader((path / "seeds.csv").open(encoding="utf-8")):
+        if row["judge"] != "base":
+            print(f"{row['judge']:<18}{float(row['gain_points']):>24.1f}   {'yes' if row['intervals_apart'] == 'True' else 'no'}")
+    report = home() / "reports" / name / "report.html"
+    if report.is_file():
+        print(f"\nreport: {report}")
+
+
+def figures(
+    run: RunOption = "nano",
+    published: Annotated[bool, typer.Option("--published", help="draw only the published values, no run needed")] = False,
+    texts: Annotated[bool, typer.Option(help="show item texts (Fig. 5); not for sets that must not be redistributed")] = True,
+) -> None:
+    """Draw every figure of a run again from its result files, in seconds and without a model."""
+    from selene_lib.chain import load_run
+    from selene_lib.cli.options import print_rows
+    from selene_lib.figures import draw_all, draw_published
+    from selene_lib.runs import home, run_folder
+
+    if published:
+        out, table = home() / "figures" / "published", draw_published(home() / "figures" / "published")
+    else:
+        name = load_run(run).name
+        out = home() / "figures" / name
+        table = draw_all(run_folder(name), out, show_texts=texts)
+    print_rows(table.to_dict("records"), False, ("figure", "status", "why"))
+    print(f"\nfigures: {out}")
+
+
+def doctor() -> None:
+    """Compare what is installed with what the project was tested with, and say the one command that mends it."""
+    from selene_lib import doctor as checks
+
+    findings = checks.examine()
+    for finding in findings:
+        print(f"{'ok ' if finding.ok else 'BAD'} {finding.what}" + ("" if finding.ok else f"\n    remedy: {finding.remedy}"))
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(1)
+
+
+def lab(arguments: Annotated[list[str] | None, typer.Argument(help="passed on to jupyter lab")] = None) -> None:
+    """Open the notebooks in JupyterLab with this interpreter as the kernel."""
+    from selene_lib.runs import project_root
+
+    notebooks = project_root() / "notebooks"
+    raise typer.Exit(subprocess.call([sys.executable, "-m", "jupyterlab", *(arguments or []), str(notebooks)], cwd=notebooks))
+
+
+COMMANDS = (reproduce, figures, doctor, lab)
