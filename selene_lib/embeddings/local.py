@@ -41,7 +41,9 @@ def embed_counts(counts: Any, seed: int) -> np.ndarray:
     n_dimensions = min(N_DIMENSIONS, min(weights.shape) - 1)
     if n_dimensions < 2:
         return np.pad(weights.toarray()[:, :2], ((0, 0), (0, max(0, 2 - weights.shape[1]))))
-    return normalize(TruncatedSVD(n_dimensions, random_state=seed, n_iter=4).fit_transform(weights)).astype(np.float32)
+    with np.errstate(invalid="ignore"):  # texts that are all the same have no variance to explain
+        reduced = TruncatedSVD(n_dimensions, random_state=seed, n_iter=4).fit_transform(weights)
+    return normalize(reduced).astype(np.float32)
 
 
 def project(vectors: np.ndarray, *, method: str, seed: int, n_neighbors: int = 15) -> np.ndarray:
