@@ -218,6 +218,9 @@ def test_replay_gives_back_what_was_stored_and_invents_nothing(tmp_path):
     assert ReplayJudge.from_store(tmp_path / "two.jsonl", judge="other").name == "other"
     with pytest.raises(UserError, match="no stored replies"):
         ReplayJudge.from_store(tmp_path / "none.jsonl")
+    twins = [Sample(i, "t", "absolute", "go", "one") for i in "xy"]
+    with pytest.raises(ValueError, match="sample y has the same prompt"):
+        ReplayJudge.for_samples("human", twins, {("x", "AB"): "**Result:** 1", ("y", "AB"): "**Result:** 2"})
 
 
 def test_judges_open_by_name(random_model, tmp_path, monkeypatch):

@@ -45,7 +45,12 @@ class ReplayJudge:
         from selene_lib.judging import plan_questions
 
         questions = [q for q in plan_questions(samples, family=family, escape=escape) if (q.sample.id, q.order) in texts]
-        return cls(name, {q.prompt.sha256: Reply(texts[q.sample.id, q.order]) for q in questions})
+        replies: dict[str, Reply] = {}
+        for q in questions:
+            reply = Reply(texts[q.sample.id, q.order])
+            if replies.setdefault(q.prompt.sha256, reply) != reply:
+                raise ValueError(f"{name}: sample {q.sample.id} has the same prompt as another sample but another reply; tell them apart")
+        return cls(name, replies)
 
     def judge(self, prompts: Sequence[Prompt]) -> list[Reply]:
         """Give back the stored replies, in the order of the prompts."""
