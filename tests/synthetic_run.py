@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 
@@ -15,6 +16,16 @@ JUDGES = {"base": 0.55, "dpo_nll-seed0": 0.8, "dpo_nll-seed1": 0.78, "dpo_nll-se
 SETS = {"nano-grades": "absolute", "nano-support": "classification", "nano-pairs": "pairwise", "nano-ood-pairs": "pairwise"}
 SOURCES = ("nano-coverage", "nano-tone", "nano-poisoned", "nano-redundant")
 HOSTILE = "</script><script>window.broken = 1</script> & <b>bold</b> $x$ {{ 7 * 7 }} ]]>"
+
+
+@functools.cache
+def finished_run(folder: Path) -> Path:
+    """Write a run and draw its figures once a test session; return its result folder, the figures lie in `figures` beside it."""
+    from selene_lib.figures import draw_all
+
+    run = write_run(folder / "nano")
+    draw_all(run, folder / "figures")
+    return run
 
 
 def write_run(folder: Path, *, hostile: bool = True) -> Path:

@@ -18,13 +18,14 @@ import matplotlib.style
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from selene_lib.files import atomic_path, write_csv
 
 STYLE = Path(__file__).parent / "selene.mplstyle"
 TRAINED, BASE, MUTED, INK, QUIET = "#000000", "#E69F00", "#9AA7B4", "#222222", "#666666"
 BLUE, RED, YELLOW, PURPLE, GREEN = "#0072B2", "#C0392B", "#F5D76E", "#C3A6D8", "#009E73"
-OTHERS = ("#3E5C76", "#4C86A8", "#7FB0C9", "#A3A3A3", "#C4D3DD", "#DDDDDD")
+OTHERS = ("#34506B", "#4C86A8", "#7A94A6", "#8DC3DD", "#C4D3DD", "#E3E3E3")
 FORMATS = ("png", "svg")
 
 
@@ -57,6 +58,7 @@ class Drawing:
         nothing = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}[kind]
         buffer = io.BytesIO()
         with styled():
+            settle(self.figure)
             self.figure.savefig(buffer, format=kind, metadata=nothing)
         return buffer.getvalue()
 
@@ -66,6 +68,13 @@ class Drawing:
 
     def _repr_png_(self) -> bytes:
         return self.to_bytes("png")
+
+
+def settle(figure: Figure) -> None:
+    """Lay a figure out once, at its own resolution: every format then has the same places, whichever is saved first."""
+    if isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine):
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
 
 
 @contextmanager
@@ -84,7 +93,7 @@ def heading(figure: Figure, title: str, note: str = "") -> None:
     """Write the title on top, and at the bottom in small grey type what must be known to read the figure."""
     figure.suptitle(title, x=0.012, ha="left", fontsize=12, fontweight="bold", color=INK)
     if note:
-        text = "\n".join(textwrap.wrap(note, int(figure.get_figwidth() * 17.5)))
+        text = "\n".join(textwrap.wrap(note, int(figure.get_figwidth() * 16.5)))
         figure.supxlabel(text, x=0.012, ha="left", fontsize=8, color=QUIET)
 
 

@@ -1,0 +1,215 @@
+"""Figures: drawn from result files alone, byte for byte alike, honest about what is missing, nothing cut off."""
+
+from __future__ import annotations
+
+import itertools
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
+from synthetic_run import HOSTILE, JUDGES, finished_run
+
+from selene_lib import figures
+from selene_lib.errors import UserError
+from selene_lib.figures import everything
+from selene_lib.figures.checks import expected_error, overlap_counts
+from selene_lib.figures.drawing import BASE, OTHERS, TRAINED, settle, styled
+from selene_lib.figures.flow import flow_stages
+from selene_lib.figures.judges import colours, judge_label, main_judge, order_judges
+from selene_lib.figures.published import published_task_means
+from selene_lib.figures.results import reliability_table
+from selene_lib.figures.topic_map import spread
+from selene_lib.files import write_jsonl, write_parquet
+from selene_lib.records import Judgement, Sample
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return finished_run(tmp_path_factory.getbasetemp() / "finished")
+
+
+@pytest.fixture(scope="module")
+def drawn(run_dir: Path) -> tuple[pd.DataFrame, Path]:
+    return pd.read_csv(run_dir.parent / "figures" / "figures.csv"), run_dir.parent / "figures"
+
+
+@pytest.fixture(scope="module")
+def again(run_dir: Path) -> list[figures.Drawing]:
+    """Every figure drawn a second time, under a user's own matplotlib settings."""
+    with matplotlib.rc_context({"font.size": 22, "svg.hashsalt": "other", "savefig.dpi": 40}):
+        found = [*everything._drawings(run_dir, True), *everything.published_drawings()]
+        assert matplotlib.rcParams["font.size"] == 22
+    return found
+
+
+def test_every_figure_of_the_plan_is_drawn_with_picture_vector_and_numbers(drawn: tuple[pd.DataFrame, Path]) -> None:
+    table, out = drawn
+    plan = {"fig1a", "fig1b", "fig2", "fig3a", "fig3b", "fig3c", "fig4", "fig5", "threshold", "training_curves", "calibration", "audit"}
+    assert plan | {"contamination", "ablation", "fig1a_published", "fig1b_published", "fig3a_published"} == set(table["figure"])
+    assert set(table["status"]) == {"drawn"}
+    for name in table["figure"]:
+        assert (out / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert ElementTree.parse(out / f"{name}.svg").getroot().tag.endswith("svg")
+        assert len(pd.read_csv(out / f"{name}.csv")) > 0
+    assert table["alt"].str.len().min() > 40
+
+
+def test_drawing_twice_gives_the_same_bytes(drawn: tuple[pd.DataFrame, Path], again: list[figures.Drawing]) -> None:
+    _, out = drawn
+    assert len(again) == len(list(out.glob("*.png")))
+    differ = [f"{d.name}.{kind}" for d in again for kind in ("svg", "png") if d.to_bytes(kind) != (out / f"{d.name}.{kind}").read_bytes()]
+    assert differ == []
+    assert b"<dc:date>" not in b"".join(p.read_bytes() for p in out.glob("*.svg"))
+
+
+def test_no_text_of_any_figure_is_cut_off(again: list[figures.Drawing]) -> None:
+    cut = []
+    for drawing in again:
+        with styled():
+            settle(drawing.figure)
+            canvas = FigureCanvasAgg(drawing.figure)
+            canvas.draw()
+        width, height = canvas.get_width_height()
+        for text in drawing.figure.findobj(Text):
+            box = text.get_window_extent(canvas.get_renderer())
+            inside = box.x0 >= -1 and box.y0 >= -1 and box.x1 <= width + 1 and box.y1 <= height + 1
+            if text.get_visible() and text.get_text().strip() and box.width > 0 and not inside and _is_drawn(text):
+                cut.append((drawing.name, text.get_text(), box.extents.round()))
+    assert cut == []
+
+
+def _is_drawn(text: Text) -> bool:
+    """Tick labels beyond the axis limits exist but are not drawn."""
+    ticks = [(axis, tick) for axes in text.figure.axes for axis in (axes.xaxis, axes.yaxis) for tick in axis.get_major_ticks()]
+    mine = [(axis, tick) for axis, tick in ticks if text in (tick.label1, tick.label2)]
+    return all(min(axis.get_view_interval()) <= tick.get_loc() <= max(axis.get_view_interval()) for axis, tick in mine)
+
+
+def test_what_was_not_run_says_so_in_a_picture(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    table = figures.draw_all(tmp_path / "empty", tmp_path / "out", published=False).set_index("figure")
+    assert set(table["status"]) == {"not run"}
+    assert table.loc["fig1a", "why"] == "05_evaluate_benchmarks/task_means.csv is not there"
+    assert pd.read_csv(tmp_path / "out" / "fig3c.csv")["not_run"][0] == "06_evaluate_domains/arena.csv is not there"
+    assert (tmp_path / "out" / "fig3c.png").is_file()
+
+
+def test_a_run_that_is_not_there_is_the_users_mistake(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="selene reproduce --run nowhere"):
+        figures.draw_all(tmp_path / "nowhere", tmp_path)
+
+
+def test_a_broken_result_file_is_named(tmp_path: Path) -> None:
+    bad = tmp_path / "run" / "06_evaluate_domains" / "arena.csv"
+    bad.parent.mkdir(parents=True)
+    bad.write_text('a,b\n1,2\n1,2,3,4\n"', encoding="utf-8")
+    with pytest.raises(UserError, match=r"arena\.csv: not a table"):
+        figures.draw_all(tmp_path / "run", tmp_path / "out")
+
+
+def test_texts_stay_out_where_they_must_not_be_shown(run_dir: Path, drawn: tuple[pd.DataFrame, Path]) -> None:
+    drawing = everything._example(run_dir, "", show_texts=False)
+    assert "redistributed" in drawing.not_run and "window.broken" not in drawing.table.to_csv()
+    holding = [p.name for p in drawn[1].glob("*.csv") if "window.broken" in p.read_text(encoding="utf-8")]
+    assert holding == ["fig5.csv"], "no other figure holds the text of an item"
+
+
+def test_the_example_keeps_hostile_text_in_its_numbers(drawn: tuple[pd.DataFrame, Path]) -> None:
+    table = pd.read_csv(drawn[1] / "fig5.csv").set_index("field")
+    assert table.loc["response", "text"] == HOSTILE
+
+
+def test_the_main_judge_is_the_lowest_seed_of_the_full_loss() -> None:
+    assert main_judge(["base", "nll-seed0", "dpo_nll-seed2", "dpo_nll-seed1"]) == "dpo_nll-seed1"
+    assert main_judge(["base", "nll-seed0"]) == "nll-seed0"
+    assert main_judge(["base"]) is None
+    assert order_judges(JUDGES)[:2] == ["dpo_nll-seed0", "base"]
+    assert judge_label("dpo_nll-seed2") == "trained, DPO+NLL, seed 2"
+
+
+def test_trained_is_black_base_orange_and_all_differ_in_grey() -> None:
+    found = colours(JUDGES)
+    assert found["dpo_nll-seed0"] == TRAINED == "#000000" and found["base"] == BASE
+    greys = sorted(_luminance(c) for c in (TRAINED, BASE, *OTHERS))
+    assert min(b - a for a, b in itertools.pairwise(greys)) > 0.03
+    assert colours(["Selene Mini", "Llama-3.1-8B-Instruct"]) == {"Selene Mini": TRAINED, "Llama-3.1-8B-Instruct": BASE}
+
+
+def _luminance(colour: str) -> float:
+    red, green, blue = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def test_flow_adds_up_over_sources_and_reasons() -> None:
+    rows = [("read", "filter", "a", 10, 10, "", 0), ("clean", "filter", "a", 10, 7, "long", 2), ("clean", "filter", "a", 10, 7, "tie", 1),
+            ("clean", "filter", "b", 5, 4, "long", 1), ("mix", "decision", "a", 7, 0, "source dropped", 7)]  # fmt: skip
+    ledger = pd.DataFrame(rows, columns=["stage", "kind", "source", "n_in", "n_out", "reason", "n_dropped"])
+    read, clean, mix = flow_stages(ledger)
+    assert (read.kind, read.n_in, read.dropped) == ("read", 10, {})
+    assert (clean.n_in, clean.n_out, clean.dropped) == (15, 11, {"long": 3, "tie": 1})
+    assert (mix.kind, mix.n_out) == ("decision", 0)
+
+
+def test_overlaps_are_counted_once_an_item_and_absent_pairs_are_zero() -> None:
+    rows = [("hh-01#response", "mt_bench-02#instruction"), ("hh-01#instruction", "mt_bench-02#instruction"), ("hh-03", "auto_j-09")]
+    counts = overlap_counts(pd.DataFrame(rows, columns=["train_id", "bench_id"]), ["hh", "halueval"], ["mt_bench", "auto_j", "flask"])
+    assert counts.loc["hh"].tolist() == [1, 1, 0]
+    assert counts.loc["halueval"].tolist() == [0, 0, 0]
+
+
+def test_published_means_are_unverified_as_soon_as_one_cell_is() -> None:
+    task_of = {"a": "pairwise", "b": "pairwise", "c": "absolute"}
+    cells = [("X", "a", 0.8, "read"), ("X", "b", 0.6, "unverified"), ("X", "c", 0.5, "read"), ("Y", "a", 0.9, "read")]
+    means = published_task_means(pd.DataFrame(cells, columns=["judge", "set", "value", "known"]), task_of)
+    assert set(means["judge"]) == {"X"}, "a judge without all sets has no average"
+    assert means.set_index("task")["value"].to_dict() == pytest.approx({"pairwise": 0.7, "absolute": 0.5, "overall": 0.6})
+    assert set(means["known"]) == {"unverified"}
+
+
+def test_published_figures_mark_what_nobody_read(drawn: tuple[pd.DataFrame, Path]) -> None:
+    cells = pd.read_csv(drawn[1] / "fig1b_published.csv")
+    assert cells.loc[(cells["judge"] == "Selene Mini") & (cells["set"] == "flask"), "known"].item() == "unverified"
+    assert cells.loc[(cells["judge"] == "Selene Mini") & (cells["set"] == "reward_bench"), "known"].item() == "derived"
+    with styled():
+        drawing = everything.published_drawings()[1]
+    bars = [p for axes in drawing.figure.axes for p in axes.patches]
+    assert sum(bool(b.get_hatch()) for b in bars) == int(cells["known"].eq("unverified").sum())
+
+
+def test_reliability_reads_the_verdict_in_the_order_it_was_shown(tmp_path: Path) -> None:
+    sample = Sample(id="s-1", source="s", task="pairwise", instruction="i", response="x", response_b="y", label="A")
+    write_parquet(tmp_path / "01_explore_sources" / "benchmarks" / "s.parquet", [sample], Sample)
+    common = {
+        "judge": "base",
+        "set": "s",
+        "sample_id": "s-1",
+        "task": "pairwise",
+        "template": "t",
+        "prompt_sha256": "0",
+        "reply": "",
+        "finish_reason": "stop",
+    }
+    rows = [Judgement(**common, order="AB", status="value", verdict="A", verdict_probs={"A": 0.9, "B": 0.1}),
+            Judgement(**common, order="BA", status="value", verdict="A", verdict_probs={"A": 0.6, "B": 0.4}),
+            Judgement(**common, order="BA", status="malformed", verdict=None, verdict_probs={"A": 0.6, "B": 0.4})]  # fmt: skip
+    write_jsonl(tmp_path / "05_evaluate_benchmarks" / "judgements" / "base" / "s.jsonl", rows)
+    bins = reliability_table(tmp_path).set_index("confidence")
+    assert bins["accuracy"].to_dict() == {0.6: 0.0, 0.9: 1.0}
+    assert expected_error(bins.reset_index()) == pytest.approx((0.6 + 0.1) / 2)
+
+
+def test_topic_names_are_pushed_apart() -> None:
+    y = spread(np.array([0.0, 0.01, 5.0]), np.array([0.0, 0.1, 0.0]), least_y=1.0, near_x=2.0)
+    assert y[1] - y[0] == pytest.approx(1.0, abs=1e-2) and y[2] == 5.0
+    apart = spread(np.array([0.0, 0.01]), np.array([0.0, 9.0]), least_y=1.0, near_x=2.0)
+    assert apart.tolist() == [0.0, 0.01], "names beside each other stay where they are"
+
+
+def test_a_drawing_shows_itself_in_a_notebook(run_dir: Path) -> None:
+    frame = pd.read_csv(run_dir / "04_train_judge" / "training.csv")
+    assert figures.draw_training_curves(frame)._repr_png_().startswith(b"\x89PNG")

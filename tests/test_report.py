@@ -1,0 +1,178 @@
+"""The report: one file, everything escaped, every claim with its numbers, honest about scale and about what was not run."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from synthetic_run import HOSTILE, finished_run
+
+from selene_lib import paper
+from selene_lib.errors import UserError
+from selene_lib.report import build_report
+from selene_lib.report.build import number
+from selene_lib.report.claims import claims
+from selene_lib.report.items import worst_items
+from selene_lib.report.provenance import scale_sentences
+
+
+class Page(HTMLParser):
+    """What a page holds: tags with attributes, ids, and the text outside scripts and styles."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        if not self.tags or self.tags[-1][0] not in ("script", "style"):
+            self.words.append(data)
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return finished_run(tmp_path_factory.getbasetemp() / "finished")
+
+
+@pytest.fixture(scope="module")
+def report(run_dir: Path) -> str:
+    return build_report(run_dir, run_dir.parent / "figures", run_dir.parent / "report.html", show_texts=True).read_text(encoding="utf-8")
+
+
+def test_the_page_needs_nothing_else_and_is_light(report: str) -> None:
+    assert len(report.encode()) < 10_000_000
+    page = Page(report)
+    links = [a.get(key) or "" for _, a in page.tags for key in ("src", "href")]
+    assert [link for link in links if link and not link.startswith(("data:", "#"))] == []
+    assert "default-src 'none'" in report
+
+
+def test_ids_are_unique_and_every_internal_link_has_its_place(report: str) -> None:
+    page = Page(report)
+    ids = [a["id"] for _, a in page.tags if a.get("id")]
+    assert [i for i, n in Counter(ids).items() if n > 1] == []
+    anchors = [a["href"][1:] for a in page.all("a") if (a.get("href") or "").startswith("#")]
+    labels = [a["aria-labelledby"] for _, a in page.tags if a.get("aria-labelledby")]
+    assert len(anchors) >= 10 and set(anchors) | set(labels) <= set(ids)
+
+
+def test_headings_alt_texts_landmarks_and_table_heads_are_there(report: str) -> None:
+    page = Page(report)
+    levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch(r"h[1-6]", tag)]
+    assert levels.count(1) == 1 and max(b - a for a, b in itertools.pairwise(levels)) <= 2
+    assert all(len(a.get("alt") or "") > 30 for a in page.all("img")) and len(page.all("img")) == 17
+    assert {"header", "nav", "main", "footer"} <= {tag for tag, _ in page.tags}
+    assert all(a.get("scope") for a in page.all("th"))
+    assert all(a.get("title") for a in page.all("iframe")) and page.all("html")[0]["lang"] == "en"
+
+
+def test_hostile_text_is_shown_and_never_run(report: str) -> None:
+    page = Page(report)
+    assert len(page.all("script")) == 1, "only the page's own script"
+    assert HOSTILE in "".join(page.words)
+    assert "window.broken = 1</script>" not in report
+
+
+def test_the_first_lines_say_that_this_is_not_the_papers_scale(report: str) -> None:
+    words = "".join(Page(report).words)
+    assert words.index("not the paper's scale") < words.index("Claims, published and ours")
+    assert "base 0.550 [0.500, 0.600]" in re.sub(r"\s+", " ", words) and "+25.0 points" in words
+
+
+@pytest.mark.parametrize(
+    ("model", "sets", "said"),
+    [
+        ("embedded", ["nano-pairs"], "generated"),
+        ("embedded", ["auto_j"], "near chance"),
+        ("unsloth/Llama-3.1-8B-Instruct", ["auto_j"], "base model is the paper's"),
+        ("Qwen2.5-1.5B", ["auto_j"], "not the paper's scale"),
+        (None, [], "cannot|nothing here can be compared"),
+    ],
+)
+def test_the_scale_is_said_in_words(model: str | None, sets: list[str], said: str) -> None:
+    assert re.search(said, " ".join(scale_sentences(model, sets)))
+
+
+def test_every_published_cell_has_a_claim_and_ours_carries_its_numbers(run_dir: Path) -> None:
+    rows = {row.set: row for row in claims(run_dir)}
+    assert {c.set for c in paper.PUBLISHED if c.judge == paper.SELENE_MINI} <= set(rows)
+    auto_j = rows["auto_j"]
+    assert (auto_j.published, auto_j.known, auto_j.status) == (0.576, "unverified", "differs")
+    assert (auto_j.trained.value, auto_j.base.value, auto_j.trained.n, auto_j.trained.n_unparsed) == (0.44, 0.41, 40, 1)
+    assert auto_j.majority == auto_j.random == 0.5
+    assert (rows["flask"].status, rows["flask"].trained.value) == ("not run", None)
+    assert rows["flask"].why.startswith("not asked for by this run")
+    assert rows["nano-clinic:diagnosis"].why == "reading: adjudicated"
+
+
+def test_a_run_without_results_says_not_run_everywhere(tmp_path: Path) -> None:
+    (tmp_path / "bare").mkdir()
+    page = build_report(tmp_path / "bare", tmp_path / "nowhere", tmp_path / "report.html").read_text(encoding="utf-8")
+    assert page.count("not run") > 20
+    assert "No step of this run tells which model was used" in "".join(Page(page).words)
+    assert {row.status for row in claims(tmp_path / "bare")} == {"not run"}
+
+
+def test_a_run_that_is_not_there_is_the_users_mistake(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="selene reproduce --run nowhere"):
+        build_report(tmp_path / "nowhere", tmp_path, tmp_path / "report.html")
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_without_texts_only_ids_and_verdicts_are_shown(run_dir: Path, tmp_path: Path) -> None:
+    page = build_report(run_dir, tmp_path / "none", tmp_path / "report.html").read_text(encoding="utf-8")
+    words = "".join(Page(page).words)
+    assert "window.broken" not in page and "Instruction 3" not in page
+    assert "must not be redistributed" in words and "nano-pairs-" in words and "gold" in words
+
+
+def test_the_worst_come_first_and_every_set_has_its_share(run_dir: Path) -> None:
+    items, n_items = worst_items(run_dir, show_texts=True, n_most=8)
+    assert len(items) == 8 < n_items
+    per_set = Counter(item.set for item in items)
+    assert set(per_set.values()) == {2} and len(per_set) == 4
+    for name in per_set:
+        severities = [item.severity for item in items if item.set == name]
+        assert severities == sorted(severities, reverse=True)
+    grades = [i for i in worst_items(run_dir, show_texts=False, n_most=500)[0] if i.set == "nano-grades"]
+    assert len(grades) > 3
+    for kind in ("base right", "base wrong too"):
+        off = [abs(int(i.replies[0].verdict) - int(i.gold)) for i in grades if kind in i.kinds]
+        assert off == sorted(off, reverse=True), "the further off, the worse"
+
+
+def test_a_right_verdict_in_both_orders_is_no_disagreement(run_dir: Path) -> None:
+    items, _ = worst_items(run_dir, show_texts=False, n_most=10_000)
+    for item in items:
+        mine = [r for r in item.replies if r.judge.startswith("trained")]
+        assert any(not r.right for r in mine) and all(r.right == (r.verdict == item.gold) for r in mine)
+        assert len(mine) == (2 if item.task == "pairwise" else 1)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "–"),
+        (float("nan"), "–"),
+        (0.5, "0.500"),
+        (1234.0, "1,234"),
+        (1234.5, "1,234.5"),
+        (7, "7"),
+        (12345, "12,345"),
+        (True, "True"),
+        ("a", "a"),
+    ],
+)
+def test_numbers_are_written_one_way(value: object, text: str) -> None:
+    assert number(value) == text
