@@ -163,6 +163,15 @@ RUBRIC = {"criteria": "good?", **{f"score{n}_description": f"line {n}" for n in 
 ORIG = {"orig_criteria": "[good?]", **{f"orig_score{n}_description": f"line {n}" for n in range(1, 6)}}
 ASPECTS = ("instruction_following", "honesty", "truthfulness", "helpfulness")
 
+
+def write_grader(folder: Path, records: list[dict]) -> None:
+    (folder / "expert_annotations").mkdir()
+    names = ["", *(f"trial_{n}" for n in range(5)), "correct_ans", "dermatologist_accuracy"]
+    lines = [["How many,\nof five?"], [], *([name, *(record[name or "case_id"] for record in records)] for name in names), ["", "remark"]]
+    with open(folder / "expert_annotations" / "validation_graderai.csv", "w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream).writerows(lines)
+
+
 SHAPES: dict[str, Shape] = {
     "feedback_collection": Shape(
         lambda i: {"orig_instruction": f"q {i}", "orig_response": f"r {i}", "orig_reference_answer": "ref", "orig_score": "3", **ORIG},
@@ -560,6 +569,13 @@ SHAPES: dict[str, Shape] = {
         "active",
         (),
         lines("models.jsonl"),
+    ),
+    "craft_md_grader": Shape(
+        lambda i: {"case_id": f"case_{i}", "correct_ans": "c", "dermatologist_accuracy": "5", **{f"trial_{n}": "d" for n in range(5)}},
+        put("dermatologist_accuracy", "6"),
+        "dermatologist_accuracy",
+        (),
+        write_grader,
     ),
     "llmfao_votes": Shape(
         lambda i: {"id": str(i), "prompt": "8", "model_x": "1", "model_y": "2", "worker": "5", "winner": "tie", "left": "m", "right": "n"},

@@ -70,6 +70,7 @@ REAL = {  # rows read, samples, labels, dropped parts
     "metacritique": (100, 300, {"1": 16, "2": 57, "3": 88, "4": 87, "5": 52}, 0),
     "llmfao_votes": (8931, 0, {}, 0),
     "judge_arena": (28, 0, {}, 0),
+    "craft_md_grader": (317, 0, {}, 0),
 }
 # One record per set read by hand out of the raw file: SHA-256 head of the response (of the better one in a pair), label, more.
 BY_HAND = {
@@ -143,6 +144,13 @@ def test_craft_md_baselines_of_always_no(real):
     assert all(("tie_break" in s.meta["votes"]) == s.meta["disagreed"] for s in samples)
     assert all((s.reference is not None) == (s.meta["question"] == "history") for s in samples)
     assert len({s.group for s in samples}) == 45
+
+
+def test_grader_check_counts(real):
+    counts = Counter(row["dermatologist_accuracy"] for row in real("craft_md_grader").rows)
+    assert counts[""] == 7 and sum(counts.values()) == 317 and set(counts) <= {"", "0", "1", "2", "3", "4", "5"}
+    first = real("craft_md_grader").rows[0]
+    assert (first["case_id"], first["dermatologist_accuracy"], len(first)) == ("case_0", "2", 8)
 
 
 def test_financebench_keeps_the_three_way_label_and_the_evidence(real):

@@ -28,7 +28,7 @@ def test_sixteen_stand_ins_are_marked_and_v02_is_read():
     assert len(STAND_INS) == 16 and all(spec.stand_in for spec in STAND_INS.values())
     assert not any(spec.stand_in for name, spec in SOURCES.items() if name not in STAND_INS)
     assert SOURCES["skywork_reward_preference"].hub_id.endswith("v0.2")
-    assert {spec.training for spec in SOURCES.values()} == {"yes", "non-commercial"}
+    assert {spec.training for spec in SOURCES.values()} == {"yes", "non-commercial", "not stated"}
 
 
 REAL = {  # rows read, samples, labels, dropped rows

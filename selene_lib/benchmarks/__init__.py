@@ -6,6 +6,7 @@ from selene_lib.benchmarks import (
     auto_j,
     biggen_bench,
     craft_md,
+    craft_md_grader,
     evalbiasbench,
     expertqa,
     factcheck_gpt,
@@ -52,7 +53,7 @@ BENCHMARKS = _by_name(
 DOMAINS = _by_name(craft_md, financebench)
 COMPONENTS = _by_name(wice, expertqa, lfqa_verification, factcheck_gpt, tofueval, rewardbench_math_prm)
 EXTRAS = _by_name(vicuna_bench, flask_items, metacritique)
-REFERENCES = _by_name(llmfao_votes, judge_arena)
+REFERENCES = _by_name(llmfao_votes, judge_arena, craft_md_grader)
 
 __all__ = ["BENCHMARKS", "COMPONENTS", "DOMAINS", "EXTRAS", "REFERENCES", "BenchmarkSpec", "load", "status_rows"]
 

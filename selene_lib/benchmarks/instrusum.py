@@ -4,17 +4,14 @@ Dataset: Salesforce/InstruSum, subset `human_eval_pairwise`; the local shape is 
 Label:   human; 1 = output_1 (227), 2 = output_2 (184); ties and pairs without consensus were removed upstream, 411 remain.
 Metric:  accuracy.
 Prompt:  pairwise, no rubric.
-Deviations: none. The hub's rows hold article and requirement apart; they are put together in the words of the local file.
+Deviations: the hub's rows hold article and requirement apart and are put together in our words; the local file has its own.
 """
 
 from selene_lib.data_access.spec import DataSpec, Row
 from selene_lib.records import Sample
 
 LABELS = {1: "A", 2: "B"}
-HUB_INPUT = (
-    "Here is an article:\n{article}\n\nHere is an summary requirement:\n{requirement}\n\n"
-    "Please summarize the above article based on the given requirement:"
-)
+HUB_INPUT = "Article:\n{article}\n\nRequirement:\n{requirement}\n\nSummarise the article so that the summary meets the requirement."
 
 
 def to_samples(row: Row) -> Sample:

@@ -48,6 +48,7 @@ def status_row(spec: DataSpec, data_dir: Path | str | None, lock_file: Path = LO
         "training": spec.training,
         "revision": revision_of(spec, lock_file),
         "shape_known_from": spec.shape_known_from,
+        "hub_shape_known_from": (spec.hub_shape_known_from or spec.shape_known_from) if spec.hub_id else None,
         "present": present,
         "n": count_rows(spec, data_dir) if present else spec.published_n,
         "gated": spec.gated,

@@ -151,6 +151,12 @@ def _read_csv(stream: TextIO, name: str, delimiter: str) -> Iterator[tuple[str, 
             yield place, BrokenRow(place, "(whole row)", f"{len(header)} cells", cells)
 
 
+def read_grid(path: Path) -> list[list[str]]:
+    """Return all cells of a CSV file that has no header line, for sheets that run sideways."""
+    with open_text(path) as stream:
+        return list(csv.reader(stream))
+
+
 def _read_parquet(path: Path, name: str) -> Iterator[tuple[str, Any]]:
     import pyarrow.parquet as pq
 

@@ -16,7 +16,7 @@ from selene_lib.records import Sample, Task, stable_id, unit_hash
 
 Role = Literal["source", "benchmark", "domain", "component", "extra", "reference"]
 ShapeKnownFrom = Literal["real rows", "dataset card", "assumed"]
-Training = Literal["yes", "non-commercial", "no"]
+Training = Literal["yes", "non-commercial", "not stated", "no"]
 
 HUB_FILES = ("**/*.parquet | **/*.jsonl | **/*.jsonl.gz | **/*.json | **/*.csv",)
 
@@ -171,13 +171,13 @@ class DataSpec:
     `rows` reads the folder where a row is not simply one record of one file. `hub_config` and `hub_split` go to `datasets`;
     with `hub_files` those files of the hub repository are fetched instead and read as local files are.
     `side_files` are files of the set that hold no gold labels, with their row counts: read on demand, never made into samples.
-    A set whose task is `votes` or `models` is a table of plain rows: its `to_samples` checks a row and makes none. `stand_in` marks our
-    choice for the sixteen unpublished sources; `training` says whether the licence allows training on the set.
+    A set whose task is `votes`, `models` or `counts` is a table of plain rows: its `to_samples` checks a row and makes none.
+    `stand_in` marks our choice for the sixteen unpublished sources; `training` says whether the licence allows training on the set.
     """
 
     name: str
     role: Role
-    task: Task | Literal["votes", "models"]
+    task: Task | Literal["votes", "models", "counts"]
     title: str
     licence: str
     label: str

@@ -53,6 +53,6 @@ SPEC = DataSpec(
     to_samples=to_samples,
     shape_known_from="dataset card",
     hub_id="peiyi9979/Math-Shepherd",
-    training="yes",
+    training="not stated",
     stand_in=True,
 )

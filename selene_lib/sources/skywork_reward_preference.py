@@ -29,6 +29,6 @@ SPEC = DataSpec(
     shape_known_from="dataset card",
     hub_id="Skywork/Skywork-Reward-Preference-80K-v0.2",
     published_n=77016,
-    training="yes",
+    training="not stated",
     stand_in=True,
 )
