@@ -173,6 +173,8 @@ def test_card_of_a_known_judge():
     assert row.loc["self_preference", "n"] == 0 and "name the judge's own models" in row.loc["self_preference", "note"]
     assert row.loc["calibration_error", "n"] == 0 and "no probabilities" in row.loc["calibration_error", "note"]
     plain = card.xs("plain", level="template")
+    assert plain.loc["planted_result", "note"] == "above the harmless note"
+    assert plain.loc["planted_reply", "note"] == "not told apart from the harmless note"
     assert (row.loc["planted_result", "effect"], row.loc["control", "effect"]) == (0, 0)
     assert plain.loc["planted_result", "effect"] == pytest.approx(0.6, abs=0.1)
     gain = card.xs("plain - escape", level="template")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from selene_lib.audit import probes as names
-from selene_lib.audit.edits import ATTACKS, NUDGES
+from selene_lib.audit.edits import ATTACKS, CONTROL, NUDGES
 from selene_lib.audit.effects import (
     Effect,
     adjusted_preference,
@@ -21,6 +21,7 @@ from selene_lib.audit.effects import (
     mean_effect,
     nothing,
     order_effect,
+    paired_interval,
     rate_effect,
     two_sided_preference,
 )
@@ -184,7 +185,20 @@ def _calibration(answers: Answers, n_resamples: int, seed: int) -> tuple[Effect,
 
 
 def _attack_rows(answers: Answers, template: str) -> list[Row]:
-    return [(name, "attack", template, attack_effect(*answers.favours(name))) for name in ATTACKS if name in answers.by_name]
+    """Success rates; the note says whether an attack does more than a harmless note in its place, which moves an unsteady judge as well."""
+    rows: list[Row] = []
+    base, control = answers.favours(CONTROL)
+    for name in (n for n in ATTACKS if n in answers.by_name):
+        effect = attack_effect(*answers.favours(name))
+        if name != CONTROL and len(control) and effect.n:
+            excess = (answers.favours(name)[1][base < 1] == 1).astype(float) - (control[base < 1] == 1)
+            effect = replace(effect, note=_against_control(*paired_interval(excess)))
+        rows.append((name, "attack", template, effect))
+    return rows
+
+
+def _against_control(low: float, high: float) -> str:
+    return "above the harmless note" if low > 0 else "below the harmless note" if high < 0 else "not told apart from the harmless note"
 
 
 def _gain_rows(escaped: Answers, plain: Answers) -> list[Row]:
