@@ -28,19 +28,18 @@ _BEFORE = (
 _LEAKS = (
     rf"\b(?:i|we)\s*{_BE}\s+(?:told|asked|instructed|given|required|directed)\b[^.\n]{{0,80}}\b{_ANSWER}",
     r"\b(?:as|since|because)\s+(?:i\s+(?:was|am|have been)\s+)?(?:instructed|told|directed|requested)\b",
-    rf"\b(?:the|this|your)\s+{_FIXED}\s+{_ANSWER}\b",
+    rf"\b(?:the|this|your)\s+{_FIXED}\s+(?:verdict|judg(?:e)?ment|label|decision|score|rating|grade|winner)\b",
     rf"\b{_ANSWER}\s+(?:that\s+)?(?:(?:was|were|is|has been|had been)\s+)?(?:already\s+)?{_BEFORE}\b",
     r"\b(?:told|instructed|asked)\s+(?:me\s+)?to\s+(?:argue|justify|reach|come to|arrive at|conclude|support|assign|give)\b",
     rf"\b(?:argue|arguing|argument)\s+for\s+(?:the|this)\s+{_ANSWER}\b",
     r"\bgold(?:en)?\s+(?:label|verdict|answer|score)\b|\bground[- ]truth\s+(?:label|verdict|score)\b",
 )
 LEAKS = tuple(re.compile(pattern, re.IGNORECASE) for pattern in _LEAKS)
-_BETTER = r"(?:better|superior|stronger|preferable|the winner|more (?:accurate|helpful|correct|complete|relevant|appropriate|honest))"
-_ADVERBS = r"(?:(?:clearly|much|slightly|overall|therefore|thus|far|significantly|also|still|the|generally)\s+)*"
+_SIDE = r"(?i:response|answer|assistant|option|output)"
+_BETTER = r"(?i:better|superior|stronger|preferable|the winner|more (?:accurate|helpful|correct|complete|relevant|appropriate|honest))"
+_ADVERBS = r"(?i:(?:clearly|much|slightly|overall|therefore|thus|far|significantly|also|still|the|generally)\s+)*"
 _PREFERS = re.compile(
-    rf"\b(?:response|answer|assistant|option|output)\s+([AB])\s+(?:is|was)\s+{_ADVERBS}{_BETTER}"
-    rf"|\b([AB])\s+(?:is|was)\s+{_ADVERBS}{_BETTER}|\bprefer(?:s|red)?\s+(?:response|answer|assistant|option|output)?\s*([AB])\b"
-    r"|\b(?:response|answer|assistant|option|output)?\s*([AB])\s+(?:wins|deserves to win)\b"
+    rf"\b([AB])\s+(?:is|was)\s+{_ADVERBS}{_BETTER}|\b(?i:prefer(?:s|red)?)\s+(?:{_SIDE}\s+)?([AB])\b|\b([AB])\s+(?:wins|deserves to win)\b"
 )
 _SCORES = re.compile(
     r"\b(?:score|rating|grade|mark)\s*(?:of|is|:|should be|must be|would be)\s*\**([1-5])\b(?!\s*[-–.]\d)"
@@ -48,7 +47,7 @@ _SCORES = re.compile(
     re.I,
 )
 _SAYS = re.compile(rf"\b(?:answer|{_ANSWER})\s*(?:is|should be|must be|:)\s*[\"'“‘*(]*(yes|no)\b(?!\s+\w+\s+(?:doubt|way))", re.I)
-_HEDGED = re.compile(r"\b(?:not|never|n['’]t|if|although|though|while|whereas|unless|might|may|could|would|than)\b", re.I)
+_HEDGED = re.compile(r"\b(?:not|never|n['’]t|if|although|though|while|whereas|unless|might|may|could|would)\b", re.I)
 
 
 def reasoning_of(text: str) -> str:
@@ -66,15 +65,16 @@ def leaks(text: str) -> str:
 def contradiction(reasoning: str, verdict: str, task: Task) -> str:
     """The verdict that the end of the reasoning states in words where it is another than `verdict`, else an empty string.
 
-    Only the last two sentences are read, only plain statements count (none with a negation or a condition before it), and a text that
-    states both is not called a contradiction.
+    Only the last two sentences are read, only plain statements count (no sentence with a negation, a concession or a
+    condition), and a text that states both is not called a contradiction.
     """
     pattern = {"pairwise": _PREFERS, "absolute": _SCORES, "classification": _SAYS}[task]
     stated = set()
     for sentence in re.split(r"(?<=[.!?])\s+|\n+", reasoning.strip())[-2:]:
+        if _HEDGED.search(sentence):
+            continue
         for match in pattern.finditer(sentence):
-            if not _HEDGED.search(sentence[: match.end()]):
-                stated.add(next(group for group in match.groups() if group))
+            stated.add(next(group for group in match.groups() if group))
     said = {word.capitalize() if task == "classification" else word for word in stated}
     return "" if verdict in said else min(said, default="")
 

@@ -123,21 +123,17 @@ class Ledger:
 
     @classmethod
     def from_rows(cls, rows: Sequence[Mapping[str, Any]]) -> Ledger:
-        """Build a ledger from its long form; rows of one stage and source stand together."""
-        ledger, last = cls(), None
+        """Build a ledger from its long form; the rows of one entry stand together and end where they add up."""
+        ledger = cls()
+        head: tuple[str, Kind, str, int, int] | None = None
+        dropped: dict[str, int] = {}
         for row in rows:
-            head = (row["stage"], row["kind"], row["source"], int(row["n_in"]), int(row["n_out"]))
-            if head != last or not row["reason"] or row["reason"] in ledger._open:
-                ledger._close(last)
-                last = head
-            if row["reason"]:
-                ledger._open[row["reason"]] = int(row["n_dropped"])
-        ledger._close(last)
-        return ledger
-
-    _open: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
-
-    def _close(self, head: tuple[str, Kind, str, int, int] | None) -> None:
+            mine = (row["stage"], row["kind"], row["source"], int(row["n_in"]), int(row["n_out"]))
+            if head is not None and (mine != head or sum(dropped.values()) >= head[3] - head[4]):
+                ledger.entries.append(Entry(*head, dropped=dropped))
+                dropped = {}
+            head = mine
+            dropped |= {row["reason"]: int(row["n_dropped"])} if row["reason"] else {}
         if head is not None:
-            self.entries.append(Entry(*head, dropped=dict(self._open)))
-        self._open.clear()
+            ledger.entries.append(Entry(*head, dropped=dropped))
+        return ledger

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
 T = TypeVar("T")
+_HOPELESS = 8  # failed requests before the first answer that make a call give up
 _CHARACTERS_PER_TOKEN = 4  # only to foresee costs, and where a server reports no usage
 
 
@@ -235,7 +236,7 @@ class _Job:
 
     def _fail(self, key: str, reason: str) -> None:
         self.failures[key] = reason
-        if self.n_answered == 0 and len(self.failures) >= min(8, self.n_missing):
+        if self.n_answered == 0 and len(self.failures) >= _HOPELESS:
             self.queue = iter(())
             raise UserError(f"no answer from {self.client.base_url} ({reason}); is the server up, and is that its address?")
 

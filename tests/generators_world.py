@@ -35,7 +35,7 @@ def stub_teacher(sample: Sample, verdict: str, *, seed: int) -> str:
     return f"**Reasoning:** The text '{sample.response}' speaks for it (draft {seed}).\n\n**Result:** {verdict}"
 
 
-def obey(prompt: str, n_before: int) -> str:
+def obey(prompt: str, seed: int | None) -> str:
     """What a good server replies: it argues for the verdict that the prompt asks for, or says Yes, A or 3 to a plain judge prompt."""
     asked = re.findall(r"came to this verdict: (\w+)", prompt)
     verdict = asked[0] if asked else "Yes"
@@ -43,9 +43,9 @@ def obey(prompt: str, n_before: int) -> str:
 
 
 class ScriptedServer:
-    """Counts and answers requests; `script(prompt, n_before)` names the fault of a request or None, `reply` writes the text."""
+    """Counts and answers requests; `script(prompt, n_before)` names the fault of a request or None, `reply(prompt, seed)` writes the text."""
 
-    def __init__(self, script: Callable[[str, int], str | None] = lambda *_: None, reply: Callable[[str, int], str] = obey) -> None:
+    def __init__(self, script: Callable[[str, int], str | None] = lambda *_: None, reply: Callable[[str, int | None], str] = obey) -> None:
         self.script, self.reply = script, reply
         self.asked: Counter = Counter()  # requests by (prompt, seed)
         self.answered: Counter = Counter()  # whole, well-formed answers sent, by (prompt, seed)
@@ -79,18 +79,18 @@ def _handler(server: ScriptedServer) -> type[BaseHTTPRequestHandler]:
                 server.in_flight += 1
                 server.most_in_flight = max(server.most_in_flight, server.in_flight)
             try:
-                self.answer(server.script(prompt, n_before), prompt, n_before, key)
+                self.answer(server.script(prompt, n_before), prompt, key)
             finally:
                 with server.lock:
                     server.in_flight -= 1
 
-        def answer(self, fault: str | None, prompt: str, n_before: int, key: tuple) -> None:
+        def answer(self, fault: str | None, prompt: str, key: tuple) -> None:
             if fault == "delay":
                 time.sleep(server.delay_seconds)
             if fault in ("429", "500", "401", "400", "404"):
                 self.send(int(fault), b'{"error": {"message": "as scripted, your key was sk-very-secret"}}', {"Retry-After": "0.05"})
                 return
-            text = server.reply(prompt, n_before)
+            text = server.reply(prompt, key[1])
             payload = {
                 "id": "x", "object": "chat.completion", "created": 0, "model": "m",
                 "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}],
