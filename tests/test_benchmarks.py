@@ -7,10 +7,10 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from adapter_checks import check_adapter, free_of_counts, write_rows
+from adapter_checks import SHAPES, check_adapter, free_of_counts, write_rows
 from hypothesis import given
 from hypothesis import strategies as st
-from published_shapes import SHAPES, prometheus_prompt
+from published_shapes_of_benchmarks import prometheus_prompt
 
 from selene_lib.benchmarks import BENCHMARKS, COMPONENTS, DOMAINS, EXTRAS, REFERENCES
 from selene_lib.benchmarks.lfqa_eval import plain

@@ -1,26 +1,20 @@
-"""Readers, strictness, quarantine, lock file, hub, streaming and cards: what all adapters rely on."""
+"""Strictness, quarantine, lock file, hub, streaming and cards: what all adapters rely on."""
 
 from __future__ import annotations
 
-import gzip
 import io
 import json
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from adapter_checks import free_of_counts, write_rows
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from published_shapes import SHAPES
+from adapter_checks import SHAPES, free_of_counts, write_rows
+from toy_set import SPEC, toy_rows, write_toy
 
 from selene_lib.data_access import (
     NOT_LOCKED,
     BrokenRow,
-    DataSpec,
-    DropRow,
     Row,
     all_specs,
     dataset_card,
@@ -29,121 +23,13 @@ from selene_lib.data_access import (
     list_rows,
     load,
     load_to_parquet,
-    lock,
-    lock_all,
     mix_card,
-    read_lock,
     read_side_file,
-    readers,
-    revision_of,
-    revisions,
     way_in,
 )
-from selene_lib.data_access import hub as hub_module
-from selene_lib.data_access.readers import read_records
 from selene_lib.errors import UserError
 from selene_lib.files import read_jsonl, read_parquet, sha256_file
 from selene_lib.records import Sample, unit_hash
-
-REVISION = "0123456789abcdef0123456789abcdef01234567"
-
-
-def to_samples(row: Row) -> Sample:
-    if row.number("score", -1, 5) == -1:
-        raise DropRow("not scored")
-    return row.sample("absolute", row.text("q"), row.text("r"), label=str(int(row.number("score"))), score=row.number("score"))
-
-
-SPEC = DataSpec(
-    name="toy",
-    role="source",
-    task="absolute",
-    title="Toy",
-    licence="MIT",
-    label="a score",
-    columns={"q": "text", "r": "text", "score": "1..5 or -1"},
-    to_samples=to_samples,
-    shape_known_from="assumed",
-    files=("*.jsonl | *.json | *.csv",),
-    hub_id="owner/toy",
-)
-
-
-def toy_rows(n: int) -> list[dict]:
-    return [{"q": f"question {i}", "r": f"response {i}", "score": 1 + i % 5} for i in range(n)]
-
-
-def write_toy(data_dir: Path, rows: list[dict | str], name: str = "toy.jsonl") -> Path:
-    (data_dir / "toy").mkdir(exist_ok=True)
-    text = "".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows)
-    (data_dir / "toy" / name).write_text(text, encoding="utf-8")
-    return data_dir
-
-
-# readers
-
-JSON_VALUES = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner, max_size=3), max_leaves=5)
-RECORDS = st.lists(st.dictionaries(st.text(max_size=4), JSON_VALUES, min_size=1, max_size=3), max_size=6)
-
-
-@settings(max_examples=60, deadline=None)
-@given(records=RECORDS, block=st.integers(1, 40), indent=st.sampled_from([None, 2]), lines=st.booleans())
-def test_json_is_read_whole_at_every_block_size(tmp_path_factory, records, block, indent, lines):
-    path = tmp_path_factory.mktemp("json") / "x.json"
-    text = "\n".join(json.dumps(r) for r in records) if lines else json.dumps(records, indent=indent)
-    path.write_text(text, encoding="utf-8")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(readers, "BLOCK_CHARACTERS", block)
-        read = list(read_records(path))
-    assert [record for _, record in read] == records
-    assert [place for place, _ in read] == [f"x.json, row {n}" for n in range(1, len(records) + 1)]
-
-
-def test_one_object_over_several_lines_is_one_record(tmp_path):
-    (tmp_path / "x.json").write_text(json.dumps({"a": [1, 2]}, indent=2))
-    assert list(read_records(tmp_path / "x.json")) == [("x.json, row 1", {"a": [1, 2]})]
-
-
-def test_nan_gzip_byte_order_mark_and_blank_lines(tmp_path):
-    data = '\ufeff\n{"a": NaN}\n\n{"a": 1}\n'.encode()
-    (tmp_path / "x.jsonl.gz").write_bytes(gzip.compress(data))
-    records = [record for _, record in read_records(tmp_path / "x.jsonl.gz")]
-    assert len(records) == 2 and records[0]["a"] != records[0]["a"] and records[1] == {"a": 1}
-
-
-@pytest.mark.parametrize("first", [True, False])
-def test_a_broken_json_line_costs_one_row(tmp_path, first):
-    good, bad = '{"a": 1}', '{"a": '
-    (tmp_path / "x.jsonl").write_text("\n".join([bad, good, good] if first else [good, bad, good]))
-    records = [record for _, record in read_records(tmp_path / "x.jsonl")]
-    assert [isinstance(record, BrokenRow) for record in records] == [first, not first, False]
-
-
-def test_a_cut_array_names_its_row(tmp_path):
-    (tmp_path / "x.json").write_text('[{"a": 1}, {"a": 2')
-    *good, (place, broken) = read_records(tmp_path / "x.json")
-    assert [record for _, record in good] == [{"a": 1}] and isinstance(broken, BrokenRow) and place == "x.json, row 2"
-
-
-def test_cells_over_lines_and_rows_of_wrong_width(tmp_path):
-    (tmp_path / "x.csv").write_text('a,b\n"one\ntwo, three",2\nshort\n3,4\n')
-    records = [record for _, record in read_records(tmp_path / "x.csv")]
-    assert records[0] == {"a": "one\ntwo, three", "b": "2"} and isinstance(records[1], BrokenRow) and records[2] == {"a": "3", "b": "4"}
-
-
-@pytest.mark.parametrize("name", ["x.json", "x.jsonl", "x.csv"])
-def test_an_empty_file_has_no_rows(tmp_path, name):
-    (tmp_path / name).write_text("")
-    assert list(read_records(tmp_path / name)) == []
-
-
-def test_an_unknown_suffix_is_a_user_error(tmp_path):
-    (tmp_path / "x.pickle").write_bytes(b"")
-    with pytest.raises(UserError, match=r"no reader for .pickle; known are .jsonl"):
-        list(read_records(tmp_path / "x.pickle"))
-
-
-# rows
 
 
 def test_accessors_name_the_column_the_place_and_what_was_expected():
@@ -178,9 +64,6 @@ def test_ids_and_groups_follow_the_text():
     assert one.id == row.sample("pairwise", "q", "a", response_b="b", label="B").id  # the label is no part of the item
     assert one.id != row.sample("pairwise", "q", "b", response_b="a", label="B").id
     assert one.group == row.sample("absolute", "q", "other", label="1").group != row.sample("absolute", "p", "a", label="1").group
-
-
-# strictness
 
 
 def test_at_most_one_percent_goes_to_the_quarantine(tmp_path):
@@ -299,9 +182,6 @@ def test_absent_and_unknown_sets(tmp_path):
         read_side_file(replace(SPEC, side_files={"side.txt.jsonl": 3}), tmp_path, "side.txt.jsonl")
 
 
-# streaming
-
-
 def test_streamed_parquet_equals_the_list(tmp_path):
     write_toy(tmp_path, toy_rows(50))
     result = load_to_parquet(SPEC, tmp_path / "out" / "toy.parquet", data_dir=tmp_path, batch_rows=7)
@@ -348,109 +228,6 @@ def test_memory_does_not_grow_with_the_set(tmp_path):
     done = subprocess.run([sys.executable, "-c", MEASURE, str(tmp_path)], capture_output=True, text=True, check=True)
     n, grown_mib = done.stdout.split()
     assert int(n) == 24_000 and float(grown_mib) < 150
-
-
-# lock and hub
-
-
-def test_the_lock_file_of_the_project_holds_what_is_known():
-    assert read_lock() == {"lytang/LLM-AggreFact": "29e308a0c0c8af012943b70293dfb937811f13c6"} or len(read_lock()) > 1
-    assert revision_of(find_spec("llm_aggrefact")) == "29e308a0c0c8af012943b70293dfb937811f13c6"
-    assert revision_of(find_spec("halueval")) == "RUCAIBox/HaluEval@b7253db"
-
-
-def test_revisions_are_resolved_once_and_kept(tmp_path, monkeypatch):
-    asked = []
-    monkeypatch.setattr(revisions, "resolve_revision", lambda hub_id: asked.append(hub_id) or REVISION)
-    path = tmp_path / "lock.yaml"
-    assert revision_of(SPEC, path) == NOT_LOCKED
-    assert lock([SPEC, SPEC], path=path) == {"owner/toy": REVISION} == read_lock(path) and revision_of(SPEC, path) == REVISION
-    lock([SPEC], path=path)
-    assert asked == ["owner/toy"]
-    lock([SPEC], path=path, refresh=True)
-    lock_all(["helpsteer"], lock_file=path)
-    assert asked == ["owner/toy", "owner/toy", "nvidia/HelpSteer"] and set(read_lock(path)) == {"owner/toy", "nvidia/HelpSteer"}
-
-
-def test_a_revision_typed_by_hand_is_refused(tmp_path):
-    (tmp_path / "lock.yaml").write_text("owner/toy: main\n")
-    with pytest.raises(ValueError, match="owner/toy is locked at 'main', which is no 40-hex revision; run `selene lock owner/toy`"):
-        read_lock(tmp_path / "lock.yaml")
-
-
-def test_an_unreachable_hub_is_a_user_error_with_the_remedy(monkeypatch, tmp_path):
-    import httpx
-    import huggingface_hub
-
-    def refuse(self, hub_id):
-        raise httpx.ConnectError("no network")
-
-    monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", refuse)
-    with pytest.raises(UserError, match=r"owner/toy: the hub cannot be reached \(no network\); connect, or give local files"):
-        load(SPEC, data_dir=None, lock_file=tmp_path / "lock.yaml")
-    monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", lambda self, hub_id: type("Info", (), {"sha": "main"}))
-    with pytest.raises(UserError, match="named no 40-hex revision but 'main'"):
-        revisions.resolve_revision("owner/toy")
-    assert not (tmp_path / "lock.yaml").exists()
-
-
-def test_hub_rows_go_through_the_same_adapter(tmp_path, monkeypatch):
-    """`datasets` reads a folder as it reads a hub repository: here it stands in for one."""
-    monkeypatch.setattr(revisions, "resolve_revision", lambda hub_id: REVISION)
-    repository = tmp_path / "repository"
-    (repository / "data").mkdir(parents=True)
-    SHAPES["reward_bench"].write(repository, [SHAPES["reward_bench"].record(i) for i in range(3)])
-    yaml = "configs:\n- config_name: default\n  data_files:\n  - split: filtered\n    path: data/filtered-*\n"
-    (repository / "README.md").write_text(f"---\n{yaml}---\n")
-    spec = replace(free_of_counts("reward_bench"), hub_id=str(repository))
-    seen = {}
-    monkeypatch.setattr(hub_module, "_open", _record_revision(hub_module._open, seen))
-    from_hub = load(spec, data_dir=None, lock_file=tmp_path / "lock.yaml")
-    write_rows("reward_bench", tmp_path / "local", spoil=False)
-    assert from_hub.samples == load(spec, data_dir=tmp_path / "local").samples and from_hub.n_read == 3
-    assert from_hub.revision == REVISION == seen["revision"] and from_hub.files == {}
-    with pytest.raises(UserError, match=r"reward_bench: .* cannot be read"):
-        load(replace(spec, hub_split="test"), data_dir=None, lock_file=tmp_path / "lock.yaml")
-
-
-def test_several_configurations_are_read_in_their_order(tmp_path, monkeypatch):
-    monkeypatch.setattr(revisions, "resolve_revision", lambda hub_id: REVISION)
-    record = {"input": "q", "targets": {"choices": ["good", "bad"], "labels": [1, 0]}}
-    monkeypatch.setattr(hub_module, "_open", lambda spec, config, split, revision: [{**record, "input": f"{config} {split}"}])
-    result = load(free_of_counts("hhh_alignment"), data_dir=None, lock_file=tmp_path / "lock.yaml")
-    assert [(s.instruction, s.meta["category"]) for s in result.samples] == [
-        (f"{category} test", category) for category in ("harmless", "helpful", "honest", "other")
-    ]
-
-
-def test_named_hub_files_are_fetched_at_the_revision(tmp_path, monkeypatch):
-    import huggingface_hub
-
-    monkeypatch.setattr(revisions, "resolve_revision", lambda hub_id: REVISION)
-    monkeypatch.setattr(huggingface_hub.HfApi, "list_repo_files", lambda self, hub_id, **kw: ["README.md", "human_eval_pairwise.json"])
-    asked = []
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *args, **kw: asked.append((args, kw)) or str(tmp_path / args[1]))
-    rows = [{"article": "a", "requirement": f"r {i}", "output_1": "x", "output_2": "y", "winner": 1} for i in range(3)]
-    (tmp_path / "human_eval_pairwise.json").write_text(json.dumps(rows))
-    result = load(free_of_counts("instrusum"), data_dir=None, lock_file=tmp_path / "lock.yaml")
-    assert [s.label for s in result.samples] == ["A"] * 3
-    assert asked == [(("Salesforce/InstruSum", "human_eval_pairwise.json"), {"repo_type": "dataset", "revision": REVISION})]
-    monkeypatch.setattr(huggingface_hub.HfApi, "list_repo_files", lambda self, hub_id, **kw: ["README.md"])
-    with pytest.raises(UserError, match=r"has no file human_eval_pairwise.json; its layout changed"):
-        load(free_of_counts("instrusum"), data_dir=None, lock_file=tmp_path / "lock.yaml")
-    with pytest.raises(UserError, match=r"halueval is not on the hub; copy general_data.json of RUCAIBox/HaluEval, data at b7253db into"):
-        load("halueval", data_dir=None, lock_file=tmp_path / "lock.yaml")
-
-
-def _record_revision(opened, seen):
-    def wrapped(spec, config, split, revision):
-        seen["revision"] = revision
-        return opened(spec, config, split, revision)
-
-    return wrapped
-
-
-# catalogue and cards
 
 
 def test_lists_have_a_row_per_set_with_all_fields(tmp_path):
