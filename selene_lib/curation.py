@@ -137,7 +137,9 @@ def _pair(
     if written and written[0].asked != label:
         raise ValueError(f"critique {written[0].id} argues for {written[0].asked}, but the sample's label is {label}: generate it again")
     reasons = [reasoning_of(c.text) for c in written] if written and with_critique else [None, None]
-    meta: dict[str, Any] = {"swapped": swapped}
+    shown = render(seen, family=family, escape=escape, critique=with_critique)
+    # where the candidates stand in the prompt: what training may shorten when a pair is too long
+    meta: dict[str, Any] = {"swapped": swapped, "elastic": [list(span) for span in shown.elastic]}
     if written:
         meta |= {"generator": written[0].generator, "critiques": [c.id for c in written]}
     if sample.task == "absolute":
@@ -147,7 +149,7 @@ def _pair(
         sample_id=sample.id,
         source=sample.source,
         task=sample.task,
-        prompt=render(seen, family=family, escape=escape, critique=with_critique).text,
+        prompt=shown.text,
         chosen=format_reply(reasons[0], label),
         rejected=format_reply(reasons[1], wrong),
         with_critique=with_critique,

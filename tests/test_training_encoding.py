@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from training_world import WORDS, make_pairs, make_tokenizer
 
 from selene_lib.errors import UserError
-from selene_lib.training.encoding import CUT_MARK, encode_chat, encode_pair, encode_pairs
+from selene_lib.training.encoding import encode_chat, encode_pair, encode_pairs
 
 
 @pytest.fixture(scope="module")
@@ -93,10 +93,21 @@ def test_overlong_shorten_takes_the_middle_and_keeps_the_verdict(tokenizer):
     encoded = encode_pairs(tokenizer, [_long_pair()], max_length_tokens=200, overlong="shorten")
     (pair,) = encoded.pairs
     assert encoded.shortened_ids == ("long",) and not encoded.n_dropped
-    assert 198 <= pair.n_longest_tokens <= 200
-    assert list(pair.chosen_ids) == list(encode_pair(tokenizer, _long_pair()).chosen_ids)
-    prompt = tokenizer.decode(pair.prompt_ids)
-    assert CUT_MARK in prompt and prompt.count("```") == 2 and "rude\n```" in prompt
+    assert pair.n_longest_tokens <= 200
+    assert pair.chosen_ids == encode_pair(tokenizer, _long_pair()).chosen_ids
+    prompt = "".join(tokenizer.convert_ids_to_tokens(pair.prompt_ids))
+    assert prompt.count("...") == 2 and prompt.count("```") == 2 and "rude\n```" in prompt and "good\n```\nkind" in prompt
+
+
+def test_shortening_touches_only_the_noted_candidates(tokenizer):
+    """Curation notes where the candidates stand; a fenced task beside them is left whole."""
+    task, reply = " ".join(["long"] * 30), " ".join(["kind"] * 150)
+    prompt = f"```\n{task}\n```\n```\n{reply}\n```"
+    start = prompt.index("kind")
+    pair = replace(_long_pair(), prompt=prompt, meta={"elastic": [[start, start + len(reply)]]})
+    (encoded,) = encode_pairs(tokenizer, [pair], max_length_tokens=250, overlong="shorten").pairs
+    text = "".join(tokenizer.convert_ids_to_tokens(encoded.prompt_ids))
+    assert task in text and 0 < text.count("kind") < 150
 
 
 def test_overlong_that_cannot_be_shortened_is_counted(tokenizer):

@@ -7,12 +7,12 @@ import sys
 
 import typer
 
-from selene_lib.cli import data, judging, running
+from selene_lib.cli import data, judging, running, training
 from selene_lib.errors import UserError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
                   help="Reproduce Atla Selene Mini: curate, train, judge, report.")  # fmt: skip
-for room in (running, data, judging):
+for room in (running, data, judging, training):
     for command in room.COMMANDS:
         app.command()(command)
 

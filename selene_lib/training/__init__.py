@@ -21,7 +21,9 @@ _HOME = {
     "merge_adapter": "export",
     "write_modelfile": "export",
     "compare_verdicts": "export",
-    "write_model_card": "export",
+    "write_model_card": "card",
+    "export_judge": "export",
+    "golden_verdicts": "export",
 }
 __all__ = sorted(_HOME)
 

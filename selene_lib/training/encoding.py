@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from selene_lib.errors import UserError
+from selene_lib.prompts import Prompt, shorten
 from selene_lib.records import PreferencePair
 
 OverlongPolicy = Literal["drop", "shorten", "error"]
-CUT_MARK = " [...] "
 _FENCED = re.compile(r"^(`{3,})[^\n`]*\n(.*?)\n\1[ \t]*$", re.MULTILINE | re.DOTALL)
 
 
@@ -130,8 +130,8 @@ def encode_pairs(
 ) -> EncodedSet:
     """Encode pairs, and deal with those whose longer side exceeds `max_length_tokens`. A completion, and so a verdict, is never cut.
 
-    `drop` counts the pair out, `shorten` takes words from the middle of the longest fenced candidate text of the prompt and leaves
-    `[...]` there (a pair that cannot be shortened enough is dropped and counted), `error` raises UserError with the first id.
+    `drop` counts the pair out, `shorten` cuts the middle of its longest candidate as judging does and leaves a mark there (a pair that
+    cannot be shortened enough is dropped and counted), `error` raises UserError with the first id.
     """
     kept: list[EncodedPair] = []
     dropped: dict[str, int] = {}
@@ -156,25 +156,17 @@ def encode_pairs(
 
 
 def _shorten(tokenizer: Any, pair: PreferencePair, encoded: EncodedPair, max_length_tokens: int) -> EncodedPair | None:
-    """Find by bisection the largest part of the longest fenced block that fits; None when even an empty block does not."""
+    """Cut the middle of the candidates as judging does (`prompts.shorten`, the same mark); None when they alone do not make it fit."""
     allowed = max_length_tokens - max(len(encoded.chosen_ids), len(encoded.rejected_ids))
-    block = max(_FENCED.finditer(pair.prompt), key=lambda match: len(match.group(2)), default=None)
-    if block is None:
+    prompt = Prompt(pair.prompt, pair.task, "", elastic=_candidate_spans(pair))
+    try:
+        shown, _ = shorten(prompt, lambda text: len(encode_chat(tokenizer, text, None)), allowed)
+    except ValueError:
         return None
-    start, end = block.span(2)
-    words = pair.prompt[start:end].split(" ")
-    best, low, high = None, 0, len(words) - 1
-    while low <= high:
-        n_kept = (low + high) // 2
-        ids = encode_chat(tokenizer, pair.prompt[:start] + _without_middle(words, n_kept) + pair.prompt[end:], None)
-        if len(ids) <= allowed:
-            best, low = ids, n_kept + 1
-        else:
-            high = n_kept - 1
-    return None if best is None else EncodedPair(pair.id, tuple(best), encoded.chosen_ids, encoded.rejected_ids)
+    return EncodedPair(pair.id, tuple(encode_chat(tokenizer, shown.text, None)), encoded.chosen_ids, encoded.rejected_ids)
 
 
-def _without_middle(words: list[str], n_kept: int) -> str:
-    n_front = (n_kept + 1) // 2
-    n_back = n_kept - n_front
-    return " ".join(words[:n_front]) + CUT_MARK + " ".join(words[len(words) - n_back :] if n_back else [])
+def _candidate_spans(pair: PreferencePair) -> tuple[tuple[int, int], ...]:
+    """Where the candidates stand in the prompt: as curation noted it in `meta["elastic"]`, else the fenced blocks."""
+    noted = pair.meta.get("elastic")
+    return tuple((start, end) for start, end in (noted or [match.span(2) for match in _FENCED.finditer(pair.prompt)]))

@@ -142,7 +142,7 @@ def load(spec: TrainSpec, *, hardware: Hardware | None = None) -> Loaded:
     """Load tokenizer and model, quantise if asked, attach a fresh adapter (seeded), and settle on a layout the model honours."""
     hardware = hardware or look_at_hardware(spec.device)
     decision = decide(spec, hardware)
-    _check_source(spec)
+    spec = pin_revision(spec)
     if decision.backend == "unsloth":
         import unsloth  # noqa: F401  it rewrites transformers, peft and trl, so it must come before them
     from transformers import set_seed
@@ -158,17 +158,29 @@ def load(spec: TrainSpec, *, hardware: Hardware | None = None) -> Loaded:
     return Loaded(model, tokenizer, decision, fingerprint)
 
 
-def _check_source(spec: TrainSpec) -> None:
+def pin_revision(spec: TrainSpec) -> TrainSpec:
+    """The spec with the exact commit of a hub model in it; a local folder needs none.
+
+    A given revision must be a 40-hex commit (a branch moves); a missing one is asked of the hub once, and then stands in the result.
+    """
     if not spec.base_model:
         raise UserError("base_model is empty: give a model folder or a hub id")
     if Path(spec.base_model).is_dir():
-        return
+        return spec
     if spec.base_model.startswith((".", "/", "~")) or spec.base_model.count("/") > 1:
         raise UserError(f"base_model {spec.base_model}: no such folder")
-    if not re.fullmatch(r"[0-9a-f]{40}", spec.revision or ""):
-        raise UserError(
-            f"base_model {spec.base_model} is a hub id: set revision to the 40-hex commit to load, so that a run can be repeated"
-        )
+    if spec.revision is None:
+        from transformers import AutoConfig
+
+        try:
+            found = AutoConfig.from_pretrained(spec.base_model)
+        except OSError as error:
+            reason = (str(error).strip().splitlines() or ["not found"])[0]
+            raise UserError(f"cannot load {spec.base_model}: {reason}; give a local folder, or a hub id with network and access") from error
+        return replace(spec, revision=getattr(found, "_commit_hash", None))
+    if not re.fullmatch(r"[0-9a-f]{40}", spec.revision):
+        raise UserError(f"revision {spec.revision!r} of {spec.base_model} is not a 40-hex commit: a branch or tag may move")
+    return spec
 
 
 def _load_transformers(spec: TrainSpec, decision: Decision) -> tuple[Any, Any]:

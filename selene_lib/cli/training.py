@@ -1,0 +1,65 @@
+"""Commands around training: predict what a run needs, export what it made."""
+
+from __future__ import annotations
+
+import json as json_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from selene_lib.cli.options import JsonOption, RunOption, print_rows
+
+
+def plan(
+    run: RunOption = "nano",
+    n_pairs: Annotated[int | None, typer.Option("--n-pairs", help="preference pairs, where the run counts epochs")] = None,
+    prompt_tokens: Annotated[int, typer.Option("--prompt-tokens", help="mean prompt length")] = 1500,
+    completion_tokens: Annotated[int, typer.Option("--completion-tokens", help="mean length of one completion")] = 250,
+    device: Annotated[
+        str | None, typer.Option("--device", help="T4, L4, A100-80GB, H100-80GB, H200 ..., cpu; default: what is here")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Predict memory, tokens/s and hours of a run's training before anything is loaded."""
+    from selene_lib.training.planner import plan as predict
+    from selene_lib.training.planner import spec_of_run
+
+    found = predict(
+        spec_of_run(run), n_pairs=n_pairs, prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, device=device
+    ).to_dict()  # fmt: skip
+    if json:
+        print(json_module.dumps(found, indent=1))
+        return
+    parts = {f"memory: {name}": f"{value / 1e9:.2f} GB" for name, value in found.pop("memory_bytes").items()}
+    notes = found.pop("assumptions")
+    print_rows([{"what": key, "predicted": value} for key, value in {**found, **parts}.items()], False)
+    print("\n".join(f"assumed: {note}" for note in notes))
+
+
+def export(
+    adapter: Annotated[Path, typer.Option("--adapter", help="folder of the trained adapter")],
+    out: Annotated[Path, typer.Option("--out", help="folder to write to")],
+    golden: Annotated[Path, typer.Option("--golden", help="samples to compare verdicts on, Parquet or JSONL")],
+    base: Annotated[str, typer.Option("--base", help="the base model: embedded, a folder or a hub id")] = "embedded",
+    name: Annotated[str, typer.Option("--name", help="name to serve it under")] = "judge",
+    family: Annotated[str, typer.Option("--family", help="prompt templates")] = "nano",
+    quantisation: Annotated[str, typer.Option("--quantisation", help="none or nf4, as it was trained")] = "none",
+    allowed_flips: Annotated[float, typer.Option("--allowed-flips", help="largest share of differing verdicts")] = 0.02,
+    n: Annotated[int, typer.Option("-n", help="golden samples to use, the first n")] = 200,
+) -> None:
+    """Merge an adapter, write Modelfile, commands and card; refuse when the merged model judges differently."""
+    from selene_lib.models import resolve_model
+    from selene_lib.scoring.rescore import read_samples
+    from selene_lib.training.export import export_judge
+
+    samples = read_samples(golden)[:n]
+    done = export_judge(
+        resolve_model(base), adapter, out, golden=samples, name=name, family=family, quantisation=quantisation, allowed_share=allowed_flips
+    )  # type: ignore[arg-type]
+    flips = ", ".join(f"{form}: {count}" for form, count in done.comparison.n_flips.items())
+    print(f"{done.merged_dir} (merged onto {done.merged_onto}); verdicts that differ from the adapter, of {done.comparison.n}: {flips}")
+    print("\n".join(f"{title}: {line}" for title, line in done.commands.items()))
+
+
+COMMANDS = (plan, export)
