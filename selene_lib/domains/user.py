@@ -120,7 +120,7 @@ def read_user_domain(path: str | os.PathLike) -> UserDomain:
 
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"no domain file {path}; write one with name, file, task, columns (CONTRIBUTING.md shows ten lines)")
+        raise UserError(f"no domain file {path}; write one with the keys name, file, task and columns")
     try:
         given = yaml.load(path.read_text(encoding="utf-8"), Loader=_TextLoader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
