@@ -43,7 +43,7 @@ def obey(prompt: str, seed: int | None) -> str:
 
 
 class ScriptedServer:
-    """Counts and answers requests; `script(prompt, n_before)` names the fault of a request or None, `reply(prompt, seed)` writes the text."""
+    """Counts and answers requests: `script(prompt, n_before)` names a fault or None, `reply(prompt, seed)` writes the text."""
 
     def __init__(self, script: Callable[[str, int], str | None] = lambda *_: None, reply: Callable[[str, int | None], str] = obey) -> None:
         self.script, self.reply = script, reply
