@@ -163,6 +163,8 @@ def _curate(folder: Path, rng: np.random.Generator) -> None:
             ("source inclusion", "decision", 308, {"source dropped": 77}),
         ],
     )
+    bins = [(low, low + 1.0, side) for side in ("chosen", "rejected") for low in (-1.0, 0.0, 1.0)]
+    write_csv(folder / "rewards.csv", [{"source": s, "side": k, "low": a, "high": b, "n": int(9 + a)} for s in SOURCES for a, b, k in bins])
     pair = {
         "instruction": "Name $two$ rivers.\n" + "word " * 300,
         "rubric": "[Does it name two?]",

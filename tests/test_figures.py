@@ -23,7 +23,7 @@ from selene_lib.figures.flow import flow_stages
 from selene_lib.figures.judges import colours, judge_label, main_judge, order_judges
 from selene_lib.figures.published import published_task_means
 from selene_lib.figures.results import reliability_table
-from selene_lib.figures.topic_map import spread
+from selene_lib.figures.topic_map import spread, stretch
 from selene_lib.files import write_jsonl, write_parquet
 from selene_lib.records import Judgement, Sample
 
@@ -50,7 +50,7 @@ def again(run_dir: Path) -> list[figures.Drawing]:
 def test_every_figure_of_the_plan_is_drawn_with_picture_vector_and_numbers(drawn: tuple[pd.DataFrame, Path]) -> None:
     table, out = drawn
     plan = {"fig1a", "fig1b", "fig2", "fig3a", "fig3b", "fig3c", "fig4", "fig5", "threshold", "training_curves", "calibration", "audit"}
-    assert plan | {"contamination", "ablation", "fig1a_published", "fig1b_published", "fig3a_published"} == set(table["figure"])
+    assert plan | {"contamination", "ablation", "rewards", "fig1a_published", "fig1b_published", "fig3a_published"} == set(table["figure"])
     assert set(table["status"]) == {"drawn"}
     for name in table["figure"]:
         assert (out / f"{name}.png").read_bytes().startswith(b"\x89PNG")
@@ -208,6 +208,13 @@ def test_topic_names_are_pushed_apart() -> None:
     assert y[1] - y[0] == pytest.approx(1.0, abs=1e-2) and y[2] == 5.0
     apart = spread(np.array([0.0, 0.01]), np.array([0.0, 9.0]), least_y=1.0, near_x=2.0)
     assert apart.tolist() == [0.0, 0.01], "names beside each other stay where they are"
+
+
+def test_the_map_is_stretched_without_changing_the_order() -> None:
+    crowded = np.array([0.0, 0.001, 0.002, 0.003, 10.0])
+    spaced = stretch(crowded)
+    assert (np.diff(spaced) > 0.17).all() and spaced[0] == 0.0 and spaced[-1] == pytest.approx(1.0)
+    assert stretch(np.array([3.0, 3.0])).tolist() == pytest.approx([0.35, 0.35])
 
 
 def test_a_drawing_shows_itself_in_a_notebook(run_dir: Path) -> None:

@@ -71,7 +71,7 @@ def test_headings_alt_texts_landmarks_and_table_heads_are_there(report: str) -> 
     page = Page(report)
     levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch(r"h[1-6]", tag)]
     assert levels.count(1) == 1 and max(b - a for a, b in itertools.pairwise(levels)) <= 2
-    assert all(len(a.get("alt") or "") > 30 for a in page.all("img")) and len(page.all("img")) == 17
+    assert all(len(a.get("alt") or "") > 30 for a in page.all("img")) and len(page.all("img")) == 18
     assert {"header", "nav", "main", "footer"} <= {tag for tag, _ in page.tags}
     assert all(a.get("scope") for a in page.all("th"))
     assert all(a.get("title") for a in page.all("iframe")) and page.all("html")[0]["lang"] == "en"

@@ -214,7 +214,8 @@ def test_the_map_runs_inside_its_frame(opened: Browser) -> None:
 
 def test_text_has_contrast_in_both_schemes(browser: Browser, page: Path) -> None:
     script = """(() => {
-      const rgb = (c) => c.match(/[\\d.]+/g).slice(0, 3).map((v) => v / 255).map((v) => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4);
+      const linear = (v) => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
+      const rgb = (c) => c.match(/[\\d.]+/g).slice(0, 3).map((v) => linear(v / 255));
       const light = (c) => { const [r, g, b] = rgb(c); return .2126 * r + .7152 * g + .0722 * b; };
       const ratio = (a, b) => { const [x, y] = [light(a), light(b)].sort((p, q) => q - p); return (x + .05) / (y + .05); };
       const paper = getComputedStyle(document.body).backgroundColor;

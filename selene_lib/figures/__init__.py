@@ -12,7 +12,7 @@ from selene_lib.figures.example import draw_example
 from selene_lib.figures.flow import draw_flow
 from selene_lib.figures.published import draw_published_benchmarks, draw_published_domains, draw_published_overall
 from selene_lib.figures.topic_map import draw_topic_map
-from selene_lib.figures.training import draw_ablation, draw_threshold, draw_training_curves
+from selene_lib.figures.training import draw_ablation, draw_rewards, draw_threshold, draw_training_curves
 
 __all__ = [
     "Drawing",
@@ -32,6 +32,7 @@ __all__ = [
     "draw_published_benchmarks",
     "draw_published_domains",
     "draw_published_overall",
+    "draw_rewards",
     "draw_threshold",
     "draw_topic_map",
     "draw_training_curves",

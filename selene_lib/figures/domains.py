@@ -29,6 +29,7 @@ def domain_rows(domain_scores: pd.DataFrame) -> pd.DataFrame:
     if "meta" in rows:
         rows["part"] = rows["meta"].map(lambda cell: meta_of(cell).get("part", ""))
         rows["reading"] = rows["meta"].map(lambda cell: meta_of(cell).get("reading", ""))
+        rows["why"] = rows["meta"].map(lambda cell: meta_of(cell).get("why", ""))
     return rows
 
 

@@ -25,7 +25,7 @@ from selene_lib.files import atomic_path, write_csv
 STYLE = Path(__file__).parent / "selene.mplstyle"
 TRAINED, BASE, MUTED, INK, QUIET = "#000000", "#E69F00", "#9AA7B4", "#222222", "#666666"
 BLUE, RED, YELLOW, PURPLE, GREEN = "#0072B2", "#C0392B", "#F5D76E", "#C3A6D8", "#009E73"
-OTHERS = ("#34506B", "#4C86A8", "#7A94A6", "#8DC3DD", "#C4D3DD", "#E3E3E3")
+OTHERS = ("#34506B", "#8DC3DD", "#4C86A8", "#C4D3DD", "#7A94A6", "#E3E3E3")
 FORMATS = ("png", "svg")
 
 

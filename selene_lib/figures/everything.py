@@ -18,7 +18,7 @@ from selene_lib.figures.example import draw_example
 from selene_lib.figures.flow import draw_flow
 from selene_lib.figures.published import draw_published_benchmarks, draw_published_domains, draw_published_overall, published_frame
 from selene_lib.figures.topic_map import draw_topic_map
-from selene_lib.figures.training import draw_ablation, draw_threshold, draw_training_curves
+from selene_lib.figures.training import draw_ablation, draw_rewards, draw_threshold, draw_training_curves
 from selene_lib.files import write_csv
 
 TABLES: tuple[tuple[str, str, str, Callable[..., Drawing]], ...] = (
@@ -30,6 +30,7 @@ TABLES: tuple[tuple[str, str, str, Callable[..., Drawing]], ...] = (
     ("fig4", "Fig. 4  Topic map of the training data", f"{files.EXPLORE}/topic_map.csv", draw_topic_map),
     ("training_curves", "Training curves", f"{files.TRAIN}/training.csv", draw_training_curves),
     ("ablation", "Ablation of the training sources", f"{files.ABLATE}/ablation.csv", draw_ablation),
+    ("rewards", "Rewards of chosen and rejected replies", f"{files.CURATE}/rewards.csv", draw_rewards),
     ("audit", "Audit: what moves a verdict that should not", f"{files.DOMAINS}/audit.csv", draw_audit),
 )
 """Figures that need one table: name, title, file of the run, function."""
@@ -94,7 +95,8 @@ def _drawings(result_dir: Path, show_texts: bool) -> Iterator[Drawing]:
 
 def _model_note(result_dir: Path) -> str:
     manifest = files.read_object(result_dir, "manifest.json") or {}
-    model = manifest.get("steps", {}).get(files.EVALUATE, {}).get("parameters", {}).get("base_model")
+    used = [manifest.get("steps", {}).get(step, {}).get("parameters", {}) for step in (files.TRAIN, files.EVALUATE, files.ABLATE)]
+    model = next((parameters["base_model"] for parameters in used if "base_model" in parameters), None)
     return "" if model is None else ", the tiny embedded model" if model == "embedded" else f", base model {model}"
 
 
@@ -125,7 +127,9 @@ def _pair_counts(result_dir: Path) -> dict[str, int]:
     if not path.is_file():
         return {}
     critique = pd.read_parquet(path, columns=["with_critique"])["with_critique"]
-    return {"candidate pairs with a critique": int(critique.sum()), "candidate pairs, judgement only": int((~critique).sum())}
+    held_out = result_dir / files.CURATE / "validation.parquet"
+    n_held_out = len(pd.read_parquet(held_out, columns=["id"])) if held_out.is_file() else 0
+    return {"with a critique": int(critique.sum()), "judgement only": int((~critique).sum()), "held out for validation": n_held_out}
 
 
 def _example(result_dir: Path, note: str, show_texts: bool) -> Drawing:

@@ -44,7 +44,7 @@ def flow_stages(ledger: pd.DataFrame) -> list[Stage]:
 
 
 def draw_flow(ledger: pd.DataFrame, *, pairs: Mapping[str, int] | None = None, note: str = "", name: str = "fig2") -> Drawing:
-    """Fig. 2 from ledger counts; `pairs` gives the ends: `with_critique`, `judgement_only`, `validation` where known."""
+    """Fig. 2 from ledger counts; `pairs` counts the pairs before the decisions by kind, where known."""
     title = "Fig. 2  How the training pairs came to be"
     stages = flow_stages(ledger) if len(ledger) else []
     if not stages:
@@ -121,4 +121,6 @@ def _draw_pairs(axes: Axes, y: float, n_pairs: int, pairs: Mapping[str, int]) ->
 
 
 def _mix_lines(pairs: Mapping[str, int]) -> Sequence[str]:
-    return [f"{count:,} {kind.replace('_', ' ')}" for kind, count in pairs.items()]
+    """What curation gave, before the decisions of the mix."""
+    rows = [f"{count:,} {kind}" for kind, count in pairs.items() if count]
+    return ["pairs before the decisions:", *rows] if rows else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from selene_lib.figures.drawing import INK, QUIET, TRAINED, Drawing, heading, light_grid, new_figure, not_run, styled
+from selene_lib.figures.drawing import BLUE, INK, QUIET, RED, TRAINED, Drawing, heading, light_grid, new_figure, not_run, styled
 from selene_lib.figures.judges import LOSS_NAMES
 
 LOSS_LOOK = {"dpo_nll": (TRAINED, "-"), "dpo": ("#0072B2", "--"), "nll": ("#D55E00", ":")}
@@ -84,6 +84,42 @@ def draw_ablation(ablation: pd.DataFrame, *, note: str = "", name: str = "ablati
         heading(figure, title, f"A cross marks what was dropped. {note}".strip())
     said = "; ".join(f"{r.arm} {r.effect:+.3f}" for r in rows.itertuples())
     return Drawing(name, title, f"Effects of {len(rows)} arms: {said}.", figure, ablation)
+
+
+def draw_rewards(rewards: pd.DataFrame, *, note: str = "", name: str = "rewards") -> Drawing:
+    """Histograms of the reward by source, chosen blue and rejected red dashed; `rewards` has source, side, low, high, n (bins)."""
+    title = "Rewards of chosen and rejected replies"
+    if rewards.empty or not rewards["n"].sum():
+        return not_run(name, title, "no reward model scored the pairs")
+    sources = list(dict.fromkeys(rewards["source"]))
+    n_columns = min(3, len(sources))
+    n_rows = -(-len(sources) // n_columns)
+    with styled():
+        figure = new_figure(9.0, 1.2 + 1.5 * n_rows)
+        panels = figure.subplots(n_rows, n_columns, squeeze=False, sharex=True).ravel()
+        for panel, source in zip(panels, sources):
+            for side, (colour, line) in {"chosen": (BLUE, "-"), "rejected": (RED, "--")}.items():
+                mine = rewards[(rewards["source"] == source) & (rewards["side"] == side)].sort_values("low")
+                if len(mine):
+                    edges = [*mine["low"], mine["high"].iloc[-1]]
+                    panel.stairs(mine["n"], edges, color=colour, linestyle=line, linewidth=1.4, label=side)
+            panel.set_title(source, fontsize=9)
+            panel.set_yticks([])
+            panel.spines["left"].set_visible(False)
+        for panel in panels[len(sources) :]:
+            panel.axis("off")
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles=handles, labels=labels, loc="outside upper right", ncols=2)
+        heading(figure, title, f"Number of pairs by the reward model's score, each panel on its own height. {note}".strip())
+    said = "; ".join(f"{s} {_mean_reward(rewards, s, 'chosen')} against {_mean_reward(rewards, s, 'rejected')}" for s in sources)
+    return Drawing(name, title, f"Histograms of {len(sources)} sources. Mean reward, chosen against rejected: {said}.", figure, rewards)
+
+
+def _mean_reward(rewards: pd.DataFrame, source: str, side: str) -> str:
+    mine = rewards[(rewards["source"] == source) & (rewards["side"] == side) & (rewards["n"] > 0)]
+    if mine.empty:
+        return "none"
+    return f"{np.average((mine['low'] + mine['high']) / 2, weights=mine['n']):.2f}"
 
 
 def draw_threshold(sweep: pd.DataFrame, *, chosen: float | None = None, note: str = "", name: str = "threshold") -> Drawing:

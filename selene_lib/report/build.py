@@ -26,7 +26,7 @@ GROUPS = (
     ("Fig. 1: benchmarks", ("fig1a", "fig1a_published", "fig1b", "fig1b_published")),
     ("Fig. 3: domains, prompt formats, arena", ("fig3a", "fig3a_published", "fig3b", "fig3c")),
     ("Fig. 5: one training example", ("fig5",)),
-    ("Training, ablation, threshold", ("training_curves", "ablation", "threshold")),
+    ("Training, ablation, threshold", ("training_curves", "ablation", "rewards", "threshold")),
     ("Can the numbers be trusted", ("calibration", "audit", "contamination")),
 )
 TABLES = (

@@ -85,7 +85,7 @@ def _domain_claims(rows: pd.DataFrame) -> list[Claim]:
         trained, base = _cell(mine[mine["judge"] == main]), _cell(mine[mine["judge"].map(is_base)])
         published = _number(one.get("published"))
         known, source = (cell.known, cell.source) if cell and published is not None else ("", "")
-        status, why = str(one.get("status") or ""), f"reading: {one.get('reading')}"
+        status, why = str(one.get("status") or ""), str(one.get("why") or "") or f"reading: {one.get('reading')}"
         found.append(
             Claim(shown, "domain", "accuracy", published, known, source, trained, base, _number(one.get("majority")), None, status, why)
         )
