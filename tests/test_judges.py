@@ -320,3 +320,30 @@ def test_a_served_judge_cuts_long_responses_where_asked(server, monkeypatch):
     assert reply.meta["n_cut_characters"] > 5000 and len(asked[0]) <= 2000 and asked[0].endswith("[good]")
     with pytest.raises(UserError, match="does not fit 50 tokens"):
         open_judge(f"{address}#m", max_prompt_tokens=50).judge(scored(["odd"]))
+
+
+def test_shared_prefixes_are_found_at_two_levels():
+    from selene_lib.judges.prefixes import shared_prefixes
+
+    head, item_a, item_b = list(range(40)), list(range(100, 130)), list(range(200, 230))
+    rows = [head + item_a + [1], head + item_b + [2], head + item_a + [3, 4], head + item_b + [5], head + [9]]
+    plan = shared_prefixes(rows, min_saved=10)
+    assert plan.common == 40 and plan.saved_by_common == 160 and plan.saved_by_groups == 60
+    assert {(g.rows, g.end) for g in plan.groups if len(g.rows) > 1} == {((0, 2), 70), ((1, 3), 70)}
+    assert sorted(i for g in plan.groups for i in g.rows) == list(range(5))
+    assert shared_prefixes(rows, min_saved=1000).common == 0
+    assert shared_prefixes([[1, 2], [1, 2]], min_saved=0, min_group=1).common == 1
+
+
+def test_sharing_prefixes_changes_no_reply(taught_model, random_model):
+    from selene_lib.judges.decoding import greedy
+
+    for model in (taught_model, random_model):
+        judge = LocalJudge(model, max_new_tokens=20)
+        samples = [Sample(f"s{i}", "t", "pairwise", "go " * (i % 3 + 1), f"one {i} " * 4, f"two {i} " * 9, rubric="kind") for i in range(5)]
+        rows = [judge._encode(q.prompt)[0] for q in plan_questions(samples)]
+        settings = {"max_new_tokens": 20, "end_ids": [1], "pad_id": 2, "watch_ids": [5, 6]}
+        shared, apart = greedy(judge.model, rows, **settings), greedy(judge.model, rows, share=False, **settings)
+        assert [r.ids for r in shared] == [r.ids for r in apart]
+        for a, b in zip(shared, apart):
+            assert (a.watched - b.watched).abs().max() < 1e-3

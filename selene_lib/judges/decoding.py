@@ -1,7 +1,9 @@
-"""Greedy decoding for judges: left-padded rows, a preallocated key-value buffer, and rows that leave the batch when they are done.
+"""Greedy decoding for judges: shared prompt prefixes computed once, a preallocated key-value buffer, rows that leave when they are done.
 
 `transformers.generate` pays per step for logits processors, stopping criteria and a cache that is copied whole to grow by one token; a
-judge needs none of it. The replies are those of greedy `generate`; `bench/judge.py` checks it and prints the ratio.
+judge needs none of it. The rules of a template stand in every prompt of a batch, and the two orders of a pair (or several rubrics of one
+item) share still more: both are read once (`selene_lib.judges.prefixes`). The replies are those of greedy `generate`; `bench/judge.py`
+checks it and prints the ratio.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ from dataclasses import dataclass, field
 import torch
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
+
+from selene_lib.judges.prefixes import shared_prefixes, whole
 
 
 @dataclass
@@ -78,23 +82,22 @@ def greedy(
     watch_ids: Sequence[int] = (),
     may_stop_ids: frozenset[int] = frozenset(),
     is_done: Callable[[list[int]], bool] | None = None,
+    share: bool = True,
 ) -> list[Generated]:
     """Continue each prompt greedily until an end token, `is_done(ids)` (asked after a token of `may_stop_ids`) or `max_new_tokens`.
 
-    `watch_ids` are tokens whose logits are kept for each step. Raises whatever the model raises, out-of-memory included.
+    `watch_ids` are tokens whose logits are kept for each step. `share=False` reads every prompt whole. Raises whatever the model raises,
+    out-of-memory included.
     """
     device = model.device
-    ids, mask = left_pad(prompts, pad_id, device)
-    cache = buffer_cache(model.config.get_text_config().num_hidden_layers, ids.shape[1] + max_new_tokens)
-    position = mask.cumsum(1).sub_(1).clamp_(min=0)
+    cache, mask, logits = read_prompts(model, prompts, max_new_tokens=max_new_tokens, pad_id=pad_id, share=share)
+    position = mask.sum(1, keepdim=True) - 1
     ends = frozenset(end_ids)
     watch = torch.tensor(list(watch_ids), device=device, dtype=torch.long)
     results = [Generated() for _ in prompts]
     active = list(range(len(prompts)))
     seen: list[tuple[list[int], torch.Tensor]] = []
     for step in range(max_new_tokens):
-        output = model(input_ids=ids, attention_mask=mask, position_ids=position, past_key_values=cache, use_cache=True, logits_to_keep=1)
-        logits = output.logits[:, -1]
         if len(watch_ids):
             seen.append((active, logits[:, watch].float().cpu()))
         ids = logits.argmax(-1, keepdim=True)
@@ -102,13 +105,58 @@ def greedy(
         going = [_take(results[row], token, ends, may_stop_ids, is_done) for row, token in zip(active, tokens)]
         if not any(going) or step + 1 == max_new_tokens:
             break
-        position = position[:, -1:] + 1
+        position = position + 1
         if not all(going):
             ids, mask, position = _compact(cache, going, ids, mask, position)
             active = [row for row, goes in zip(active, going) if goes]
         mask = torch.nn.functional.pad(mask, (0, 1), value=1)
+        logits = _forward(model, ids, mask, position, cache)
     _gather(results, seen)
     return results
+
+
+@torch.inference_mode()
+def read_prompts(
+    model, prompts: Sequence[Sequence[int]], *, max_new_tokens: int, pad_id: int, share: bool = True
+) -> tuple[DynamicCache, torch.Tensor, torch.Tensor]:
+    """Run the prompts through the model, shared prefixes once; return the cache, the mask over its columns and the last logits.
+
+    Columns are `[prefix of all | padding, prefix of a group | padding, rest]`; positions count the tokens of a row, so padding between
+    them changes nothing.
+    """
+    plan = shared_prefixes(prompts) if share else whole(prompts)
+    stages = [[prompts[0][: plan.common]]] if plan.common else []
+    if plan.saved_by_groups:
+        stages.append([prompts[g.rows[0]][plan.common : g.end] for g in plan.groups])
+    begin = {row: g.end if plan.saved_by_groups else plan.common for g in plan.groups for row in g.rows}
+    stages.append([row[begin[i] :] for i, row in enumerate(prompts)])
+    group_of = {row: number for number, g in enumerate(plan.groups) for row in g.rows}
+    n_columns = sum(max(map(len, rows)) for rows in stages)
+    cache = buffer_cache(model.config.get_text_config().num_hidden_layers, n_columns + max_new_tokens)
+    mask = torch.zeros(len(stages[0]), 0, dtype=torch.long, device=model.device)
+    logits = mask
+    for rows in stages:
+        if len(mask) != len(rows):
+            source = [0] * len(rows) if len(mask) == 1 else [group_of[i] for i in range(len(rows))]
+            mask = _take_rows(cache, mask, torch.tensor(source, device=model.device))
+        ids, shown = left_pad(rows, pad_id, model.device)
+        mask = torch.cat([mask, shown], 1)
+        position = mask.cumsum(1).sub_(1).clamp_(min=0)[:, -ids.shape[1] :]
+        logits = _forward(model, ids, mask, position, cache)
+    return cache, mask, logits
+
+
+def _take_rows(cache: DynamicCache, mask: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    """Make the batch these rows of it, a row as often as it is named."""
+    for layer in cache.layers:
+        layer.keep(index, 0)
+    return mask[index]
+
+
+def _forward(model, ids: torch.Tensor, mask: torch.Tensor, position: torch.Tensor, cache: DynamicCache) -> torch.Tensor:
+    """One pass; logits of the last column, [n_rows, vocabulary]."""
+    output = model(input_ids=ids, attention_mask=mask, position_ids=position, past_key_values=cache, use_cache=True, logits_to_keep=1)
+    return output.logits[:, -1]
 
 
 def _take(

@@ -13,7 +13,7 @@ from selene_lib.errors import UserError
 from selene_lib.judges import Reply
 from selene_lib.judges.probabilities import label_probabilities
 from selene_lib.prompts import Prompt, shorten
-from selene_lib.server_client import ChatReply, ChatRequest, ServerClient
+from selene_lib.server_client import ChatReply, ChatRequest, ServerClient, ServerError
 
 _CHARACTERS_PER_TOKEN = 4  # a server's tokenizer is not at hand; only to keep within `max_prompt_tokens`
 
@@ -81,8 +81,19 @@ class ServerJudge:
         """Ask the server, in the order of the prompts; errors are those of `ServerClient.complete`."""
         shown = [self._fit(prompt) for prompt in prompts]
         requests = [self._request(prompt.text) for prompt, _ in shown]
-        answers = self.client.complete(requests)
+        answers = self.client.complete(requests, on_failure="return")
+        self._check(answers)
         return [self._reply(prompt, answer, n_cut) for (prompt, n_cut), answer in zip(shown, answers, strict=True)]
+
+    def _check(self, answers: Sequence[ChatReply]) -> None:
+        """Nothing answered is a matter of address or server; something failed is a matter of asking again. What came is stored."""
+        failed = [answer.error for answer in answers if answer.error]
+        if failed and len(failed) == len(answers):
+            raise UserError(f"no answer from {self.client.base_url} ({failed[0]}); is the server up, and is that its address?")
+        if failed:
+            raise ServerError(
+                f"{len(failed)} of {len(answers)} prompts to {self.client.model} failed ({failed[0]}); run again to ask for these only"
+            )
 
     def _request(self, text: str) -> ChatRequest:
         message = [{"role": "user", "content": text}]
