@@ -1,0 +1,208 @@
+"""Ablation: the numbers by hand, the race on simulated judges with known effects, and decisions that survive their file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import yaml
+
+from selene_lib.ablation import (
+    AblationSpec,
+    Arm,
+    effect_of,
+    plan_arms,
+    read_decisions,
+    run_ablation,
+    run_variance,
+    write_decisions,
+)
+from selene_lib.curation import apply_decisions
+from selene_lib.errors import UserError
+from selene_lib.records import PreferencePair, unit_hash
+
+SOURCES = ("coverage", "facts", "ledger", "letters", "tone", "redundant", "poisoned")
+SEEDS = range(5)
+
+
+def made_pairs(n: int = 20) -> list[PreferencePair]:
+    """Pairs of every source; those of the poisoned one have low rewards."""
+    yes, no = "**Result:** Yes", "**Result:** No"
+    blank = PreferencePair("", "", "", "classification", "p", yes, no, False, "Yes", "No", rejected_reward=0.0)
+    return [
+        replace(blank, id=f"{s}-{i}", sample_id=f"{s}-{i}", source=s, chosen_reward=(-2.0 if s == "poisoned" else 1.0) + i / n)
+        for s in SOURCES
+        for i in range(n)
+    ]
+
+
+class SimulatedJudges:
+    """Arms as binomial items: every item has a chance, every source present moves it by a known effect, every run by its own luck.
+
+    A quarter of the items are answered anew in each run, the others by what they are: runs of one arm differ on some items, as real ones.
+    """
+
+    def __init__(self, world: int, effects: dict[str, float], *, n_items: int = 400, run_sd: float = 0.01) -> None:
+        self.effects, self.run_sd, self.world = effects, run_sd, world
+        rng = np.random.default_rng(world)
+        self.chance = np.clip(rng.beta(2.0, 1.5, n_items), 0.05, 0.95)
+        self.item = rng.random(n_items)
+        self.anew = rng.random(n_items) < 0.25
+        self.n_runs = 0
+
+    def __call__(self, pairs, seed, n_steps):
+        self.n_runs += 1
+        share = {s: sum(p.source == s for p in pairs) / 20 for s in SOURCES}
+        rng = np.random.default_rng(int(unit_hash(self.world, seed, sorted(share.items())) * 2**32))
+        luck = self.run_sd * rng.standard_normal()
+        lift = sum(self.effects.get(s, 0.0) * share[s] for s in SOURCES) + luck
+        drawn = np.where(self.anew, rng.random(len(self.chance)), self.item)
+        return (drawn < np.clip(self.chance + lift, 0, 1)).astype(float)
+
+
+EFFECTS = dict.fromkeys(SOURCES, 0.02) | {"redundant": 0.0, "poisoned": -0.1}
+
+
+def race(seed: int, effects=EFFECTS, **spec):
+    judges = SimulatedJudges(seed, effects)
+    thresholds = [0.0, 1.5]
+    return run_ablation(made_pairs(), judges, AblationSpec(seed=seed, **spec), thresholds=thresholds, progress=False), judges
+
+
+@pytest.fixture(scope="module")
+def races():
+    return [race(seed)[0] for seed in SEEDS]
+
+
+def test_the_poisoned_source_is_dropped_and_the_redundant_one_not_flagged_over_five_seeds(races):
+    decided = [result.decisions["sources"] for result in races]
+    n_poisoned_dropped = sum(not d["poisoned"]["keep"] for d in decided)
+    n_redundant_flagged = sum(d["redundant"]["finding"] != "no effect shown" for d in decided)
+    n_good_dropped = sum(not d[s]["keep"] for d in decided for s in SOURCES[:5])
+    print(f"dropped {n_poisoned_dropped} of 5, redundant flagged {n_redundant_flagged} of 5, good ones dropped {n_good_dropped} of 25")
+    assert (n_poisoned_dropped, n_redundant_flagged, n_good_dropped) == (5, 0, 0)
+
+
+def test_the_threshold_that_removes_the_poison_is_chosen(races):
+    # Threshold 0 removes the poisoned pairs only; 1.5 removes half of all good ones too.
+    assert [r.decisions["reward_threshold"] for r in races] == [0.0] * 5
+    sweep = races[0].sweep
+    assert list(sweep["n_pairs"]) == [140, 120, 60] and list(sweep["decision"]) == ["", "chosen", ""]
+    assert (
+        np.isnan(sweep["threshold"][0])
+        and (sweep["ci95_low"] <= sweep["accuracy"]).all()
+        and (sweep["accuracy"] <= sweep["ci95_high"]).all()
+    )
+
+
+def test_hopeless_arms_end_early_and_the_race_decides_like_the_full_grid(races):
+    n_runs = [len(r.telemetry) for r in races]
+    full = [race(seed, hopeless_power=-1.0)[0] for seed in SEEDS]
+    for short, long in zip(races, full):
+        assert {s: d["keep"] for s, d in short.decisions["sources"].items()} == {s: d["keep"] for s, d in long.decisions["sources"].items()}
+    # Without racing: full, 7 left out and 2 thresholds in three rounds, 7 alone in one.
+    grid = 10 * 3 + 7
+    print(f"{sum(n_runs)} runs of {5 * grid}")
+    assert sum(n_runs) <= 0.75 * 5 * grid
+    assert any(c.startswith("hopeless after 1") for c in races[0].table["closed"])
+
+
+def test_no_source_is_flagged_where_none_does_anything():
+    findings = [d["finding"] for seed in SEEDS for d in race(seed, {}, only=False)[0].decisions["sources"].values()]
+    assert sum(f != "no effect shown" for f in findings) <= 1  # 35 true nulls at a false-discovery rate of 0.05
+
+
+def test_the_luck_of_seeds_is_not_taken_for_an_effect():
+    """Runs whose accuracy moves by 5 points from seed to seed: a bootstrap over items alone would flag sources."""
+    naive = flagged = 0
+    for seed in range(10):
+        judges = SimulatedJudges(seed, {}, run_sd=0.05)
+        result = run_ablation(made_pairs(), judges, AblationSpec(seed=seed, only=False, n_rounds=2, hopeless_power=-1), progress=False)
+        rows = result.table[result.table["kind"] == "leave_out"]
+        flagged += (rows["finding"] != "no effect shown").sum()
+        full = SimulatedJudges(seed, {}, run_sd=0.05)(made_pairs(), seed, 1)
+        arm = SimulatedJudges(seed, {}, run_sd=0.05)([p for p in made_pairs() if p.source != "tone"], seed, 1)
+        difference = full - arm
+        naive += abs(difference.mean()) > 2.4 * difference.std() / 20
+    assert naive >= 2 and flagged <= 2
+
+
+def test_run_variance_by_hand():
+    # Two runs of four items, all flipped the same way: d = 1, items alone explain 4 / 16; (1 - 0.25) / 2.
+    arm = Arm("x", "full", [], outcomes={0: np.ones(4), 1: np.zeros(4)})
+    assert run_variance([arm]) == pytest.approx(0.375)
+    # Flips that cancel: d = 0, less than items explain; never below zero.
+    assert run_variance([Arm("x", "full", [], outcomes={0: np.array([1.0, 0]), 1: np.array([0.0, 1])})]) == 0.0
+    assert run_variance([Arm("x", "full", [], outcomes={0: np.ones(4)})]) == 0.0
+    # In two clusters of two: d = 1, clusters explain (2^2 + 2^2) / 16.
+    assert run_variance([arm], np.array(["a", "a", "b", "b"])) == pytest.approx(0.25)
+
+
+def test_effect_by_hand():
+    full = Arm("full", "full", [], outcomes={0: np.array([1.0, 1, 1, 0] * 25), 1: np.array([1.0, 1, 0, 0] * 25)})
+    without = Arm("without a", "leave_out", [], "a", outcomes={0: np.array([1.0, 0, 0, 0] * 25)})
+    spec = AblationSpec(n_resamples=4000)
+    found = effect_of(without, full, 0.0, 1, spec, None)
+    assert found.value == pytest.approx(0.5)  # seed 0 only: .75 less .25; a positive effect is a source that helps
+    assert found.se_items == pytest.approx(0.05, rel=0.1)  # sqrt(.5 * .5 / 100)
+    wider = effect_of(without, full, 0.01, 1, spec, None)
+    assert wider.se == pytest.approx((0.05**2 + 0.02) ** 0.5, rel=0.05) and wider.p > found.p
+    assert wider.ci95_low < found.ci95_low < 0.5 < found.ci95_high < wider.ci95_high
+    alone = effect_of(replace(without, kind="only"), full, 0.0, 1, spec, None)
+    assert alone.value == pytest.approx(-0.5)
+
+
+def test_arms_of_a_plan():
+    arms = plan_arms(made_pairs(2), [None, 0.0], AblationSpec(only=True))
+    assert [a.name for a in arms[:3]] == ["full", "without coverage", "without facts"]
+    assert len(arms) == 1 + 7 + 7 + 1 and arms[-1].name == "reward >= 0" and len(arms[-1].pairs) == 12
+    assert {p.source for p in arms[1].pairs} == set(SOURCES) - {"coverage"} and {p.source for p in arms[8].pairs} == {"coverage"}
+    with pytest.raises(UserError, match="at least two sources"):
+        plan_arms([p for p in made_pairs() if p.source == "tone"], [], AblationSpec())
+    with pytest.raises(UserError, match="keeps no pair"):
+        plan_arms(made_pairs(), [99.0], AblationSpec())
+    with pytest.raises(UserError, match="n_rounds"):
+        AblationSpec(n_rounds=0)
+
+
+def test_bad_outcomes_are_named():
+    with pytest.raises(ValueError, match="arm 'without coverage': outcomes of shape"):
+        run_ablation(made_pairs(), lambda pairs, seed, n: np.ones(len(pairs)), progress=False)
+    with pytest.raises(ValueError, match="arm 'full'"):
+        run_ablation(made_pairs(), lambda *_: np.array([0.0, np.nan]), progress=False)
+
+
+def test_one_round_still_decides_and_equal_arms_have_no_effect():
+    result, judges = race(0, n_rounds=1, only=False)
+    assert judges.n_runs == 10 and not result.decisions["sources"]["poisoned"]["keep"]
+    flat = run_ablation(made_pairs(), lambda *_: np.ones(30), AblationSpec(only=False), progress=False)
+    assert set(flat.table["finding"]) == {"", "no effect shown"} and set(flat.table["decision"]) <= {"keep", "chosen", ""}
+
+
+def test_decisions_survive_their_file_and_feed_the_mix(tmp_path, races):
+    path = write_decisions(tmp_path / "decisions.yaml", races[0].decisions)
+    decisions = read_decisions(path)
+    assert decisions == races[0].decisions
+    left = apply_decisions(made_pairs(), decisions)
+    assert {p.source for p in left} == set(SOURCES) - {"poisoned"} and len(left) == 120
+    edited = yaml.safe_load(path.read_text())
+    edited["sources"]["tone"]["keep"] = False
+    path.write_text(yaml.safe_dump(edited))
+    assert "tone" not in {p.source for p in apply_decisions(made_pairs(), read_decisions(path))}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[]", "no 'sources'"),
+        ("sources: {a: {keep: maybe}}", "source 'a' needs 'keep: true'"),
+        ("sources: {a: yes}", "source 'a' needs"),
+        ("sources: {a: {keep: true}}\nreward_threshold: high", "reward_threshold 'high'"),
+    ],
+)
+def test_a_broken_decision_file_says_what_is_wrong(tmp_path, text, message):
+    path = tmp_path / "decisions.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=message):
+        read_decisions(path)
