@@ -33,9 +33,9 @@ SIDES = ("trl", "selene")
 def main() -> None:
     args = parse_arguments()
     if args.gpu:
-        from train_step_gpu import gpu_table
+        from train_step_gpu import gpu_child, gpu_table
 
-        gpu_table(args)
+        gpu_child(args) if args.child else gpu_table(args)
         return
     if args.child:
         print(json.dumps({"peak_bytes": measure_peak(args)}))
@@ -56,7 +56,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--gpu", action="store_true", help="the table for a CUDA GPU; rows that cannot run say so")
-    parser.add_argument("--child", choices=SIDES, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--gpu-folder", type=Path, default=None, help="where the 16 GB of random 8B weights go (default: a temporary folder)"
+    )
+    parser.add_argument("--child", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
@@ -64,7 +67,7 @@ def measure_shape(args: argparse.Namespace, prompt: int, completion: int) -> dic
     """Time both sides in this process by turns, then measure each side's peak memory in a child."""
     with tempfile.TemporaryDirectory() as folder:
         base = make_base(Path(folder), args.vocabulary, prompt + 2 * completion)
-        steps = {side: prepare(side, base, args, prompt, completion) for side in SIDES}
+        steps = {side: prepare_cpu(side, base, args, prompt, completion) for side in SIDES}
         seconds: dict[str, list[float]] = {side: [] for side in SIDES}
         for repeat in range(args.repeats + 1):
             for side, step in steps.items():
@@ -109,40 +112,55 @@ def make_base(folder: Path, vocabulary: int, n_positions: int) -> Path:
     return folder
 
 
-def prepare(side: str, base: Path, args: argparse.Namespace, prompt: int, completion: int):
-    """Build one side's trainer on random pairs; return a function that makes one optimiser step."""
-    import numpy as np
-    import torch
-    from transformers import TrainingArguments
-
+def cpu_spec(side: str, base: Path, args: argparse.Namespace, prompt: int, completion: int):
+    """The spec of one side: the same in everything but the trainer."""
     from selene_lib.training import TrainSpec
-    from selene_lib.training.encoding import EncodedPair
-    from selene_lib.training.model import load
-    from selene_lib.training.trainer import PairTrainer, argument_values
-    from selene_lib.training.trl_trainer import EncodedDPOTrainer, to_dataset, trl_config
 
-    torch.set_num_threads(args.threads)
-    rng = np.random.default_rng(0)
-    ids = [[tuple(map(int, rng.integers(2, args.vocabulary, n))) for n in (prompt, completion, completion)] for _ in range(args.pairs)]
-    pairs = [EncodedPair(str(i), *three) for i, three in enumerate(ids)]
-    reference = np.full((args.pairs, 2), -completion * np.log(args.vocabulary))
-    spec = TrainSpec(
+    return TrainSpec(
         base_model=str(base), trainer=side, batch_size=args.pairs, micro_batch_pairs=args.pairs, micro_batch_tokens=10**9, n_steps=100,
         lora_r=16, max_length_tokens=prompt + completion,
     )  # fmt: skip
+
+
+def random_pairs(n_pairs: int, prompt: int, completion: int, vocabulary: int) -> list:
+    """Pairs of drawn token ids, all of one shape."""
+    import numpy as np
+
+    from selene_lib.training.encoding import EncodedPair
+
+    rng = np.random.default_rng(0)
+    ids = [[tuple(map(int, rng.integers(2, vocabulary, n))) for n in (prompt, completion, completion)] for _ in range(n_pairs)]
+    return [EncodedPair(str(i), *three) for i, three in enumerate(ids)]
+
+
+def prepare(spec, pairs: list, out_dir: Path, vocabulary: int):
+    """Build the spec's trainer on these pairs; return a function that makes one optimiser step, and the loaded model."""
+    import numpy as np
+
+    from selene_lib.training.model import load
+    from selene_lib.training.trainer import argument_values
+
+    reference = np.full((len(pairs), 2), -len(pairs[0].chosen_ids) * np.log(vocabulary))
     loaded = load(spec)
-    out_dir = base / f"out-{side}"
     values = argument_values(spec, loaded, out_dir, 100)
-    if side == "trl":
-        dataset = to_dataset(pairs, reference, range(args.pairs))
-        trainer = EncodedDPOTrainer(
-            model=loaded.model, args=trl_config(spec, values), train_dataset=dataset, processing_class=loaded.tokenizer
-        )
-        make_inputs = lambda: trainer.data_collator([dataset[i] for i in range(args.pairs)])  # noqa: E731
+    if spec.trainer == "trl":
+        from selene_lib.training.trl_trainer import EncodedDPOTrainer, to_dataset, trl_config
+
+        dataset = to_dataset(pairs, reference, range(len(pairs)))
+        config = trl_config(spec, values)
+        trainer = EncodedDPOTrainer(model=loaded.model, args=config, train_dataset=dataset, processing_class=loaded.tokenizer)
+        rows = [dataset[i] for i in range(len(pairs))]
+        make_inputs = lambda: trainer.data_collator(rows)  # noqa: E731
     else:
+        from transformers import TrainingArguments
+
+        from selene_lib.training.trainer import PairTrainer
+
         training_args = TrainingArguments(**values, per_device_train_batch_size=1)
-        trainer = PairTrainer(loaded, spec, pairs, reference, [tuple(range(args.pairs))], training_args)
+        trainer = PairTrainer(loaded, spec, pairs, reference, [tuple(range(len(pairs)))], training_args)
         make_inputs = lambda: 0  # noqa: E731
+    if values["gradient_checkpointing"]:
+        trainer.model.gradient_checkpointing_enable(values["gradient_checkpointing_kwargs"])
     trainer.create_optimizer_and_scheduler(100)
     trainer.current_gradient_accumulation_steps = 1
 
@@ -151,7 +169,15 @@ def prepare(side: str, base: Path, args: argparse.Namespace, prompt: int, comple
         trainer.optimizer.step()
         trainer.model.zero_grad()
 
-    return step
+    return step, loaded
+
+
+def prepare_cpu(side: str, base: Path, args: argparse.Namespace, prompt: int, completion: int):
+    import torch
+
+    torch.set_num_threads(args.threads)
+    pairs = random_pairs(args.pairs, prompt, completion, args.vocabulary)
+    return prepare(cpu_spec(side, base, args, prompt, completion), pairs, base / f"out-{side}", args.vocabulary)[0]
 
 
 def child_peak(args: argparse.Namespace, side: str, prompt: int, completion: int) -> int:
@@ -166,7 +192,7 @@ def measure_peak(args: argparse.Namespace) -> int:
     """Highest resident set during two steps, less the resident set before them (Linux)."""
     with tempfile.TemporaryDirectory() as folder:
         base = make_base(Path(folder), args.vocabulary, args.prompt + 2 * args.completion)
-        step = prepare(args.child, base, args, args.prompt, args.completion)
+        step = prepare_cpu(args.child, base, args, args.prompt, args.completion)
         Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
         before = resident("VmRSS")
         step()

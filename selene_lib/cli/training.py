@@ -14,20 +14,25 @@ from selene_lib.cli.options import JsonOption, RunOption, print_rows
 def plan(
     run: RunOption = "nano",
     n_pairs: Annotated[int | None, typer.Option("--n-pairs", help="preference pairs, where the run counts epochs")] = None,
-    prompt_tokens: Annotated[int, typer.Option("--prompt-tokens", help="mean prompt length")] = 1500,
-    completion_tokens: Annotated[int, typer.Option("--completion-tokens", help="mean length of one completion")] = 250,
+    prompt_tokens: Annotated[int | None, typer.Option("--prompt-tokens", help="mean prompt length; default: of the run's pairs")] = None,
+    completion_tokens: Annotated[int | None, typer.Option("--completion-tokens", help="mean length of one completion")] = None,
     device: Annotated[
         str | None, typer.Option("--device", help="T4, L4, A100-80GB, H100-80GB, H200 ..., cpu; default: what is here")
     ] = None,
     json: JsonOption = False,
 ) -> None:
     """Predict memory, tokens/s and hours of a run's training before anything is loaded."""
-    from selene_lib.training.planner import plan as predict
-    from selene_lib.training.planner import spec_of_run
+    from selene_lib.files import read_parquet
+    from selene_lib.records import PreferencePair
+    from selene_lib.runs import run_folder
+    from selene_lib.training import planner
 
-    found = predict(
-        spec_of_run(run), n_pairs=n_pairs, prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, device=device
-    ).to_dict()  # fmt: skip
+    spec = planner.spec_of_run(run)
+    made = run_folder(Path(run).stem) / "02_curate_preferences" / "pairs.parquet"
+    if made.is_file() and prompt_tokens is None and Path(spec.base_model).is_dir():
+        pairs = read_parquet(made, PreferencePair)
+        n_pairs, (prompt_tokens, completion_tokens) = n_pairs or len(pairs), planner.mean_lengths(spec, pairs)
+    found = planner.plan(spec, n_pairs=n_pairs, prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, device=device).to_dict()
     if json:
         print(json_module.dumps(found, indent=1))
         return

@@ -9,12 +9,14 @@ an estimate to plan with, replaced by the telemetry of the first steps.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from selene_lib.errors import UserError
 from selene_lib.files import read_json
+from selene_lib.records import PreferencePair
 from selene_lib.training.spec import TrainSpec
 
 GB = 1024**3
@@ -102,8 +104,8 @@ def plan(
     spec: TrainSpec,
     *,
     n_pairs: int | None = None,
-    prompt_tokens: int = 1500,
-    completion_tokens: int = 250,
+    prompt_tokens: int | None = None,
+    completion_tokens: int | None = None,
     device: str | None = None,
     device_memory_bytes: int | None = None,
     flops_per_second: float | None = None,
@@ -111,9 +113,12 @@ def plan(
     """Predict peak memory, speed and hours of a run from its spec and the shape in the model's `config.json`; loads no weights.
 
     `device` is a name of `DEVICES`, `cpu`, or None for what is here. The micro-batch is the spec's, or the largest that fits. `n_pairs`
-    is needed when the spec counts epochs. Raises UserError where the shape is unknown.
+    is needed when the spec counts epochs. Lengths default to 1,500 and 250 tokens, or what `max_length_tokens` leaves of them. Raises
+    UserError where the shape is unknown.
     """
     shape = read_shape(spec)
+    completion_tokens = completion_tokens or min(250, spec.max_length_tokens // 4)
+    prompt_tokens = prompt_tokens or min(1500, spec.max_length_tokens - completion_tokens)
     name, rate, memory = _device(spec, device, flops_per_second, device_memory_bytes)
     kind = "cpu" if name == "cpu" else "cuda"
     shared = spec.layout != "pairs" and spec.trainer == "selene"
@@ -147,6 +152,20 @@ def spec_of_run(run: str) -> TrainSpec:
     known = {f.name for f in fields(TrainSpec)}
     chosen = {k: v for k, v in values.items() if k in known}
     return TrainSpec.from_dict(chosen | {"base_model": resolve_model(values["base_model"]), "loss": values["losses"].split(",")[0].strip()})
+
+
+def mean_lengths(spec: TrainSpec, pairs: Sequence[PreferencePair], *, at_most: int = 200) -> tuple[int, int]:
+    """Mean tokens of prompt and of one completion over the first pairs, with the model's own tokenizer (no weights are read)."""
+    from transformers import AutoTokenizer
+
+    from selene_lib.training.encoding import encode_pairs
+
+    tokenizer = AutoTokenizer.from_pretrained(spec.base_model, revision=spec.revision)
+    kept = encode_pairs(tokenizer, pairs[:at_most], max_length_tokens=spec.max_length_tokens, overlong=spec.overlong).pairs
+    if not kept:
+        raise UserError(f"none of the first {at_most} pairs fits max_length_tokens={spec.max_length_tokens}")
+    n_completion = sum(len(pair.chosen_ids) + len(pair.rejected_ids) for pair in kept)
+    return round(sum(pair.n_prompt_tokens for pair in kept) / len(kept)), round(n_completion / (2 * len(kept)))
 
 
 def read_shape(spec: TrainSpec) -> Shape:
