@@ -17,6 +17,7 @@ from pathlib import Path
 
 from selene_lib.errors import UserError
 from selene_lib.records import Sample, Task
+from selene_lib.rubrics import split_rubric
 from selene_lib.verdicts import REASONING_MARK, RESULT_MARK, Verdict, parse_verdict
 
 __all__ = [
@@ -35,7 +36,26 @@ __all__ = [
 ]
 
 TEMPLATES = Path(__file__).parent / "templates"
-_FIELD = re.compile(r"\{(instruction|response|response_b|rubric|reference|reply_format|fence)\}")
+# Files and fields of the prompt templates that the makers of Selene Mini publish as YAML; a folder of them can be given as `family`.
+PUBLISHED_NAMES = {
+    "absolute": "absolute-scoring.yaml",
+    "absolute_reference": "absolute-scoring-with-reference.yaml",
+    "classification": "classification.yaml",
+    "classification_reference": "classification-with-reference.yaml",
+    "pairwise": "pairwise.yaml",
+    "pairwise_plain": "pairwise.yaml",
+}
+PUBLISHED_FIELDS = {
+    "user_input": "instruction",
+    "assistant_response": "response",
+    "assistant_response_a": "response",
+    "assistant_response_b": "response_b",
+    "reference_response": "reference",
+}
+_FIELD = re.compile(
+    r"\{(instruction|response|response_b|rubric|reference|reply_format|fence|rubric_objective|rubric_(?:score_[1-5]|yes|no)_description)\}"
+)
+_LABEL_LINE = re.compile(r"^.*\{(rubric_(?:score_[1-5]|yes|no)_description)\}.*(?:\n|\Z)", re.MULTILINE)
 _STARS = re.compile(r"\*\*(?=\s*(?:reasoning|result)\b)", re.IGNORECASE)
 # Control tokens of common chat formats: a chat template would read them inside candidate text as the end of the user's turn.
 _CONTROL = re.compile(
@@ -70,12 +90,14 @@ def template_name(sample: Sample) -> str:
 def load_template(family: str, name: str) -> str:
     """Read `templates/<family>/<name>.txt`; a `family` with a slash in it is a folder of the user's own template files.
 
-    A user's folder may leave the `reply_*` files out: the ones of `full` are used. A missing file or a template without its data
-    fields is a UserError that names it.
+    A user's folder may leave the `reply_*` files out (the ones of `full` are used), and may hold the published YAML files instead. A
+    missing file or a template without its data fields is a UserError that names it.
     """
     own = "/" in family or "\\" in family
     folder = Path(family) if own else TEMPLATES / family
     path = folder / f"{name}.txt"
+    if own and not path.is_file() and (folder / PUBLISHED_NAMES.get(name, "")).is_file():
+        path = folder / PUBLISHED_NAMES[name]
     if own and name.startswith("reply_") and not path.is_file():
         path = TEMPLATES / "full" / f"{name}.txt"
     if not path.is_file():
@@ -86,13 +108,27 @@ def load_template(family: str, name: str) -> str:
 
 @functools.lru_cache(maxsize=256)
 def _read_template(path: Path, _modified_ns: int) -> str:
-    text = path.read_text(encoding="utf-8").rstrip("\n")
+    text = path.read_text(encoding="utf-8")
+    text = (_from_yaml(path, text) if path.suffix == ".yaml" else text).rstrip("\n")
     if not path.name.startswith("reply_"):
         needed = {"response", "response_b"} if path.name.startswith("pairwise") else {"response"}
         missing = sorted(needed - set(_FIELD.findall(text)))
         if missing:
             raise UserError(f"{path}: the field {{{missing[0]}}} is missing; a judge would not see what it judges")
     return text
+
+
+def _from_yaml(path: Path, text: str) -> str:
+    """A published YAML template in our field names; its fences become ours, which escaping can lengthen."""
+    import yaml
+
+    found = yaml.safe_load(text)
+    if not isinstance(found, dict) or not isinstance(found.get("user_template"), str):
+        raise UserError(f"{path}: no 'user_template' in it; is it one of the published prompt templates?")
+    template = re.sub(r"^```[ \t]*$", "{fence}", found["user_template"], flags=re.MULTILINE)
+    for theirs, ours in PUBLISHED_FIELDS.items():
+        template = template.replace(f"{{{theirs}}}", f"{{{ours}}}")
+    return template
 
 
 def render(sample: Sample, *, family: str = "full", escape: bool = True, critique: bool = True) -> Prompt:
@@ -111,10 +147,22 @@ def render(sample: Sample, *, family: str = "full", escape: bool = True, critiqu
         "reference": guard(sample.reference or ""),
         "reply_format": load_template(family, f"reply_{'critique' if critique else 'verdict'}_{sample.task}"),
     }
+    template = load_template(family, name)
+    if "{rubric_" in template:
+        values |= _rubric_fields(sample.rubric)
+        template = _LABEL_LINE.sub(lambda match: match.group(0) if values[match.group(1)] else "", template)
     values["fence"] = fence_for(*values.values()) if escape else "```"
-    text, elastic = _fill(load_template(family, name), values)
+    text, elastic = _fill(template, values)
     mode = f"{'' if critique else '+verdict'}{'' if escape else '+plain'}"
     return Prompt(text=text, task=sample.task, template=f"{family}/{name}{mode}", elastic=elastic)
+
+
+def _rubric_fields(rubric: str) -> dict[str, str]:
+    """The rubric in parts, for templates that place criterion and label descriptions themselves; a part it lacks is empty."""
+    criterion, described = split_rubric(rubric)
+    fields = {f"rubric_score_{score}_description": described.get(str(score), "") for score in range(1, 6)}
+    answers = {f"rubric_{answer.lower()}_description": described.get(answer, "") for answer in ("Yes", "No")}
+    return {"rubric_objective": criterion, **fields, **answers}
 
 
 def _fill(template: str, values: dict[str, str]) -> tuple[str, tuple[tuple[int, int], ...]]:

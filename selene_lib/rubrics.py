@@ -25,7 +25,7 @@ def read_rubric(path: str | Path, task: Task) -> str:
     text = path.read_text(encoding="utf-8").strip()
     if not text:
         raise UserError(f"the rubric {path} is empty: write what is to be judged")
-    criterion, scores = _from_mapping(path, text) if path.suffix in (".yaml", ".yml", ".json") else _from_text(text)
+    criterion, scores = _from_mapping(path, text) if path.suffix in (".yaml", ".yml", ".json") else split_rubric(text)
     if task == "pairwise":
         return criterion or text
     missing = [label for label in LABELS[task] if not scores.get(label)]
@@ -37,13 +37,19 @@ def read_rubric(path: str | Path, task: Task) -> str:
     return "\n".join([criterion, *(f"{prefix}{label}: {scores[label]}" for label in LABELS[task])]).strip()
 
 
-def _from_text(text: str) -> tuple[str, dict[str, str]]:
-    criterion, scores = [], {}
+def split_rubric(text: str) -> tuple[str, dict[str, str]]:
+    """Split a rubric's text into criterion and descriptions by label; lines after a label's line belong to it."""
+    criterion: list[str] = []
+    scores: dict[str, str] = {}
+    label = ""
     for line in text.splitlines():
         match = _LINE.match(line)
         if match:
-            scores[match.group(1).capitalize()] = match.group(2).strip()
-        else:
+            label = match.group(1).capitalize()
+            scores[label] = match.group(2).strip()
+        elif label and line.strip():
+            scores[label] += f"\n{line.strip()}"
+        elif not label:
             criterion.append(line)
     return "\n".join(criterion).strip(), scores
 

@@ -326,7 +326,7 @@ def test_shared_prefixes_are_found_at_two_levels():
     from selene_lib.judges.prefixes import shared_prefixes
 
     head, item_a, item_b = list(range(40)), list(range(100, 130)), list(range(200, 230))
-    rows = [head + item_a + [1], head + item_b + [2], head + item_a + [3, 4], head + item_b + [5], head + [9]]
+    rows = [head + item_a + [1], head + item_b + [2], head + item_a + [3, 4], head + item_b + [5], [*head, 9]]
     plan = shared_prefixes(rows, min_saved=10)
     assert plan.common == 40 and plan.saved_by_common == 160 and plan.saved_by_groups == 60
     assert {(g.rows, g.end) for g in plan.groups if len(g.rows) > 1} == {((0, 2), 70), ((1, 3), 70)}
