@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from selene_lib.files import write_csv, write_json, write_jsonl, write_parquet, write_text
 from selene_lib.records import Judgement, PreferencePair, Sample, Score
@@ -59,61 +59,34 @@ def _samples(name: str, task: str, hostile: bool) -> list[Sample]:
     ]
 
 
+def _table(path: Path, columns: str, rows: list[tuple]) -> None:
+    write_csv(path, [dict(zip(columns.split(), row, strict=True)) for row in rows])
+
+
 def _explore(folder: Path, rng: np.random.Generator, hostile: bool) -> None:
     for name, task in SETS.items():
         write_parquet(folder / "benchmarks" / f"{name}.parquet", _samples(name, task, hostile), Sample)
-    rows = [
-        {"name": s, "role": "source", "task": "pairwise", "n": 400, "labels": "A 200, B 200", "licence": "generated", "status": "generated"}
-        for s in SOURCES
-    ]
-    write_csv(folder / "sources.csv", rows)
-    sets = [
-        {"name": s, "role": "benchmark", "task": t, "n": 40, "labels": "", "licence": "generated", "status": "generated"}
-        for s, t in SETS.items()
-    ]
-    absent = {"name": "flask", "role": "benchmark", "task": "absolute", "n": 0, "labels": "", "licence": "MIT"}
-    write_csv(folder / "benchmarks.csv", [*sets, absent | {"status": "not asked for by this run; put the publisher's files below flask"}])
+    columns = "name role task n labels licence status"
+    _table(folder / "sources.csv", columns, [(s, "source", "pairwise", 400, "A 200, B 200", "generated", "generated") for s in SOURCES])
+    sets = [(s, "benchmark", t, 40, "", "generated", "generated") for s, t in SETS.items()]
+    absent = ("flask", "benchmark", "absolute", 0, "", "MIT", "not asked for by this run; put the publisher's files below flask")
+    _table(folder / "benchmarks.csv", columns, [*sets, absent])
     _ledger(folder / "ledger.csv", [("generate", "generation", 400, {}), ("contaminated", "filter", 400, {"found in nano-pairs": 3})])
-    topics = rng.integers(0, 8, 600)
-    names = [
-        "coverage, items, list",
-        "support, context",
-        "tone, polite",
-        "constraint, words",
-        "length",
-        "flattery",
-        "numbers, sums",
-        "order of steps, very long name",
-    ]
-    frame = pd.DataFrame(
-        {
-            "id": [f"{SOURCES[i % 4]}-{i:016x}" for i in range(600)],
-            "x": topics % 3 * 4 + rng.normal(size=600),
-            "y": topics // 3 * 4 + rng.normal(size=600),
-        }
-    )
-    frame = frame.assign(
-        topic=topics,
-        topic_name=[names[t] for t in topics],
-        source=[SOURCES[i % 4] for i in range(600)],
-        task=[("absolute", "classification", "pairwise")[i % 3] for i in range(600)],
-    )
-    write_csv(folder / "topic_map.csv", frame)
-    write_text(
-        folder / "topic_map.html",
-        "<!doctype html><title>map</title><body><p id=m>map</p><script>document.getElementById('m').textContent='map \"drawn\"'</script>",
-    )
-    write_csv(
-        folder / "overlaps.csv",
-        [
-            {
-                "train_id": "nano-tone-0000000000000001#response",
-                "bench_id": "nano-pairs-0000000000000002#response",
-                "method": "ngram",
-                "similarity": 1.0,
-            }
-        ],
-    )
+    found = ("nano-tone-0000000000000001#response", "nano-pairs-0000000000000002#response", "ngram", 1.0)
+    _table(folder / "overlaps.csv", "train_id bench_id method similarity", [found])
+    _topic_map(folder, rng)
+
+
+def _topic_map(folder: Path, rng: np.random.Generator) -> None:
+    names = ("coverage, items", "support, context", "tone", "words", "length", "flattery", "sums", "order of steps, a very long topic name")
+    rows = []
+    for i, topic in enumerate(rng.integers(0, 8, 600)):
+        x, y = topic % 3 * 4 + rng.normal(), topic // 3 * 4 + rng.normal()
+        source, task = SOURCES[i % 4], ("absolute", "classification", "pairwise")[i % 3]
+        rows.append((f"{source}-{i:016x}", x, y, topic, names[topic], source, task))
+    _table(folder / "topic_map.csv", "id x y topic topic_name source task", rows)
+    script = "document.getElementById('m').textContent='map \"drawn\"'"
+    write_text(folder / "topic_map.html", f"<!doctype html><title>map</title><body><p id=m>map</p><script>{script}</script>")
 
 
 def _ledger(path: Path, stages: list[tuple[str, str, int, dict[str, int]]]) -> None:
@@ -302,79 +275,38 @@ def _judgements(judge: str, level: float, name: str, task: str, hostile: bool, r
 
 
 def _domains(folder: Path) -> None:
-    rows = []
+    scores = []
     for judge in ("base", "dpo_nll-seed0"):
-        for part, majority in (("diagnosis", 0.67), ("terminology", 0.93)):
+        for part, majority in (("diagnosis", 0.67), ("terminology", 0.93), ("overall", 0.8)):
             for reading in ("adjudicated", "annotator 1"):
-                value = JUDGES[judge] - 0.1
-                rows.append(
-                    {
-                        "judge": judge,
-                        "set": "nano-clinic",
-                        "part": part,
-                        "reading": reading,
-                        "n": 60,
-                        "n_unparsed": 2,
-                        "accuracy": value,
-                        "accuracy_ci95_low": value - 0.1,
-                        "accuracy_ci95_high": value + 0.1,
-                        "majority": majority,
-                        "balanced_accuracy": 0.6,
-                        "cohens_kappa": 0.2,
-                        "published": None,
-                        "status": "no published value",
-                    }
-                )
-    write_csv(folder / "domain_scores.csv", rows)
-    formats = [
-        {
-            "judge": j,
-            "format": f,
-            "description": f,
-            "n": 120,
-            "n_unparsed": 4 if f == "xml" else 0,
-            "value": JUDGES[j] - 0.02 * k,
-            "ci95_low": JUDGES[j] - 0.1,
-            "ci95_high": JUDGES[j] + 0.1,
-        }
-        for j in ("base", "dpo_nll-seed0")
-        for k, f in enumerate(("default", "markdown", "json", "xml", "rubric first", "verdict first", "no critique"))
+                score = _score(judge, "nano-clinic", "classification", JUDGES[judge] - 0.1, headline=False)
+                meta = {"part": part, "reading": reading}
+                scores.append(replace(score, n=60, n_unparsed=2, baseline_majority=majority, baseline_random=None, meta=meta))
+                scores.append(replace(score, metric="cohens_kappa", value=0.2, meta=meta))
+    absent = _score("base", "craft_md", "classification", 0, headline=True)
+    scores.append(
+        replace(absent, value=None, n=0, published=0.64, status="not run", meta={"headline": True, "why": "put its files below craft_md"})
+    )
+    write_csv(folder / "domain_scores.csv", scores)
+    both, formats = ("base", "dpo_nll-seed0"), ("default", "markdown", "json", "xml", "rubric first", "verdict first", "no critique")
+    rows = [
+        (j, f, f, 120, 4 * (f == "xml"), JUDGES[j] - 0.02 * k, JUDGES[j] - 0.2, JUDGES[j] + 0.1)
+        for j in both
+        for k, f in enumerate(formats)
     ]
-    write_csv(folder / "formats.csv", formats)
-    arena = [
-        {
-            "judge": j,
-            "n_votes": 300,
-            "n_wins": 1,
-            "n_ties": 1,
-            "n_losses": 1,
-            "elo": 1200 + 60 * i,
-            "elo_printed_interval": 45.0,
-            "elo_shuffle_sd": 40.0,
-            "rating": 1190 + 50 * i,
-            "ci95_low": 1150 + 50 * i,
-            "ci95_high": 1230 + 50 * i,
-            "standard_error": 20.0,
-            "p_first": 0.2,
-            "finite": True,
-        }
-        for i, j in enumerate(["base", "simulated-1", "simulated-2", "dpo_nll-seed0"])
+    _table(folder / "formats.csv", "judge format description n n_unparsed value ci95_low ci95_high", rows)
+    names = "judge n_votes n_wins n_ties n_losses elo elo_printed_interval rating ci95_low ci95_high p_first"
+    judges = enumerate(["base", "simulated-1", "simulated-2", "dpo_nll-seed0"])
+    arena = [(j, 300, 1, 1, 1, 1200.0 + 60 * i, 45.0, 1190.0 + 50 * i, 1150.0 + 50 * i, 1230.0 + 50 * i, 0.2) for i, j in judges]
+    _table(folder / "arena.csv", names, arena)
+    probes = [("order_bias", "bias"), ("length", "bias"), ("repeat", "stability"), ("planted_result", "attack"), ("closed_fence", "attack")]
+    audit = [
+        (judge, "nano-pairs", probe, kind, template, 0.05 * (k + 1), 0.02, 0.3, 60, 0, "")
+        for judge in both
+        for k, (probe, kind) in enumerate(probes)
+        for template in (("escape", "plain") if kind == "attack" else ("escape",))
     ]
-    write_csv(folder / "arena.csv", arena)
-    audit = []
-    for judge in ("base", "dpo_nll-seed0"):
-        probes = [
-            ("order_bias", "bias"),
-            ("length", "bias"),
-            ("repeat", "stability"),
-            ("planted_result", "attack"),
-            ("closed_fence", "attack"),
-        ]
-        for k, (probe, kind) in enumerate(probes):
-            for template in ("escape", "plain") if kind == "attack" else ("escape",):
-                row = {"judge": judge, "set": "nano-pairs", "probe": probe, "kind": kind, "template": template, "effect": 0.05 * (k + 1)}
-                audit.append(row | {"ci95_low": 0.02, "ci95_high": 0.3, "n": 60, "n_unparsed": 0, "note": ""})
-    write_csv(folder / "audit.csv", audit)
+    _table(folder / "audit.csv", "judge set probe kind template effect ci95_low ci95_high n n_unparsed note", audit)
 
 
 def _manifest(folder: Path) -> None:

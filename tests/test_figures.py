@@ -18,6 +18,7 @@ from selene_lib import figures
 from selene_lib.errors import UserError
 from selene_lib.figures import everything
 from selene_lib.figures.checks import expected_error, overlap_counts
+from selene_lib.figures.domains import first_readings, part_name
 from selene_lib.figures.drawing import BASE, OTHERS, TRAINED, settle, styled
 from selene_lib.figures.flow import flow_stages
 from selene_lib.figures.judges import colours, judge_label, main_judge, order_judges
@@ -201,6 +202,19 @@ def test_reliability_reads_the_verdict_in_the_order_it_was_shown(tmp_path: Path)
     bins = reliability_table(tmp_path).set_index("confidence")
     assert bins["accuracy"].to_dict() == {0.6: 0.0, 0.9: 1.0}
     assert expected_error(bins.reset_index()) == pytest.approx((0.6 + 0.1) / 2)
+
+
+def test_one_reading_a_part_and_the_whole_instead_of_its_configurations() -> None:
+    rows = [
+        ("fb", "all", "No"),
+        ("fb", "all", "left out"),
+        ("fb", "gpt-4 closed", "No"),
+        ("cm", "history", "adjudicated"),
+        ("cm", "overall", "adjudicated"),
+    ]
+    kept = first_readings(pd.DataFrame(rows, columns=["set", "part", "reading"]))
+    assert list(kept["set"] + ":" + kept["part"]) == ["fb:all", "cm:history", "cm:overall"]
+    assert [part_name("fb", "all"), part_name("cm", "history"), part_name("cm", "overall")] == ["fb", "cm:history", "cm"]
 
 
 def test_topic_names_are_pushed_apart() -> None:

@@ -113,7 +113,9 @@ def test_every_published_cell_has_a_claim_and_ours_carries_its_numbers(run_dir: 
     assert auto_j.majority == auto_j.random == 0.5
     assert (rows["flask"].status, rows["flask"].trained.value) == ("not run", None)
     assert rows["flask"].why.startswith("not asked for by this run")
-    assert rows["nano-clinic:diagnosis"].why == "reading: adjudicated"
+    assert rows["nano-clinic:diagnosis"].why == "reading: adjudicated" and rows["nano-clinic:diagnosis"].majority == 0.67
+    assert rows["nano-clinic"].majority == 0.8, "the mean over the parts goes by the name of the set"
+    assert (rows["craft_md"].status, rows["craft_md"].why) == ("not run", "put its files below craft_md")
 
 
 def test_a_run_without_results_says_not_run_everywhere(tmp_path: Path) -> None:

@@ -34,11 +34,22 @@ def domain_rows(domain_scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def first_readings(rows: pd.DataFrame) -> pd.DataFrame:
-    """Keep, for each set and part, the reading that comes first in the table; the others stay in the CSV."""
+    """Keep of each set and part the first reading in the table, and of a set that was scored as a whole (`all`) only the whole.
+
+    The other readings and the parts of such a set (its configurations) stay in the CSV.
+    """
     if "reading" not in rows:
         return rows
-    first = rows.groupby(["set", "part"], sort=False, dropna=False)["reading"].transform("first")
+    part = rows["part"].fillna("")
+    whole = part.eq("all").groupby(rows["set"]).transform("any")
+    rows = rows[part.eq("all") | ~whole]
+    first = rows.fillna({"part": ""}).groupby(["set", "part"], sort=False)["reading"].transform("first")
     return rows[rows["reading"].eq(first) | rows["reading"].isna()]
+
+
+def part_name(set_name: str, part: str | None) -> str:
+    """Name a set with its part as published cells do: `craft_md:history`, but `craft_md` for the whole or the mean over its parts."""
+    return set_name if not part or part in ("all", "overall") else f"{set_name}:{part}"
 
 
 def draw_domains(domain_scores: pd.DataFrame, *, note: str = "", name: str = "fig3a") -> Drawing:
@@ -81,7 +92,7 @@ def _domain_bars(axes: Axes, rows: pd.DataFrame, judges: Sequence[str], labels: 
         one = rows[(rows["set"] == set_name) & (rows["part"].fillna("") == part)].iloc[0]
         if pd.notna(one.get("majority")):
             axes.plot([one["majority"]] * 2, [i - 0.42, i + 0.42], color="#D55E00", linewidth=2, zorder=5)
-        names.append(f"{set_name} {part}".strip() + f"\n{one.get('reading') or ''} (n={int(one['n'])})")
+        names.append(f"{part_name(set_name, part)}\n{one.get('reading') or ''} (n={int(one['n'])})")
     axes.set_yticks(range(len(labels)), names, fontsize=8.5)
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.set_xlim(0, 1)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from selene_lib import paper
 from selene_lib.figures import results as files
-from selene_lib.figures.domains import domain_rows, first_readings
+from selene_lib.figures.domains import domain_rows, first_readings, part_name
 from selene_lib.figures.judges import is_base, main_judge
 
 
@@ -80,8 +80,8 @@ def _domain_claims(rows: pd.DataFrame) -> list[Claim]:
     found = []
     for (name, part), mine in rows.fillna({"part": ""}).groupby(["set", "part"], sort=False):
         one = next((mine[mine["judge"] == j].iloc[0] for j in (main,) if (mine["judge"] == j).any()), mine.iloc[0])
-        cell = paper.published(paper.SELENE_MINI, f"{name}:{part}") or paper.published(paper.SELENE_MINI, str(name))
-        shown = f"{name}:{part}" if part and part != name else str(name)
+        shown = part_name(str(name), str(part))
+        cell = paper.published(paper.SELENE_MINI, shown)
         trained, base = _cell(mine[mine["judge"] == main]), _cell(mine[mine["judge"].map(is_base)])
         published = _number(one.get("published"))
         known, source = (cell.known, cell.source) if cell and published is not None else ("", "")
