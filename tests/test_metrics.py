@@ -160,6 +160,7 @@ def test_calibration_by_hand():
     assert metrics.expected_calibration_error(confidence, correct) == pytest.approx((0.45 + 0.45) / 2)
     bins = metrics.reliability_bins(confidence, correct)
     assert [(b.n, b.accuracy) for b in bins] == [(2, 1.0), (2, 0.5)] and bins[0].low == pytest.approx(0.5)
+    assert metrics.metric_value("expected_calibration_error", confidence, correct.astype(float)) == pytest.approx(0.45)
     assert metrics.brier_score(confidence, correct) == pytest.approx((0.05**2 + 0.95**2 + 2 * 0.45**2) / 4)
     with pytest.raises(ValueError, match="outside"):
         metrics.expected_calibration_error(np.array([1.2]), np.array([1]))

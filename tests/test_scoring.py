@@ -124,6 +124,13 @@ def test_expected_score_uses_the_verdict_probabilities():
     assert found.value == pytest.approx(np.corrcoef([1.5, 2, 2.6, 4.1], [1, 2, 3, 4])[0, 1])
 
 
+def test_calibration_is_of_the_probability_given_to_the_verdict():
+    samples = [sample(0, "pairwise", "A"), sample(1, "pairwise", "B")]
+    judgements = [judged(s, "**Result:** A", order, verdict_probs={"A": 0.75, "B": 0.25}) for s in samples for order in ("AB", "BA")]
+    found = row(score_set(samples, judgements, judge="j", set_name="toy"), "expected_calibration_error", "parsed only")
+    assert found.value == pytest.approx(0.25) and found.n == 4
+
+
 def test_a_judge_that_may_not_say_tie_cannot_pass_the_ceiling():
     labels = ["A"] * 520 + ["B"] * 499 + ["tie"] * 373
     samples = [sample(i, "pairwise", label) for i, label in enumerate(labels)]

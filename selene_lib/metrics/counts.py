@@ -86,6 +86,13 @@ def kendall(counts: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return result
 
 
+def expected_calibration_error(counts: np.ndarray, confidence: np.ndarray, correct: np.ndarray, n_bins: int = 10) -> np.ndarray:
+    """Mean over items of |share right - mean confidence| of their bin of equal width; Naeini et al. (2015)."""
+    index = np.clip(np.ceil(confidence * n_bins).astype(int) - 1, 0, n_bins - 1)
+    in_bin = (index[:, None] == np.arange(n_bins)).astype(float)
+    return _divide(np.abs((counts * (correct - confidence)) @ in_bin).sum(1), counts.sum(1))
+
+
 def _tau_b(table: np.ndarray) -> np.ndarray:
     """Tau-b of contingency tables [n, levels_x, levels_y]: pairs in agreement less pairs in conflict, found by cumulative sums."""
     below = table[:, ::-1].cumsum(1)[:, ::-1]  # sum over rows >= i
@@ -130,4 +137,5 @@ COUNT_METRICS: dict[str, CountMetric] = {
     "pearson": pearson,
     "spearman": spearman,
     "kendall": kendall,
+    "expected_calibration_error": expected_calibration_error,
 }

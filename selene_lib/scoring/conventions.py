@@ -31,7 +31,25 @@ def drafts_of(outcomes: Outcomes, seed: int) -> list[Draft]:
         "classification": _classification,
         "pairwise": _pairwise,
     }
-    return makers[outcomes.task](outcomes, seed)
+    return [*makers[outcomes.task](outcomes, seed), *_calibration(outcomes)]
+
+
+def _calibration(o: Outcomes) -> list[Draft]:
+    """Calibration of the probability given to the verdict, over all orders; nothing where a judge gives no probabilities."""
+    confidence, correct, groups = [], [], []
+    for order in o.verdicts:
+        sure = np.array([dict(zip(LABELS[o.task], p)).get(v, np.nan) for v, p in zip(o.verdicts[order], o.probs[order])])
+        use = ~np.isnan(sure) & (o.gold != UNPARSED)
+        confidence.append(np.round(np.clip(sure[use], 0, 1), 3))
+        correct.append(o.correct(order)[use])
+        groups.append(o.groups[use])
+    if not sum(map(len, confidence)):
+        return []
+    columns = (np.concatenate(confidence), np.concatenate(correct))
+    n_unparsed = o.n_unparsed(list(o.verdicts))
+    return [
+        Draft("expected_calibration_error", PARSED, columns, np.concatenate(groups), "expected_calibration_error", n_unparsed=n_unparsed)
+    ]
 
 
 def _classification(o: Outcomes, _seed: int) -> list[Draft]:
