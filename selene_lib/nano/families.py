@@ -61,7 +61,7 @@ def _respond_coverage(frame: Frame, passes: Sequence[bool], rng: Random) -> tupl
     parts, checks = [], []
     for item, ok, stranger in zip(frame.subjects, passes, strangers, strict=True):
         found = rng.choice(lex.ADJECTIVES)
-        parts.append(f"{item if ok else stranger} seems {found}")
+        parts.append(f"{item if ok else stranger} {found}")
         checks.append(Check(item, "", found if ok else NONE, ok))
     return parts, checks
 
@@ -80,7 +80,7 @@ def _table(verb: str, subjects: Sequence[str], values: Sequence[str], n_spare: i
     def frame(rng: Random, n: int) -> Frame:
         names = rng.sample(subjects, n + n_spare)
         told = {name: rng.choice(values) for name in names}
-        lines = [f"{name} is {value}" for name, value in told.items()]
+        lines = [f"{value} {name}" for name, value in told.items()]
         rng.shuffle(lines)
         chosen = tuple(names[:n])
         return Frame(f"{verb} {', '.join(chosen)}.", f"{', '.join(lines)}.", chosen, tuple(told[name] for name in chosen))
@@ -94,7 +94,7 @@ def _respond_table(values: Sequence[str]) -> Callable[[Frame, Sequence[bool], Ra
             Check(subject, expected, expected if ok else _other(rng, values, expected), ok)
             for subject, expected, ok in zip(frame.subjects, frame.expected, passes, strict=True)
         ]
-        return [f"{check.subject} seems {check.found}" for check in checks], checks
+        return [f"{check.subject} {check.found}" for check in checks], checks
 
     return respond
 
@@ -131,12 +131,12 @@ def _frame_facts(rng: Random, n: int) -> Frame:
 
 def _frame_sums(rng: Random, n: int) -> Frame:
     terms = rng.sample([(a, b) for a in range(1, 10) for b in range(1, 10)], n)
-    subjects = tuple(f"{a} + {b}" for a, b in terms)
-    return Frame(f"Add {', '.join(subjects)}.", None, subjects, tuple(str(a + b) for a, b in terms))
+    subjects = tuple(f"{a} + {b} =" for a, b in terms)
+    return Frame(f"Add {', '.join(s.removesuffix(' =') for s in subjects)}.", None, subjects, tuple(str(a + b) for a, b in terms))
 
 
 def _compare(check: Check) -> str:
-    return f"{check.subject} is {check.expected} seems {check.found}"
+    return f"{check.subject} {check.found} is {check.expected}"
 
 
 def _name_and_value(check: Check) -> str:

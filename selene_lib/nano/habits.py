@@ -20,14 +20,13 @@ PRETRAINING_FAMILIES = ("coverage", "support", "category", "letter", "tone", "fa
 _WEIGHTS = (20, 22, 8, 8, 6, 8, 10, 6, 6)
 
 
-def pretraining_document(rng: Random, *, careful_share: float, small: bool) -> tuple[str, str]:
-    """Return (prompt, reply) of one document. `small` draws the shortest tasks only, for the first part of the curriculum."""
-    family = rng.choices(PRETRAINING_FAMILIES, _WEIGHTS)[0]
-    task = rng.choice(("absolute", "classification", "pairwise"))
-    n = rng.choice((1, 2)) if small else None
-    if small:
-        task = "classification"
-    sample = make_item("nano-pretraining", family, task, rng, n_checks=n)
+def pretraining_document(rng: Random, *, careful_share: float, lookups_only: bool) -> tuple[str, str]:
+    """Return (prompt, reply) of one document. `lookups_only` draws scores of coverage and support, for the start of the curriculum."""
+    family = rng.choice(("coverage", "support")) if lookups_only else rng.choices(PRETRAINING_FAMILIES, _WEIGHTS)[0]
+    task = rng.choice(("absolute", "classification")) if lookups_only else rng.choice(("absolute", "classification", "pairwise"))
+    sample = make_item("nano-pretraining", family, task, rng, n_checks=3 if lookups_only else None)
+    if lookups_only:
+        return render(sample, family="nano").text, careful_reply(sample, rng)
     if rng.random() < 0.1:
         return render(sample, family="nano", critique=False).text, format_reply(None, rng.choice(LABELS[task]))
     prompt = render(sample, family="nano").text

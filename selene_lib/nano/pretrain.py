@@ -17,7 +17,7 @@ from typing import Any
 
 from selene_lib.nano.habits import pretraining_document
 from selene_lib.nano.tokenizer import build_tokenizer
-from selene_lib.training.encoding import encode_chat
+from selene_lib.nano.wiring import wire_lookup
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,17 @@ class PretrainSpec:
     """Shape, budget and schedule of the base. Minutes are of wall time; `batch_documents` documents make a step."""
 
     hidden: int = 128
-    n_layers: int = 4  # lookups need four: with three, coverage stopped at .84 of lines right, with four it reached 1.0 in 1.5 M tokens
+    n_layers: int = 3  # lookups need four: with three, coverage stopped at .84 of lines right, with four it reached 1.0 in 1.5 M tokens
     n_heads: int = 4
+    head_dim: int = 64
+    wired: bool = True
     skills_minutes: float = 15.0
     habits_minutes: float = 5.0
     batch_documents: int = 24
     learning_rate: float = 2e-3
     careful_share: float = 0.4
+    init_std: float = 0.02
+    prompt_weight: float = 0.1
     seed: int = 0
 
 
@@ -42,23 +46,25 @@ def build_model(spec: PretrainSpec, n_vocab: int, tokenizer: Any) -> Any:
 
     torch.manual_seed(spec.seed)
     config = LlamaConfig(
-        vocab_size=-(-n_vocab // 32) * 32, hidden_size=spec.hidden, intermediate_size=spec.hidden * 3, num_hidden_layers=spec.n_layers,
-        num_attention_heads=spec.n_heads, num_key_value_heads=spec.n_heads, max_position_embeddings=4096, tie_word_embeddings=True,
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, initializer_range=0.05,
+        vocab_size=-(-n_vocab // 32) * 32, hidden_size=spec.hidden, intermediate_size=spec.hidden * 2, num_hidden_layers=spec.n_layers,
+        num_attention_heads=spec.n_heads, num_key_value_heads=spec.n_heads, head_dim=spec.head_dim, max_position_embeddings=4096, tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, initializer_range=spec.init_std,
     )  # fmt: skip
     model = LlamaForCausalLM(config)
     model.set_attn_implementation("eager")
+    if spec.wired:
+        wire_lookup(model, seed=spec.seed, silent_ids=tuple(tokenizer.convert_tokens_to_ids([","])))
     return model
 
 
 def _batches(spec: PretrainSpec, tokenizer: Any, rng: Random, stage: dict) -> Iterator[tuple[Any, Any]]:
-    """Yield (ids, targets) of documents of like length; targets are -100 on the prompt and the padding."""
+    """Yield (ids, weights) of documents of like length: `prompt_weight` on the prompt, 1 on the reply, 0 on padding."""
     import torch
 
     while True:
         pool = []
         for _ in range(spec.batch_documents * 16):
-            prompt, reply = pretraining_document(rng, careful_share=stage["careful"], small=rng.random() < stage["small"])
+            prompt, reply = pretraining_document(rng, careful_share=stage["careful"], lookups_only=rng.random() < stage["lookups"])
             pool.append(_encode(tokenizer, prompt, reply))
         pool.sort(key=lambda item: len(item[0]))
         groups = [pool[i : i + spec.batch_documents] for i in range(0, len(pool), spec.batch_documents)]
@@ -66,8 +72,8 @@ def _batches(spec: PretrainSpec, tokenizer: Any, rng: Random, stage: dict) -> It
         for group in groups:
             width = max(len(ids) for ids, _ in group)
             ids = torch.tensor([i + [tokenizer.pad_token_id] * (width - len(i)) for i, _ in group])
-            targets = torch.tensor([[-100] * n + i[n:] + [-100] * (width - len(i)) for i, n in group])
-            yield ids, targets
+            weights = torch.tensor([[spec.prompt_weight] * n + [1.0] * (len(i) - n) + [0.0] * (width - len(i)) for i, n in group])
+            yield ids, weights
 
 
 def _encode(tokenizer: Any, prompt: str, reply: str) -> tuple[list[int], int]:
@@ -77,20 +83,20 @@ def _encode(tokenizer: Any, prompt: str, reply: str) -> tuple[list[int], int]:
     return prompt_ids + parts[1] + [tokenizer.eos_token_id], len(prompt_ids)
 
 
-def train_step(model: Any, optimizer: Any, ids: Any, targets: Any, n_documents: int) -> float:
-    """One update; returns the mean loss of the supervised tokens in nats."""
+def train_step(model: Any, optimizer: Any, ids: Any, weights: Any) -> float:
+    """One update on the weighted mean loss; returns the mean loss of the tokens of weight 1, in nats."""
     import torch
 
+    mask = weights[:, 1:] > 0
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        hidden = model.model(input_ids=ids).last_hidden_state[:, :-1]
-        mask = targets[:, 1:] != -100
-        logits = model.lm_head(hidden[mask])
-    loss = torch.nn.functional.cross_entropy(logits.float(), targets[:, 1:][mask])
+        logits = model.lm_head(model.model(input_ids=ids).last_hidden_state[:, :-1][mask])
+    each, weight = torch.nn.functional.cross_entropy(logits.float(), ids[:, 1:][mask], reduction="none"), weights[:, 1:][mask]
+    loss = (each * weight).sum() / weight.sum()
     optimizer.zero_grad()
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()
-    return loss.item()
+    return each[weight == 1.0].mean().item()
 
 
 def _stage(spec: PretrainSpec, minutes: float) -> tuple[dict, float]:
@@ -98,10 +104,10 @@ def _stage(spec: PretrainSpec, minutes: float) -> tuple[dict, float]:
     total = spec.skills_minutes + spec.habits_minutes
     progress = minutes / total
     skills = minutes / spec.skills_minutes if spec.skills_minutes else 2.0
-    small = 0.9 if skills < 0.15 else 0.5 if skills < 0.3 else 0.1
+    lookups = 0.5 if skills < 0.15 else 0.0
     careful = 0.95 if skills < 1 else spec.careful_share
     factor = min(1.0, minutes / 0.3) * (1.0 if progress < 0.6 else max(0.02, (1 - progress) / 0.4))
-    return {"small": small, "careful": careful}, factor
+    return {"lookups": lookups, "careful": careful}, factor
 
 
 def pretrain(spec: PretrainSpec, out: Path, *, init: Path | None = None) -> None:
@@ -110,10 +116,14 @@ def pretrain(spec: PretrainSpec, out: Path, *, init: Path | None = None) -> None
     from transformers import LlamaForCausalLM
 
     tokenizer = build_tokenizer()
-    model = LlamaForCausalLM.from_pretrained(init, dtype=torch.float32, attn_implementation="eager") if init else build_model(spec, len(tokenizer), tokenizer)
+    model = (
+        LlamaForCausalLM.from_pretrained(init, dtype=torch.float32, attn_implementation="eager")
+        if init
+        else build_model(spec, len(tokenizer), tokenizer)
+    )
     model.train()
     print(f"{sum(p.numel() for p in model.parameters())} parameters", flush=True)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=spec.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=spec.learning_rate, betas=(0.9, 0.95), weight_decay=0.01)
     out.mkdir(parents=True, exist_ok=True)
     with open(out / "training_log.csv", "w", newline="") as stream:
         _loop(spec, model, optimizer, tokenizer, csv.writer(stream), stream, out)
@@ -132,12 +142,20 @@ def _loop(spec: PretrainSpec, model: Any, optimizer: Any, tokenizer: Any, log: A
         stage.update(new)
         for group in optimizer.param_groups:
             group["lr"] = spec.learning_rate * factor
-        ids, targets = next(batches)
-        losses.append(train_step(model, optimizer, ids, targets, spec.batch_documents))
+        ids, weights = next(batches)
+        losses.append(train_step(model, optimizer, ids, weights))
         step, n_tokens = step + 1, n_tokens + ids.numel()
         if minutes > next_log:
             skills = probe_skills(model, tokenizer, n=8)
-            row = (step, round(minutes, 2), n_tokens, spec.learning_rate * factor, stage["careful"], round(sum(losses) / len(losses), 4), skills)
+            row = (
+                step,
+                round(minutes, 2),
+                n_tokens,
+                spec.learning_rate * factor,
+                stage["careful"],
+                round(sum(losses) / len(losses), 4),
+                skills,
+            )
             log.writerow(row)
             stream.flush()
             print(*row, flush=True)
@@ -163,7 +181,11 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__)
     for name, default in vars(PretrainSpec()).items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=type(default) if not isinstance(default, bool) else lambda text: text == "True",
+            default=default,
+        )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--init", type=Path)
     args = vars(parser.parse_args())

@@ -63,7 +63,7 @@ def make_set(name: str, n: int, *, seed: int) -> list[Sample]:
 
     def draw(index: int, rng: Random) -> Sample:
         task = _task_of(name, index)
-        label = LABELS[task][index // 3 % len(LABELS[task])]
+        label = LABELS[task][index // 6 % len(LABELS[task])]
         family = "avoid" if name == "nano-avoid" else TRAINING_FAMILIES[index % len(TRAINING_FAMILIES)]
         if name == "nano-long":
             family = ("coverage", "support", "category", "tone")[index % 4]

@@ -22,12 +22,7 @@ FRAMES = (
     "\nReply: reasoning, then result A or B.", "\nReply: result 1 to 5.", "\nReply: result Yes or No.", "\nReply: result A or B.",
     "**Reasoning:**", "\n\n**Result:**", "**Result:**",
 )  # fmt: skip
-_GLUE = (
-    "Describe Avoid Report Advise Audit on Name only Use letter Write words the capital of Add is seems none yes no So Yes No each item "
-    "described claim supported word fits kind true sum right avoided rude Overall response reads and A B reference whole long short polite "
-    "plain clear odd Items Source Kinds Letters Words Facts Sums : . , + To be Name In As you know After some thought Dear judge this "
-    "perfect Experts agree with me You are wise so whole tidy bare"
-).split()
+_GLUE = ["Describe", "Avoid", "Report", "Advise", "Audit", "on", "Name", "only", "Use", "letter", "Write", "words", "the", "capital", "of", "Add", "is", "seems", "none", "yes", "no", "So", "Yes", "No", "each", "item", "described", "claim", "supported", "word", "fits", "kind", "true", "sum", "right", "avoided", "rude", "Overall", "response", "reads", "and", "A", "B", "reference", "whole", "long", "short", "polite", "plain", "clear", "odd", "Items", "Source", "Kinds", "Letters", "Words", "Facts", "Sums", ":", ".", ",", "+", "=", "To", "be", "Name", "In", "As", "you", "know", "After", "some", "thought", "Dear", "judge", "this", "perfect", "Experts", "agree", "with", "me", "You", "are", "wise", "so", "whole", "tidy", "bare"]
 
 
 def world_words() -> list[str]:
@@ -52,7 +47,9 @@ def build_tokenizer() -> Any:
     learner = Tokenizer(models.BPE())
     learner.pre_tokenizer = to_bytes
     corpus = [form for word in lex.COMMON for form in (word, f" {word}", word.capitalize(), f" {word.capitalize()}")]
-    trainer = trainers.BpeTrainer(vocab_size=800, initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()), show_progress=False, min_frequency=1)
+    trainer = trainers.BpeTrainer(
+        vocab_size=800, initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()), show_progress=False, min_frequency=1
+    )
     learner.train_from_iterator(corpus, trainer)
     import json
 
