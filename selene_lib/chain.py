@@ -181,6 +181,8 @@ def _assign(resolved: dict[str, Any], defaults: Mapping[str, Any], name: str, ke
     wanted = type(defaults[key])
     if wanted is float and type(value) is int:
         value = float(value)
+    if wanted is str and type(value) in (int, float):  # `--set seeds=0` means the text
+        value = str(value)
     if type(value) is not wanted:
         raise UserError(f"parameter {key!r} of {name} is {wanted.__name__} (default {defaults[key]!r}), got {value!r}")
     resolved[key] = value
@@ -308,7 +310,7 @@ def _kernel_here() -> Iterator[None]:
     with tempfile.TemporaryDirectory(prefix="selene-kernel-") as folder:
         spec = Path(folder) / "kernels" / "selene"
         spec.mkdir(parents=True)
-        command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--IPKernelApp.log_level=ERROR"]
         (spec / "kernel.json").write_text(json.dumps({"argv": command, "display_name": "selene", "language": "python"}))
         before = os.environ.get("JUPYTER_PATH")
         os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, [folder, before]))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from selene_lib.contamination import Overlap
 
 EMBEDDED = "nano"
+SHIFTED = "shifted"  # a set out of the training distribution: scored, but no part of the task means
 
 
 @dataclass
@@ -68,7 +69,7 @@ def collect_sets(names: str, *, n_per_set: int, data_dir: str, seed: int, ledger
         _read_one(found, name, "benchmark", n_per_set, data_dir, seed, ledger=ledger, quarantine=quarantine)
     for spec in (*BENCHMARKS.values(), *DOMAINS.values()):
         if spec.name not in wanted:
-            status = f"not asked for by this run; {_how_to_get(spec, data_dir)}"
+            status = f"not asked for by this run; {_how_to_get(spec)}"
             found.rows.append(_row(spec.name, spec.role, spec.task, [], spec.licence, status))
     return found
 
@@ -93,15 +94,16 @@ def _read_one(found: Collection, name: str, role: str, n: int, data_dir: str, se
         found.rows.append(_row(name, role, _tasks(samples), samples, "generated", "generated"))
         return
     spec = _spec(name, role)
-    from selene_lib.data_access import dataset_card, load
+    from selene_lib.data_access import dataset_card, load, way_in
 
-    if not _is_reachable(spec, data_dir):
-        found.rows.append(_row(name, spec.role, spec.task, [], spec.licence, f"not available: {_how_to_get(spec, data_dir)}"))
+    folder = Path(data_dir) if data_dir else None
+    way = way_in(spec, folder)
+    if way is None:
+        found.rows.append(_row(name, spec.role, spec.task, [], spec.licence, f"not available: {_how_to_get(spec)}"))
         return
-    result = load(spec, data_dir=Path(data_dir) if data_dir else None, limit=n, seed=seed, quarantine=quarantine)
-    ledger.add("read", name, result.n_read, dict(result.n_dropped))
-    n_usable = result.n_read - sum(result.n_dropped.values())
-    ledger.add("sample", name, n_usable, {"not in this run's sample": n_usable - len(result.samples)})
+    result = load(spec, data_dir=folder if way == "local" else None, limit=n, seed=seed, quarantine=quarantine, progress=True)
+    ledger.add("read", name, result.n_items, dict(result.n_dropped))
+    ledger.add("sample", name, result.n_made, {"not in this run's sample": result.n_made - result.n_samples})
     found.samples[name] = result.samples
     found.rows.append(_row(name, spec.role, _tasks(result.samples), result.samples, spec.licence, "read"))
     found.cards[name] = dataset_card(result)
@@ -118,7 +120,8 @@ def _embedded(name: str, role: str, n: int, seed: int) -> tuple[str, list[Sample
         return "domain", nano.make_domain(name, n, seed=seed)
     if name not in nano.NANO_SETS:
         raise UserError(f"unknown set {name!r}; the embedded ones are {', '.join([*nano.NANO_SETS, *nano.NANO_DOMAINS])}")
-    return role, nano.make_set(name, n, seed=seed)
+    samples = nano.make_set(name, n, seed=seed)
+    return SHIFTED if all(s.meta.get("ood") for s in samples) else role, samples
 
 
 def _spec(name: str, role: str) -> Any:
@@ -131,13 +134,7 @@ def _spec(name: str, role: str) -> Any:
     return known[name]
 
 
-def _is_reachable(spec: Any, data_dir: str) -> bool:
-    from selene_lib.data_access import is_present
-
-    return is_present(spec, Path(data_dir) if data_dir else None)
-
-
-def _how_to_get(spec: Any, data_dir: str) -> str:
+def _how_to_get(spec: Any) -> str:
     from selene_lib.data_access import how_to_get
 
     return how_to_get(spec)

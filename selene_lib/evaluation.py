@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from selene_lib.arms import BASE
+from selene_lib.collection import SHIFTED
 from selene_lib.contamination import Overlap, clean_part
 from selene_lib.judging import judge_samples
 from selene_lib.paper import BASE_MODEL, SELENE_MINI, published
@@ -59,7 +60,7 @@ def score_sets(sets: Mapping[str, Sequence[Sample]], judgements: Sequence[Judgem
     for judge in judges:
         options = {"published_as": published_name(judge), "n_resamples": n_resamples, "seed": seed}
         for row in catalogue.to_dict("records"):
-            if row["role"] != "benchmark":
+            if row["role"] not in ("benchmark", SHIFTED):
                 continue
             samples = sets.get(row["name"])
             if samples is None:
@@ -122,6 +123,12 @@ def read_overlaps(path: Path) -> list[Overlap]:
     with open(path, encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
     return [Overlap(r["train_id"], r["bench_id"], r["method"], float(r["similarity"])) for r in rows]
+
+
+def in_distribution(scores: Sequence[Score], catalogue: Any) -> list[Score]:
+    """Return the scores of the sets that the task means are taken over: all but those made to lie out of the training distribution."""
+    shifted = set(catalogue.loc[catalogue["role"] == SHIFTED, "name"])
+    return [score for score in scores if score.set not in shifted]
 
 
 def means_table(means: Sequence[TaskMean]) -> Any:
