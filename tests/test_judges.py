@@ -347,3 +347,14 @@ def test_sharing_prefixes_changes_no_reply(taught_model, random_model):
         assert [r.ids for r in shared] == [r.ids for r in apart]
         for a, b in zip(shared, apart):
             assert (a.watched - b.watched).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("share_left", [0.0, 0.3, 0.55, 0.9])
+def test_a_broken_run_ends_in_the_same_bytes(taught_model, tmp_path, share_left):
+    samples = [s for s, _ in tiny_judge.lessons()]
+    judge = LocalJudge(taught_model, name="taught", max_new_tokens=20, batch_tokens=400)
+    assert len(judge.batches([q.prompt for q in plan_questions(samples, family="nano")])) > 3
+    found = judge_samples(judge, "toy", samples, store=tmp_path / "whole.jsonl", family="nano", progress=False)
+    whole = (tmp_path / "whole.jsonl").read_bytes()
+    (tmp_path / "broken.jsonl").write_bytes(whole[: int(len(whole) * share_left)])
+    assert judge_samples(judge, "toy", samples, store=tmp_path / "broken.jsonl", family="nano", progress=False) == found

@@ -37,7 +37,8 @@ class Judge(Protocol):
     """Anything with a name that answers prompts.
 
     `fingerprint` changes when the same name would answer differently (other weights, other settings): a store never mixes two.
-    An optional `batches(prompts) -> list[list[int]]` says in which groups the prompts are best asked.
+    An optional `batches(prompts) -> list[list[int]]` says in which groups the prompts are best asked. A judge with `batch_bound = True`
+    may answer in its last digits by what else is in the batch: a batch of which a kill left half is then computed whole again.
     """
 
     name: str

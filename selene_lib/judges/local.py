@@ -38,6 +38,8 @@ class LocalJudge:
     `nf4`. `stop_at_verdict=False` lets a reply run to its end token.
     """
 
+    batch_bound = True
+
     def __init__(
         self,
         model: str | Path,
