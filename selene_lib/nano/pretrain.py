@@ -46,10 +46,20 @@ def build_model(spec: PretrainSpec, n_vocab: int, tokenizer: Any) -> Any:
 
     torch.manual_seed(spec.seed)
     config = LlamaConfig(
-        vocab_size=-(-n_vocab // 32) * 32, hidden_size=spec.hidden, intermediate_size=spec.hidden * 2, num_hidden_layers=spec.n_layers,
-        num_attention_heads=spec.n_heads, num_key_value_heads=spec.n_heads, head_dim=spec.head_dim, max_position_embeddings=4096, tie_word_embeddings=True,
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, initializer_range=spec.init_std,
-    )  # fmt: skip
+        vocab_size=-(-n_vocab // 32) * 32,
+        hidden_size=spec.hidden,
+        intermediate_size=spec.hidden * 2,
+        num_hidden_layers=spec.n_layers,
+        num_attention_heads=spec.n_heads,
+        num_key_value_heads=spec.n_heads,
+        head_dim=spec.head_dim,
+        max_position_embeddings=4096,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        initializer_range=spec.init_std,
+    )
     model = LlamaForCausalLM(config)
     model.set_attn_implementation("eager")
     if spec.wired:

@@ -18,7 +18,7 @@ def probe_skills(model: Any, tokenizer: Any, *, n: int = 32, seed: int = 0) -> d
         for task in ("absolute", "pairwise"):
             rng = Random(f"probe {seed} {family} {task}")
             samples = [make_item("probe", family, task, rng, split="eval") for _ in range(n)]
-            results[f"{family[:5]}-{task[0]}"] = round(_accuracy(model, tokenizer, samples), 2)
+            results[f"{family}-{task}"] = round(_accuracy(model, tokenizer, samples), 2)
     return results
 
 

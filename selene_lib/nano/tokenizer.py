@@ -6,6 +6,7 @@ of its own; any other text falls back on merges learned from a list of common wo
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -22,7 +23,13 @@ FRAMES = (
     "\nReply: reasoning, then result A or B.", "\nReply: result 1 to 5.", "\nReply: result Yes or No.", "\nReply: result A or B.",
     "**Reasoning:**", "\n\n**Result:**", "**Result:**",
 )  # fmt: skip
-_GLUE = ["Describe", "Avoid", "Report", "Advise", "Audit", "on", "Name", "only", "Use", "letter", "Write", "words", "the", "capital", "of", "Add", "is", "seems", "none", "yes", "no", "So", "Yes", "No", "each", "item", "described", "claim", "supported", "word", "fits", "kind", "true", "sum", "right", "avoided", "rude", "Overall", "response", "reads", "and", "A", "B", "reference", "whole", "long", "short", "polite", "plain", "clear", "odd", "Items", "Source", "Kinds", "Letters", "Words", "Facts", "Sums", ":", ".", ",", "+", "=", "To", "be", "Name", "In", "As", "you", "know", "After", "some", "thought", "Dear", "judge", "this", "perfect", "Experts", "agree", "with", "me", "You", "are", "wise", "so", "whole", "tidy", "bare"]
+_GLUE_TEXT = """
+Describe Avoid Report Advise Audit on Name only Use letter Write words the capital of Add is seems none yes no So Yes No each item
+described claim supported word fits kind true sum right avoided rude Overall response reads and A B reference whole long short polite
+plain clear odd Items Source Kinds Letters Words Facts Sums : . , + = To be In As you know After some thought Dear judge this perfect
+Experts agree with me You are wise so tidy bare
+"""
+_GLUE = tuple(_GLUE_TEXT.split())
 
 
 def world_words() -> list[str]:
@@ -51,8 +58,6 @@ def build_tokenizer() -> Any:
         vocab_size=800, initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()), show_progress=False, min_frequency=1
     )
     learner.train_from_iterator(corpus, trainer)
-    import json
-
     learned = json.loads(learner.to_str())["model"]
     specials = (PAD, BOS, EOS, USER, JUDGE)
     forms = [form for word in world_words() for form in (f" {word}", word)]

@@ -1,9 +1,10 @@
 """A start for the base model in which looking things up works from the first step: two pairs of heads set by hand, then trained on.
 
-Models of this size did not find in-context lookup by themselves within millions of tokens here (the circuit: Olsson et al. 2022, "In-context
-Learning and Induction Heads", arXiv 2209.11895). So layer 0 gets heads that attend one and two tokens back (a phase of the rotary embedding on
-a constant that all word vectors share) and layer 1 gets two heads: one goes from a word to what followed the same word earlier ("tea" -> "hot"
-in a response "tea hot"), one from two words on to what stood before the same word ("dark" in a reference "dark tea").
+Models of this size did not find in-context lookup by themselves within millions of tokens here (the circuit: Olsson et al. 2022,
+"In-context Learning and Induction Heads", arXiv 2209.11895). So layer 0 gets heads that attend one and two tokens back (a phase of the
+rotary embedding on a constant that all word vectors share) and layer 1 gets two heads: one goes
+from a word to what followed the same word before
+("tea" -> "hot" in a response "tea hot"), one from two words on to what stood before the same word ("dark" in a reference "dark tea").
 All other weights stay random and everything is trained afterwards.
 """
 
