@@ -107,10 +107,9 @@ def _ask(
             missing = [i for i in batch if keys[i] not in known]
             if not missing:
                 continue
-            replies = judge.judge([questions[i].prompt for i in missing])
-            judgements = [
-                to_judgement(judge.name, set_name, questions[i], reply, fingerprint) for i, reply in zip(missing, replies, strict=True)
-            ]
+            asked = batch if getattr(judge, "batch_bound", False) else missing
+            replies = dict(zip(asked, judge.judge([questions[i].prompt for i in asked]), strict=True))
+            judgements = [to_judgement(judge.name, set_name, questions[i], replies[i], fingerprint) for i in missing]
             append_jsonl(store, judgements)
             n_unparsed += sum(j.status != "value" for j in judgements)
             bar.update(len(missing))

@@ -93,6 +93,15 @@ def test_a_store_of_other_weights_is_refused_and_half_a_line_costs_one_question(
         judge_samples(judge, "toy", [pair(i) for i in range(3)], store=store, progress=False)
 
 
+def test_a_batch_bound_judge_computes_a_half_stored_batch_whole_again(tmp_path):
+    store, judge, samples = tmp_path / "s.jsonl", RuleJudge(), [pair(i) for i in range(3)]
+    found = judge_samples(judge, "toy", samples, store=store, progress=False)
+    write_jsonl(store, found[:2])
+    judge.asked, judge.batch_bound = [], True
+    assert judge_samples(judge, "toy", samples, store=store, progress=False) == found
+    assert len(judge.asked) == 6 and len(read_jsonl(store, Judgement)) == 6
+
+
 def test_two_writers_of_one_store_are_refused(tmp_path):
     import fcntl
 
