@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from selene_lib.training.layout import RowBatch
 
+_DECODER_INPUTS = ("input_ids", "attention_mask", "position_ids", "use_cache", "spans")
+
 
 def chunked_logps(hidden: Tensor, head: Any, targets: Tensor, *, chunk_tokens: int = 256) -> Tensor:
     """Log-probability of each target, [n] float32, from hidden states [n, hidden] and the output head.
@@ -46,7 +48,7 @@ def sum_by_sequence(logps: Tensor, owner: Tensor, n_pairs: int) -> tuple[Tensor,
     return sums[0::2], sums[1::2], counts[0::2], counts[1::2]
 
 
-def completion_inputs(batch: RowBatch, attention: str, layout_has_padding: bool = True) -> dict[str, Any]:
+def completion_inputs(batch: RowBatch, attention: str) -> dict[str, Any]:
     """Keyword arguments that make a prepared model return the batch's completion log-probs under one of the attention kinds.
 
     `segments`, `dense` and `flex` honour documents; `causal` is for rows of one sequence each, whose padding lies behind it.
@@ -79,8 +81,8 @@ def attach_completion_head(causal_lm: Any, *, chunk_tokens: int) -> None:
     def forward(self: Any, *args: Any, predict_at: Tensor | None = None, targets: Tensor | None = None, **kwargs: Any) -> Any:
         if predict_at is None:
             return plain_forward(*args, **kwargs)
-        inputs = {k: v for k, v in kwargs.items() if v is not None and k not in ("labels", "return_dict", "output_hidden_states")}
-        inputs.pop("output_attentions", None)
+        # wrappers (peft, unsloth) add arguments of their own for a head that is not called here
+        inputs = {name: kwargs[name] for name in _DECODER_INPUTS if kwargs.get(name) is not None}
         hidden = self.get_decoder()(**inputs).last_hidden_state
         hidden = hidden.reshape(-1, hidden.shape[-1]).index_select(0, predict_at)
         return chunked_logps(hidden, self.get_output_embeddings(), targets, chunk_tokens=chunk_tokens)

@@ -31,6 +31,7 @@ class Hardware:
     bf16: bool
     unsloth: bool
     flex: bool
+    memory_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -54,12 +55,13 @@ class Decision:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model ready to train, its tokenizer, and the decision it was loaded under."""
+    """A model ready to train, its tokenizer, the decision it was loaded under, and the spec with the revision that was loaded."""
 
     model: Any
     tokenizer: Any
     decision: Decision
     base_fingerprint: str
+    spec: TrainSpec
 
 
 def look_at_hardware(device: str = "auto") -> Hardware:
@@ -70,7 +72,8 @@ def look_at_hardware(device: str = "auto") -> Hardware:
     if device == "cuda" and not cuda:
         raise UserError("device is 'cuda' but torch sees no CUDA GPU: install a CUDA build of torch, or set device to 'auto'")
     bf16 = not cuda or torch.cuda.is_bf16_supported()
-    return Hardware(cuda, bf16, _is_installed("unsloth"), _is_installed("torch.nn.attention.flex_attention"))
+    memory = torch.cuda.get_device_properties(0).total_memory if cuda else None
+    return Hardware(cuda, bf16, _is_installed("unsloth"), _is_installed("torch.nn.attention.flex_attention"), memory)
 
 
 def _is_installed(module: str) -> bool:
@@ -102,9 +105,18 @@ def decide(spec: TrainSpec, hardware: Hardware) -> Decision:
         packing=spec.packing and attention != "causal",
         optimiser=optimiser,
         gradient_checkpointing=checkpointing,
-        micro_batch_tokens=spec.micro_batch_tokens or (16384 if hardware.cuda else 4096),
+        micro_batch_tokens=spec.micro_batch_tokens or _fitting_tokens(spec, hardware, checkpointing),
         reasons=tuple(reasons),
     )
+
+
+def _fitting_tokens(spec: TrainSpec, hardware: Hardware, checkpointing: bool) -> int:
+    """Tokens of a micro-batch: on a GPU what the planner's count leaves room for, on a CPU a fixed number."""
+    from selene_lib.training.planner import CEILING_TOKENS, fitting_tokens
+
+    if not hardware.cuda:
+        return CEILING_TOKENS["cpu"]
+    return fitting_tokens(spec, "cuda", checkpointing, hardware.memory_bytes)
 
 
 def _decide_backend(spec: TrainSpec, hardware: Hardware, reasons: list[str]) -> str:
@@ -142,10 +154,11 @@ def load(spec: TrainSpec, *, hardware: Hardware | None = None) -> Loaded:
     """Load tokenizer and model, quantise if asked, attach a fresh adapter (seeded), and settle on a layout the model honours."""
     hardware = hardware or look_at_hardware(spec.device)
     decision = decide(spec, hardware)
-    spec = pin_revision(spec)
     if decision.backend == "unsloth":
         import unsloth  # noqa: F401  it rewrites transformers, peft and trl, so it must come before them
     from transformers import set_seed
+
+    spec = pin_revision(spec)
 
     set_seed(spec.seed)
     loader = _load_unsloth if decision.backend == "unsloth" else _load_transformers
@@ -155,7 +168,7 @@ def load(spec: TrainSpec, *, hardware: Hardware | None = None) -> Loaded:
     fingerprint = base_fingerprint(spec, decision)
     if spec.trainer == "selene":
         decision = choose_layout(model, spec, decision)
-    return Loaded(model, tokenizer, decision, fingerprint)
+    return Loaded(model, tokenizer, decision, fingerprint, spec)
 
 
 def pin_revision(spec: TrainSpec) -> TrainSpec:
@@ -270,10 +283,11 @@ def _load_unsloth(spec: TrainSpec, decision: Decision) -> tuple[Any, Any]:
 
 
 def unsloth_load_arguments(spec: TrainSpec) -> dict[str, Any]:
-    """Arguments of `FastLanguageModel.from_pretrained`, each set explicitly."""
+    """Arguments of `FastLanguageModel.from_pretrained`, each set explicitly; the exact name, or it loads a repository of its own."""
     return {
         "model_name": spec.base_model, "revision": spec.revision, "max_seq_length": spec.max_length_tokens,
-        "load_in_4bit": spec.quantisation == "nf4", "full_finetuning": spec.adapter == "full",
+        "load_in_4bit": spec.quantisation == "nf4", "load_in_8bit": False, "full_finetuning": spec.adapter == "full",
+        "use_exact_model_name": True, "random_state": spec.seed, "use_gradient_checkpointing": False, "fast_inference": False,
     }  # fmt: skip
 
 

@@ -38,6 +38,7 @@ KNOWN_SHAPES: dict[str, dict[str, int]] = {
     },
 }  # fmt: skip
 RUNTIME_BYTES = {"cuda": int(0.9 * GB), "cpu": int(0.6 * GB)}
+CEILING_TOKENS = {"cuda": 16384, "cpu": 4096}  # more in one micro-batch is not faster
 SLACK = 1.08  # what an allocator rounds up and fragments
 NF4_BYTES = 0.5 + 0.127 / 8  # double quantisation adds 0.127 bit a weight (QLoRA, arXiv 2305.14314, section 3)
 
@@ -124,7 +125,7 @@ def plan(
     shared = spec.layout != "pairs" and spec.trainer == "selene"
     tokens = prompt_tokens + 2 * completion_tokens if shared else 2 * (prompt_tokens + completion_tokens)
     checkpointing = kind == "cuda" if spec.gradient_checkpointing is None else spec.gradient_checkpointing
-    micro = _micro_tokens(spec, shape, kind, checkpointing, tokens, memory)
+    micro = _micro_tokens(spec, kind, checkpointing, tokens, memory)
     parts = memory_parts(spec, shape, micro, kind=kind, checkpointing=checkpointing)
     peak = round(sum(parts.values()))
     n_steps = _n_steps(spec, n_pairs)
@@ -230,18 +231,26 @@ def generation_cost_usd(
     return n_requests * (prompt_tokens * usd_per_million_prompt + reply_tokens * usd_per_million_reply) / 1e6
 
 
-def _micro_tokens(spec: TrainSpec, shape: Shape, kind: str, checkpointing: bool, tokens: int, memory: int | None) -> int:
-    """The spec's micro-batch, else the largest number of whole pairs, at most the batch, that fits in 90 % of the memory (at least one)."""
+def fitting_tokens(spec: TrainSpec, kind: str, checkpointing: bool, memory: int | None) -> int:
+    """Tokens of a micro-batch that 90 % of the memory has room for; never above the device's ceiling, which also serves unknown shapes."""
+    try:
+        shape = read_shape(spec)
+    except UserError:
+        return CEILING_TOKENS[kind]
+    if memory is None:
+        return CEILING_TOKENS[kind]
+    fixed = sum(memory_parts(spec, shape, 0, kind=kind, checkpointing=checkpointing).values())
+    one = memory_parts(spec, shape, 1, kind=kind, checkpointing=checkpointing)["activations"]
+    return int(min(CEILING_TOKENS[kind], max(1, (0.9 * memory - fixed) / one)))
+
+
+def _micro_tokens(spec: TrainSpec, kind: str, checkpointing: bool, tokens: int, memory: int | None) -> int:
+    """The spec's micro-batch, else the largest number of whole pairs, at most the batch, that fits (at least one)."""
     if spec.micro_batch_tokens:
         return spec.micro_batch_tokens
     if spec.micro_batch_pairs:
         return spec.micro_batch_pairs * tokens
-    ceiling = 16384 if kind == "cuda" else 4096
-    if memory is not None:
-        fixed = sum(memory_parts(spec, shape, 0, kind=kind, checkpointing=checkpointing).values())
-        one = memory_parts(spec, shape, 1, kind=kind, checkpointing=checkpointing)["activations"]
-        ceiling = min(ceiling, max(0, (0.9 * memory - fixed) / one))
-    return tokens * max(1, min(spec.batch_size, int(ceiling // tokens)))
+    return tokens * max(1, min(spec.batch_size, fitting_tokens(spec, kind, checkpointing, memory) // tokens))
 
 
 def _device(spec: TrainSpec, device: str | None, rate: float | None, memory: int | None) -> tuple[str, float, int | None]:

@@ -15,7 +15,7 @@ from selene_lib.records import PreferencePair
 from selene_lib.training import checkpoints
 from selene_lib.training.batching import global_batches, n_steps_for
 from selene_lib.training.encoding import EncodedPair, EncodedSet, encode_pairs
-from selene_lib.training.model import Loaded, load, pin_revision
+from selene_lib.training.model import Loaded, load
 from selene_lib.training.processes import Process, join
 from selene_lib.training.spec import TrainSpec
 
@@ -54,8 +54,8 @@ def train(
     `out_dir` gets `adapter/`, `log.csv` (deterministic), `telemetry.csv` (this machine), `training.json` and checkpoints. A finished run of
     the same spec, pairs and base is read back, not run again; a folder of something else is a UserError unless `resume=False`.
     """
-    out_dir, spec = Path(out_dir), pin_revision(spec)
-    loaded = load(spec)
+    out_dir, loaded = Path(out_dir), load(spec)
+    spec = loaded.spec
     process = join(loaded.decision.device)
     if process.rank == 0:
         checkpoints.claim(out_dir, spec, pairs, loaded.base_fingerprint, resume=resume)
