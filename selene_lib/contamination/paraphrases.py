@@ -2,7 +2,7 @@
 
 Measured on 965 real prompts with a fifth of their words changed, against 2,623 unrelated real prompts: 4-grams inside words do as well
 as 3- to 5-grams together at a third of the cost. The search keeps every pair at the threshold (a bound as in Bayardo, Ma & Srikant
-2007, "Scaling up all pairs similarity search"): only the heaviest features of a benchmark text are looked up, and a pair goes on to the
+2007, "Scaling up all pairs similarity search"): only the telling features of a benchmark text are looked up, and a pair goes on to the
 full cosine if these alone, plus the most the rest could add, reach the threshold.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 from selene_lib.contamination.words import batches, fold_letters, map_batches, mix
 
 FEATURE_BITS = 18
-REST_NORM = 0.45
+LEAST_PARTIAL = 0.1
 _GRAM_WEIGHTS = tuple(np.uint64(w) for w in (0xA0761D6478BD642F, 0xE7037ED1A0B428DB, 0x8EBC6AF09C88C6E3, 0x589965CC75374CC3))
 
 
@@ -29,19 +29,20 @@ def cosine_matches(left: Sequence[str], right: Sequence[str], *, threshold: floa
         return []
     idf = _inverse_frequencies(left, right)
     bench = _weigh(_count_features(right), idf)
-    heavy, rest = _heavy_part(bench)
+    heavy, rest = _heavy_part(bench, max(0.0, threshold - LEAST_PARTIAL))
     lookup = heavy.T.tocsr()
-    found: list[tuple[int, int, float]] = []
-    for begin, part in batches(left):
-        train = _weigh(_count_features(part), idf)
+
+    def search(begin: int, part: Sequence[str]) -> list[tuple[int, int, float]]:
+        train = _weigh(_count_features(part, n_threads=1), idf)
         i, j = _candidates(train, lookup, rest, threshold)
         cosine = np.asarray(train[i].multiply(bench[j]).sum(axis=1)).ravel()
         keep = cosine >= threshold
-        found.extend(zip((i[keep] + begin).tolist(), j[keep].tolist(), cosine[keep].clip(max=1.0).tolist()))
-    return sorted(found)
+        return list(zip((i[keep] + begin).tolist(), j[keep].tolist(), cosine[keep].clip(max=1.0).tolist()))
+
+    return sorted(found for batch in map_batches(search, left) for found in batch)
 
 
-def _count_features(texts: Sequence[str]) -> Any:
+def _count_features(texts: Sequence[str], *, n_threads: int | None = None) -> Any:
     """Counts of hashed 4-grams, CSR of shape (n_texts, 2**18), columns in order within each row."""
     from scipy.sparse import csr_matrix, vstack
 
@@ -52,7 +53,7 @@ def _count_features(texts: Sequence[str]) -> Any:
         indptr = np.concatenate([[0], np.cumsum(rows)])
         return csr_matrix((counts.astype(np.float32), columns, indptr), shape=(len(batch), 1 << FEATURE_BITS))
 
-    return vstack(list(map_batches(work, texts)), format="csr")
+    return vstack(list(map_batches(work, texts, n_threads=n_threads)), format="csr")
 
 
 def _gram_keys(texts: Sequence[str]) -> np.ndarray:
@@ -93,17 +94,22 @@ def _weigh(counts: Any, idf: np.ndarray) -> Any:
     return counts
 
 
-def _heavy_part(vectors: Any) -> tuple[Any, np.ndarray]:
-    """The heaviest features of each row, and the norm of what is left out (at most `REST_NORM`, so little can hide there)."""
+def _heavy_part(vectors: Any, most_rest: float) -> tuple[Any, np.ndarray]:
+    """The features of each row that are looked up, and the norm of what is left out, at most `most_rest`.
+
+    Those go first that hold the most of the row's squared length for the texts that looking them up would touch.
+    """
     from scipy.sparse import csr_matrix
 
     rows = np.repeat(np.arange(vectors.shape[0]), np.diff(vectors.indptr))
-    order = np.lexsort((vectors.data, rows))
-    mass = np.cumsum(vectors.data[order].astype(np.float64) ** 2)
+    squares = vectors.data.astype(np.float64) ** 2
+    n_owners = np.bincount(vectors.indices, minlength=vectors.shape[1])
+    order = np.lexsort((squares / n_owners[vectors.indices], rows))
+    mass = np.cumsum(squares[order])
     before = np.concatenate([[0.0], mass])[vectors.indptr[:-1]]
-    kept = np.sort(order[mass - before[rows[order]] > REST_NORM**2])
+    kept = np.sort(order[mass - before[rows[order]] > most_rest**2])
     heavy = csr_matrix((vectors.data[kept], (rows[kept], vectors.indices[kept])), shape=vectors.shape)
-    rest = 1 - np.bincount(rows[kept], vectors.data[kept].astype(np.float64) ** 2, minlength=vectors.shape[0])
+    rest = 1 - np.bincount(rows[kept], squares[kept], minlength=vectors.shape[0])
     return heavy, np.sqrt(rest.clip(min=0))
 
 
