@@ -85,7 +85,7 @@ def short_run(spec: TrainSpec, items: Sequence[tuple[Prompt, str]], folder: Path
     from selene_lib.training import train
 
     def run(pairs: Sequence[PreferencePair], seed: int, n_steps: int) -> np.ndarray:
-        identity = [repr(spec), str(seed), str(n_steps), *(p.id for p in pairs), *(prompt.sha256 for prompt, _ in items)]
+        identity = [spec.fingerprint, str(seed), str(n_steps), *(p.id for p in pairs), *(prompt.sha256 for prompt, _ in items)]
         key = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:20]
         kept = folder / f"{key}.json"
         if not kept.is_file():

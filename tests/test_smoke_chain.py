@@ -1,0 +1,118 @@
+"""The whole chain in a temporary folder, small; then killed with -9 in the middle of training and resumed to the same data."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+from conftest import REPOSITORY
+
+from selene_lib.chain import STEPS
+
+SMALL = {
+    "01.n_per_source": 24, "01.n_per_set": 16, "01.n_dev": 8, "01.n_topics": 4,
+    "03.n_steps": 2, "03.n_rounds": 1, "03.n_dev": 12, "03.drop_shares": "0.1",
+    "04.n_steps": 8, "04.batch_size": 4, "04.save_every_steps": 2, "04.seeds": "0,1", "04.losses": "dpo_nll",
+    "05.n_resamples": 200, "06.n_resamples": 200, "06.n_format_items": 4, "06.n_audit_items": 4,
+}  # fmt: skip
+
+
+def command(*arguments: str) -> list[str]:
+    settings = [part for key, value in SMALL.items() for part in ("--set", f"{key}={value}")]
+    return [sys.executable, "-m", "selene_lib.cli", "reproduce", *settings, *arguments]
+
+
+def reproduce(home, *arguments: str) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "SELENE_HOME": str(home)}
+    return subprocess.run(command(*arguments), cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=600)
+
+
+def data_hashes(home, *steps: str) -> dict[str, str]:
+    manifest = json.loads((home / "artefacts/nano/manifest.json").read_text())["steps"]
+    return {f"{step}/{name}": entry["sha256"] for step in steps for name, entry in manifest[step]["outputs"].items()}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A small run of all eight notebooks."""
+    home = tmp_path_factory.mktemp("home")
+    done = reproduce(home)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return home, done
+
+
+@pytest.mark.slow
+def test_every_notebook_ran_and_its_outputs_are_in_the_manifest(finished):
+    home, done = finished
+    manifest = json.loads((home / "artefacts/nano/manifest.json").read_text())["steps"]
+    assert list(manifest) == [step.name for step in STEPS]
+    for step in STEPS:
+        assert set(manifest[step.name]["outputs"]) == set(step.outputs)
+        assert (home / f"artefacts/nano/notebooks/{step.name}.ipynb").is_file()
+    assert "overall" in done.stdout
+    assert (home / "reports/nano/report.html").stat().st_size < 10_000_000
+
+
+@pytest.mark.slow
+def test_the_ledger_adds_up(finished):
+    from selene_lib.ledger import Ledger
+
+    home, _ = finished
+    for step in ("02_curate_preferences", "04_train_judge"):
+        ledger = Ledger.read_csv(home / f"artefacts/nano/{step}/ledger.csv")
+        ledger.check_chain()
+        table = ledger.totals()
+        assert (table["n_in"] == table["n_out"] + table["n_dropped"]).all()
+
+
+@pytest.mark.slow
+def test_results_have_a_row_a_set_with_counts_interval_and_baselines(finished):
+    home, _ = finished
+    results = json.loads((home / "reports/nano/results.json").read_text())
+    rows = {(row["judge"], row["set"]): row for row in results["scores"]}
+    scores = pd.read_csv(home / "artefacts/nano/05_evaluate_benchmarks/scores.csv")
+    assert {"base", "dpo_nll-seed0", "dpo_nll-seed1"} == set(scores["judge"])
+    row = rows["base", "nano-classification"]
+    assert row["n"] == 16
+    assert row["ci95_low"] <= row["value"] <= row["ci95_high"]
+    assert row["baseline_majority"] is not None
+    assert rows["base", "reward_bench"]["status"] == "not run"
+    assert rows["base", "reward_bench"]["published"] == 0.695
+
+
+@pytest.mark.slow
+def test_again_does_no_work_and_says_so_quickly(finished):
+    home, _ = finished
+    started = time.monotonic()
+    done = reproduce(home)
+    assert done.returncode == 0
+    assert "nothing to do" in done.stdout
+    assert time.monotonic() - started < 10
+
+
+@pytest.mark.slow
+def test_killed_in_training_and_resumed_gives_the_same_data(finished, tmp_path):
+    home, _ = finished
+    for name in ("00_quickstart", "01_explore_sources", "02_curate_preferences", "03_ablate_sources"):
+        shutil.copytree(home / "artefacts/nano" / name, tmp_path / "artefacts/nano" / name)
+    process = subprocess.Popen(command("--to", "05"), cwd=REPOSITORY, env={**os.environ, "SELENE_HOME": str(tmp_path)},
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+    arms = tmp_path / "artefacts/nano/04_train_judge/arms"
+    deadline = time.monotonic() + 120
+    while not list(arms.glob("dpo_nll-seed0/checkpoint-*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "artefacts/nano/04_train_judge/step.json").exists()
+    done = reproduce(tmp_path, "--to", "05")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "02_curate_preferences    unchanged" in done.stdout
+    steps = ("04_train_judge", "05_evaluate_benchmarks")
+    assert data_hashes(tmp_path, *steps) == data_hashes(home, *steps)
