@@ -154,29 +154,21 @@ def _curate(folder: Path, rng: np.random.Generator) -> None:
 
 
 def _ablate(folder: Path) -> None:
-    effects = {"without nano-coverage": -0.06, "without nano-tone": -0.02, "without nano-poisoned": 0.07, "without nano-redundant": 0.001}
-    rows = [
-        {
-            "arm": arm,
-            "kind": "leave_one_out",
-            "source": arm.split()[-1],
-            "effect": e,
-            "ci95_low": e - 0.03,
-            "ci95_high": e + 0.03,
-            "p": 0.01,
-            "q": 0.02,
-            "decision": "drop" if e > 0.03 else "keep",
-            "seconds": 9.1,
-        }
-        for arm, e in effects.items()
-    ]
-    write_csv(folder / "ablation.csv", rows)
+    columns = "arm kind source threshold n_pairs accuracy effect ci95_low ci95_high p q finding decision"
+    adds = {"nano-coverage": 0.06, "nano-tone": 0.02, "nano-poisoned": -0.07, "nano-redundant": 0.001}
+    arms: list[tuple] = [("full", "full", None, None, 368, 0.7, None, None, None, None, None, None, None)]
+    for source, e in adds.items():
+        decision = "drop" if e < -0.03 else "keep"
+        arms.append(
+            (f"without {source}", "leave_out", source, None, 300, 0.7 - e, e, e - 0.03, e + 0.03, 0.01, 0.02, "no effect shown", decision)
+        )
+    arms.append(("reward >= 0.1", "threshold", None, 0.1, 330, 0.74, 0.04, 0.01, 0.07, 0.01, 0.02, "helps", None))
+    _table(folder / "ablation.csv", columns, arms)
     sweep = [
-        {"threshold": t, "n_pairs": n, "accuracy": a, "ci95_low": a - 0.04, "ci95_high": a + 0.04}
-        for t, n, a in [(0.0, 368, 0.7), (0.1, 330, 0.74), (0.2, 290, 0.73)]
+        (t, n, a, a - 0.04, a + 0.04, d) for t, n, a, d in [(None, 368, 0.7, ""), (0.1, 330, 0.74, "chosen"), (0.2251234, 290, 0.73, "")]
     ]
-    write_csv(folder / "threshold_sweep.csv", sweep)
-    write_text(folder / "decisions.yaml", "threshold: 0.1\ndropped_sources: [nano-poisoned]\n")
+    _table(folder / "threshold_sweep.csv", "threshold n_pairs accuracy ci95_low ci95_high decision", sweep)
+    write_text(folder / "decisions.yaml", "reward_threshold: 0.1\nsources: {nano-poisoned: {keep: false}}\n")
 
 
 def _train(folder: Path, rng: np.random.Generator) -> None:

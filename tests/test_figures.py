@@ -217,6 +217,14 @@ def test_one_reading_a_part_and_the_whole_instead_of_its_configurations() -> Non
     assert [part_name("fb", "all"), part_name("cm", "history"), part_name("cm", "overall")] == ["fb", "cm:history", "cm"]
 
 
+def test_a_left_out_source_is_shown_by_what_it_adds(again: list[figures.Drawing]) -> None:
+    drawing = next(d for d in again if d.name == "ablation")
+    assert "nano-poisoned -0.070" in drawing.alt and "reward >= 0.1 +0.040" in drawing.alt
+    sources, arms = drawing.figure.axes
+    assert [t.get_text() for t in sources.get_yticklabels()][2] == "nano-poisoned  [drop]"
+    assert "with it less without it" in sources.get_xlabel() and "less that of all sources" in arms.get_xlabel()
+
+
 def test_topic_names_are_pushed_apart() -> None:
     y = spread(np.array([0.0, 0.01, 5.0]), np.array([0.0, 0.1, 0.0]), least_y=1.0, near_x=2.0)
     assert y[1] - y[0] == pytest.approx(1.0, abs=1e-2) and y[2] == 5.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 
 from selene_lib.figures.drawing import BLUE, INK, QUIET, RED, TRAINED, Drawing, heading, light_grid, new_figure, not_run, styled
 from selene_lib.figures.judges import LOSS_NAMES
@@ -15,7 +16,6 @@ PANELS = (
     ("margin", "reward margin, chosen - rejected"),
     ("reward_accuracy", "share of pairs ranked right"),
 )
-DECISIONS = {"drop": "#C0392B", "keep": INK}
 
 
 def draw_training_curves(training: pd.DataFrame, *, note: str = "", name: str = "training_curves") -> Drawing:
@@ -46,7 +46,7 @@ def draw_training_curves(training: pd.DataFrame, *, note: str = "", name: str = 
     return Drawing(name, title, f"Curves of {training['arm'].nunique()} arms. Last {panels[-1][1]}: {said}.", figure, training)
 
 
-def _curves(axes, training: pd.DataFrame, column: str) -> None:
+def _curves(axes: Axes, training: pd.DataFrame, column: str) -> None:
     for (_arm, loss), mine in training.groupby(["arm", "loss_kind"], sort=False):
         colour, line = LOSS_LOOK.get(loss, (QUIET, "-."))
         width = max(1, len(mine) // 20)
@@ -54,36 +54,48 @@ def _curves(axes, training: pd.DataFrame, column: str) -> None:
         axes.plot(mine["step"], smooth, color=colour, linestyle=line, linewidth=1.3, alpha=0.85, label=LOSS_NAMES.get(loss, loss))
 
 
-def _unique_handles(axes) -> dict:
+def _unique_handles(axes: Axes) -> dict:
     handles, labels = axes.get_legend_handles_labels()
     return dict(zip(reversed(labels), reversed(handles)))
 
 
 def draw_ablation(ablation: pd.DataFrame, *, note: str = "", name: str = "ablation") -> Drawing:
-    """Effect of each arm with its interval; `ablation` has arm, effect, ci95_low, ci95_high, decision and, where known, q."""
+    """What each source adds, and what each other arm does, with intervals.
+
+    `ablation` has arm, kind, source, effect, ci95_low, ci95_high, decision. The effect of a `leave_out` arm is that of its source (all
+    sources less the arm without it), that of any other arm its own (the arm less all sources).
+    """
     title = "Ablation of the training sources"
     rows = ablation[ablation["effect"].notna()] if len(ablation) else ablation
     if rows.empty:
         return not_run(name, title, "no ablation arm was trained")
-    y = np.arange(len(rows))
-    decisions = rows["decision"].fillna("").astype(str) if "decision" in rows else pd.Series("", index=rows.index)
-    inks = [DECISIONS.get(d.split()[0] if d else "", QUIET) for d in decisions]
+    left_out = rows["kind"].eq("leave_out")
+    parts = [(rows[left_out], "source", "what the source adds: accuracy with it less without it"),
+             (rows[~left_out], "arm", "what the arm does: its accuracy less that of all sources")]  # fmt: skip
+    parts = [part for part in parts if len(part[0])]
     with styled():
-        figure = new_figure(8.2, 1.5 + 0.34 * len(rows))
-        axes = figure.add_subplot()
-        axes.axvline(0, color=QUIET, linewidth=1)
-        axes.hlines(y, rows["ci95_low"].astype(float), rows["ci95_high"].astype(float), color=inks, linewidth=2)
-        for position, effect, ink, decision in zip(y, rows["effect"], inks, decisions):
-            axes.plot(
-                [effect], [position], marker="X" if decision.startswith("drop") else "o", color=ink, markersize=9, mec="white", mew=0.8
-            )
-        axes.set_yticks(y, [f"{arm}  [{decision}]" if decision else str(arm) for arm, decision in zip(rows["arm"], decisions)])
-        axes.set_ylim(len(rows) - 0.4, -0.6)
-        axes.set_xlabel("change of accuracy on the development items against all sources, paired 95 % interval")
-        light_grid(axes, "x")
-        heading(figure, title, f"A cross marks what was dropped. {note}".strip())
-    said = "; ".join(f"{r.arm} {r.effect:+.3f}" for r in rows.itertuples())
+        figure = new_figure(8.2, 1.0 + 0.3 * len(rows) + 0.75 * len(parts))
+        axes = figure.subplots(len(parts), 1, height_ratios=[len(p[0]) + 0.8 for p in parts], squeeze=False)[:, 0]
+        for panel, (mine, column, label) in zip(axes, parts):
+            _effects(panel, mine, column)
+            panel.set_xlabel(f"{label}, paired 95 % interval")
+        heading(figure, title, f"Right of zero helps, left of it harms. A red cross marks what was dropped. {note}".strip())
+    said = "; ".join(f"{r.source if r.kind == 'leave_out' else r.arm} {r.effect:+.3f}" for r in rows.itertuples())
     return Drawing(name, title, f"Effects of {len(rows)} arms: {said}.", figure, ablation)
+
+
+def _effects(axes: Axes, rows: pd.DataFrame, column: str) -> None:
+    y = np.arange(len(rows))
+    decisions = rows["decision"].fillna("").astype(str).tolist() if "decision" in rows else [""] * len(rows)
+    inks = [RED if decision.startswith("drop") else INK for decision in decisions]
+    axes.axvline(0, color=QUIET, linewidth=1)
+    axes.hlines(y, rows["ci95_low"].astype(float), rows["ci95_high"].astype(float), color=inks, linewidth=2)
+    for position, effect, ink, decision in zip(y, rows["effect"], inks, decisions):
+        axes.plot([effect], [position], marker="X" if decision.startswith("drop") else "o", color=ink, markersize=9, mec="white", mew=0.8)
+    axes.set_yticks(y, [f"{label}  [{decision}]" if decision else str(label) for label, decision in zip(rows[column], decisions)])
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.margins(x=0.08)
+    light_grid(axes, "x")
 
 
 def draw_rewards(rewards: pd.DataFrame, *, note: str = "", name: str = "rewards") -> Drawing:
@@ -123,12 +135,16 @@ def _mean_reward(rewards: pd.DataFrame, source: str, side: str) -> str:
 
 
 def draw_threshold(sweep: pd.DataFrame, *, chosen: float | None = None, note: str = "", name: str = "threshold") -> Drawing:
-    """Accuracy against the reward threshold with its interval and the pairs left; `chosen` is marked."""
+    """Accuracy against the reward threshold with its interval and the pairs left.
+
+    `sweep` has threshold (NaN: no filter), n_pairs, accuracy, ci95_low, ci95_high; marked is the row whose decision is `chosen`, or, where
+    the table names no decision, whose threshold is `chosen`.
+    """
     title = "Reward threshold"
     rows = sweep[sweep["accuracy"].notna()] if len(sweep) else sweep
     if rows.empty:
         return not_run(name, title, "no threshold sweep")
-    names = ["none" if pd.isna(t) else str(t) for t in rows["threshold"]]
+    names = ["none" if pd.isna(t) else f"{t:.3g}" for t in rows["threshold"]]
     x = np.arange(len(rows))
     with styled():
         figure = new_figure(7.2, 3.7)
@@ -140,8 +156,9 @@ def draw_threshold(sweep: pd.DataFrame, *, chosen: float | None = None, note: st
         axes.set_xlabel("threshold")
         axes.set_ylabel("accuracy, development items")
         axes.margins(x=0.08, y=0.15)
-        mark = [i for i, t in enumerate(rows["threshold"]) if chosen is not None and t == chosen]
-        if mark:
+        picked = rows["decision"].eq("chosen") if "decision" in rows else rows["threshold"].eq(chosen)
+        mark = np.flatnonzero(picked)
+        if len(mark):
             axes.plot(
                 x[mark],
                 rows["accuracy"].iloc[mark],
