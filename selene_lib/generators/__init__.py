@@ -19,8 +19,18 @@ if TYPE_CHECKING:
 
 _HOMES = {"TeacherGenerator": "teacher", "ServerGenerator": "server", "LocalGenerator": "local", "VllmGenerator": "vllm"}
 GENERATORS = ("teacher", "published", "server", "local", "vllm")
-__all__ = ["GENERATORS", "Generation", "Generator", "LocalGenerator", "Request", "ServerGenerator", "TeacherGenerator", "VllmGenerator",
-           "open_generator"]  # fmt: skip
+__all__ = [
+    "GENERATORS",
+    "Generation",
+    "Generator",
+    "GeneratorSpec",
+    "LocalGenerator",
+    "Request",
+    "ServerGenerator",
+    "TeacherGenerator",
+    "VllmGenerator",
+    "open_generator",
+]
 
 
 @dataclass(frozen=True)
