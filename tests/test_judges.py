@@ -142,6 +142,9 @@ def test_an_adapter_changes_the_verdicts_and_a_missing_one_is_named(random_model
     assert judge.name.endswith("-arm") and not hasattr(judge.model, "peft_config")
     expected = [judge._decode(row).strip() for row in _greedy_by_hand(model.eval(), [judge._encode(p)[0] for p in prompts(3)])]
     assert [r.text for r in judge.judge(prompts(3))] == expected
+    wider = tiny_judge.build(tmp_path / "wider", hidden=64)
+    with pytest.raises(UserError, match="does not fit the model"):
+        LocalJudge(wider, adapter=tmp_path / "arm" / "adapter")
     with pytest.raises(UserError, match=r"adapter_config.json is missing"):
         LocalJudge(random_model, adapter=tmp_path / "none")
 

@@ -228,7 +228,12 @@ def _load(path: str, adapter: Path | None, dtype: str | None, device: str | None
     if adapter is not None:
         from peft import PeftModel
 
-        model = PeftModel.from_pretrained(model, str(adapter))
+        try:
+            model = PeftModel.from_pretrained(model, str(adapter))
+        except RuntimeError as error:
+            raise UserError(
+                f"the adapter {adapter} does not fit the model {path}; it was trained from another base: train again"
+            ) from error
         model = model.merge_and_unload() if quantisation == "none" else model
     return model.eval(), tokenizer
 
