@@ -13,16 +13,21 @@ import argparse
 import json
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 
 from selene_lib import metrics
 from selene_lib.judges import LocalJudge, Reply
+from selene_lib.judging import judge_samples
 from selene_lib.prompts import Prompt, parse_verdict, render
 from selene_lib.records import LABELS, Judgement, Sample, swap_verdict
 from selene_lib.scoring.rescore import rescore
+from selene_lib.swap_probe import measure_swap_probe
 
 SET_SIZES = {"reward_bench": 2985, "lfqa_eval": 260, "hhh_alignment": 221, "evalbiasbench": 80, "instrusum": 411, "auto_j": 1392}
 SET_SIZES |= {"infobench": 930, "llm_aggrefact": 12_900, "flask": 2001, "biggen_bench": 3200, "mt_bench": 320}
@@ -167,6 +172,19 @@ def bench_table(n_judges: int = 10, n_resamples: int = 10_000) -> dict:
     return {"n_intervals": len(SET_SIZES) * n_judges, "n_resamples": n_resamples, "seconds": time.perf_counter() - start}
 
 
+def bench_swap_probe(arguments: argparse.Namespace, n: int = 200) -> list[dict]:
+    """Flips caught by asking the second order for its verdict alone, against tokens spent, for the judge of this bench."""
+    from selene_lib import nano
+
+    judge = LocalJudge(arguments.model, adapter=arguments.adapter, max_new_tokens=arguments.new_tokens)
+    pairs = [s for name in sorted(nano.NANO_SETS) for s in nano.make_set(name, n, seed=11) if s.task == "pairwise"][:n]
+    with tempfile.TemporaryDirectory() as folder:
+        options = {"store": Path(folder) / "replies.jsonl", "family": "nano", "progress": False}
+        first, second = (judge_samples(judge, "probe", pairs, orders=order, **options) for order in ("AB", "BA"))
+        probes = judge_samples(judge, "probe", pairs, orders="BA", critique=False, **options)
+    return [asdict(row) for row in measure_swap_probe(first, probes, second, (0.0, 0.6, 0.9))]
+
+
 def bench_vllm(arguments: argparse.Namespace) -> dict | str:
     """The same prompts through vLLM, where there is a GPU and vLLM."""
     import importlib.util
@@ -199,7 +217,14 @@ def main() -> int:
         import torch
 
         torch.set_num_threads(arguments.threads)
-    result = {"judging": bench_judging(arguments), "vllm": bench_vllm(arguments), "rescoring": bench_rescoring(), "table": bench_table()}
+    probe = bench_swap_probe(arguments)
+    result = {
+        "judging": bench_judging(arguments),
+        "vllm": bench_vllm(arguments),
+        "swap_probe": probe,
+        "rescoring": bench_rescoring(),
+        "table": bench_table(),
+    }
     print(json.dumps(result, indent=1) if arguments.json else _text(result))
     return 1 if result["judging"]["n_other_verdicts"] else 0
 
@@ -213,6 +238,14 @@ def _text(result: dict) -> str:
     ]
     lines += [f"  verdicts that differ: {j['n_other_verdicts']}", f"vLLM: {result['vllm']}"]
     lines += [f"re-scoring {result['rescoring']['n_replies']} replies with intervals: {result['rescoring']['seconds']:.1f} s (goal 10)"]
+    for row in result["swap_probe"]:
+        caught, ratio = (
+            f"{row['n_caught']} of {row['n_flips']} flips caught",
+            f"{row['reply_token_ratio']:.2f}x reply and {row['total_token_ratio']:.2f}x all",
+        )
+        lines.append(
+            f"swap probe at {row['threshold']}: {caught} in {row['n_pairs']} pairs, {ratio} tokens of one order (both in full: 2x)"
+        )
     table = result["table"]
     return "\n".join([*lines, f"{table['n_intervals']} intervals of {table['n_resamples']} resamples: {table['seconds']:.1f} s"])
 
