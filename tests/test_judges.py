@@ -361,3 +361,19 @@ def test_a_broken_run_ends_in_the_same_bytes(taught_model, tmp_path, share_left)
     whole = (tmp_path / "whole.jsonl").read_bytes()
     (tmp_path / "broken.jsonl").write_bytes(whole[: int(len(whole) * share_left)])
     assert judge_samples(judge, "toy", samples, store=tmp_path / "broken.jsonl", family="nano", progress=False) == found
+
+
+def test_the_generate_path_for_unsloth_gives_the_same_replies_on_plain_models(taught_model, random_model, monkeypatch):
+    """Unsloth itself needs a GPU; what this project adds around its `generate` is tested on the plain one."""
+    from selene_lib.judges.unsloth import UnslothJudge
+
+    with pytest.raises(UserError, match="Unsloth needs an NVIDIA GPU"):
+        open_judge(f"unsloth:{taught_model}")
+    monkeypatch.setattr(UnslothJudge, "_open", LocalJudge._open)
+    lessons = [render(s, family="nano") for s, _ in tiny_judge.lessons()]
+    for model, items in ((taught_model, lessons), (random_model, prompts(6))):
+        ours, theirs = (kind(model, max_new_tokens=24).judge(items) for kind in (LocalJudge, UnslothJudge))
+        assert [(r.text, r.finish_reason) for r in ours] == [(r.text, r.finish_reason) for r in theirs]
+        for a, b in zip(ours, theirs):
+            assert (a.verdict_probs is None) == (b.verdict_probs is None)
+            assert a.verdict_probs is None or a.verdict_probs == pytest.approx(b.verdict_probs, abs=1e-4)

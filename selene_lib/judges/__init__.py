@@ -13,8 +13,8 @@ from typing import Any, Protocol, runtime_checkable
 from selene_lib.errors import UserError
 from selene_lib.prompts import Prompt
 
-_HOMES = {"LocalJudge": "local", "ServerJudge": "server", "VllmJudge": "vllm", "ReplayJudge": "replay"}
-__all__ = ["Judge", "LocalJudge", "ReplayJudge", "Reply", "ServerJudge", "VllmJudge", "batches_of", "open_judge"]
+_HOMES = {"LocalJudge": "local", "ServerJudge": "server", "VllmJudge": "vllm", "ReplayJudge": "replay", "UnslothJudge": "unsloth"}
+__all__ = ["Judge", "LocalJudge", "ReplayJudge", "Reply", "ServerJudge", "UnslothJudge", "VllmJudge", "batches_of", "open_judge"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def batches_of(judge: Judge, prompts: Sequence[Prompt], size: int = 64) -> list[
 
 
 def open_judge(model: str, **options: Any) -> Judge:
-    """Open the judge that a name means: `http://host/v1#model` a server, `vllm:PATH`, `replay:FILE`, else a local model.
+    """Open the judge that a name means: `http://host/v1#model` a server, `vllm:PATH`, `unsloth:PATH`, `replay:FILE`, else local.
 
     `options` go to that judge's constructor; those that are None are left to its defaults.
     """
@@ -71,6 +71,8 @@ def open_judge(model: str, **options: Any) -> Judge:
         return importlib.import_module("selene_lib.judges.server").ServerJudge(address, served, **given)
     if kind == "vllm" and rest:
         return importlib.import_module("selene_lib.judges.vllm").VllmJudge(rest, **given)
+    if kind == "unsloth" and rest:
+        return importlib.import_module("selene_lib.judges.unsloth").UnslothJudge(rest, **given)
     if kind == "replay" and rest:
         return importlib.import_module("selene_lib.judges.replay").ReplayJudge.from_store(rest, **given)
     return importlib.import_module("selene_lib.judges.local").LocalJudge(model, **given)

@@ -62,12 +62,15 @@ class LocalJudge:
         self.max_new_tokens = max_new_tokens
         self.stop_at_verdict = stop_at_verdict
         self.quantisation = quantisation
-        self.model, self.tokenizer = _load(self.path, self.adapter, dtype, device, quantisation)
+        self.model, self.tokenizer = self._open(dtype, device)
         self.max_prompt_tokens = self._prompt_limit(max_prompt_tokens)
         self.batch_tokens = batch_tokens or (16_384 if self.model.device.type == "cpu" else 131_072)
         self._watched = _label_ids(self.tokenizer)
         self._newlines = frozenset(i for t, i in self.tokenizer.get_vocab().items() if "\n" in t or "Ċ" in t or t == "<0x0A>")
         self._ids: dict[str, tuple[list[int], int]] = {}
+
+    def _open(self, dtype: str | None, device: str | None) -> tuple[Any, Any]:
+        return _load(self.path, self.adapter, dtype, device, self.quantisation)
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -132,9 +135,7 @@ class LocalJudge:
     def _generate(self, rows: list[list[int]]) -> list[Generated]:
         from selene_lib.judges.decoding import greedy
 
-        end = self.model.generation_config.eos_token_id
-        ends = {self.tokenizer.eos_token_id, *(end if isinstance(end, list) else [end])} - {None}
-        pad = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else min(ends, default=0)
+        ends, pad = self._end_and_pad()
         return greedy(
             self.model,
             rows,
@@ -145,6 +146,12 @@ class LocalJudge:
             may_stop_ids=self._newlines if self.stop_at_verdict else frozenset(),
             is_done=self._verdict_written,
         )
+
+    def _end_and_pad(self) -> tuple[set[int], int]:
+        end = self.model.generation_config.eos_token_id
+        ends = {self.tokenizer.eos_token_id, *(end if isinstance(end, list) else [end])} - {None}
+        pad = self.tokenizer.pad_token_id
+        return ends, pad if pad is not None else min(ends, default=0)
 
     def _verdict_written(self, ids: list[int]) -> bool:
         return bool(_VERDICT_LINE.search(self._decode(ids[-48:])))

@@ -1,0 +1,78 @@
+"""A judge in Unsloth's inference mode (extra `gpu`), for adapters trained with it. GPU only.
+
+Unsloth replaces the model's forward by one that knows only the cache of its own `generate`, so batches go through that: plain left
+padding, no shared prefixes, no rows that leave early. Planning, early stop, probabilities and limits are those of `LocalJudge`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+from selene_lib.errors import UserError
+from selene_lib.judges.decoding import Generated, left_pad
+from selene_lib.judges.local import LocalJudge
+
+
+class UnslothJudge(LocalJudge):
+    """Takes what `LocalJudge` takes; the adapter is not merged. Without a GPU or without Unsloth it is a UserError."""
+
+    def _open(self, dtype: str | None, device: str | None) -> tuple[Any, Any]:
+        import torch
+
+        if not torch.cuda.is_available() or importlib.util.find_spec("unsloth") is None:
+            raise UserError("Unsloth needs an NVIDIA GPU and pip install 'selene_lib[gpu]'; judge with the plain model instead")
+        from unsloth import FastLanguageModel
+
+        model, tokenizer = FastLanguageModel.from_pretrained(
+            str(self.adapter or self.path),
+            max_seq_length=8192,
+            load_in_4bit=self.quantisation == "nf4",
+            dtype=getattr(torch, dtype) if dtype else None,
+            use_exact_model_name=True,
+        )
+        FastLanguageModel.for_inference(model)
+        return model, tokenizer
+
+    def _generate(self, rows: list[list[int]]) -> list[Generated]:
+        import torch
+        from transformers import StoppingCriteriaList
+
+        ends, pad = self._end_and_pad()
+        ids, mask = left_pad(rows, pad, self.model.device)
+        stops = StoppingCriteriaList([self._stop_after(ids.shape[1])] if self.stop_at_verdict else [])
+        with torch.inference_mode():
+            out = self.model.generate(
+                input_ids=ids,
+                attention_mask=mask,
+                max_new_tokens=self.max_new_tokens,
+                do_sample=False,
+                pad_token_id=pad,
+                eos_token_id=sorted(ends),
+                stopping_criteria=stops,
+                return_dict_in_generate=True,
+                output_logits=True,
+            )
+        watched = [i for ids_of_label in self._watched.values() for i in ids_of_label]
+        logits = torch.stack([step[:, watched].float().cpu() for step in out.logits], 1)
+        return [self._cut(row, ends, values) for row, values in zip(out.sequences[:, ids.shape[1] :].tolist(), logits)]
+
+    def _stop_after(self, n_prompt: int) -> Any:
+        """A stopping criterion: a row is done when its last token ends a line and a verdict line is written."""
+        import torch
+
+        def done(sequences: torch.Tensor, _scores: Any, **_: Any) -> torch.Tensor:
+            rows = sequences[:, n_prompt:].tolist()
+            flags = [row[-1] in self._newlines and self._verdict_written(row) for row in rows]
+            return torch.tensor(flags, device=sequences.device)
+
+        return done
+
+    def _cut(self, row: list[int], ends: set[int], watched: Any) -> Generated:
+        """The reply up to its end token, or up to the token that finished its verdict line."""
+        for i, token in enumerate(row):
+            if token in ends:
+                return Generated(row[:i], "stop", watched[:i])
+            if self.stop_at_verdict and token in self._newlines and self._verdict_written(row[: i + 1]):
+                return Generated(row[: i + 1], "stop", watched[: i + 1])
+        return Generated(row, "length", watched)
