@@ -85,6 +85,8 @@ def short_run(spec: TrainSpec, items: Sequence[tuple[Prompt, str]], folder: Path
     from selene_lib.training import train
 
     def run(pairs: Sequence[PreferencePair], seed: int, n_steps: int) -> np.ndarray:
+        # No more than the steps can use, the same ones in every arm: encoding the rest costs more than the training.
+        pairs = sorted(pairs, key=lambda p: unit_hash(seed, "short run", p.id))[: n_steps * spec.batch_size]
         identity = [spec.fingerprint, str(seed), str(n_steps), *(p.id for p in pairs), *(prompt.sha256 for prompt, _ in items)]
         key = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:20]
         kept = folder / f"{key}.json"
