@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from selene_lib.critique_checks import check_reply
 from selene_lib.errors import UserError
@@ -24,6 +24,9 @@ from selene_lib.ledger import Ledger
 from selene_lib.prompts import TEMPLATES, render
 from selene_lib.records import LABELS, TIE, Critique, Sample, unit_hash
 from selene_lib.reply_store import ReplyStore, open_store
+
+if TYPE_CHECKING:
+    from selene_lib.server_client import RequestPlan
 
 Method = Literal["argue", "sample"]
 STAGE = "critiques"
@@ -112,6 +115,32 @@ def generate_critiques(
     return CritiqueResult(critiques, _ledger(samples, reasons))
 
 
+def plan_critiques(
+    samples: Sequence[Sample],
+    generator: Any,
+    *,
+    store: str | Path | None,
+    seed: int = 0,
+    family: str = "full",
+    method: Method = "argue",
+    n_samples: int = 20,
+    temperature: float = 0.7,
+) -> RequestPlan | None:
+    """The dry run of `generate_critiques`: requests, tokens and cost of its first attempt, without asking; None where nothing is paid.
+
+    Retries come on top: at most `max_attempts - 1` times the share of replies that fail their check.
+    """
+    if not hasattr(generator, "plan"):
+        return None
+    usable = [shown(s, seed) for s in samples if not no_gold(s)]
+    job = _Job(generator, seed, family, temperature)
+    if method == "argue":
+        requests = [job.request(s, asked, 0) for s in usable for asked in (str(s.label), wrong_verdict(s, seed))]
+    else:
+        requests = [job.request(s, None, i) for s in usable for i in range(n_samples)]
+    return generator.plan(requests, store=open_store(store))
+
+
 def _ledger(samples: Sequence[Sample], reasons: dict[str, str]) -> Ledger:
     ledger = Ledger()
     ledger.add_records(STAGE, samples, [s for s in samples if s.id not in reasons], reasons, "generation")
@@ -134,7 +163,7 @@ class _Job:
         ]
         found: dict[tuple[str, str], Critique | str] = {}
         for attempt in range(max_attempts):
-            requests = [self._request(s, asked, attempt) for s, _, asked in wanted]
+            requests = [self.request(s, asked, attempt) for s, _, asked in wanted]
             for (sample, side, _), request, reply in zip(wanted, requests, self.generator.generate(requests, store=store), strict=True):
                 found[sample.id, side] = self._verify(request, reply)
             wanted = [w for w in wanted if isinstance(found[w[0].id, w[1]], str)]
@@ -144,7 +173,7 @@ class _Job:
 
     def sample(self, samples: Sequence[Sample], n_samples: int, store: ReplyStore) -> dict[tuple[str, str], Critique | str]:
         """Answer each judge prompt `n_samples` times; the first verified reply of either kind is taken."""
-        requests = [self._request(s, None, i) for s in samples for i in range(n_samples)]
+        requests = [self.request(s, None, i) for s in samples for i in range(n_samples)]
         found: dict[tuple[str, str], Critique | str] = {}
         failures: dict[str, Counter] = {s.id: Counter() for s in samples}
         for request, reply in zip(requests, self.generator.generate(requests, store=store), strict=True):
@@ -160,7 +189,8 @@ class _Job:
                 found.setdefault((sample.id, side), worst[0][0] if unread else other)
         return found
 
-    def _request(self, sample: Sample, asked: str | None, attempt: int) -> Request:
+    def request(self, sample: Sample, asked: str | None, attempt: int) -> Request:
+        """One request: to argue for `asked`, or (None) the judge prompt itself."""
         text = argue_prompt(sample, asked, family=self.family) if asked is not None else render(sample, family=self.family).text
         return Request(sample, asked, text, self.seed, attempt, self.temperature)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from generators_world import FAULTS, ScriptedServer, make_samples, serving
 
-from selene_lib.critiques import generate_critiques
+from selene_lib.critiques import generate_critiques, plan_critiques
 from selene_lib.errors import UserError
 from selene_lib.files import read_jsonl
 from selene_lib.generators import GeneratorSpec, open_generator
@@ -132,6 +132,21 @@ def test_the_dry_run_asks_nothing_and_foresees_the_rest(tmp_path):
         assert (plan.n_requests, plan.n_stored, plan.n_prompt_tokens, plan.n_reply_tokens_max) == (10, 4, 12, 54)
         assert plan.usd_max == pytest.approx((12 + 2 * 54) / 1e6)
         assert "10 requests, 4 stored already" in str(plan) and server.n_asked == n_asked
+
+
+def test_the_dry_run_of_a_generation(tmp_path):
+    samples, store = make_samples(9), tmp_path / "s.jsonl"
+    with serving(ScriptedServer()) as server:
+        spec = GeneratorSpec(
+            "server", "m", server.base_url, max_reply_tokens=50, usd_per_million_reply_tokens=10.0, extra={"progress": False}
+        )
+        plan = plan_critiques(samples, open_generator(spec), store=store)
+        assert (plan.n_requests, plan.n_stored, plan.n_reply_tokens_max) == (18, 0, 900) and plan.usd_max == pytest.approx(0.009)
+        assert server.n_asked == 0
+        generate_critiques(samples[:4], open_generator(spec), store=store)
+        assert plan_critiques(samples, open_generator(spec), store=store).n_stored == 8 == server.n_asked
+        assert plan_critiques(samples, open_generator(spec), store=store, method="sample", n_samples=3).n_requests == 27
+    assert plan_critiques(samples, open_generator(GeneratorSpec("teacher")), store=None) is None
 
 
 def test_concurrency_is_bounded_and_equal_requests_are_asked_once():
