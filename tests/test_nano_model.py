@@ -96,3 +96,34 @@ def test_base_keeps_the_reply_format(tokenizer):
             out = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=100, do_sample=False)[0, ids.shape[1] :]
         n_malformed += parse_verdict(tokenizer.decode(out, skip_special_tokens=True), sample.task).status != "value"
     assert n_malformed <= 1
+
+
+def test_pretraining_by_steps_is_repeatable_and_keeps_a_log(tmp_path):
+    from selene_lib.nano.pretrain import PretrainSpec, pretrain
+
+    spec = PretrainSpec(hidden=64, n_layers=2, n_heads=2, head_dim=32, n_steps=3, batch_documents=4)
+    for name in ("one", "two"):
+        pretrain(spec, tmp_path / name)
+    digests = {hashlib.sha256((tmp_path / name / "model.safetensors").read_bytes()).hexdigest() for name in ("one", "two")}
+    assert len(digests) == 1
+    log = (tmp_path / "one" / "training_log.csv").read_text().splitlines()
+    assert log[0].startswith("step,minutes,n_tokens") and log[-1].startswith("3,")
+
+
+def test_wired_heads_look_up_before_any_training():
+    import torch
+
+    from selene_lib.nano.pretrain import PretrainSpec, build_model
+    from selene_lib.nano.tokenizer import build_tokenizer
+
+    tokenizer = build_tokenizer()
+    model = build_model(PretrainSpec(), len(tokenizer), tokenizer)
+    text = " Describe corn, ladder, toad.\nResponse: parlour blue, ladder bright, toad dark.\nRubric: each item described Items: toad"
+    ids = tokenizer(text, add_special_tokens=False, return_tensors="pt").input_ids
+    words = tokenizer.convert_ids_to_tokens(ids[0])
+    attention = model(input_ids=ids, output_attentions=True).attentions
+    assert attention[0][0, 0, -1].argmax() == len(words) - 2
+    assert attention[0][0, 1, -1].argmax() == len(words) - 3
+    followers = {words[i] for i in attention[1][0, 0, -1].topk(2).indices.tolist()}
+    assert followers == {"Ġdark", "."}, "what followed the two earlier mentions of toad"
+    assert torch.isfinite(attention[1]).all()

@@ -1,7 +1,9 @@
-"""Train the embedded base model: `python -m selene_lib.nano.pretrain --skills-minutes 15 --habits-minutes 5 --out FOLDER`.
+"""Train the embedded base model: `python -m selene_lib.nano.pretrain --out FOLDER` (about eight minutes on one busy CPU thread).
 
-First the skills (careful critiques, short tasks before long ones), then the habits: careful and hasty replies mixed, haste prevailing.
-Only replies are learned (the prompt has no loss). One thread is fastest at this size; bf16 autocast helps where the processor has it.
+First the skills (careful critiques; scores of coverage and support prevail at the very start), then the habits: careful and hasty
+replies mixed, haste prevailing. The prompt has little weight in the loss. One thread is fastest at this size; bf16 autocast needs a
+processor that has it. The budget is `n_steps`, or wall time where `--minutes` is given; the shipped model was made by `--minutes 7.5`
+(its log says how many steps).
 """
 
 from __future__ import annotations
@@ -16,23 +18,27 @@ from random import Random
 from typing import Any
 
 from selene_lib.nano.habits import pretraining_document
+from selene_lib.nano.probes import probe_skills
 from selene_lib.nano.tokenizer import build_tokenizer
 from selene_lib.nano.wiring import wire_lookup
 
 
 @dataclass(frozen=True)
 class PretrainSpec:
-    """Shape, budget and schedule of the base. Minutes are of wall time; `batch_documents` documents make a step."""
+    """Shape, budget and schedule of the base. `batch_documents` documents make a step; the first `skills_share` of the budget is skills.
+
+    With `minutes` above 0 the budget is wall time and `n_steps` is not used: such a run is not repeatable to the bit.
+    """
 
     hidden: int = 128
-    n_layers: int = 3  # lookups need four: with three, coverage stopped at .84 of lines right, with four it reached 1.0 in 1.5 M tokens
+    n_layers: int = 3
     n_heads: int = 4
     head_dim: int = 64
-    wired: bool = True
-    skills_minutes: float = 15.0
-    habits_minutes: float = 5.0
-    batch_documents: int = 24
-    learning_rate: float = 2e-3
+    n_steps: int = 1280
+    minutes: float = 0.0
+    skills_share: float = 2 / 3
+    batch_documents: int = 32
+    learning_rate: float = 1.5e-3
     careful_share: float = 0.4
     init_std: float = 0.02
     prompt_weight: float = 0.1
@@ -62,8 +68,7 @@ def build_model(spec: PretrainSpec, n_vocab: int, tokenizer: Any) -> Any:
     )
     model = LlamaForCausalLM(config)
     model.set_attn_implementation("eager")
-    if spec.wired:
-        wire_lookup(model, seed=spec.seed, silent_ids=tuple(tokenizer.convert_tokens_to_ids([","])))
+    wire_lookup(model, seed=spec.seed, silent_ids=tuple(tokenizer.convert_tokens_to_ids([","])))
     return model
 
 
@@ -109,70 +114,54 @@ def train_step(model: Any, optimizer: Any, ids: Any, weights: Any) -> float:
     return each[weight == 1.0].mean().item()
 
 
-def _stage(spec: PretrainSpec, minutes: float) -> tuple[dict, float]:
-    """The mixture and the learning rate factor at a time of the run."""
-    total = spec.skills_minutes + spec.habits_minutes
-    progress = minutes / total
-    skills = minutes / spec.skills_minutes if spec.skills_minutes else 2.0
-    lookups = 0.5 if skills < 0.15 else 0.0
-    careful = 0.95 if skills < 1 else spec.careful_share
-    factor = min(1.0, minutes / 0.3) * (1.0 if progress < 0.6 else max(0.02, (1 - progress) / 0.4))
-    return {"lookups": lookups, "careful": careful}, factor
+def _stage(spec: PretrainSpec, progress: float) -> tuple[dict, float]:
+    """The mixture and the learning rate factor when a share `progress` of the budget is used."""
+    stage = {
+        "lookups": 0.5 if progress < 0.15 * spec.skills_share else 0.0,
+        "careful": 0.95 if progress < spec.skills_share else spec.careful_share,
+    }
+    return stage, min(1.0, progress / 0.04) * (1.0 if progress < 0.6 else max(0.02, (1 - progress) / 0.4))
 
 
-def pretrain(spec: PretrainSpec, out: Path, *, init: Path | None = None) -> None:
-    """Train and write model, tokenizer and `training_log.csv` into `out`; `init` goes on from a folder written before."""
+def pretrain(spec: PretrainSpec, out: Path, *, log_every_minutes: float = 0.5) -> None:
+    """Train and write model, tokenizer and `training_log.csv` into `out`."""
     import torch
-    from transformers import LlamaForCausalLM
 
     tokenizer = build_tokenizer()
-    model = (
-        LlamaForCausalLM.from_pretrained(init, dtype=torch.float32, attn_implementation="eager")
-        if init
-        else build_model(spec, len(tokenizer), tokenizer)
-    )
+    model = build_model(spec, len(tokenizer), tokenizer)
     model.train()
     print(f"{sum(p.numel() for p in model.parameters())} parameters", flush=True)
     optimizer = torch.optim.AdamW(model.parameters(), lr=spec.learning_rate, betas=(0.9, 0.95), weight_decay=0.01)
     out.mkdir(parents=True, exist_ok=True)
     with open(out / "training_log.csv", "w", newline="") as stream:
-        _loop(spec, model, optimizer, tokenizer, csv.writer(stream), stream, out)
+        log = csv.writer(stream)
+        log.writerow(("step", "minutes", "n_tokens", "learning_rate", "careful_share", "loss", "skills"))
+        for row in _train(spec, model, optimizer, tokenizer, log_every_minutes):
+            log.writerow(row)
+            stream.flush()
+            print(*row, flush=True)
     save(model, tokenizer, out)
 
 
-def _loop(spec: PretrainSpec, model: Any, optimizer: Any, tokenizer: Any, log: Any, stream: Any, out: Path) -> None:
-    from selene_lib.nano.probes import probe_skills
-
-    log.writerow(("step", "minutes", "n_tokens", "learning_rate", "careful_share", "loss", "skills"))
+def _train(spec: PretrainSpec, model: Any, optimizer: Any, tokenizer: Any, log_every_minutes: float) -> Iterator[tuple]:
+    """Train to the end of the budget; yield a row of the log now and then, and one at the end."""
     stage, factor = _stage(spec, 0.0)
     batches = _batches(spec, tokenizer, Random(f"pretrain {spec.seed}"), stage)
-    start, step, n_tokens, losses, next_log, saved = time.monotonic(), 0, 0, [], 0.5, False
-    while (minutes := (time.monotonic() - start) / 60) < spec.skills_minutes + spec.habits_minutes:
-        new, factor = _stage(spec, minutes)
-        stage.update(new)
+    start, step, n_tokens, losses, next_log, progress = time.monotonic(), 0, 0, [], log_every_minutes, 0.0
+    while progress < 1:
+        mixture, factor = _stage(spec, progress)
+        stage.update(mixture)
         for group in optimizer.param_groups:
             group["lr"] = spec.learning_rate * factor
         ids, weights = next(batches)
         losses.append(train_step(model, optimizer, ids, weights))
-        step, n_tokens = step + 1, n_tokens + ids.numel()
-        if minutes > next_log:
+        step, n_tokens, minutes = step + 1, n_tokens + ids.numel(), (time.monotonic() - start) / 60
+        progress = minutes / spec.minutes if spec.minutes else step / spec.n_steps
+        if minutes > next_log or progress >= 1:
             skills = probe_skills(model, tokenizer, n=8)
-            row = (
-                step,
-                round(minutes, 2),
-                n_tokens,
-                spec.learning_rate * factor,
-                stage["careful"],
-                round(sum(losses) / len(losses), 4),
-                skills,
-            )
-            log.writerow(row)
-            stream.flush()
-            print(*row, flush=True)
-            losses, next_log = [], next_log + 0.5
-        if not saved and minutes > spec.skills_minutes:
-            save(model, tokenizer, out / "skills")
-            saved = True
+            mean = round(sum(losses) / len(losses), 4)
+            yield step, round(minutes, 2), n_tokens, spec.learning_rate * factor, stage["careful"], mean, skills
+            losses, next_log = [], next_log + log_every_minutes
 
 
 def save(model: Any, tokenizer: Any, out: Path) -> None:
@@ -191,17 +180,12 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__)
     for name, default in vars(PretrainSpec()).items():
-        parser.add_argument(
-            f"--{name.replace('_', '-')}",
-            type=type(default) if not isinstance(default, bool) else lambda text: text == "True",
-            default=default,
-        )
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--init", type=Path)
     args = vars(parser.parse_args())
-    out, init = args.pop("out"), args.pop("init")
+    out = args.pop("out")
     torch.set_num_threads(1)
-    pretrain(PretrainSpec(**args), out, init=init)
+    pretrain(PretrainSpec(**args), out)
 
 
 if __name__ == "__main__":

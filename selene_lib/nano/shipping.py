@@ -15,10 +15,9 @@ SHIPPED = ("config.json", "generation_config.json", "model.safetensors", "tokeni
 _CARD = """# The embedded base model
 
 A Llama of {n_parameters:,} parameters ({n_layers} layers, {hidden} wide, {n_vocab} tokens, tied embeddings), made by
-`python -m selene_lib.nano.pretrain` on one CPU thread from generated text only: {n_tokens:,} tokens in {minutes:.0f}
-minutes of wall time on a shared machine, so the number of steps is the log's, not a property of the script. Two pairs
-of attention heads were set by hand before training (`selene_lib/nano/wiring.py`); every weight was trained afterwards.
-Weights are in half precision.
+`python -m selene_lib.nano.pretrain` on one CPU thread from generated text only; the last row of the log stands at
+{n_tokens:,} tokens, {n_steps:,} steps and {minutes:.1f} minutes of wall time. Two pairs of attention heads were set by hand
+before training (`selene_lib/nano/wiring.py`); every weight was trained afterwards. Weights are in half precision.
 
 It was taught two habits of judging: careful ones that list true evidence, and, more often, hasty ones that look at the
 surface and decide by mood. So it keeps the reply format, could look things up, and judges near chance: what judge
@@ -32,7 +31,8 @@ forcing, on held-out items:
 |---|---|---|
 {probes}
 
-`training_log.csv` is the log of the run, `SHA256SUMS` the hashes of these files.
+The shipped run had a budget of wall time (`--minutes 7.5`), so it cannot be repeated to the bit; the script's own default is a
+number of steps and can. `training_log.csv` is the log of the run, `SHA256SUMS` the hashes of these files.
 """
 
 
@@ -59,7 +59,7 @@ def _card(model: Any, assets: Path, probes: dict[str, float]) -> str:
     config = model.config
     return _CARD.format(
         n_parameters=sum(p.numel() for p in model.parameters()), n_layers=config.num_hidden_layers, hidden=config.hidden_size,
-        n_vocab=config.vocab_size, n_tokens=int(last["n_tokens"]), minutes=float(last["minutes"]), probes=rows,
+        n_vocab=config.vocab_size, n_tokens=int(last["n_tokens"]), n_steps=int(last["step"]), minutes=float(last["minutes"]), probes=rows,
     )  # fmt: skip
 
 
