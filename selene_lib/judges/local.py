@@ -90,6 +90,8 @@ class LocalJudge:
         for batch in self.batches(prompts):
             for index, reply in zip(batch, self._judge_batch([prompts[i] for i in batch])):
                 replies[index] = reply
+            for index in batch:  # what is answered need not stay encoded: half a million prompts would fill the memory
+                self._ids.pop(prompts[index].sha256, None)
         return replies  # type: ignore[return-value]
 
     def batches(self, prompts: Sequence[Prompt]) -> list[list[int]]:
