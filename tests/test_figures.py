@@ -20,7 +20,7 @@ from selene_lib.figures import everything
 from selene_lib.figures.checks import expected_error, overlap_counts
 from selene_lib.figures.domains import first_readings, part_name
 from selene_lib.figures.drawing import BASE, OTHERS, TRAINED, settle, styled
-from selene_lib.figures.flow import flow_stages
+from selene_lib.figures.flow import Stage, flow_stages, merge_quiet
 from selene_lib.figures.judges import colours, judge_label, main_judge, order_judges
 from selene_lib.figures.published import published_task_means
 from selene_lib.figures.results import reliability_table
@@ -154,6 +154,14 @@ def test_flow_adds_up_over_sources_and_reasons() -> None:
     assert (read.kind, read.n_in, read.dropped) == ("read", 10, {})
     assert (clean.n_in, clean.n_out, clean.dropped) == (15, 11, {"long": 3, "tie": 1})
     assert (mix.kind, mix.n_out) == ("decision", 0)
+
+
+def test_neighbouring_filters_that_dropped_nothing_are_one_box() -> None:
+    quiet = [Stage(name, "filter", 9, 9, {}) for name in ("length", "language")]
+    loud, made = Stage("tie", "filter", 9, 8, {"tie": 1}), Stage("critiques", "generation", 8, 8, {})
+    last = Stage("mix", "filter", 7, 7, {})
+    assert merge_quiet([*quiet, loud, made, last]) == [Stage("length, language", "filter", 9, 9, {}), loud, made, last]
+    assert merge_quiet([quiet[0], last]) == [quiet[0], last], "what does not join up is never merged"
 
 
 def test_overlaps_are_counted_once_an_item_and_absent_pairs_are_zero() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import re
+import shutil
 from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from synthetic_run import HOSTILE, finished_run
 
@@ -114,8 +116,23 @@ def test_every_published_cell_has_a_claim_and_ours_carries_its_numbers(run_dir: 
     assert (rows["flask"].status, rows["flask"].trained.value) == ("not run", None)
     assert rows["flask"].why.startswith("not asked for by this run")
     assert rows["nano-clinic:diagnosis"].why == "reading: adjudicated" and rows["nano-clinic:diagnosis"].majority == 0.67
+    assert rows["nano-ood-pairs"].trained.value < rows["nano-pairs"].trained.value
     assert rows["nano-clinic"].majority == 0.8, "the mean over the parts goes by the name of the set"
     assert (rows["craft_md"].status, rows["craft_md"].why) == ("not run", "put its files below craft_md")
+
+
+def test_a_set_on_which_training_hurt_is_named_in_the_first_lines(run_dir: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "run"
+    shutil.copytree(run_dir, broken)
+    path = broken / "05_evaluate_benchmarks" / "scores.csv"
+    table = pd.read_csv(path)
+    table.loc[(table["judge"] == "dpo_nll-seed0") & (table["set"] == "nano-ood-pairs"), "value"] = 0.2
+    table.loc[(table["judge"] == "base") & (table["set"] == "nano-grades"), "value"] = None
+    table.to_csv(path, index=False)
+    page = build_report(broken, tmp_path, tmp_path / "report.html").read_text(encoding="utf-8")
+    words = re.sub(r"\s+", " ", "".join(Page(page).words))
+    assert "Trained scores below the base on nano-ood-pairs (pairwise: 0.200 against 0.500)." in words
+    assert "undefined" in words, "a metric that cannot be computed is not the same as a set that was not run"
 
 
 def test_a_run_without_results_says_not_run_everywhere(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def _said(rows: pd.DataFrame) -> str:
 def _panels(figure: Any, rows: pd.DataFrame, judges: Sequence[str]) -> None:
     tasks = [t for t in TASK_NAMES if t in set(rows["task"])]
     n_sets = [rows.loc[rows["task"] == t, "set"].nunique() for t in tasks]
-    axes = figure.subplots(len(tasks), 1, sharex=True, height_ratios=[n + 0.55 for n in n_sets], squeeze=False)[:, 0]
+    axes = figure.subplots(len(tasks), 1, height_ratios=[n + 0.7 for n in n_sets], squeeze=False)[:, 0]
     palette = colours(judges)
     for panel, task in zip(axes, tasks):
         _task_panel(panel, rows[rows["task"] == task], judges, palette)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from selene_lib.figures.drawing import INK, QUIET, Drawing, heading, light_grid, new_figure, not_run, styled
@@ -29,26 +30,31 @@ def draw_calibration(bins: pd.DataFrame | None, *, note: str = "", name: str = "
         figure = new_figure(6.4, 5.2)
         axes = figure.add_subplot()
         axes.plot([0, 1], [0, 1], color=QUIET, linestyle=":", linewidth=1)
+        handles = []
         for index, judge in enumerate(judges):
             mine = bins[bins["judge"] == judge]
             label = f"{judge_label(judge)} (ECE {expected_error(mine):.3f}, n={int(mine['n'].sum())})"
-            axes.plot(
+            ink, marker = colours(judges)[judge], "os^Dv<>P"[index % 8]
+            axes.plot(mine["confidence"], mine["accuracy"], color=ink, linewidth=0.8, alpha=0.6)
+            axes.scatter(
                 mine["confidence"],
                 mine["accuracy"],
-                marker="os^Dv<>P"[index % 8],
-                color=colours(judges)[judge],
-                mec=INK,
-                mew=0.5,
-                linewidth=1.2,
-                label=label,
+                s=14 + 160 * mine["n"] / mine["n"].sum(),
+                marker=marker,
+                color=ink,
+                edgecolors=INK,
+                linewidths=0.5,
+                zorder=3,
             )
+            handles.append(Line2D([], [], color=ink, marker=marker, mec=INK, mew=0.5, linewidth=0.8, label=label))
         axes.set_xlim(0, 1.02)
         axes.set_ylim(0, 1.02)
         axes.set_xlabel("probability the judge gave its verdict")
         axes.set_ylabel("share of those verdicts that were right")
         light_grid(axes, "y")
-        axes.legend(loc="upper left", fontsize=8)
-        heading(figure, title, f"Dotted: perfectly calibrated. {note}".strip())
+        axes.set_ylim(0, 1.06)
+        figure.legend(handles=handles, loc="outside lower center", fontsize=8, ncols=2)
+        heading(figure, title, f"Dotted: perfectly calibrated. Larger marks hold more verdicts. {note}".strip())
     said = "; ".join(f"{judge_label(j)} expected calibration error {expected_error(bins[bins['judge'] == j]):.3f}" for j in judges)
     return Drawing(name, title, f"Reliability plot. {said}.", figure, bins)
 

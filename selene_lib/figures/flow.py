@@ -43,6 +43,19 @@ def flow_stages(ledger: pd.DataFrame) -> list[Stage]:
     return stages
 
 
+def merge_quiet(stages: Sequence[Stage]) -> list[Stage]:
+    """Draw neighbouring filters that dropped nothing as one box; the ledger itself keeps every stage."""
+    merged: list[Stage] = []
+    for stage in stages:
+        last = merged[-1] if merged else None
+        quiet = last is not None and stage.kind == last.kind == "filter" and not stage.dropped and not last.dropped
+        if last is not None and quiet and stage.n_in == last.n_out:
+            merged[-1] = Stage(f"{last.name}, {stage.name}", "filter", last.n_in, stage.n_out, {})
+        else:
+            merged.append(stage)
+    return merged
+
+
 def draw_flow(ledger: pd.DataFrame, *, pairs: Mapping[str, int] | None = None, note: str = "", name: str = "fig2") -> Drawing:
     """Fig. 2 from ledger counts; `pairs` counts the pairs before the decisions by kind, where known."""
     title = "Fig. 2  How the training pairs came to be"
@@ -50,6 +63,7 @@ def draw_flow(ledger: pd.DataFrame, *, pairs: Mapping[str, int] | None = None, n
     if not stages:
         return not_run(name, title, "no ledger")
     with styled():
+        stages = merge_quiet(stages)
         figure = new_figure(8.6, 1.2 + 0.62 * (len(stages) + 1.5))
         axes = figure.add_subplot()
         axes.axis("off")
@@ -87,7 +101,8 @@ def _draw_stage(axes: Axes, y: float, stage: Stage) -> None:
     if decided:
         axes.plot([0.42], [y], marker="o", markersize=15, mfc=RED, mec=RED)
         axes.text(0.42, y + 0.01, "?", color="white", ha="center", va="center", fontweight="bold", fontsize=9)
-    axes.text(0.95, y, stage.name.replace("_", " "), va="center", fontsize=9.5, color=INK)
+    lines = textwrap.wrap(stage.name.replace("_", " "), 32)
+    axes.text(0.95, y, "\n".join(lines[:3]), va="center", fontsize=(9.5, 8.5, 7.0)[min(len(lines), 3) - 1], color=INK, linespacing=1.1)
     counts = f"{stage.n_in:,} → {stage.n_out:,}" if stage.n_in != stage.n_out else f"{stage.n_out:,}"
     axes.text(4.95, y, counts, va="center", ha="right", fontsize=9.5, fontweight="bold", color=INK)
     if stage.dropped:

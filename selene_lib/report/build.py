@@ -79,6 +79,9 @@ def _context(result_dir: Path, figures_dir: Path, show_texts: bool) -> dict[str,
         "headline": _headline(result_dir, judged),
         "claims": rows,
         "n_judged": len(judged),
+        "worse": [
+            row for row in judged if row.trained.value is not None and row.base.value is not None and row.trained.value < row.base.value
+        ],
         "statuses": count_statuses(rows),
         "tasks": _task_table(result_dir),
         "seeds": _seeds(result_dir),
@@ -105,7 +108,13 @@ def _text(path: Path) -> str | None:
 def _headline(result_dir: Path, judged: Sequence[Any]) -> dict[str, Any]:
     """The overall score of base and trained, and over how many items and sets."""
     means = files.read_table(result_dir, f"{files.EVALUATE}/task_means.csv")
-    facts: dict[str, Any] = {"n_sets": len(judged), "base": None, "trained": None, "n_pairs": None, "sources": None}
+    facts: dict[str, Any] = {
+        "n_sets": len({row.set.split(":")[0] for row in judged}),
+        "base": None,
+        "trained": None,
+        "n_pairs": None,
+        "sources": None,
+    }
     if means is not None and not means.empty:
         overall = means[means["task"] == "overall"]
         main = main_judge(overall["judge"])

@@ -17,7 +17,7 @@ from selene_lib.figures.judges import is_base, main_judge
 
 @dataclass(frozen=True)
 class Cell:
-    """One judge's number on one set; `value` is None where it was not run."""
+    """One judge's number on one set; `n` is None where it was not run, `value` alone where the metric is undefined (constant verdicts)."""
 
     value: float | None = None
     low: float | None = None
@@ -104,10 +104,10 @@ def _reasons(result_dir: Path) -> dict[str, str]:
 
 
 def _cell(rows: pd.DataFrame) -> Cell:
-    if rows.empty or pd.isna(rows.iloc[0]["value"]):
+    if rows.empty or not rows.iloc[0]["n"] > 0:
         return Cell()
     one = rows.iloc[0]
-    return Cell(float(one["value"]), _number(one.get("ci95_low")), _number(one.get("ci95_high")), int(one["n"]), int(one["n_unparsed"]))
+    return Cell(_number(one["value"]), _number(one.get("ci95_low")), _number(one.get("ci95_high")), int(one["n"]), int(one["n_unparsed"]))
 
 
 def _number(value: Any) -> float | None:
