@@ -270,6 +270,21 @@ def test_a_large_bucket_of_near_copies_comes_down_to_one():
     assert set(c.near_duplicates(texts).values()) == {"t000"}
 
 
+def test_texts_of_one_template_are_told_apart_as_a_slow_search_does():
+    rng = np.random.default_rng(12)
+    template, texts = made_text(rng, 60), []
+    for i in range(400):
+        core = made_text(rng, 12) if i % 4 == 0 else core
+        texts.append((f"t{i:03d}", f"{template} {core} {made_text(rng, 1)}"))
+    shingles = [{tuple(w[k : k + 3]) for k in range(len(w) - 2)} for w in (t.split() for _, t in texts)]
+    kept: list[int] = []
+    for i, mine in enumerate(shingles):
+        if not any(len(mine & shingles[k]) >= 0.9 * len(mine | shingles[k]) for k in kept):
+            kept.append(i)
+    assert sorted(set(c.near_duplicates(texts, threshold=0.9).values())) == [f"t{k:03d}" for k in kept]
+    assert len(kept) == 100
+
+
 def test_near_duplicates_refuse_what_has_no_meaning():
     assert c.near_duplicates([]) == {}
     with pytest.raises(ValueError, match="'a' comes twice"):

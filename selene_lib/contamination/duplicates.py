@@ -11,6 +11,7 @@ from selene_lib.contamination import minhash
 from selene_lib.contamination.words import hash_words, map_batches, text_hashes
 
 ALL_PAIRS_UP_TO = 12
+MAX_TURNS = 20
 
 
 def near_duplicates(texts: Sequence[tuple[str, str]], *, threshold: float = 0.8) -> dict[str, str]:
@@ -32,10 +33,8 @@ def near_duplicates(texts: Sequence[tuple[str, str]], *, threshold: float = 0.8)
     hashes, n_words, signature = _describe(bodies)
     keeper = _same_text(hashes, n_words)
     alive = np.flatnonzero((keeper == np.arange(len(ids))) & (n_words > 0))
-    while len(alive) > 1:
-        near = _near_pairs(bodies, signature, alive, threshold)
-        dropped = _drop(keeper, near)
-        if not dropped:
+    for turn in range(1, MAX_TURNS):
+        if len(alive) < 2 or not _drop(keeper, _near_pairs(bodies, signature, alive, threshold, turn)):
             break
         alive = alive[keeper[alive] == alive]
     return {ids[i]: ids[k] for i, k in enumerate(_roots(keeper).tolist())}
@@ -56,10 +55,12 @@ def _same_text(hashes: np.ndarray, n_words: np.ndarray) -> np.ndarray:
     return np.where(n_words > 0, first[inverse], np.arange(len(hashes)))
 
 
-def _near_pairs(bodies: Sequence[str], signature: np.ndarray, alive: np.ndarray, threshold: float) -> np.ndarray:
+def _near_pairs(bodies: Sequence[str], signature: np.ndarray, alive: np.ndarray, threshold: float, turn: int) -> np.ndarray:
     """Confirmed pairs (smaller index, larger index) among the texts `alive`, shape (n, 2), in order."""
     bands = minhash.band_keys(signature[alive], *minhash.band_shape(threshold))
-    left, right = np.divmod(np.unique(np.concatenate([_bucket_pairs(keys) for keys in bands])), len(alive))
+    neighbours = np.roll(bands, turn, axis=0)
+    coded = np.unique(np.concatenate([_bucket_pairs(keys, further) for keys, further in zip(bands, neighbours)]))
+    left, right = np.divmod(coded, len(alive))
     left, right = alive[left], alive[right]
     near = minhash.likely(signature[left], signature[right], threshold)
     left, right = left[near], right[near]
@@ -67,24 +68,34 @@ def _near_pairs(bodies: Sequence[str], signature: np.ndarray, alive: np.ndarray,
     return np.stack([left, right], axis=1)[similarity >= threshold]
 
 
-def _bucket_pairs(keys: np.ndarray) -> np.ndarray:
+def _bucket_pairs(keys: np.ndarray, further: np.ndarray) -> np.ndarray:
     """Candidate pairs of one band, coded `smaller * n + larger`.
 
-    All pairs of a small bucket; of a large one each member with the first and with the next. What a large bucket misses is proposed
-    in the next round, when those found alike are gone.
+    All pairs of a small bucket; of a large one each member with the first and with the next, those that share a `further` band side by
+    side. What a large bucket misses is proposed in a later turn, when those found alike are gone and another band sets the order.
     """
     order = np.argsort(keys, kind="stable")
-    begin = np.flatnonzero(np.concatenate([[True], keys[order][1:] != keys[order][:-1]]))
-    size = np.diff(np.append(begin, len(keys)))
-    place = np.arange(len(keys)) - np.repeat(begin, size)
+    size = _run_lengths(keys[order])
+    if size.max() > ALL_PAIRS_UP_TO:
+        order = np.lexsort((further, keys))
+    place = np.arange(len(keys)) - np.repeat(np.cumsum(size) - size, size)
     sizes = np.repeat(size, size)
     pairs = []
     for step in range(1, min(ALL_PAIRS_UP_TO, int(size.max()))):
         later = np.flatnonzero((place >= step) & ((sizes <= ALL_PAIRS_UP_TO) | (step == 1)))
-        pairs.append(order[later - step] * len(keys) + order[later])
+        pairs.append(_code(order[later - step], order[later], len(keys)))
     large = np.flatnonzero((sizes > ALL_PAIRS_UP_TO) & (place > 0))
-    pairs.append(order[large - place[large]] * len(keys) + order[large])
+    pairs.append(_code(order[large - place[large]], order[large], len(keys)))
     return np.concatenate(pairs)
+
+
+def _run_lengths(ordered: np.ndarray) -> np.ndarray:
+    begin = np.flatnonzero(np.diff(ordered, prepend=~ordered[:1]))
+    return np.diff(np.append(begin, len(ordered)))
+
+
+def _code(a: np.ndarray, b: np.ndarray, n: int) -> np.ndarray:
+    return np.minimum(a, b) * n + np.maximum(a, b)
 
 
 def _drop(keeper: np.ndarray, pairs: np.ndarray) -> int:

@@ -61,8 +61,8 @@ class _Side:
     texts: list[str]
     hashes: np.ndarray
     n_chars: np.ndarray
-    signatures: np.ndarray | None
-    shares: Pairs | None
+    signatures: np.ndarray
+    shares: Pairs
 
     def long(self, limits: Thresholds) -> np.ndarray:
         """Indices of the texts that are long enough to coincide only by copying."""
