@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 from synthetic_run import HOSTILE, JUDGES, finished_run
 
 from selene_lib import figures
@@ -82,6 +83,27 @@ def test_no_text_of_any_figure_is_cut_off(again: list[figures.Drawing]) -> None:
             if text.get_visible() and text.get_text().strip() and box.width > 0 and not inside and _is_drawn(text):
                 cut.append((drawing.name, text.get_text(), box.extents.round()))
     assert cut == []
+
+
+def test_titles_legends_labels_and_notes_do_not_lie_on_each_other(again: list[figures.Drawing]) -> None:
+    for drawing in again:
+        with styled():
+            settle(drawing.figure)
+            canvas = FigureCanvasAgg(drawing.figure)
+            canvas.draw()
+        figure = drawing.figure
+        parts = [figure._suptitle, figure._supxlabel, *figure.legends]
+        for axes in figure.axes:
+            parts += [axes.get_legend(), axes._left_title, axes.xaxis.label]
+        boxes = [(part, part.get_window_extent(canvas.get_renderer())) for part in parts if part is not None]
+        boxes = [(part, box) for part, box in boxes if box.width > 1 and box.height > 1]
+        clash = [(str(a), str(b)) for (a, x), (b, y) in itertools.combinations(boxes, 2) if _overlap(x, y)]
+        assert clash == [], drawing.name
+
+
+def _overlap(one: Bbox, other: Bbox) -> bool:
+    shared = Bbox.intersection(one, other)
+    return shared is not None and shared.width > 2 and shared.height > 2
 
 
 def _is_drawn(text: Text) -> bool:

@@ -27,7 +27,7 @@ def draw_calibration(bins: pd.DataFrame | None, *, note: str = "", name: str = "
         return not_run(name, title, "no judge gave verdict probabilities")
     judges = order_judges(bins["judge"])
     with styled():
-        figure = new_figure(6.4, 5.2)
+        figure = new_figure(7.4, 5.4)
         axes = figure.add_subplot()
         axes.plot([0, 1], [0, 1], color=QUIET, linestyle=":", linewidth=1)
         handles = []
@@ -53,7 +53,7 @@ def draw_calibration(bins: pd.DataFrame | None, *, note: str = "", name: str = "
         axes.set_ylabel("share of those verdicts that were right")
         light_grid(axes, "y")
         axes.set_ylim(0, 1.06)
-        figure.legend(handles=handles, loc="outside lower center", fontsize=8, ncols=2)
+        axes.legend(handles=handles, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=1 if len(handles) < 4 else 2)
         heading(figure, title, f"Dotted: perfectly calibrated. Larger marks hold more verdicts. {note}".strip())
     said = "; ".join(f"{judge_label(j)} expected calibration error {expected_error(bins[bins['judge'] == j]):.3f}" for j in judges)
     return Drawing(name, title, f"Reliability plot. {said}.", figure, bins)
