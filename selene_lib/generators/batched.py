@@ -19,7 +19,7 @@ def generate_batched(
     size: int,
 ) -> list[Generation]:
     """Return one generation a request; each batch of `size` is stored as soon as `answer` returns it."""
-    keys = [_key(name, settings, r) for r in requests]
+    keys = [key_of(name, settings, r) for r in requests]
 
     def rows(indices: list[int]) -> list[dict[str, Any]]:
         batch = [requests[i] for i in indices]
@@ -29,7 +29,8 @@ def generate_batched(
     return [Generation(row["text"], row["finish_reason"], row["n_prompt_tokens"], row["n_reply_tokens"]) for row in kept]
 
 
-def _key(name: str, settings: Mapping[str, Any], request: Request) -> str:
+def key_of(name: str, settings: Mapping[str, Any], request: Request) -> str:
+    """The store's key of a request to the generator `name` with these settings."""
     sampling = {**settings, "temperature": request.temperature}
     return request_key(name, [{"role": "user", "content": request.prompt}], sampling, request.draw_seed, request.attempt)
 

@@ -48,6 +48,10 @@ class ServerGenerator:
         """The dry run: requests, tokens and cost, without asking."""
         return self.client(store).plan([self._chat(r) for r in requests])
 
+    def key(self, request: Request) -> str:
+        """The store's key of a request."""
+        return self.client().key(self._chat(request))
+
     def _chat(self, request: Request) -> ChatRequest:
         return ChatRequest(
             [{"role": "user", "content": request.prompt}],
