@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib.util
+import logging
 import re
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -154,6 +155,8 @@ def load(spec: TrainSpec, *, hardware: Hardware | None = None) -> Loaded:
     """Load tokenizer and model, quantise if asked, attach a fresh adapter (seeded), and settle on a layout the model honours."""
     hardware = hardware or look_at_hardware(spec.device)
     decision = decide(spec, hardware)
+    # it says on import that a 4-bit kernel is missing which `keep_4bit_weights_unpacked` would switch off anyway
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
     if decision.backend == "unsloth":
         import unsloth  # noqa: F401  it rewrites transformers, peft and trl, so it must come before them
     from transformers import set_seed
@@ -228,15 +231,15 @@ def _load_transformers(spec: TrainSpec, decision: Decision) -> tuple[Any, Any]:
 
 @contextlib.contextmanager
 def _without_loading_bars() -> Any:
-    from transformers.utils import logging
+    from transformers.utils import logging as transformers_logging
 
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
     try:
         yield
     finally:
         if shown:
-            logging.enable_progress_bar()
+            transformers_logging.enable_progress_bar()
 
 
 def _implementation(attention: str, segments: str) -> str:

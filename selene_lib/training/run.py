@@ -90,19 +90,22 @@ def train_with_selene(
 
     from selene_lib.training.trainer import PairTrainer, ProgressBar, argument_values
 
-    reference = compute_reference(spec, loaded, [*pairs, *held_out], out_dir, progress, process)
+    batches = global_batches([pair.id for pair in pairs], spec.batch_size, n_steps, spec.seed)
+    used = sorted({i for batch in batches for i in batch})
+    known = compute_reference(spec, loaded, [*(pairs[i] for i in used), *held_out], out_dir, progress, process)
+    reference = np.full((len(pairs), 2), np.nan)  # a pair no step asks for stays nan
+    reference[used] = known[: len(used)]
     checkpoint = checkpoints.latest_whole(out_dir)
     from_step = checkpoints.step_of(checkpoint) if checkpoint else 0
-    batches = global_batches([pair.id for pair in pairs], spec.batch_size, n_steps, spec.seed)
     set_seed(spec.seed)
     # a step's micro-batches are ours, so the Trainer's own batch and accumulation stay 1
     args = TrainingArguments(
         **argument_values(spec, loaded, out_dir, n_steps), per_device_train_batch_size=1, gradient_accumulation_steps=1
     )
     callbacks = [ProgressBar()] if progress else []
-    trainer = PairTrainer(loaded, spec, pairs, reference[: len(pairs)], batches, args, from_step=from_step, callbacks=callbacks)
+    trainer = PairTrainer(loaded, spec, pairs, reference, batches, args, from_step=from_step, callbacks=callbacks)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    metrics = trainer.evaluate_pairs(held_out, reference[len(pairs) :]) if held_out else None
+    metrics = trainer.evaluate_pairs(held_out, known[len(used) :]) if held_out else None
     save_adapter(trainer, out_dir / "adapter")
     return from_step, metrics
 
