@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from selene_lib.errors import UserError
-from selene_lib.training.model import Hardware, decide, look_at_hardware, pin_revision, unsloth_load_arguments, unsloth_lora_arguments
+from selene_lib.training.decision import Hardware, decide, look_at_hardware
+from selene_lib.training.model import pin_revision, unsloth_load_arguments, unsloth_lora_arguments
 from selene_lib.training.spec import TrainSpec
 
 CPU = Hardware(cuda=False, bf16=True, unsloth=False, flex=True)

@@ -11,7 +11,7 @@ from selene_lib.training.encoding import EncodedPair
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from selene_lib.training.model import Decision
+    from selene_lib.training.decision import Decision
 
 
 def probe_layout(model: Any, decision: Decision) -> str | None:

@@ -1,0 +1,129 @@
+"""The one place that looks at the hardware: which backend, precision, layout and attention a run gets.
+
+`decide` is a pure function of the spec and of what is installed, so its table can be tested without a GPU.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from selene_lib.errors import UserError
+from selene_lib.training.spec import TrainSpec
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What the decision may depend on."""
+
+    cuda: bool
+    bf16: bool
+    unsloth: bool
+    flex: bool
+    memory_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a run gets, and why; goes into the result as it is."""
+
+    device: str
+    backend: str
+    dtype: str
+    layout: str
+    attention: str
+    packing: bool
+    optimiser: str
+    gradient_checkpointing: bool
+    micro_batch_tokens: int
+    reasons: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "reasons": list(self.reasons)}
+
+
+def look_at_hardware(device: str = "auto") -> Hardware:
+    """Ask torch and the installed packages; `device='cpu'` hides a GPU."""
+    import torch
+
+    cuda = torch.cuda.is_available() and device != "cpu"
+    if device == "cuda" and not cuda:
+        raise UserError("device is 'cuda' but torch sees no CUDA GPU: install a CUDA build of torch, or set device to 'auto'")
+    bf16 = not cuda or torch.cuda.is_bf16_supported()
+    memory = torch.cuda.get_device_properties(0).total_memory if cuda else None
+    return Hardware(cuda, bf16, _is_installed("unsloth"), _is_installed("torch.nn.attention.flex_attention"), memory)
+
+
+def _is_installed(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
+
+
+def decide(spec: TrainSpec, hardware: Hardware) -> Decision:
+    """Choose backend, precision, layout and attention for a spec on this hardware; raises UserError where the wish cannot be had.
+
+    Unsloth's fast forward ignores masks of four axes, so it never runs the shared layout: `auto` takes it only for `layout: pairs`.
+    """
+    reasons: list[str] = []
+    backend = _decide_backend(spec, hardware, reasons)
+    layout = "pairs" if backend == "unsloth" or spec.layout == "pairs" or spec.trainer == "trl" else "shared_prefix"
+    attention = _decide_attention(spec, hardware, backend, layout)
+    dtype = spec.dtype
+    if dtype == "auto":
+        dtype = ("bfloat16" if hardware.bf16 else "float16") if hardware.cuda else "float32"
+    optimiser = spec.optimiser
+    if optimiser == "auto":
+        optimiser = "paged_adamw_8bit" if hardware.cuda and spec.quantisation == "nf4" else "adamw"
+    checkpointing = hardware.cuda if spec.gradient_checkpointing is None else spec.gradient_checkpointing
+    return Decision(
+        device="cuda" if hardware.cuda else "cpu",
+        backend=backend,
+        dtype=dtype,
+        layout=layout,
+        attention=attention,
+        packing=spec.packing and attention != "causal",
+        optimiser=optimiser,
+        gradient_checkpointing=checkpointing,
+        micro_batch_tokens=spec.micro_batch_tokens or _fitting_tokens(spec, hardware, checkpointing),
+        reasons=tuple(reasons),
+    )
+
+
+def _fitting_tokens(spec: TrainSpec, hardware: Hardware, checkpointing: bool) -> int:
+    """Tokens of a micro-batch: on a GPU what the planner's count leaves room for, on a CPU a fixed number."""
+    from selene_lib.training.planner import CEILING_TOKENS, fitting_tokens
+
+    if not hardware.cuda:
+        return CEILING_TOKENS["cpu"]
+    return fitting_tokens(spec, "cuda", checkpointing, hardware.memory_bytes)
+
+
+def _decide_backend(spec: TrainSpec, hardware: Hardware, reasons: list[str]) -> str:
+    if spec.backend == "unsloth":
+        if not hardware.cuda:
+            raise UserError("backend 'unsloth' needs an NVIDIA GPU: set backend to 'transformers'")
+        if not hardware.unsloth:
+            raise UserError("backend 'unsloth' is not installed: pip install 'selene_lib[gpu]', or set backend to 'transformers'")
+        if spec.layout == "shared_prefix":
+            raise UserError("unsloth's fast attention ignores the shared-prefix mask: set layout to 'pairs' (or 'auto')")
+        return "unsloth"
+    if spec.backend == "auto" and hardware.cuda and hardware.unsloth and spec.layout == "pairs" and spec.trainer == "selene":
+        reasons.append("unsloth is installed and layout 'pairs' needs no special mask")
+        return "unsloth"
+    if spec.backend == "auto" and hardware.cuda and hardware.unsloth:
+        reasons.append("transformers, not unsloth: its fast attention ignores the shared-prefix mask")
+    return "transformers"
+
+
+def _decide_attention(spec: TrainSpec, hardware: Hardware, backend: str, layout: str) -> str:
+    if backend == "unsloth" or spec.trainer == "trl":
+        return "causal"
+    if spec.attention == "flex" and not hardware.flex:
+        raise UserError("attention 'flex' is not in this torch: set attention to 'segments' or 'dense'")
+    if spec.attention != "auto":
+        return spec.attention
+    if not hardware.cuda:
+        return "segments"
+    if layout == "pairs":
+        return "causal"
+    return "flex" if hardware.flex else "segments"
