@@ -124,18 +124,30 @@ def plan_arms(pairs: Sequence[PreferencePair], thresholds: Sequence[float | None
 
 
 def _train_round(arms: Sequence[Arm], round_: int, train_arm: TrainArm, spec: AblationSpec, progress: bool) -> list[dict[str, Any]]:
-    from tqdm.auto import tqdm
-
-    rows = []
-    for arm in tqdm(arms, desc=f"ablation, seed {spec.seed + round_}", disable=not progress):
-        begin = time.perf_counter()
-        outcome = np.asarray(train_arm(arm.pairs, spec.seed + round_, spec.n_steps), dtype=float)
+    rows, seed = [], spec.seed + round_
+    for arm, (outcome, seconds) in zip(arms, _outcomes(arms, seed, train_arm, spec, progress)):
         expected = next((len(o) for a in arms for o in a.outcomes.values()), len(outcome))
         if outcome.ndim != 1 or len(outcome) != expected or not np.isfinite(outcome).all():
             raise ValueError(f"arm {arm.name!r}: outcomes of shape {outcome.shape}, expected {expected} finite numbers, one an item")
         arm.outcomes[round_] = outcome
-        rows.append({"arm": arm.name, "seed": spec.seed + round_, "n_steps": spec.n_steps, "seconds": time.perf_counter() - begin})
+        rows.append({"arm": arm.name, "seed": seed, "n_steps": spec.n_steps, "seconds": seconds})
     return rows
+
+
+def _outcomes(arms: Sequence[Arm], seed: int, train_arm: TrainArm, spec: AblationSpec, progress: bool) -> list[tuple[np.ndarray, float]]:
+    """Train the arms of a round: all at once where `train_arm` has a `many` for that (then seconds are the mean), else one by one."""
+    from tqdm.auto import tqdm
+
+    begin = time.perf_counter()
+    many = getattr(train_arm, "many", None)
+    if many is not None:
+        outcomes = many([(arm.pairs, seed, spec.n_steps) for arm in arms])
+        return [(np.asarray(o, dtype=float), (time.perf_counter() - begin) / len(arms)) for o in outcomes]
+    found = []
+    for arm in tqdm(arms, desc=f"ablation, seed {seed}", disable=not progress):
+        begin = time.perf_counter()
+        found.append((np.asarray(train_arm(arm.pairs, seed, spec.n_steps), dtype=float), time.perf_counter() - begin))
+    return found
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selene_lib.files import read_json, read_parquet, write_json
+from selene_lib.models import is_embedded, use_one_thread
 from selene_lib.prompts import Prompt, parse_verdict, render
 from selene_lib.records import PreferencePair, Sample, unit_hash
 
@@ -35,17 +37,39 @@ def train_arms(spec: TrainSpec, arms: Sequence[tuple[str, int]], pairs: Sequence
     """
     import pandas as pd
 
-    from selene_lib.training import train
-
+    jobs = [(train, (replace_arm(spec, loss, seed), pairs, work / f"{loss}-seed{seed}")) for loss, seed in arms]
     curves, telemetry = [], []
-    for loss, seed in arms:
+    for (loss, seed), result in zip(arms, side_by_side(jobs, spec.base_model, "arms")):
         name = f"{loss}-seed{seed}"
-        result = train(replace(spec, loss=loss, seed=seed), pairs, work / name)
         publish_folder(result.adapter_dir, out / name)
         about = {"arm": name, "loss_kind": loss, "seed": seed}
         curves.append(pd.read_csv(result.log_path).assign(**about))
         telemetry.append(pd.read_csv(result.telemetry_path).assign(**about))
     return pd.concat(curves, ignore_index=True), pd.concat(telemetry, ignore_index=True)
+
+
+def replace_arm(spec: TrainSpec, loss: str, seed: int) -> TrainSpec:
+    """Return the spec of one arm."""
+    return replace(spec, loss=loss, seed=seed)  # type: ignore[arg-type]
+
+
+def train(spec: TrainSpec, pairs: Sequence[PreferencePair], folder: Path) -> Any:
+    """Train one arm; on one thread where it is the embedded model, for which more threads are slower."""
+    from selene_lib import training
+
+    if is_embedded(spec.base_model):
+        use_one_thread()
+    return training.train(spec, pairs, folder)
+
+
+def side_by_side(jobs: Sequence[tuple[Callable[..., Any], tuple]], model: str, what: str) -> list[Any]:
+    """Run `function(*arguments)` jobs and return their results in order: one a core for the embedded model, else one after the other."""
+    from joblib import Parallel, delayed
+    from tqdm.auto import tqdm
+
+    n_jobs = min(len(jobs), os.cpu_count() or 1) if is_embedded(model) else 1
+    running = Parallel(n_jobs=n_jobs, return_as="generator")(delayed(function)(*arguments) for function, arguments in jobs)
+    return list(tqdm(running, total=len(jobs), desc=what))
 
 
 def publish_folder(source: Path, target: Path) -> None:
@@ -75,27 +99,32 @@ def development_items(
     return chosen
 
 
-def short_run(spec: TrainSpec, items: Sequence[tuple[Prompt, str]], folder: Path, max_new_tokens: int) -> Callable[..., np.ndarray]:
-    """Return `run(pairs, seed, n_steps)`: train that long from the base, judge `items`, return 0/1 an item.
+@dataclass(frozen=True)
+class ShortRun:
+    """`run(pairs, seed, n_steps)`: train that long from the base, judge `items`, return 0/1 an item.
 
     Outcomes are kept in `folder` under a hash of what they depend on, so that a broken ablation goes on where it stopped.
     """
-    import numpy as np
 
-    from selene_lib.training import train
+    spec: TrainSpec
+    items: Sequence[tuple[Prompt, str]]
+    folder: Path
+    max_new_tokens: int
 
-    def run(pairs: Sequence[PreferencePair], seed: int, n_steps: int) -> np.ndarray:
-        # No more than the steps can use, the same ones in every arm: encoding the rest costs more than the training.
-        pairs = sorted(pairs, key=lambda p: unit_hash(seed, "short run", p.id))[: n_steps * spec.batch_size]
-        identity = [spec.fingerprint, str(seed), str(n_steps), *(p.id for p in pairs), *(prompt.sha256 for prompt, _ in items)]
+    def __call__(self, pairs: Sequence[PreferencePair], seed: int, n_steps: int) -> np.ndarray:
+        import numpy as np
+
+        identity = [self.spec.fingerprint, str(seed), str(n_steps), *(p.id for p in pairs), *(prompt.sha256 for prompt, _ in self.items)]
         key = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:20]
-        kept = folder / f"{key}.json"
+        kept = self.folder / f"{key}.json"
         if not kept.is_file():
-            result = train(replace(spec, seed=seed, n_steps=n_steps), list(pairs), folder / key, progress=False)
-            write_json(kept, judge_items(spec.base_model, result.adapter_dir, items, max_new_tokens))
+            result = train(replace(self.spec, seed=seed, n_steps=n_steps), list(pairs), self.folder / key)
+            write_json(kept, judge_items(self.spec.base_model, result.adapter_dir, self.items, self.max_new_tokens))
         return np.asarray(read_json(kept), dtype=float)
 
-    return run
+    def many(self, jobs: Sequence[tuple[Sequence[PreferencePair], int, int]]) -> list[np.ndarray]:
+        """Run several at once (`side_by_side`); the results are those of one after the other."""
+        return side_by_side([(self, job) for job in jobs], self.spec.base_model, f"ablation, {len(jobs)} arms")
 
 
 def judge_items(model: str, adapter: Path | None, items: Sequence[tuple[Prompt, str]], max_new_tokens: int) -> list[int]:

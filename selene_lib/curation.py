@@ -175,7 +175,7 @@ def split(
     held = {p.id: "held out" for p in pairs if unit_hash(seed, "split", p.group or p.sample_id) < validation_share}
     found = Filtered([p for p in pairs if p.id not in held], held)
     if ledger is not None:
-        apply("validation split", pairs, found, ledger, "decision")
+        apply("validation split", pairs, found, ledger)
     return found.kept, [p for p in pairs if p.id in held]
 
 

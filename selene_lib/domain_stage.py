@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ def score_domains(domains: Mapping[str, Sequence[Sample]], judgements: Sequence[
         if name not in domains:
             for judge in judges:
                 cell = published(published_name(judge), name)
-                scores.append(not_run(judge, name, row["task"], "accuracy", cell, row["status"]))
+                absent = not_run(judge, name, row["task"], "accuracy", cell, row["status"])
+                scores.append(replace(absent, meta={**absent.meta, "part": "all", "reading": "not run"}))
             continue
         for judge in judges:
             mine = [j for j in judgements if j.judge == judge and j.set == name]

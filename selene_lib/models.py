@@ -19,3 +19,15 @@ def resolve_model(name: str) -> str:
 def short_name(name: str) -> str:
     """Return a name fit for a table: the last part of a path or hub id."""
     return name if name == EMBEDDED else Path(name).name
+
+
+def is_embedded(name: str) -> bool:
+    """Whether `name`, or the path it was resolved to, is the embedded model."""
+    return name == EMBEDDED or name == resolve_model(EMBEDDED)
+
+
+def use_one_thread() -> None:
+    """Compute on one thread from here on: fastest for a model this small, and the same sums on every machine."""
+    import torch
+
+    torch.set_num_threads(1)

@@ -26,6 +26,7 @@ from typing import Any
 
 from selene_lib.errors import UserError
 from selene_lib.files import read_json, sha256_file, size_bytes, write_json
+from selene_lib.models import EMBEDDED, use_one_thread
 
 PACKAGE = Path(__file__).resolve().parent
 PATH_PARAMETERS = ("data_dir", "votes", "adapter", "model", "base_model", "reward_model")
@@ -176,6 +177,8 @@ def begin_step(name: str, namespace: Mapping[str, Any]) -> Step:
         _lock=_locked(folder),
     )
     _clear_other_work(step)
+    if EMBEDDED in (parameters.get("model"), parameters.get("base_model")):
+        use_one_thread()
     return step
 
 
