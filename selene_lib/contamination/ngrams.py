@@ -17,25 +17,28 @@ NGRAM_WORDS = 13
 class NgramIndex:
     """Sorted distinct n-gram hashes of some texts, who owns each, and two tables of bits that say "none" quickly.
 
-    An n-gram with more than `max_owners` distinct owners is boilerplate and is left out of the index (not of the counts).
+    Hash and owner are packed into one integer, so that a single plain sort orders and joins them: with 20,000 texts 49 bits are left to
+    the hash, and among 80 million n-grams of training text less than one is expected to meet a wrong one. An n-gram with more than
+    `max_owners` distinct owners is boilerplate and is left out of the index (not of the counts).
     """
 
     def __init__(self, texts: Sequence[str], max_owners: int) -> None:
-        hashes, owners = _all_ngrams(texts)
-        order = np.argsort(hashes)
-        hashes, owners = _drop_repeats(hashes[order], owners[order])
-        self.n_of_text = np.bincount(owners, minlength=len(texts))
-        begin = np.flatnonzero(np.diff(hashes, prepend=~hashes[:1]))
-        counts = np.diff(np.append(begin, len(hashes)))
+        self._owner_bits = np.uint64(max(1, len(texts).bit_length()))
+        keys = _packed_ngrams(texts, self._owner_bits)
+        self.owners = (keys & ((np.uint64(1) << self._owner_bits) - np.uint64(1))).astype(np.int64)
+        self.n_of_text = np.bincount(self.owners, minlength=len(texts))
+        keys >>= self._owner_bits
+        begin = np.flatnonzero(np.diff(keys, prepend=~keys[:1]))
+        counts = np.diff(np.append(begin, len(keys)))
         rare = counts <= max_owners
-        self.hashes, self.begin, self.counts, self.owners = hashes[begin[rare]], begin[rare], counts[rare], owners
+        self.hashes, self.begin, self.counts = keys[begin[rare]], begin[rare], counts[rare]
         self._n_bits = max(16, min(26, int(len(self.hashes) * 4).bit_length()))
         self._high, self._low = (np.zeros(1 << self._n_bits, dtype=bool) for _ in range(2))
         self._high[self._high_bits(self.hashes)] = True
         self._low[self._low_bits(self.hashes)] = True
 
     def _high_bits(self, hashes: np.ndarray) -> np.ndarray:
-        return (hashes >> np.uint64(64 - self._n_bits)).view(np.int64)
+        return (hashes >> (np.uint64(64 - self._n_bits) - self._owner_bits)).view(np.int64)
 
     def _low_bits(self, hashes: np.ndarray) -> np.ndarray:
         return (hashes & np.uint64((1 << self._n_bits) - 1)).view(np.int64)
@@ -46,6 +49,7 @@ class NgramIndex:
         The share is the number of distinct n-grams in common over that of the text that has fewer.
         """
         hashes, rows = ngram_hashes(table, NGRAM_WORDS)
+        hashes >>= self._owner_bits
         where, _ = self._hits(hashes)
         touched = np.zeros(len(table.offsets) - 1, dtype=bool)
         touched[rows[where]] = True
@@ -72,27 +76,16 @@ class NgramIndex:
         return candidates[real], places[real]
 
 
-def _all_ngrams(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    hashes, owners = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
-    for begin, (some, rows) in map_batches(lambda begin, batch: (begin, ngram_hashes(hash_words(batch), NGRAM_WORDS)), texts):
-        hashes.append(some)
-        owners.append(rows + np.int64(begin))
-    return np.concatenate(hashes), np.concatenate(owners)
+def _packed_ngrams(texts: Sequence[str], owner_bits: np.uint64) -> np.ndarray:
+    """Sorted distinct `leading bits of an n-gram's hash | its owner` of all texts."""
 
+    def work(begin: int, batch: Sequence[str]) -> np.ndarray:
+        hashes, rows = ngram_hashes(hash_words(batch), NGRAM_WORDS)
+        return ((hashes >> owner_bits) << owner_bits) | (rows + np.int64(begin)).astype(np.uint64)
 
-def _drop_repeats(hashes: np.ndarray, owners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sorted hashes with their owners, each owner once a hash and in order. Only hashes that come twice are looked at again."""
-    same = hashes[1:] == hashes[:-1]
-    twice = np.zeros(len(hashes), dtype=bool)
-    twice[1:] = same
-    twice[:-1] |= same
-    some = np.flatnonzero(twice)
-    order = some[np.lexsort((owners[some], hashes[some]))]
-    owners[some] = owners[order]
-    again = (hashes[some[1:]] == hashes[some[:-1]]) & (owners[some[1:]] == owners[some[:-1]])
-    kept = np.ones(len(hashes), dtype=bool)
-    kept[some[1:][again]] = False
-    return hashes[kept], owners[kept]
+    keys = np.concatenate([np.zeros(0, np.uint64), *map_batches(work, texts)])
+    keys.sort()
+    return keys[np.diff(keys, prepend=~keys[:1]) != 0]
 
 
 def _distinct_pairs(values: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

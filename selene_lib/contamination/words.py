@@ -19,7 +19,7 @@ from typing import TypeVar
 
 import numpy as np
 
-BATCH_CHARS = 1 << 18
+BATCH_CHARS = 1 << 17
 _N_TABLE = 0x20000
 _LETTER_BASE = 0x9E3779B97F4A7C15
 _WORD_BASE = 0xD1342543DE82EF95
@@ -97,7 +97,7 @@ def _geometric(base: int, n: int) -> np.ndarray:
 
 
 def _room(n: int) -> int:
-    return max(BATCH_CHARS * 2, 1 << int(n).bit_length())
+    return max(BATCH_CHARS * 4, 1 << int(n).bit_length())
 
 
 @dataclass(frozen=True)
