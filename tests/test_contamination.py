@@ -58,7 +58,7 @@ def paraphrase(text: str, rng: np.random.Generator) -> str:
     return joined.upper() if rng.random() < 0.5 else joined
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(st.text(alphabet=st.characters(codec="utf-8"), max_size=40), max_size=6))
 def test_words_are_those_of_the_slow_reading(texts):
     table = words.hash_words(texts)
@@ -247,7 +247,7 @@ def test_near_duplicates_do_not_chain():
     assert len(set(kept.values())) > 1, "the ends of the chain share less than 0.8 and must not stand for each other"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 40))
 def test_every_dropped_text_is_like_the_one_that_stands_for_it(seed, n):
     rng = np.random.default_rng(seed)

@@ -31,13 +31,15 @@ def near_duplicates(texts: Sequence[tuple[str, str]], *, threshold: float = 0.8)
     if not ids:
         return {}
     hashes, n_words, signature = _describe(bodies)
-    keeper = _same_text(hashes, n_words)
-    alive = np.flatnonzero((keeper == np.arange(len(ids))) & (n_words > 0))
+    first = _same_text(hashes, n_words)
+    keeper = np.arange(len(ids))
+    distinct = np.flatnonzero((first == keeper) & (n_words > 0))
     for turn in range(1, MAX_TURNS):
+        alive = distinct[keeper[distinct] == distinct]
         if len(alive) < 2 or not _drop(keeper, _near_pairs(bodies, signature, alive, threshold, turn)):
             break
-        alive = alive[keeper[alive] == alive]
-    return {ids[i]: ids[k] for i, k in enumerate(_roots(keeper).tolist())}
+        _mend_chains(keeper, bodies, threshold)
+    return {ids[i]: ids[k] for i, k in enumerate(keeper[first].tolist())}
 
 
 def _describe(bodies: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -108,10 +110,9 @@ def _drop(keeper: np.ndarray, pairs: np.ndarray) -> int:
     return dropped
 
 
-def _roots(keeper: np.ndarray) -> np.ndarray:
-    """Follow "stands for" to the kept text: a copy of a text that was itself dropped goes where that one went."""
-    while True:
-        further = keeper[keeper]
-        if np.array_equal(further, keeper):
-            return keeper
-        keeper = further
+def _mend_chains(keeper: np.ndarray, bodies: Sequence[str], threshold: float) -> None:
+    """Where the text that stood for others was dropped itself, let its heir stand for those it is like; the rest are kept again."""
+    orphans = np.flatnonzero(keeper[keeper] != keeper)
+    heirs = keeper[keeper[orphans]]
+    similarity = minhash.exact_jaccard([bodies[i] for i in orphans.tolist()], [bodies[i] for i in heirs.tolist()])
+    keeper[orphans] = np.where(similarity >= threshold, heirs, orphans)

@@ -71,8 +71,12 @@ def _fold_table() -> np.ndarray:
 @functools.cache
 def _letter_values() -> np.ndarray:
     """A random 64-bit value for each code point, the same for all that fold together; 0 for separators."""
-    folded = _fold_table().astype(np.uint64)
-    return np.where(folded == 0, np.uint64(0), mix(folded * np.uint64(_LETTER_BASE)) | np.uint64(1))
+    folded = _fold_table()
+    return np.where(folded == 0, np.uint64(0), _letter_value(folded))
+
+
+def _letter_value(codes: np.ndarray) -> np.ndarray:
+    return mix(codes.astype(np.uint64) * np.uint64(_LETTER_BASE)) | np.uint64(1)
 
 
 @functools.cache
@@ -122,9 +126,13 @@ def fold_letters(texts: Sequence[str]) -> Letters:
     if joined.isascii():
         return Letters(_letter_values()[:128].take(np.frombuffer(joined.encode("ascii"), dtype=np.uint8)), ends, None)
     codes = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
-    if codes.max() >= _N_TABLE:
-        codes = np.where(codes < _N_TABLE, codes, np.uint32(0x4E00) + codes % np.uint32(0x5000))
-    return Letters(_letter_values().take(codes), ends, _lone_letters().take(codes))
+    rare = np.flatnonzero(codes >= _N_TABLE)
+    rare_codes = codes[rare]
+    codes = np.minimum(codes, np.uint32(_N_TABLE - 1)) if len(rare) else codes
+    values, lone = _letter_values().take(codes), _lone_letters().take(codes)
+    values[rare] = _letter_value(rare_codes)
+    lone[rare] = True
+    return Letters(values, ends, lone)
 
 
 def hash_words(texts: Sequence[str]) -> WordTable:
