@@ -9,7 +9,7 @@ reproduce: $(STAMP)
 	$(VENV)/bin/selene reproduce --run $(RUN)
 
 test: $(STAMP)
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -n auto --dist loadfile
 
 check: $(STAMP)
 	$(VENV)/bin/ruff check .

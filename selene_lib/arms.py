@@ -57,9 +57,10 @@ def train(spec: TrainSpec, pairs: Sequence[PreferencePair], folder: Path) -> Any
     """Train one arm; on one thread where it is the embedded model, for which more threads are slower."""
     from selene_lib import training
 
-    if is_embedded(spec.base_model):
+    embedded = is_embedded(spec.base_model)
+    if embedded:
         use_one_thread()
-    return training.train(spec, pairs, folder)
+    return training.train(spec, pairs, folder, progress=not embedded)
 
 
 def side_by_side(jobs: Sequence[tuple[Callable[..., Any], tuple]], model: str, what: str) -> list[Any]:

@@ -146,7 +146,7 @@ def _unparsed(axes: Axes, rows: pd.DataFrame, y: np.ndarray, judge: str, k: int,
         return
     for position, row in zip(y, rows.itertuples()):
         if pd.notna(row.n_unparsed) and row.n_unparsed > 0:
-            text = f"{int(row.n_unparsed)} of {int(row.n)} unread"
+            text = f"{int(row.n_unparsed)} / {int(row.n)} unread"
             axes.text(1.01, position, text, fontsize=7.5, color=QUIET, va="center", transform=axes.get_yaxis_transform())
 
 
