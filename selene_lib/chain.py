@@ -55,8 +55,9 @@ STEPS: tuple[StepSpec, ...] = (
     StepSpec("04_train_judge", "Pairs to adapter: DPO+NLL",
              ("02_curate_preferences/pairs.parquet", "02_curate_preferences/ledger.csv", "03_ablate_sources/decisions.yaml"),
              ("adapters", "training.csv", "mix.csv", "ledger.csv"), 200, ("telemetry.csv",)),
-    StepSpec("05_evaluate_benchmarks", "Judgements on the benchmarks", ("01_explore_sources/benchmarks", "01_explore_sources/benchmarks.csv",
-             "01_explore_sources/overlaps.csv", "04_train_judge/adapters"),
+    StepSpec("05_evaluate_benchmarks", "Judgements on the benchmarks",
+             ("01_explore_sources/benchmarks", "01_explore_sources/benchmarks.csv", "01_explore_sources/overlaps.csv",
+              "04_train_judge/adapters"),
              ("judgements", "scores.csv", "task_means.csv", "seeds.csv", "gains.csv"), 90),
     StepSpec("06_evaluate_domains", "Domains, prompt formats, arena, audit",
              ("01_explore_sources/benchmarks", "01_explore_sources/benchmarks.csv", "04_train_judge/adapters"),
@@ -269,8 +270,14 @@ def execute_notebook(run: str, step: StepSpec, parameters: dict[str, Any], run_d
     started = time.monotonic()
     with _progress_line(prefix, expected):
         try:
-            papermill.execute_notebook(str(notebook_path(step.name)), str(failed), parameters=parameters, kernel_name="selene", language="python",
-                                       cwd=str(project_root()), progress_bar=False, log_output=False)  # fmt: skip
+            options = {
+                "kernel_name": "selene",
+                "language": "python",
+                "cwd": str(project_root()),
+                "progress_bar": False,
+                "log_output": False,
+            }
+            papermill.execute_notebook(str(notebook_path(step.name)), str(failed), parameters=parameters, **options)
         except PapermillExecutionError as error:
             raise StepFailed(_failure_line(run, step, error, failed), error.ename == "UserError") from error
         except OSError as error:
@@ -291,7 +298,8 @@ def _failure_line(run: str, step: StepSpec, error: Any, copy: Path) -> str:
     cause = re.sub(r"\x1b\[[0-9;]*m", "", str(error.evalue)).strip().splitlines()
     number = step.name.split("_")[0]
     again = f"selene reproduce --run {run} --from {number}"
-    return f"{step.name}, cell {error.cell_index}: {error.ename}: {cause[0] if cause else ''}\n  executed copy: {copy}\n  after mending, resume with: {again}"
+    what = f"{step.name}, cell {error.cell_index}: {error.ename}: {cause[0] if cause else ''}"
+    return f"{what}\n  executed copy: {copy}\n  after mending, resume with: {again}"
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""README and CONTRIBUTING tell the truth: links and paths exist, commands and their options exist, numbers come from the committed results."""
+"""README and CONTRIBUTING tell the truth: links, paths, commands and options exist, numbers are those of the committed results."""
 
 from __future__ import annotations
 

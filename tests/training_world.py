@@ -62,7 +62,8 @@ def make_base(folder: Path, *, hidden: int = 64, layers: int = 2, seed: int = 0,
     torch.manual_seed(seed)
     settings = {
         "vocab_size": 64, "hidden_size": hidden, "intermediate_size": 2 * hidden, "num_hidden_layers": layers, "num_attention_heads": 4,
-        "num_key_value_heads": 2, "max_position_embeddings": 512, "bos_token_id": 0, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": 2,
+        "num_key_value_heads": 2, "max_position_embeddings": 512, "bos_token_id": 0, "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": 2,
         "initializer_range": 0.2,
     }  # fmt: skip
     LlamaForCausalLM(LlamaConfig(**settings | options)).save_pretrained(folder)
