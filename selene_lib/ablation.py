@@ -4,38 +4,71 @@ Arms: `full` (all pairs), `without <source>`, `only <source>` and one per reward
 one more seed. After each round an arm is closed when its effect is clear, or when no remaining round could make it clear (hopeless).
 The evidence is the difference of per-item outcomes, averaged over seeds: a paired bootstrap over items, widened by the spread between
 seeds of one arm beyond what items explain (else the luck of a seed passes for an effect), with Benjamini-Hochberg over all decisions.
+
+A source that is a small part of the mix hardly moves its accuracy, however bad it is. So each source is also trained on alone, and the
+judge is asked which of two evaluations of trusted items it prefers: by how many nats the sound one is likelier than the unsound one. A
+source after which the sound one is preferred less than before any training harms. This is used against a source only, never for it.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from statistics import NormalDist
 from typing import Any, Literal
 
 import numpy as np
 
+from selene_lib.decisions import read_decisions, write_decisions
+from selene_lib.effects import Effect, effect_between, power_left, run_variance
 from selene_lib.errors import UserError
-from selene_lib.files import write_text
 from selene_lib.filters import filter_reward
-from selene_lib.metrics import benjamini_hochberg, bootstrap_ci, paired_bootstrap
+from selene_lib.metrics import benjamini_hochberg, bootstrap_ci
 from selene_lib.records import PreferencePair
 
 TrainArm = Callable[[Sequence[PreferencePair], int, int], np.ndarray]
 Kind = Literal["full", "leave_out", "only", "threshold"]
-_NORMAL = NormalDist()
-COLUMNS = ("arm", "kind", "source", "threshold", "n_pairs", "n_seeds", "accuracy", "effect", "ci95_low", "ci95_high", "p", "q", "finding",
-           "decision", "closed")  # fmt: skip
+COLUMNS = (
+    "arm",
+    "kind",
+    "source",
+    "threshold",
+    "n_pairs",
+    "n_seeds",
+    "accuracy",
+    "accuracy_low",
+    "accuracy_high",
+    "effect",
+    "ci95_low",
+    "ci95_high",
+    "margin",
+    "margin_effect",
+    "margin_low",
+    "margin_high",
+    "p",
+    "q",
+    "finding",
+    "decision",
+    "closed",
+)
+__all__ = [
+    "COLUMNS",
+    "AblationResult",
+    "AblationSpec",
+    "Arm",
+    "plan_arms",
+    "read_decisions",
+    "run_ablation",
+    "write_decisions",
+]
 
 
 @dataclass(frozen=True)
 class AblationSpec:
     """How long and how strictly: `n_rounds` seeds at most, and an effect counts at q < `alpha` / `n_rounds` (Bonferroni over the looks).
 
-    `hopeless_power`: an arm is closed when the chance that its effect ever counts falls below this. `only` adds the one-source runs
-    (one seed, for information). Defaults are our choice.
+    `hopeless_power`: an arm is closed when the chance that its effect ever counts falls below this. `only` adds the one-source runs; one
+    of them harms only where its whole interval lies more than `min_harm_nats` below the base. Defaults are our choice.
     """
 
     n_steps: int = 60
@@ -43,6 +76,7 @@ class AblationSpec:
     alpha: float = 0.05
     hopeless_power: float = 0.1
     only: bool = True
+    min_harm_nats: float = 1.0
     n_resamples: int = 2000
     seed: int = 0
     reward_by: str = "chosen"
@@ -51,10 +85,15 @@ class AblationSpec:
         if self.n_rounds < 1 or self.n_steps < 1 or not 0 < self.alpha < 1:
             raise UserError(f"n_rounds and n_steps must be at least 1 and alpha in (0, 1); got {self}")
 
+    @property
+    def level(self) -> float:
+        """The q below which an effect counts."""
+        return self.alpha / self.n_rounds
+
 
 @dataclass
 class Arm:
-    """One arm: what it trains on, its outcomes by seed, and why it was closed."""
+    """One arm: what it trains on, its outcomes by round (margins in nats for an `only` arm that has them), and why it was closed."""
 
     name: str
     kind: Kind
@@ -86,24 +125,37 @@ def run_ablation(
     train_arm: TrainArm,
     spec: AblationSpec | None = None,
     *,
+    margin_arm: TrainArm | None = None,
     thresholds: Sequence[float | None] = (),
     groups: np.ndarray | None = None,
     progress: bool = True,
 ) -> AblationResult:
     """Race the arms and decide. `train_arm(pairs, seed, n_steps)` trains from the base and returns one outcome in [0, 1] an item.
 
-    `groups` are cluster names of the items (items of one prompt are drawn together). Raises UserError for fewer than two sources.
+    `margin_arm`, of the same form, returns the preference margin of each trusted pair in nats, of the base itself for `n_steps=0`; with it
+    (and `spec.only`) the one-source runs decide on harm, without it they are for information. `groups` are cluster names of the items
+    of `train_arm` (items of one prompt are drawn together). Raises UserError for fewer than two sources.
     """
     spec = spec or AblationSpec()
-    arms = plan_arms(pairs, thresholds, spec)
+    race = Race(plan_arms(pairs, thresholds, spec), spec, groups)
+    if spec.only and margin_arm is not None:
+        race.base_margins = np.asarray(margin_arm([], spec.seed, 0), dtype=float)
     telemetry = []
     for round_ in range(spec.n_rounds):
-        todo = [arm for arm in arms if not arm.closed]
+        todo = [arm for arm in race.arms if not arm.closed]
         if all(arm.kind == "full" for arm in todo):
             break
-        telemetry += _train_round(todo, round_, train_arm, spec, progress)
-        close_arms(arms, round_, spec, groups)
-    return _result(arms, telemetry, spec, groups)
+        telemetry += _train_round([arm for arm in todo if not race.by_margin(arm)], round_, train_arm, spec, progress)
+        if margin_arm is not None:
+            telemetry += _train_round([arm for arm in todo if race.by_margin(arm)], round_, margin_arm, spec, progress)
+        race.close(round_)
+    return AblationResult(race.table(), _frame(telemetry), race.decisions())
+
+
+def _frame(rows: list[dict[str, Any]]) -> Any:
+    import pandas as pd
+
+    return pd.DataFrame(rows, columns=["arm", "seed", "n_steps", "seconds"])
 
 
 def plan_arms(pairs: Sequence[PreferencePair], thresholds: Sequence[float | None], spec: AblationSpec) -> list[Arm]:
@@ -150,191 +202,152 @@ def _outcomes(arms: Sequence[Arm], seed: int, train_arm: TrainArm, spec: Ablatio
     return found
 
 
-@dataclass(frozen=True)
-class Effect:
-    """Accuracy with less accuracy without: `value` > 0 means that what the arm changes (a source, a filter) helps."""
+@dataclass
+class Race:
+    """The arms (`full` first), what is known of them, and the rules that close them and decide."""
 
-    value: float
-    ci95_low: float
-    ci95_high: float
-    p: float
-    se_items: float
-    se: float
+    arms: list[Arm]
+    spec: AblationSpec
+    groups: np.ndarray | None = None
+    base_margins: np.ndarray | None = None
+    _known: tuple[int, Any] = field(default=(-1, None), init=False, repr=False)
 
+    def close(self, round_: int) -> None:
+        """Close what is decided after a round: clear effects (from the second seed on), hopeless arms, one-source arms without harm."""
+        last = round_ + 1 == self.spec.n_rounds
+        effects, q = self.evidence()
+        noise = run_variance([list(a.outcomes.values()) for a in self.arms if not self.by_margin(a)], self.groups)
+        for arm in [a for a in self.arms if not a.closed]:
+            after = f"after {round_ + 1}"
+            if arm.kind == "full" or arm.name not in q:
+                arm.closed = f"done {after}" if last or arm.kind == "only" else ""
+            elif q[arm.name] < self.spec.level and (round_ > 0 or last) and (not self.by_margin(arm) or effects[arm.name].value < 0):
+                arm.closed = f"clear {after}"
+            elif last:
+                arm.closed = f"not clear {after}"
+            elif self._is_hopeless(arm, effects[arm.name], round_ + 1, noise):
+                arm.closed = f"hopeless {after}"
 
-def effect_of(arm: Arm, full: Arm, run_variance: float, n_decisions: int, spec: AblationSpec, groups: np.ndarray | None) -> Effect:
-    """Compare an arm with the full one on the seeds both have, item by item.
+    def _is_hopeless(self, arm: Arm, effect: Effect, n_seeds: int, noise: float) -> bool:
+        if self.by_margin(arm):
+            return effect.value >= 0 or effect.p >= self.spec.alpha
+        left = power_left(effect, n_seeds=n_seeds, n_seeds_last=self.spec.n_rounds, run_variance=noise, level=self.spec.level)
+        return left < self.spec.hopeless_power
 
-    For `leave_out` the effect is that of the source (full less arm), for the others that of the arm (arm less full). The variance of the
-    mean of k seeds is that of the items plus `2 * run_variance / k`; p is the larger of the bootstrap's and the normal one.
-    """
-    # The smallest p of a bootstrap is 2 / (n + 1): it must be able to pass the first step of Benjamini-Hochberg.
-    n_resamples = max(spec.n_resamples, int(8 * n_decisions * spec.n_rounds / spec.alpha))
-    seeds = sorted(set(arm.outcomes) & set(full.outcomes))
-    mine, theirs = (np.mean([a.outcomes[s] for s in seeds], axis=0) for a in (arm, full))
-    first, second = (theirs, mine) if arm.kind == "leave_out" else (mine, theirs)
-    found = paired_bootstrap(first, second, groups=groups, n_resamples=n_resamples, rng=spec.seed)
-    se = float(np.hypot(found.standard_error, np.sqrt(2 * run_variance / len(seeds))))
-    p = max(found.p, _p_normal(found.value, se)) if se > 0 else 1.0
-    low, high = min(found.ci95_low, found.value - 1.96 * se), max(found.ci95_high, found.value + 1.96 * se)
-    return Effect(found.value, low, high, p, found.standard_error, se)
+    def by_margin(self, arm: Arm) -> bool:
+        """Whether an arm's outcomes are margins in nats, to be held against the base's."""
+        return arm.kind == "only" and self.base_margins is not None
 
+    def evidence(self) -> tuple[dict[str, Effect], dict[str, float]]:
+        """Return the effect of every arm but `full`, and q of those that decide something, adjusted together."""
+        n_runs = sum(len(a.outcomes) for a in self.arms)
+        if self._known[0] != n_runs:
+            self._known = (n_runs, self._evidence())
+        return self._known[1]
 
-def _p_normal(value: float, se: float) -> float:
-    return 2 * (1 - _NORMAL.cdf(abs(value) / se))
+    def _evidence(self) -> tuple[dict[str, Effect], dict[str, float]]:
+        accuracy = [a for a in self.arms if not self.by_margin(a)]
+        alone = [a for a in self.arms if self.by_margin(a)]
+        deciding = [a for a in accuracy if a.kind in ("leave_out", "threshold")] + alone
+        noise = run_variance([list(a.outcomes.values()) for a in accuracy], self.groups)
+        margin_noise = run_variance([list(a.outcomes.values()) for a in alone])
+        effects = {a.name: self._against_full(a, noise, len(deciding)) for a in accuracy if a.kind != "full"}
+        effects |= {a.name: self._against_base(a, margin_noise, len(deciding)) for a in alone}
+        q = benjamini_hochberg(np.array([effects[a.name].p for a in deciding]))
+        return effects, {a.name: float(x) for a, x in zip(deciding, q)}
 
+    def _against_full(self, arm: Arm, noise: float, n_decisions: int) -> Effect:
+        """On the seeds that both have: full less arm for `leave_out` (what the source adds), arm less full for the others."""
+        seeds = sorted(set(arm.outcomes) & set(self.arms[0].outcomes))
+        mine, full = (np.mean([a.outcomes[s] for s in seeds], axis=0) for a in (arm, self.arms[0]))
+        first, second = (full, mine) if arm.kind == "leave_out" else (mine, full)
+        return self._between(first, second, 2 * noise / len(seeds), n_decisions, self.groups)
 
-def run_variance(arms: Sequence[Arm], groups: np.ndarray | None = None) -> float:
-    """Variance of an arm's accuracy between seeds beyond what independent flips of single items explain; pooled over all arms, at least 0.
+    def _against_base(self, arm: Arm, noise: float, n_decisions: int) -> Effect:
+        mine = np.mean(list(arm.outcomes.values()), axis=0)
+        return self._between(mine, self.base_margins, noise / len(arm.outcomes), n_decisions, None)  # type: ignore[arg-type]
 
-    Two seeds of one arm differ by d; independent flips alone would give E[d^2] = sum of squared item (or cluster) differences / n^2,
-    a correlated shift adds twice its variance.
-    """
-    excess = []
-    for arm in arms:
-        runs = [arm.outcomes[s] for s in sorted(arm.outcomes)]
-        for i, first in enumerate(runs):
-            for second in runs[i + 1 :]:
-                difference = first - second
-                if groups is not None:
-                    difference = np.bincount(np.unique(groups, return_inverse=True)[1], weights=difference)
-                n = len(first)
-                excess.append(((difference.sum() / n) ** 2 - (difference**2).sum() / n**2) / 2)
-    return max(0.0, float(np.mean(excess))) if excess else 0.0
+    def _between(self, first: np.ndarray, second: np.ndarray, luck: float, n_decisions: int, groups: np.ndarray | None) -> Effect:
+        sizes = {"n_decisions": n_decisions, "level": self.spec.level, "n_resamples": self.spec.n_resamples, "seed": self.spec.seed}
+        return effect_between(first, second, luck_variance=luck, groups=groups, **sizes)  # type: ignore[arg-type]
 
+    def findings(self) -> dict[str, str]:
+        """What is said of each deciding arm: helps, harms, or no effect shown; of a one-source run by margins only harm or no harm."""
+        effects, q = self.evidence()
+        by_margin = {a.name for a in self.arms if self.by_margin(a)}
+        said = {}
+        for name, value in q.items():
+            counts = value < self.spec.level
+            if name in by_margin:
+                said[name] = "harms" if counts and effects[name].ci95_high < -self.spec.min_harm_nats else "no harm shown"
+            else:
+                said[name] = "no effect shown" if not counts else "helps" if effects[name].value > 0 else "harms"
+        return said
 
-def close_arms(arms: Sequence[Arm], round_: int, spec: AblationSpec, groups: np.ndarray | None) -> None:
-    """Close what is decided after a round: one-source arms (one seed), clear effects (from the second seed on), hopeless arms."""
-    full = arms[0]
-    racing = [a for a in arms if a.kind in ("leave_out", "threshold")]
-    noise = run_variance(arms, groups)
-    effects = [effect_of(a, full, noise, len(racing), spec, groups) for a in racing]
-    q = benjamini_hochberg(np.array([e.p for e in effects]))
-    last = round_ + 1 == spec.n_rounds
-    for arm, effect, q_value in zip(racing, effects, q):
-        if arm.closed:
-            continue
-        if q_value < spec.alpha / spec.n_rounds and (round_ > 0 or last):
-            arm.closed = f"clear after {round_ + 1}"
-        elif last:
-            arm.closed = f"not clear after {round_ + 1}"
-        elif _power_left(effect, round_ + 1, noise, spec) < spec.hopeless_power:
-            arm.closed = f"hopeless after {round_ + 1}"
-    for arm in arms:
-        if arm.kind == "only" or (arm.kind == "full" and last):
-            arm.closed = arm.closed or f"done after {round_ + 1}"
+    def is_dropped(self, source: str, findings: dict[str, str]) -> bool:
+        """A source goes where leaving it out helps, or where training on it alone turns the judge against sound evaluations."""
+        return "harms" in (findings.get(f"without {source}"), findings.get(f"only {source}"))
 
+    def chosen(self, findings: dict[str, str]) -> Arm | None:
+        """Among the thresholds that beat no filter, the one with the best accuracy; None if none does."""
+        helping = [a for a in self.arms if a.kind == "threshold" and findings[a.name] == "helps"]
+        return max(helping, key=lambda a: float(np.mean(list(a.outcomes.values()))), default=None)
 
-def _power_left(effect: Effect, n_seeds: int, noise: float, spec: AblationSpec) -> float:
-    """The chance that the effect counts after the last round if the truth is what was seen; the final variance is foreseen, not known.
+    def table(self) -> Any:
+        """One row an arm, `COLUMNS`."""
+        import pandas as pd
 
-    Item noise is taken to stay (it is the items', not the seeds'); the looser single-test level is used, so that this errs on going on.
-    """
-    se_final = float(np.hypot(effect.se_items, np.sqrt(2 * noise / spec.n_rounds)))
-    if se_final == 0:
-        return 0.0
-    drift = np.sqrt(max(effect.se_items**2 / 2 + noise, 1e-12) * (1 / n_seeds - 1 / spec.n_rounds))
-    needed = _NORMAL.inv_cdf(1 - spec.alpha / spec.n_rounds / 2) * se_final
-    return 1 - _NORMAL.cdf((needed - abs(effect.value)) / drift) if drift > 0 else float(abs(effect.value) > needed)
+        effects, q = self.evidence()
+        findings = self.findings()
+        return pd.DataFrame([self._row(a, effects.get(a.name), q.get(a.name), findings) for a in self.arms], columns=list(COLUMNS))
 
+    def _row(self, arm: Arm, effect: Effect | None, q: float | None, findings: dict[str, str]) -> dict[str, Any]:
+        mean = np.mean(list(arm.outcomes.values()), axis=0)
+        row: dict[str, Any] = dict.fromkeys(COLUMNS)
+        row |= {"arm": arm.name, "kind": arm.kind, "source": arm.source, "threshold": arm.threshold, "n_pairs": len(arm.pairs)}
+        row |= {"n_seeds": len(arm.outcomes), "q": q, "finding": findings.get(arm.name, ""), "closed": arm.closed}
+        row["decision"] = self._decision(arm, findings)
+        if self.by_margin(arm):
+            row["margin"] = float(mean.mean())
+        else:
+            about = bootstrap_ci(mean, groups=self.groups, n_resamples=self.spec.n_resamples, rng=self.spec.seed)
+            row |= {"accuracy": float(mean.mean()), "accuracy_low": about.low, "accuracy_high": about.high}
+        if effect is not None:
+            names = ("margin_effect", "margin_low", "margin_high") if self.by_margin(arm) else ("effect", "ci95_low", "ci95_high")
+            row |= dict(zip(names, (effect.value, effect.ci95_low, effect.ci95_high))) | {"p": effect.p}
+        return row
 
-def _result(arms: Sequence[Arm], telemetry: list[dict[str, Any]], spec: AblationSpec, groups: np.ndarray | None) -> AblationResult:
-    import pandas as pd
+    def _decision(self, arm: Arm, findings: dict[str, str]) -> str:
+        chosen = self.chosen(findings)
+        if arm.kind == "leave_out":
+            return "drop" if self.is_dropped(arm.source, findings) else "keep"
+        is_chosen = arm is chosen or (arm.kind == "full" and chosen is None)
+        return "chosen" if is_chosen else ""
 
-    noise = run_variance(arms, groups)
-    racing = [a for a in arms if a.kind in ("leave_out", "threshold")]
-    effects = {a.name: effect_of(a, arms[0], noise, len(racing), spec, groups) for a in arms if a.kind != "full"}
-    q = dict(zip([a.name for a in racing], benjamini_hochberg(np.array([effects[a.name].p for a in racing]))))
-    findings = {a.name: _finding(effects[a.name], q[a.name], spec) for a in racing}
-    chosen = _best_threshold([a for a in racing if a.kind == "threshold" and findings[a.name] == "helps"])
-    rows = []
-    for arm in arms:
-        accuracy = np.mean(list(arm.outcomes.values()), axis=0)
-        about = bootstrap_ci(accuracy, groups=groups, n_resamples=spec.n_resamples, rng=spec.seed)
-        rows.append(
-            {
-                "arm": arm.name,
-                "kind": arm.kind,
-                "source": arm.source,
-                "threshold": arm.threshold,
-                "n_pairs": len(arm.pairs),
+    def decisions(self) -> dict[str, Any]:
+        """What `write_decisions` writes: keep or drop with the reasons, and the reward threshold."""
+        effects, q = self.evidence()
+        findings = self.findings()
+        noise = run_variance([list(a.outcomes.values()) for a in self.arms if not self.by_margin(a)], self.groups)
+        sources = {}
+        for arm in [a for a in self.arms if a.kind == "leave_out"]:
+            effect, alone = effects[arm.name], f"only {arm.source}"
+            sources[arm.source] = {
+                "keep": not self.is_dropped(arm.source, findings),
+                "finding": findings[arm.name],
+                "effect": round(effect.value, 4),
+                "ci95": [round(effect.ci95_low, 4), round(effect.ci95_high, 4)],
+                "q": round(q[arm.name], 4),
                 "n_seeds": len(arm.outcomes),
-                "accuracy": float(accuracy.mean()),
-                "accuracy_low": about.low,
-                "accuracy_high": about.high,
-                **_effect_columns(effects.get(arm.name)),
-                "q": q.get(arm.name),
-                "finding": findings.get(arm.name, ""),
-                "decision": _decision(arm, findings, chosen),
-                "closed": arm.closed,
             }
-        )
-    table = pd.DataFrame(rows)
-    return AblationResult(table, pd.DataFrame(telemetry), _decisions(table, chosen, noise, spec))
-
-
-def _effect_columns(effect: Effect | None) -> dict[str, float | None]:
-    if effect is None:
-        return {"effect": None, "ci95_low": None, "ci95_high": None, "p": None}
-    return {"effect": effect.value, "ci95_low": effect.ci95_low, "ci95_high": effect.ci95_high, "p": effect.p}
-
-
-def _finding(effect: Effect, q: float, spec: AblationSpec) -> str:
-    if q >= spec.alpha / spec.n_rounds:
-        return "no effect shown"
-    return "helps" if effect.value > 0 else "harms"
-
-
-def _best_threshold(helping: Sequence[Arm]) -> Arm | None:
-    """Among the thresholds that beat no filter, the one with the best accuracy; None if none does."""
-    return max(helping, key=lambda a: float(np.mean(list(a.outcomes.values()))), default=None)
-
-
-def _decision(arm: Arm, findings: Mapping[str, str], chosen: Arm | None) -> str:
-    if arm.kind == "leave_out":
-        return "drop" if findings[arm.name] == "harms" else "keep"
-    if arm.kind == "full":
-        return "chosen" if chosen is None else ""
-    return "chosen" if arm is chosen else ""
-
-
-def _decisions(table: Any, chosen: Arm | None, noise: float, spec: AblationSpec) -> dict[str, Any]:
-    sources = {}
-    for row in table[table["kind"] == "leave_out"].to_dict("records"):
-        sources[row["source"]] = {
-            "keep": row["decision"] == "keep",
-            "finding": row["finding"],
-            "effect": round(row["effect"], 4),
-            "ci95": [round(row["ci95_low"], 4), round(row["ci95_high"], 4)],
-            "q": round(row["q"], 4),
-            "n_seeds": row["n_seeds"],
-        }
-    return {
-        "sources": sources,
-        "reward_threshold": chosen.threshold if chosen is not None else None,
-        "reward_by": spec.reward_by,
-        "made_with": {"n_steps": spec.n_steps, "n_rounds": spec.n_rounds, "alpha": spec.alpha, "run_sd": round(noise**0.5, 4)},
-    }
-
-
-def write_decisions(path: str | Path, decisions: Mapping[str, Any]) -> Path:
-    """Write decisions as YAML; a reader may edit `keep` and `reward_threshold`, and git shows it."""
-    import yaml
-
-    return write_text(path, yaml.safe_dump(dict(decisions), sort_keys=False, allow_unicode=True))
-
-
-def read_decisions(path: str | Path) -> dict[str, Any]:
-    """Read decisions; a UserError names what is missing or is not a yes or no."""
-    import yaml
-
-    found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    if not isinstance(found, dict) or not isinstance(found.get("sources"), dict):
-        raise UserError(f"{path}: no 'sources' in it; run notebook 03 again, or restore the file")
-    for name, choice in found["sources"].items():
-        if not isinstance(choice, dict) or not isinstance(choice.get("keep"), bool):
-            raise UserError(f"{path}: source {name!r} needs 'keep: true' or 'keep: false'")
-    limit = found.get("reward_threshold")
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int | float)):
-        raise UserError(f"{path}: reward_threshold {limit!r} is not a number or null")
-    return found
+            if alone in findings:
+                margin = effects[alone]
+                sources[arm.source] |= {
+                    "alone": findings[alone],
+                    "alone_margin_nats": round(margin.value, 3),
+                    "alone_q": round(q[alone], 4),
+                }
+        chosen = self.chosen(findings)
+        made = {"n_steps": self.spec.n_steps, "n_rounds": self.spec.n_rounds, "alpha": self.spec.alpha, "run_sd": round(noise**0.5, 4)}
+        threshold = chosen.threshold if chosen is not None else None
+        return {"sources": sources, "reward_threshold": threshold, "reward_by": self.spec.reward_by, "made_with": made}

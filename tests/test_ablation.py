@@ -8,17 +8,9 @@ import numpy as np
 import pytest
 import yaml
 
-from selene_lib.ablation import (
-    AblationSpec,
-    Arm,
-    effect_of,
-    plan_arms,
-    read_decisions,
-    run_ablation,
-    run_variance,
-    write_decisions,
-)
+from selene_lib.ablation import AblationSpec, Arm, Race, plan_arms, read_decisions, run_ablation, write_decisions
 from selene_lib.curation import apply_decisions
+from selene_lib.effects import effect_between, run_variance
 from selene_lib.errors import UserError
 from selene_lib.records import PreferencePair, unit_hash
 
@@ -130,27 +122,82 @@ def test_the_luck_of_seeds_is_not_taken_for_an_effect():
 
 def test_run_variance_by_hand():
     # Two runs of four items, all flipped the same way: d = 1, items alone explain 4 / 16; (1 - 0.25) / 2.
-    arm = Arm("x", "full", [], outcomes={0: np.ones(4), 1: np.zeros(4)})
-    assert run_variance([arm]) == pytest.approx(0.375)
+    runs = [np.ones(4), np.zeros(4)]
+    assert run_variance([runs]) == pytest.approx(0.375)
     # Flips that cancel: d = 0, less than items explain; never below zero.
-    assert run_variance([Arm("x", "full", [], outcomes={0: np.array([1.0, 0]), 1: np.array([0.0, 1])})]) == 0.0
-    assert run_variance([Arm("x", "full", [], outcomes={0: np.ones(4)})]) == 0.0
+    assert run_variance([[np.array([1.0, 0]), np.array([0.0, 1])]]) == 0.0
+    assert run_variance([[np.ones(4)]]) == run_variance([]) == 0.0
     # In two clusters of two: d = 1, clusters explain (2^2 + 2^2) / 16.
-    assert run_variance([arm], np.array(["a", "a", "b", "b"])) == pytest.approx(0.25)
+    assert run_variance([runs], np.array(["a", "a", "b", "b"])) == pytest.approx(0.25)
 
 
 def test_effect_by_hand():
-    full = Arm("full", "full", [], outcomes={0: np.array([1.0, 1, 1, 0] * 25), 1: np.array([1.0, 1, 0, 0] * 25)})
-    without = Arm("without a", "leave_out", [], "a", outcomes={0: np.array([1.0, 0, 0, 0] * 25)})
-    spec = AblationSpec(n_resamples=4000)
-    found = effect_of(without, full, 0.0, 1, spec, None)
-    assert found.value == pytest.approx(0.5)  # seed 0 only: .75 less .25; a positive effect is a source that helps
+    full, without = np.array([1.0, 1, 1, 0] * 25), np.array([1.0, 0, 0, 0] * 25)
+    options = {"n_decisions": 1, "level": 0.05, "n_resamples": 4000}
+    found = effect_between(full, without, luck_variance=0.0, **options)
+    assert found.value == pytest.approx(0.5)
     assert found.se_items == pytest.approx(0.05, rel=0.1)  # sqrt(.5 * .5 / 100)
-    wider = effect_of(without, full, 0.01, 1, spec, None)
+    wider = effect_between(full, without, luck_variance=0.02, **options)
     assert wider.se == pytest.approx((0.05**2 + 0.02) ** 0.5, rel=0.05) and wider.p > found.p
     assert wider.ci95_low < found.ci95_low < 0.5 < found.ci95_high < wider.ci95_high
-    alone = effect_of(replace(without, kind="only"), full, 0.0, 1, spec, None)
-    assert alone.value == pytest.approx(-0.5)
+
+
+def test_a_source_is_compared_on_the_seeds_both_have_and_with_the_right_sign():
+    full = Arm("full", "full", [], outcomes={0: np.array([1.0, 1, 1, 0] * 25), 1: np.zeros(100)})
+    without = Arm("without a", "leave_out", [], "a", outcomes={0: np.array([1.0, 0, 0, 0] * 25)})
+    alone = Arm("only a", "only", [], "a", outcomes={0: np.array([1.0, 0, 0, 0] * 25)})
+    effects, q = Race([full, without, alone], AblationSpec()).evidence()
+    assert effects["without a"].value == pytest.approx(0.5)  # seed 0 only: .75 less .25; positive is a source that helps
+    assert effects["only a"].value == pytest.approx(-0.5) and set(q) == {"without a"}
+    effects, q = Race([full, without, alone], AblationSpec(), base_margins=np.full(100, 0.5)).evidence()
+    assert effects["only a"].value == pytest.approx(-0.25) and set(q) == {"without a", "only a"}
+
+
+class SimulatedMargins:
+    """Preference margins of 200 trusted pairs: a source taught alone moves them by its effect in nats, and by the luck of its run."""
+
+    def __init__(self, world: int, effects: dict[str, float], run_sd: float = 0.8) -> None:
+        self.world, self.effects, self.run_sd = world, effects, run_sd
+        self.base = np.random.default_rng(world).normal(5.0, 6.0, 200)
+        self.asked: list[tuple[str, int]] = []
+
+    def __call__(self, pairs, seed, n_steps):
+        if n_steps == 0:
+            return self.base
+        (source,) = {p.source for p in pairs}
+        self.asked.append((source, seed))
+        rng = np.random.default_rng(int(unit_hash(self.world, seed, source) * 2**32))
+        return self.base + self.effects.get(source, 2.0) + self.run_sd * rng.standard_normal() + rng.normal(0, 4.0, 200)
+
+
+def test_a_bad_source_too_small_to_hurt_the_mix_is_found_alone_over_five_seeds():
+    n_dropped = n_redundant = n_good = 0
+    for seed in SEEDS:
+        judges = SimulatedJudges(seed, {"poisoned": -0.005})
+        margins = SimulatedMargins(seed, {"poisoned": -8.0, "redundant": 0.0})
+        result = run_ablation(made_pairs(), judges, AblationSpec(seed=seed, n_rounds=2), margin_arm=margins, progress=False)
+        decided = result.decisions["sources"]
+        n_dropped += not decided["poisoned"]["keep"]
+        n_redundant += not decided["redundant"]["keep"] or decided["redundant"]["finding"] != "no effect shown"
+        n_good += sum(not decided[s]["keep"] for s in SOURCES[:5])
+        assert decided["poisoned"]["alone"] == "harms" and decided["tone"]["alone"] == "no harm shown"
+        assert ("poisoned", seed + 1) in margins.asked and ("tone", seed + 1) not in margins.asked  # only what looks bad is tried twice
+        rows = result.table.set_index("arm")
+        assert rows.loc["only poisoned", "margin_high"] < 0 and np.isnan(rows.loc["only poisoned", "effect"])
+        assert rows.loc["without poisoned", "decision"] == "drop"
+    assert (n_dropped, n_redundant, n_good) == (5, 0, 0)
+
+
+def test_sources_that_do_nothing_alone_are_not_called_harmful():
+    n_flagged = 0
+    for seed in range(10):
+        margins = SimulatedMargins(seed, dict.fromkeys(SOURCES, 0.0))
+        result = run_ablation(
+            made_pairs(), SimulatedJudges(seed, {}), AblationSpec(seed=seed, n_rounds=2), margin_arm=margins, progress=False
+        )
+        n_flagged += sum(not d["keep"] for d in result.decisions["sources"].values())
+    print(f"{n_flagged} of 70 sources without effect dropped")
+    assert n_flagged <= 3
 
 
 def test_arms_of_a_plan():
