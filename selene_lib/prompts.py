@@ -67,13 +67,15 @@ _CONTROL = re.compile(
 class Prompt:
     """A rendered user message. `template` is `family/name`; `sha256` is of the text, so a changed wording is another prompt.
 
-    `elastic` holds the character spans of the judged responses: what `shorten` may cut where a model's context is too small.
+    `elastic` holds the character spans of the judged responses, `context` those of instruction and reference: what `shorten` may cut,
+    in this order, where a model's context is too small.
     """
 
     text: str
     task: Task
     template: str
     elastic: tuple[tuple[int, int], ...] = field(default=(), compare=False, repr=False)
+    context: tuple[tuple[int, int], ...] = field(default=(), compare=False, repr=False)
 
     @property
     def sha256(self) -> str:
@@ -152,9 +154,11 @@ def render(sample: Sample, *, family: str = "full", escape: bool = True, critiqu
         values |= _rubric_fields(sample.rubric)
         template = _LABEL_LINE.sub(lambda match: match.group(0) if values[match.group(1)] else "", template)
     values["fence"] = fence_for(*values.values()) if escape else "```"
-    text, elastic = _fill(template, values)
+    text, spans = _fill(template, values)
+    elastic = tuple(span for name, span in spans if name in ("response", "response_b"))
+    context = tuple(span for name, span in spans if name in ("instruction", "reference"))
     mode = f"{'' if critique else '+verdict'}{'' if escape else '+plain'}"
-    return Prompt(text=text, task=sample.task, template=f"{family}/{name}{mode}", elastic=elastic)
+    return Prompt(text=text, task=sample.task, template=f"{family}/{name}{mode}", elastic=elastic, context=context)
 
 
 def _rubric_fields(rubric: str) -> dict[str, str]:
@@ -165,50 +169,55 @@ def _rubric_fields(rubric: str) -> dict[str, str]:
     return {"rubric_objective": criterion, **fields, **answers}
 
 
-def _fill(template: str, values: dict[str, str]) -> tuple[str, tuple[tuple[int, int], ...]]:
-    """Fill each field once (what a value contains is never filled again); return the text and the spans of the responses in it."""
-    parts, elastic, length, last = [], [], 0, 0
+def _fill(template: str, values: dict[str, str]) -> tuple[str, list[tuple[str, tuple[int, int]]]]:
+    """Fill each field once (what a value contains is never filled again); return the text and the span of each field in it."""
+    parts, spans, length, last = [], [], 0, 0
     for match in _FIELD.finditer(template):
         value = values[match.group(1)]
         length += match.start() - last
-        if match.group(1) in ("response", "response_b"):
-            elastic.append((length, length + len(value)))
+        spans.append((match.group(1), (length, length + len(value))))
         parts += [template[last : match.start()], value]
         length, last = length + len(value), match.end()
-    return "".join((*parts, template[last:])), tuple(elastic)
+    return "".join((*parts, template[last:])), spans
 
 
 def shorten(prompt: Prompt, count_tokens: Callable[[str], int], limit: int) -> tuple[Prompt, int]:
     """Cut the middle out of the longest response until `count_tokens(text) <= limit`; return the prompt and how many characters went.
 
-    A mark says how much is missing. Rules, rubric, reference and the tail of the prompt are never cut; where they alone are too long
-    the prompt cannot be asked and a ValueError says so.
+    Where the responses have nothing left to give, instruction and reference are cut in the same way. A mark says how much is missing.
+    Rules, rubric and the tail of the prompt are never cut; where they alone are too long a ValueError says so.
     """
-    cuts, shown = dict.fromkeys(prompt.elastic, 0), prompt
+    cuts, shown = dict.fromkeys((*prompt.elastic, *prompt.context), 0), prompt
     while (excess := count_tokens(shown.text) - limit) > 0:
-        span = max(cuts, key=lambda s: s[1] - s[0] - cuts[s], default=(0, 0))
-        left = span[1] - span[0] - cuts.get(span, 0)
-        if left < 120:
-            raise ValueError(
-                f"a prompt of {limit + excess} tokens does not fit {limit} tokens even with its responses cut; raise the limit"
-            )
+        span = _next_to_cut(prompt.elastic, cuts) or _next_to_cut(prompt.context, cuts)
+        if span is None:
+            raise ValueError(f"a prompt of {limit + excess} tokens does not fit {limit} tokens even when cut; raise the limit")
+        left = span[1] - span[0] - cuts[span]
         cuts[span] += min(left - 40, 60 + excess * max(1, len(shown.text) // (limit + excess)))
         shown = _cut_middles(prompt, cuts)
     return shown, sum(cuts.values())
 
 
+def _next_to_cut(spans: tuple[tuple[int, int], ...], cuts: dict[tuple[int, int], int]) -> tuple[int, int] | None:
+    """Return the span with most left, None where none has 120 characters left."""
+    left = {span: span[1] - span[0] - cuts[span] for span in spans}
+    span = max(left, key=left.__getitem__, default=None)
+    return span if span is not None and left[span] >= 120 else None
+
+
 def _cut_middles(prompt: Prompt, cuts: dict[tuple[int, int], int]) -> Prompt:
     """Replace the middle `cuts[span]` characters of each span of the whole prompt by a mark."""
-    text, elastic, delta = prompt.text, [], 0
+    text, moved, delta = prompt.text, {}, 0
     for (start, end), n_cut in sorted(cuts.items()):
-        start, end = start + delta, end + delta
+        here, until = start + delta, end + delta
         if n_cut:
-            left = start + (end - start - n_cut) // 2
+            left = here + (until - here - n_cut) // 2
             mark = f"\n[... {n_cut} characters left out ...]\n"
             text = text[:left] + mark + text[left + n_cut :]
-            delta, end = delta + len(mark) - n_cut, end + len(mark) - n_cut
-        elastic.append((start, end))
-    return replace(prompt, text=text, elastic=tuple(elastic))
+            delta, until = delta + len(mark) - n_cut, until + len(mark) - n_cut
+        moved[start, end] = (here, until)
+    spans = {"elastic": tuple(moved[s] for s in prompt.elastic), "context": tuple(moved[s] for s in prompt.context)}
+    return replace(prompt, text=text, **spans)
 
 
 def fence_for(*texts: str) -> str:

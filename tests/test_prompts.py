@@ -249,3 +249,16 @@ def test_templates_are_in_our_own_markers_and_name_every_label():
         text = render(sample(task)).text
         assert re.search(r"\*\*Reasoning:\*\* <.+>\n\n\*\*Result:\*\* <.+>", text)
         assert "Reasoning" not in render(sample(task), critique=False).text
+
+
+def test_a_long_instruction_is_cut_only_after_the_responses_and_never_the_tail():
+    sample = Sample("s-1", "s", "classification", "word " * 400, "short answer", rubric="Is it right?", reference="fact " * 400, label="Yes")
+    prompt = render(sample, family="nano")
+    short, n_cut = shorten(prompt, lambda text: len(text.split()), 200)
+    assert len(short.text.split()) <= 200
+    assert n_cut > 0
+    assert "short answer" in short.text
+    assert "Is it right?" in short.text
+    assert short.text.splitlines()[-1] == prompt.text.splitlines()[-1] or "Reference" in prompt.text.splitlines()[-1]
+    with pytest.raises(ValueError, match="does not fit 3 tokens"):
+        shorten(prompt, lambda text: len(text.split()), 3)
