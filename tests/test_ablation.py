@@ -154,11 +154,11 @@ def test_a_source_is_compared_on_the_seeds_both_have_and_with_the_right_sign():
 
 
 class SimulatedMargins:
-    """Preference margins of 200 trusted pairs: a source taught alone moves them by its effect in nats, and by the luck of its run."""
+    """Preference margins of 100 trusted pairs: a source taught alone moves them by its effect in nats, and by the luck of its run."""
 
     def __init__(self, world: int, effects: dict[str, float], run_sd: float = 0.8) -> None:
         self.world, self.effects, self.run_sd = world, effects, run_sd
-        self.base = np.random.default_rng(world).normal(5.0, 6.0, 200)
+        self.base = np.random.default_rng(world).normal(5.0, 6.0, 100)
         self.asked: list[tuple[str, int]] = []
 
     def __call__(self, pairs, seed, n_steps):
@@ -167,7 +167,7 @@ class SimulatedMargins:
         (source,) = {p.source for p in pairs}
         self.asked.append((source, seed))
         rng = np.random.default_rng(int(unit_hash(self.world, seed, source) * 2**32))
-        return self.base + self.effects.get(source, 2.0) + self.run_sd * rng.standard_normal() + rng.normal(0, 4.0, 200)
+        return self.base + self.effects.get(source, 2.0) + self.run_sd * rng.standard_normal() + rng.normal(0, 4.0, 100)
 
 
 def test_a_bad_source_too_small_to_hurt_the_mix_is_found_alone_over_five_seeds():
@@ -190,14 +190,14 @@ def test_a_bad_source_too_small_to_hurt_the_mix_is_found_alone_over_five_seeds()
 
 def test_sources_that_do_nothing_alone_are_not_called_harmful():
     n_flagged = 0
-    for seed in range(10):
+    for seed in SEEDS:
         margins = SimulatedMargins(seed, dict.fromkeys(SOURCES, 0.0))
         result = run_ablation(
             made_pairs(), SimulatedJudges(seed, {}), AblationSpec(seed=seed, n_rounds=2), margin_arm=margins, progress=False
         )
         n_flagged += sum(not d["keep"] for d in result.decisions["sources"].values())
-    print(f"{n_flagged} of 70 sources without effect dropped")
-    assert n_flagged <= 3
+    print(f"{n_flagged} of 35 sources without effect dropped")
+    assert n_flagged <= 2
 
 
 def test_arms_of_a_plan():
