@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 BASE = "base"
 
 
-def arm_names(losses: str, seeds: str) -> list[tuple[str, int]]:
-    """Return `(loss, seed)` of each arm: the first loss with every seed, the others with the first seed."""
+def arm_names(losses: str, seeds: str, other_seeds: str) -> list[tuple[str, int]]:
+    """Return `(loss, seed)` of each arm: the first loss with `seeds`, every other one with `other_seeds`."""
     kinds = [part.strip() for part in losses.split(",") if part.strip()]
-    numbers = [int(part) for part in seeds.split(",") if part.strip()]
-    return [*((kinds[0], number) for number in numbers), *((kind, numbers[0]) for kind in kinds[1:])]
+    main, other = ([int(part) for part in text.split(",") if part.strip()] for text in (seeds, other_seeds))
+    return [*((kinds[0], seed) for seed in main), *((kind, seed) for kind in kinds[1:] for seed in other)]
 
 
 def train_arms(spec: TrainSpec, arms: Sequence[tuple[str, int]], pairs: Sequence[PreferencePair], work: Path, out: Path) -> tuple[Any, Any]:
@@ -147,18 +147,17 @@ def reward_thresholds(pairs: Sequence[PreferencePair], drop_shares: str) -> list
     return threshold_grid(pairs, shares) if scored and shares else []
 
 
-def ablate_or_keep_all(
-    pairs: Sequence[PreferencePair], train_arm: Any, spec: Any, thresholds: Sequence[float | None], *, skip: bool
-) -> Any:
+def ablate_or_keep_all(pairs: Sequence[PreferencePair], train_arm: Any, margin_arm: Any, spec: Any, thresholds: Sequence[float | None],
+                       *, skip: bool) -> Any:  # fmt: skip
     """Run the ablation; with `skip`, or where there is one source only, keep every source and say that nothing was tried."""
     from selene_lib.ablation import COLUMNS, AblationResult, run_ablation
 
     sources = sorted({p.source for p in pairs})
     if not skip and len(sources) > 1:
-        return run_ablation(pairs, train_arm, spec, thresholds=thresholds)
+        return run_ablation(pairs, train_arm, spec, margin_arm=margin_arm if spec.only else None, thresholds=thresholds)
     import pandas as pd
 
-    table = pd.DataFrame(columns=[*COLUMNS, "accuracy_low", "accuracy_high"])
+    table = pd.DataFrame(columns=list(COLUMNS))
     telemetry = pd.DataFrame(columns=["arm", "seed", "n_steps", "seconds"])
     kept = {source: {"keep": True, "finding": "not tried"} for source in sources}
     return AblationResult(table, telemetry, {"sources": kept, "reward_threshold": None, "made_with": None})

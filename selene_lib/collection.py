@@ -87,7 +87,7 @@ def _names(names: str, what: str) -> list[str]:
 
 
 def _read_one(found: Collection, name: str, role: str, n: int, data_dir: str, seed: int, *, ledger: Ledger, quarantine: Path) -> None:
-    if name.startswith(f"{EMBEDDED}-"):
+    if _is_embedded(name):
         role, samples = _embedded(name, role, n, seed)
         ledger.add("generate", name, len(samples), {})
         found.samples[name] = samples
@@ -231,3 +231,24 @@ def read_catalogue(path: Path) -> Any:
     import pandas as pd
 
     return pd.read_csv(path, keep_default_na=False)
+
+
+def scan_whole_sets(names: str, sets: str, *, data_dir: str, seed: int) -> Any:
+    """Return the overlap table of the complete local sources and sets, not of a run's sample; empty without a data folder.
+
+    Columns as in `overlap_table`. What is not in the data folder is left out here; the tables above name it.
+    """
+    from selene_lib.contamination import all_texts, find_overlaps
+    from selene_lib.data_access import is_present, load
+
+    folder = Path(data_dir) if data_dir else None
+    sides: list[list[Sample]] = []
+    for role, chosen in (("source", names), ("benchmark", sets)):
+        specs = [_spec(name, role) for name in _names(chosen, "sources" if role == "source" else "sets") if not _is_embedded(name)]
+        sides.append([s for spec in specs if is_present(spec, folder) for s in load(spec, data_dir=folder, seed=seed).samples])
+    overlaps = find_overlaps(all_texts(sides[0]), all_texts(sides[1])) if all(sides) else []
+    return overlap_table(overlaps, *sides)
+
+
+def _is_embedded(name: str) -> bool:
+    return name.startswith(f"{EMBEDDED}-")

@@ -84,3 +84,18 @@ def audit_judges(
     options = {"n": n, "family": family, "n_resamples": n_resamples, "seed": seed, "progress": True}
     cards = [audit_card(judge, samples, store=folder / judge.name / "audit.jsonl", **options) for judge in judges]
     return pd.concat(cards, ignore_index=True)
+
+
+def add_user_domain(domains: dict[str, Sequence[Sample]], catalogue: Any, path: str) -> tuple[dict[str, Sequence[Sample]], Any]:
+    """Return domains and catalogue with the user's own domain of the YAML file at `path` added; both as they were for an empty path."""
+    import pandas as pd
+
+    from selene_lib.domains import load_user_domain
+    from selene_lib.runs import project_root
+
+    if not path:
+        return domains, catalogue
+    found = load_user_domain(project_root() / path)
+    name, tasks = found.samples[0].source, "+".join(sorted({s.task for s in found.samples}))
+    row = {"name": name, "role": "domain", "task": tasks, "n": len(found.samples), "labels": "", "licence": "yours", "status": "read"}
+    return {**domains, name: found.samples}, pd.concat([catalogue, pd.DataFrame([row])], ignore_index=True)
