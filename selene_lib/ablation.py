@@ -216,7 +216,7 @@ class Race:
         """Close what is decided after a round: clear effects (from the second seed on), hopeless arms, one-source arms without harm."""
         last = round_ + 1 == self.spec.n_rounds
         effects, q = self.evidence()
-        noise = run_variance([list(a.outcomes.values()) for a in self.arms if not self.by_margin(a)], self.groups)
+        noise = self._luck()
         for arm in [a for a in self.arms if not a.closed]:
             after = f"after {round_ + 1}"
             if arm.kind == "full" or arm.name not in q:
@@ -231,7 +231,7 @@ class Race:
     def _is_hopeless(self, arm: Arm, effect: Effect, n_seeds: int, noise: float) -> bool:
         if self.by_margin(arm):
             return effect.value >= 0 or effect.p >= self.spec.alpha
-        left = power_left(effect, n_seeds=n_seeds, n_seeds_last=self.spec.n_rounds, run_variance=noise, level=self.spec.level)
+        left = power_left(effect, n_seeds=n_seeds, n_seeds_last=self.spec.n_rounds, luck_variance=noise, level=self.spec.level)
         return left < self.spec.hopeless_power
 
     def by_margin(self, arm: Arm) -> bool:
@@ -249,19 +249,25 @@ class Race:
         accuracy = [a for a in self.arms if not self.by_margin(a)]
         alone = [a for a in self.arms if self.by_margin(a)]
         deciding = [a for a in accuracy if a.kind in ("leave_out", "threshold")] + alone
-        noise = run_variance([list(a.outcomes.values()) for a in accuracy], self.groups)
+        noise = self._luck()
         margin_noise = run_variance([list(a.outcomes.values()) for a in alone])
         effects = {a.name: self._against_full(a, noise, len(deciding)) for a in accuracy if a.kind != "full"}
         effects |= {a.name: self._against_base(a, margin_noise, len(deciding)) for a in alone}
         q = benjamini_hochberg(np.array([effects[a.name].p for a in deciding]))
         return effects, {a.name: float(x) for a, x in zip(deciding, q)}
 
+    def _luck(self) -> float:
+        """Variance of `arm less full` between seeds beyond what items explain: arms of one seed start alike, so what they share cancels."""
+        full = self.arms[0].outcomes
+        racing = [a for a in self.arms[1:] if not self.by_margin(a)]
+        return run_variance([[a.outcomes[s] - full[s] for s in sorted(set(a.outcomes) & set(full))] for a in racing], self.groups)
+
     def _against_full(self, arm: Arm, noise: float, n_decisions: int) -> Effect:
         """On the seeds that both have: full less arm for `leave_out` (what the source adds), arm less full for the others."""
         seeds = sorted(set(arm.outcomes) & set(self.arms[0].outcomes))
         mine, full = (np.mean([a.outcomes[s] for s in seeds], axis=0) for a in (arm, self.arms[0]))
         first, second = (full, mine) if arm.kind == "leave_out" else (mine, full)
-        return self._between(first, second, 2 * noise / len(seeds), n_decisions, self.groups)
+        return self._between(first, second, noise / len(seeds), n_decisions, self.groups)
 
     def _against_base(self, arm: Arm, noise: float, n_decisions: int) -> Effect:
         mine = np.mean(list(arm.outcomes.values()), axis=0)
@@ -328,7 +334,6 @@ class Race:
         """What `write_decisions` writes: keep or drop with the reasons, and the reward threshold."""
         effects, q = self.evidence()
         findings = self.findings()
-        noise = run_variance([list(a.outcomes.values()) for a in self.arms if not self.by_margin(a)], self.groups)
         sources = {}
         for arm in [a for a in self.arms if a.kind == "leave_out"]:
             effect, alone = effects[arm.name], f"only {arm.source}"
@@ -348,6 +353,11 @@ class Race:
                     "alone_q": round(q[alone], 4),
                 }
         chosen = self.chosen(findings)
-        made = {"n_steps": self.spec.n_steps, "n_rounds": self.spec.n_rounds, "alpha": self.spec.alpha, "run_sd": round(noise**0.5, 4)}
+        made = {
+            "n_steps": self.spec.n_steps,
+            "n_rounds": self.spec.n_rounds,
+            "alpha": self.spec.alpha,
+            "luck_sd": round(self._luck() ** 0.5, 4),
+        }
         threshold = chosen.threshold if chosen is not None else None
         return {"sources": sources, "reward_threshold": threshold, "reward_by": self.spec.reward_by, "made_with": made}

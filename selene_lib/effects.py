@@ -52,8 +52,8 @@ def effect_between(
 def run_variance(runs_by_arm: Iterable[Sequence[np.ndarray]], groups: np.ndarray | None = None) -> float:
     """Variance of an arm's mean between seeds beyond what independent flips of single items explain; pooled over arms, at least 0.
 
-    Two seeds of one arm differ by d; independent flips alone would give E[d^2] = sum of squared item (or cluster) differences / n^2,
-    a correlated shift adds twice its variance.
+    A run is the item outcomes of one seed, or the item differences of two arms of one seed. Two seeds differ by d; independent flips
+    alone would give E[d^2] = sum of squared item (or cluster) differences / n^2, a correlated shift adds twice its variance.
     """
     excess = []
     for runs in runs_by_arm:
@@ -67,14 +67,14 @@ def run_variance(runs_by_arm: Iterable[Sequence[np.ndarray]], groups: np.ndarray
     return max(0.0, float(np.mean(excess))) if excess else 0.0
 
 
-def power_left(effect: Effect, *, n_seeds: int, n_seeds_last: int, run_variance: float, level: float) -> float:
+def power_left(effect: Effect, *, n_seeds: int, n_seeds_last: int, luck_variance: float, level: float) -> float:
     """The chance that an effect counts at `level` after `n_seeds_last` seeds if the truth is what `n_seeds` showed.
 
     Item noise is taken to stay (it is the items', not the seeds'); the looser single-test level is used, so that this errs on going on.
     """
-    se_last = float(np.hypot(effect.se_items, np.sqrt(2 * run_variance / n_seeds_last)))
+    se_last = float(np.hypot(effect.se_items, np.sqrt(luck_variance / n_seeds_last)))
     if se_last == 0:
         return 0.0
-    drift = np.sqrt(max(effect.se_items**2 / 2 + run_variance, 1e-12) * (1 / n_seeds - 1 / n_seeds_last))
+    drift = np.sqrt(max((effect.se_items**2 + luck_variance) / 2, 1e-12) * (1 / n_seeds - 1 / n_seeds_last))
     needed = _NORMAL.inv_cdf(1 - level / 2) * se_last
     return 1 - _NORMAL.cdf((needed - abs(effect.value)) / drift) if drift > 0 else float(abs(effect.value) > needed)
