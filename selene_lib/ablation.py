@@ -15,6 +15,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -51,6 +52,7 @@ COLUMNS = (
     "decision",
     "closed",
 )
+_MANY = 1_000_000
 __all__ = [
     "COLUMNS",
     "AblationResult",
@@ -216,7 +218,7 @@ class Race:
         """Close what is decided after a round: clear effects (from the second seed on), hopeless arms, one-source arms without harm."""
         last = round_ + 1 == self.spec.n_rounds
         effects, q = self.evidence()
-        noise = self._luck()
+        noise, _ = self._luck()
         for arm in [a for a in self.arms if not a.closed]:
             after = f"after {round_ + 1}"
             if arm.kind == "full" or arm.name not in q:
@@ -249,33 +251,40 @@ class Race:
         accuracy = [a for a in self.arms if not self.by_margin(a)]
         alone = [a for a in self.arms if self.by_margin(a)]
         deciding = [a for a in accuracy if a.kind in ("leave_out", "threshold")] + alone
-        noise = self._luck()
-        margin_noise = run_variance([list(a.outcomes.values()) for a in alone])
-        effects = {a.name: self._against_full(a, noise, len(deciding)) for a in accuracy if a.kind != "full"}
-        effects |= {a.name: self._against_base(a, margin_noise, len(deciding)) for a in alone}
+        luck, again = self._luck(), [list(a.outcomes.values()) for a in alone]
+        margin_luck = run_variance(again), _MANY  # one or two arms have a second seed; `min_harm_nats` is the guard
+        effects = {a.name: self._against_full(a, luck, len(deciding)) for a in accuracy if a.kind != "full"}
+        effects |= {a.name: self._against_base(a, margin_luck, len(deciding)) for a in alone}
         q = benjamini_hochberg(np.array([effects[a.name].p for a in deciding]))
         return effects, {a.name: float(x) for a, x in zip(deciding, q)}
 
-    def _luck(self) -> float:
-        """Variance of `arm less full` between seeds beyond what items explain: arms of one seed start alike, so what they share cancels."""
-        full = self.arms[0].outcomes
-        racing = [a for a in self.arms[1:] if not self.by_margin(a)]
-        return run_variance([[a.outcomes[s] - full[s] for s in sorted(set(a.outcomes) & set(full))] for a in racing], self.groups)
+    def _luck(self) -> tuple[float, int]:
+        """Variance, for one seed, of `arm less full` beyond what items explain, and the degrees of freedom of that estimate.
 
-    def _against_full(self, arm: Arm, noise: float, n_decisions: int) -> Effect:
+        Arms of one seed start alike, and what they share cancels. So the change from one seed to the next is compared between arms: two
+        such changes differ by four lucks of single runs, half of which variance is that of a difference of two runs.
+        """
+        runs = [a.outcomes for a in self.arms if not self.by_margin(a)]
+        seeds = sorted(self.arms[0].outcomes)
+        changes = [[o[later] - o[seed] for o in runs if seed in o and later in o] for seed, later in pairwise(seeds)]
+        return run_variance(changes, self.groups), max(1, sum(len(c) - 1 for c in changes))
+
+    def _against_full(self, arm: Arm, luck: tuple[float, int], n_decisions: int) -> Effect:
         """On the seeds that both have: full less arm for `leave_out` (what the source adds), arm less full for the others."""
         seeds = sorted(set(arm.outcomes) & set(self.arms[0].outcomes))
         mine, full = (np.mean([a.outcomes[s] for s in seeds], axis=0) for a in (arm, self.arms[0]))
         first, second = (full, mine) if arm.kind == "leave_out" else (mine, full)
-        return self._between(first, second, noise / len(seeds), n_decisions, self.groups)
+        return self._between(first, second, (luck[0] / len(seeds), luck[1]), n_decisions, self.groups)
 
-    def _against_base(self, arm: Arm, noise: float, n_decisions: int) -> Effect:
+    def _against_base(self, arm: Arm, luck: tuple[float, int], n_decisions: int) -> Effect:
         mine = np.mean(list(arm.outcomes.values()), axis=0)
-        return self._between(mine, self.base_margins, noise / len(arm.outcomes), n_decisions, None)  # type: ignore[arg-type]
+        return self._between(mine, self.base_margins, (luck[0] / len(arm.outcomes), luck[1]), n_decisions, None)  # type: ignore[arg-type]
 
-    def _between(self, first: np.ndarray, second: np.ndarray, luck: float, n_decisions: int, groups: np.ndarray | None) -> Effect:
+    def _between(
+        self, first: np.ndarray, second: np.ndarray, luck: tuple[float, int], n_decisions: int, groups: np.ndarray | None
+    ) -> Effect:
         sizes = {"n_decisions": n_decisions, "level": self.spec.level, "n_resamples": self.spec.n_resamples, "seed": self.spec.seed}
-        return effect_between(first, second, luck_variance=luck, groups=groups, **sizes)  # type: ignore[arg-type]
+        return effect_between(first, second, luck_variance=luck[0], luck_df=luck[1], groups=groups, **sizes)  # type: ignore[arg-type]
 
     def findings(self) -> dict[str, str]:
         """What is said of each deciding arm: helps, harms, or no effect shown; of a one-source run by margins only harm or no harm."""
@@ -357,7 +366,7 @@ class Race:
             "n_steps": self.spec.n_steps,
             "n_rounds": self.spec.n_rounds,
             "alpha": self.spec.alpha,
-            "luck_sd": round(self._luck() ** 0.5, 4),
+            "luck_sd": round(self._luck()[0] ** 0.5, 4),
         }
         threshold = chosen.threshold if chosen is not None else None
         return {"sources": sources, "reward_threshold": threshold, "reward_by": self.spec.reward_by, "made_with": made}

@@ -30,6 +30,7 @@ def effect_between(
     second: np.ndarray,
     *,
     luck_variance: float,
+    luck_df: int = 1_000_000,
     n_decisions: int,
     level: float,
     n_resamples: int = 2000,
@@ -38,21 +39,26 @@ def effect_between(
 ) -> Effect:
     """Compare two arms item by item: `mean(first - second)`, paired bootstrap over items (or groups), widened by `luck_variance`.
 
-    p is the larger of the bootstrap's and the normal one with both variances. The smallest p of a bootstrap is 2 / (n + 1), so there are
+    p is the larger of the bootstrap's and that of Student's t with both variances, its degrees of freedom by Satterthwaite (1946) where
+    the luck was estimated with `luck_df`. The smallest p of a bootstrap is 2 / (n + 1), so there are
     as many resamples as the first of `n_decisions` Benjamini-Hochberg steps at `level` needs, times four.
     """
+    from scipy.stats import t as student
+
     n_resamples = max(n_resamples, int(8 * n_decisions / level))
     found = paired_bootstrap(first, second, groups=groups, n_resamples=n_resamples, rng=seed)
     se = float(np.hypot(found.standard_error, luck_variance**0.5))
-    p = max(found.p, 2 * (1 - _NORMAL.cdf(abs(found.value) / se))) if se > 0 else 1.0
-    low, high = min(found.ci95_low, found.value - 1.96 * se), max(found.ci95_high, found.value + 1.96 * se)
+    df = luck_df * se**4 / luck_variance**2 if luck_variance > 0 else float("inf")
+    p = max(found.p, 2 * float(student.sf(abs(found.value) / se, df))) if se > 0 else 1.0
+    reach = float(student.ppf(0.975, df)) * se
+    low, high = min(found.ci95_low, found.value - reach), max(found.ci95_high, found.value + reach)
     return Effect(found.value, low, high, p, found.standard_error, se)
 
 
 def run_variance(runs_by_arm: Iterable[Sequence[np.ndarray]], groups: np.ndarray | None = None) -> float:
     """Variance of an arm's mean between seeds beyond what independent flips of single items explain; pooled over arms, at least 0.
 
-    A run is the item outcomes of one seed, or the item differences of two arms of one seed. Two seeds differ by d; independent flips
+    A run is the item outcomes of one seed (or the change of item outcomes between two). Two runs differ by d; independent flips
     alone would give E[d^2] = sum of squared item (or cluster) differences / n^2, a correlated shift adds twice its variance.
     """
     excess = []
