@@ -217,7 +217,7 @@ def reproduce(run: str, *, first: str | None = None, last: str | None = None, se
     steps = select_steps(first, last)
     resolved = resolve_parameters(spec, steps, settings or {})
     for name in spec.needs:
-        if not any(values.get(name) for values in resolved.values()):
+        if any(name in values and not values[name] for values in resolved.values()):
             raise UserError(f"run {spec.name!r} needs {name}; give it with --{name.replace('_', '-')}")
     run_dir = run_folder(spec.name)
     run_dir.mkdir(parents=True, exist_ok=True)

@@ -135,6 +135,18 @@ def test_run_files_are_strict(project):
         chain.load_run("absent")
 
 
+def test_what_a_run_needs_is_asked_for_only_where_a_chosen_notebook_takes_it(project):
+    (project / "runs").mkdir()
+    (project / "runs" / "real.yaml").write_text("needs: [data_dir]\n")
+    with pytest.raises(UserError, match="give it with --data-dir"):
+        chain.reproduce("real")
+    assert chain.reproduce("real", settings={"data_dir": str(project)}, say=lambda line: None) == 1
+    write_notebook(
+        project / "notebooks" / "00_quickstart.ipynb", BEGIN, WRITE, "step.finish()", parameters="run = 'nano'  # str\nn = 3  # int"
+    )
+    assert chain.reproduce("real", say=lambda line: None) == 1
+
+
 def test_unreadable_notebooks_are_named(project):
     path = project / "notebooks" / "00_quickstart.ipynb"
     path.write_text("{")
