@@ -11,7 +11,7 @@ from selene_lib.errors import UserError
 from selene_lib.evaluation import published_name
 from selene_lib.records import Judgement, Sample, Score, unit_hash
 
-MAX_RESPONSE_CHARACTERS = 1500
+MAX_TEXT_CHARACTERS = 800
 
 
 def score_domains(domains: Mapping[str, Sequence[Sample]], judgements: Sequence[Judgement], catalogue: Any,
@@ -57,7 +57,7 @@ def study_formats(judges: Sequence[Any], samples: Sequence[Sample], folder: Path
     for judge in judges:
         kept = folder / judge.name / "formats.jsonl"
         replies = judge_formats(judge, "formats", samples, store=kept, wording=family, seed=seed,
-                                max_response_characters=MAX_RESPONSE_CHARACTERS)  # fmt: skip
+                                max_text_characters=MAX_TEXT_CHARACTERS)  # fmt: skip
         tables.append(format_table(samples, replies, n_resamples=n_resamples, seed=seed))
     return pd.concat(tables, ignore_index=True)
 

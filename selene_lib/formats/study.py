@@ -28,7 +28,7 @@ def judge_formats(
     wording: str = "full",
     escape: bool = True,
     orders: Orders = "both",
-    max_response_characters: int | None = None,
+    max_text_characters: int | None = None,
     seed: int = 0,
     progress: bool = True,
 ) -> list[Judgement]:
@@ -36,9 +36,10 @@ def judge_formats(
 
     Formats: names of `FORMATS`, all by default. `wording`: `full`, or `nano` for the embedded judge. `orders` and `store` as in
     `judging.judge_samples`; `store=None` keeps nothing. Each reply is read by its own format's parser, named in `meta["format"]`.
-    `max_response_characters` cuts the middle out of longer responses, alike in all formats; `meta["n_cut_characters"]` says how much.
+    `max_text_characters` cuts the middle out of longer instructions, responses and references, alike in all formats;
+    `meta["n_cut_characters"]` says how much.
     """
-    cut = {s.id: _cut(s, max_response_characters) for s in samples}
+    cut = {s.id: _cut(s, max_text_characters) for s in samples}
     planned = plan_questions([short for short, _ in cut.values()], family=wording, escape=escape, orders=orders, seed=seed)
     asked = [(form, question) for form in _chosen(formats) for question in planned]
     questions = [replace(q, prompt=form.render(_shown(q), wording=wording, escape=escape)) for form, q in asked]
@@ -49,8 +50,8 @@ def judge_formats(
 
 
 def _cut(sample: Sample, limit: int | None) -> tuple[Sample, int]:
-    """The sample with responses of at most `limit` characters, and how many characters went from their middles."""
-    texts = {"response": sample.response, "response_b": sample.response_b}
+    """The sample with texts of at most `limit` characters (the rubric stays whole), and how many characters went from their middles."""
+    texts = {name: getattr(sample, name) for name in ("instruction", "response", "response_b", "reference")}
     longer = {name: text for name, text in texts.items() if limit is not None and text is not None and len(text) > limit}
     if not longer:
         return sample, 0
