@@ -146,7 +146,9 @@ def _threshold(result_dir: Path, note: str) -> Drawing:
         return not_run(
             "threshold", "Reward threshold", f"{files.ABLATE}/threshold_sweep.csv {'is not there' if sweep is None else 'holds no rows'}"
         )
-    return draw_threshold(sweep, chosen=chosen_threshold(result_dir), note=note)
+    chosen = chosen_threshold(result_dir)
+    verdict = "No threshold beat no filter beyond chance. " if chosen is None else ""
+    return draw_threshold(sweep, chosen=chosen, note=f"{verdict}{note}")
 
 
 def chosen_threshold(result_dir: Path) -> float | None:
