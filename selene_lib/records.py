@@ -166,7 +166,7 @@ class Score:
     """One metric of one judge on one set.
 
     `bound_low` and `bound_high` are the metric with every unparsed reply counted wrong and right; `ci95_*` a bootstrap interval.
-    `status` is one of matches / within interval / differs / not run / no published value, and speaks of `published` only.
+    `status` is one of matches / within interval / differs / undefined / not run / no published value, and speaks of `published` only.
     """
 
     judge: str

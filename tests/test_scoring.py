@@ -298,7 +298,7 @@ def test_status_speaks_of_the_published_value():
     assert against(base, cell).status == "matches"
     assert against(replace(base, value=0.73), cell).status == "within interval"
     assert against(replace(base, value=0.5, ci95_low=0.4, ci95_high=0.6), cell).status == "differs"
-    assert against(replace(base, value=None), cell).status == "not run"
+    assert against(replace(base, value=None), cell).status == "undefined"
     assert against(base, None).status == "no published value"
     absent = not_run("j", "flask", "absolute", "pearson", paper.published(paper.SELENE_MINI, "flask"), "not available: download it")
     assert (absent.status, absent.value, absent.published) == ("not run", None, 0.613) and "unverified" in absent.published_note
@@ -335,3 +335,13 @@ def test_stored_replies_are_scored_again_with_todays_parser(tmp_path, pairs):
         read_judgements(tmp_path / "nothing")
     with pytest.raises(UserError, match="none of the 12 judgements"):
         rescore([replace(s, id="x" + s.id) for s in samples], stale)
+
+
+def test_a_metric_without_a_value_is_undefined_not_unrun():
+    from selene_lib.paper import SELENE_MINI, published
+    from selene_lib.scoring.rows import against, not_run
+
+    cell = published(SELENE_MINI, "biggen_bench")
+    ran = Score("mine", "biggen_bench", "absolute", "pearson", "strict", None, 60, 0)
+    assert against(ran, cell).status == "undefined"
+    assert not_run("mine", "biggen_bench", "absolute", "pearson", cell, "absent").status == "not run"

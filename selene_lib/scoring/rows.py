@@ -106,9 +106,9 @@ def against(score: Score, cell: Published | None, *, ran: bool = True) -> Score:
 
 
 def status_of(score: Score, cell: Published) -> str:
-    """matches (equal as printed) / within interval (published lies in our 95 % interval) / differs / not run (no value of ours)."""
+    """matches (equal as printed) / within interval (published in our 95 % interval) / differs / undefined (our metric has no value)."""
     if score.value is None:
-        return "not run"
+        return "undefined"  # it ran, but the metric has no value, as a correlation with one and the same score
     if round(score.value, cell.digits) == round(cell.value, cell.digits):
         return "matches"
     inside = score.ci95_low is not None and score.ci95_high is not None and score.ci95_low <= cell.value <= score.ci95_high
