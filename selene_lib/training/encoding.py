@@ -61,12 +61,20 @@ def encode_chat(tokenizer: Any, prompt: str, completion: str | None) -> list[int
     (`<|eot_id|>` in a response to be judged) are broken up, so no text can open or close a message. Raises ValueError when the chat
     template renders the prompt differently with and without a reply.
     """
-    prompt = neutralise(tokenizer, prompt)
-    message = [{"role": "user", "content": prompt}]
+    head, ids = _encode_prompt(tokenizer, prompt)
+    return ids if completion is None else ids + _encode_completion(tokenizer, prompt, head, completion)
+
+
+def _encode_prompt(tokenizer: Any, prompt: str) -> tuple[str, list[int]]:
+    """Return what the chat template makes of the prompt, up to and including the generation prompt, and its ids."""
+    message = [{"role": "user", "content": neutralise(tokenizer, prompt)}]
     head = tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
-    ids = _with_one_bos(tokenizer, tokenizer.encode(head, add_special_tokens=False))
-    if completion is None:
-        return ids
+    return head, _with_one_bos(tokenizer, tokenizer.encode(head, add_special_tokens=False))
+
+
+def _encode_completion(tokenizer: Any, prompt: str, head: str, completion: str) -> list[int]:
+    """Return the ids of what the template adds to `head` for the reply, through the end token."""
+    message = [{"role": "user", "content": neutralise(tokenizer, prompt)}]
     reply = {"role": "assistant", "content": neutralise(tokenizer, completion)}
     whole = tokenizer.apply_chat_template([*message, reply], tokenize=False, add_generation_prompt=False)
     if not whole.startswith(head):
@@ -74,13 +82,13 @@ def encode_chat(tokenizer: Any, prompt: str, completion: str | None) -> list[int
             f"the chat template of {tokenizer.name_or_path!r} renders a prompt differently once a reply follows; "
             "training would see other prompts than judging does: use a template that only appends the reply"
         )
-    return ids + _until_end_token(tokenizer, tokenizer.encode(whole[len(head) :], add_special_tokens=False))
+    return _until_end_token(tokenizer, tokenizer.encode(whole[len(head) :], add_special_tokens=False))
 
 
 def encode_pair(tokenizer: Any, pair: PreferencePair) -> EncodedPair:
     """Encode both sides of a pair over the same prompt ids."""
-    prompt_ids = encode_chat(tokenizer, pair.prompt, None)
-    chosen, rejected = (encode_chat(tokenizer, pair.prompt, text)[len(prompt_ids) :] for text in (pair.chosen, pair.rejected))
+    head, prompt_ids = _encode_prompt(tokenizer, pair.prompt)
+    chosen, rejected = (_encode_completion(tokenizer, pair.prompt, head, text) for text in (pair.chosen, pair.rejected))
     return EncodedPair(pair.id, tuple(prompt_ids), tuple(chosen), tuple(rejected))
 
 
@@ -113,8 +121,15 @@ def _with_one_bos(tokenizer: Any, ids: list[int]) -> list[int]:
     if bos is None:
         return ids
     body = [token for token in ids if token != bos]
-    adds_by_itself = tokenizer.encode("", add_special_tokens=True)[:1] == [bos]
-    return [bos, *body] if adds_by_itself or len(body) < len(ids) else body
+    return [bos, *body] if len(body) < len(ids) or _adds_bos_by_itself(tokenizer, bos) else body
+
+
+def _adds_bos_by_itself(tokenizer: Any, bos: int) -> bool:
+    """Whether this tokenizer puts a BOS in front of plain text: asked once."""
+    cached = getattr(tokenizer, "_selene_adds_bos", None)
+    if cached is None:
+        cached = tokenizer._selene_adds_bos = tokenizer.encode("", add_special_tokens=True)[:1] == [bos]
+    return cached
 
 
 def _until_end_token(tokenizer: Any, ids: list[int]) -> list[int]:
