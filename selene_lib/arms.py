@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from selene_lib.training import TrainSpec
 
 BASE = "base"
+HELD_OUT = ("dpo", "nll", "margin", "reward_accuracy")
 
 
 def arm_names(losses: str, seeds: str, other_seeds: str) -> list[tuple[str, int]]:
@@ -29,23 +30,38 @@ def arm_names(losses: str, seeds: str, other_seeds: str) -> list[tuple[str, int]
     return [*((kinds[0], seed) for seed in main), *((kind, seed) for kind in kinds[1:] for seed in other)]
 
 
-def train_arms(spec: TrainSpec, arms: Sequence[tuple[str, int]], pairs: Sequence[PreferencePair], work: Path, out: Path) -> tuple[Any, Any]:
+def train_arms(spec: TrainSpec, arms: Sequence[tuple[str, int]], pairs: Sequence[PreferencePair], work: Path, out: Path,
+               validation: Sequence[PreferencePair] = ()) -> tuple[Any, Any, Any]:  # fmt: skip
     """Train every arm from the same base; adapters go to `out/<loss>-seed<n>`, checkpoints stay in `work`.
 
-    Returns two long tables: the curves (deterministic: arm, step, loss, margin ...) and the telemetry (seconds, tokens/s, memory).
+    Returns three tables: the curves (deterministic: arm, step, loss, margin ...), the telemetry (seconds, tokens/s, memory), and one row
+    an arm of what its judge makes of the `validation` pairs, whatever it was trained with: dpo, nll, margin, reward_accuracy.
     An arm that was finished before is not trained again, a broken one goes on from its last checkpoint.
     """
     import pandas as pd
 
-    jobs = [(train, (replace_arm(spec, loss, seed), pairs, work / f"{loss}-seed{seed}")) for loss, seed in arms]
-    curves, telemetry = [], []
+    jobs = [(train, (replace_arm(spec, loss, seed), pairs, work / f"{loss}-seed{seed}", validation)) for loss, seed in arms]
+    curves, telemetry, held_out = [], [], []
     for (loss, seed), result in zip(arms, side_by_side(jobs, spec.base_model, "arms")):
         name = f"{loss}-seed{seed}"
         publish_folder(result.adapter_dir, out / name)
         about = {"arm": name, "loss_kind": loss, "seed": seed}
         curves.append(pd.read_csv(result.log_path).assign(**about))
         telemetry.append(pd.read_csv(result.telemetry_path).assign(**about))
-    return pd.concat(curves, ignore_index=True), pd.concat(telemetry, ignore_index=True)
+        measured = result.validation or {}  # in this order, whether just measured or read back
+        held_out.append({**about, "n_pairs": len(validation), **{name: measured[name] for name in HELD_OUT if name in measured}})
+    return pd.concat(curves, ignore_index=True), pd.concat(telemetry, ignore_index=True), pd.DataFrame(held_out)
+
+
+def held_out_pairs(pairs: Sequence[PreferencePair], n: int, seed: int) -> list[PreferencePair]:
+    """Return `n` of the pairs, drawn by `(seed, id)`, so that every source has its share."""
+    return sorted(pairs, key=lambda pair: unit_hash(seed, "held out", pair.id))[:n]
+
+
+def compare_losses(held_out: Any) -> Any:
+    """Return mean, lowest and highest value over the seeds of each loss, of every metric of the held-out pairs."""
+    metrics = [name for name in HELD_OUT if name in held_out]
+    return held_out.groupby("loss_kind", sort=False)[metrics].agg(["mean", "min", "max"])
 
 
 def replace_arm(spec: TrainSpec, loss: str, seed: int) -> TrainSpec:
@@ -53,14 +69,14 @@ def replace_arm(spec: TrainSpec, loss: str, seed: int) -> TrainSpec:
     return replace(spec, loss=loss, seed=seed)  # type: ignore[arg-type]
 
 
-def train(spec: TrainSpec, pairs: Sequence[PreferencePair], folder: Path) -> Any:
+def train(spec: TrainSpec, pairs: Sequence[PreferencePair], folder: Path, validation: Sequence[PreferencePair] = ()) -> Any:
     """Train one arm; on one thread where it is the embedded model, for which more threads are slower."""
     from selene_lib import training
 
     embedded = is_embedded(spec.base_model)
     if embedded:
         use_one_thread()
-    return training.train(spec, pairs, folder, progress=not embedded)
+    return training.train(spec, pairs, folder, validation=validation, progress=not embedded)
 
 
 def side_by_side(jobs: Sequence[tuple[Callable[..., Any], tuple]], model: str, what: str) -> list[Any]:

@@ -58,15 +58,21 @@ def _steps(run_dir: Path) -> Mapping[str, Any]:
 
 def publish(step: Step, run: str) -> list[str]:
     """Copy figures and report to `figures/<run>` and `reports/<run>`; return what was written, relative to the project."""
-    figures, reports = home() / "figures" / run, home() / "reports" / run
-    figures.parent.mkdir(parents=True, exist_ok=True)
+    reports = home() / "reports" / run
     reports.mkdir(parents=True, exist_ok=True)
-    publish_folder(step.folder / "figures", figures)
     for name in ("results.json", "report.html"):
         shutil.copyfile(step.folder / name, reports / f".{name}.tmp")
         (reports / f".{name}.tmp").replace(reports / name)
-    written = [figures, *(reports / name for name in ("results.json", "report.html"))]
-    return [path.relative_to(home()).as_posix() for path in written]
+    written = [(reports / name).relative_to(home()).as_posix() for name in ("results.json", "report.html")]
+    return [publish_figures(step, run), *written]
+
+
+def publish_figures(step: Step, name: str) -> str:
+    """Copy a step's figures to `figures/<name>`; return that folder, relative to the project."""
+    figures = home() / "figures" / name
+    figures.parent.mkdir(parents=True, exist_ok=True)
+    publish_folder(step.folder / "figures", figures)
+    return figures.relative_to(home()).as_posix()
 
 
 def readme_block(results: Mapping[str, Any]) -> str:

@@ -7,12 +7,12 @@ from selene_lib.figures.benchmarks import draw_benchmarks, draw_overall
 from selene_lib.figures.checks import draw_audit, draw_calibration, draw_contamination
 from selene_lib.figures.domains import draw_arena, draw_domains, draw_formats
 from selene_lib.figures.drawing import Drawing, not_run
-from selene_lib.figures.everything import draw_all, draw_published
+from selene_lib.figures.everything import draw_all, draw_published, published_drawings
 from selene_lib.figures.example import draw_example
 from selene_lib.figures.flow import draw_flow
 from selene_lib.figures.published import draw_published_benchmarks, draw_published_domains, draw_published_overall
 from selene_lib.figures.topic_map import draw_topic_map
-from selene_lib.figures.training import draw_ablation, draw_rewards, draw_threshold, draw_training_curves
+from selene_lib.figures.training import draw_ablation, draw_rewards, draw_telemetry, draw_threshold, draw_training_curves
 
 __all__ = [
     "Drawing",
@@ -33,8 +33,10 @@ __all__ = [
     "draw_published_domains",
     "draw_published_overall",
     "draw_rewards",
+    "draw_telemetry",
     "draw_threshold",
     "draw_topic_map",
     "draw_training_curves",
     "not_run",
+    "published_drawings",
 ]

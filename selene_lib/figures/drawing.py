@@ -29,7 +29,7 @@ OTHERS = ("#34506B", "#8DC3DD", "#4C86A8", "#C4D3DD", "#7A94A6", "#E3E3E3")
 FORMATS = ("png", "svg")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Drawing:
     """A figure ready to be shown in a notebook or saved.
 
@@ -66,12 +66,15 @@ class Drawing:
         """Return the same drawing under another file stem."""
         return replace(self, name=name)
 
+    def __repr__(self) -> str:
+        return f"{self.title}. {self.alt}"
+
     def _repr_png_(self) -> bytes:
         return self.to_bytes("png")
 
 
 def settle(figure: Figure) -> None:
-    """Lay a figure out once, at its own resolution: every format then has the same places, whichever is saved first."""
+    """Lay a figure out once, at the resolution it is saved in (hinted text is wider at some): every format then has the same places."""
     if isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine):
         figure.draw_without_rendering()
         figure.set_layout_engine("none")

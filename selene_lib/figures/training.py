@@ -15,14 +15,16 @@ PANELS = (
     ("nll", "NLL of the chosen reply (nats a token)"),
     ("margin", "reward margin, chosen - rejected"),
     ("reward_accuracy", "share of pairs ranked right"),
+    ("learning_rate", "learning rate"),
 )
+MACHINE_PANELS = (("tokens_per_second", "tokens a second", 1.0), ("peak_memory_bytes", "peak memory of the process, GiB", 2.0**30))
 
 
 def draw_training_curves(training: pd.DataFrame, *, note: str = "", name: str = "training_curves") -> Drawing:
-    """Loss, NLL, margin and reward accuracy by step; one line an arm, seeds of a loss in the same look.
+    """Loss, NLL, margin, reward accuracy and learning rate by step; one line an arm, seeds of a loss in the same look.
 
-    `training` is long: arm, loss_kind, seed, step and any of loss, nll, margin, reward_accuracy. Lines are running means over a
-    twentieth of the steps; the CSV holds what was logged.
+    `training` is long: arm, loss_kind, seed, step and any of loss, nll, margin, reward_accuracy, learning_rate. Lines are running means
+    over a twentieth of the steps; the CSV holds what was logged.
     """
     title = "Training curves"
     panels = [(column, label) for column, label in PANELS if column in training and training[column].notna().any()]
@@ -41,9 +43,34 @@ def draw_training_curves(training: pd.DataFrame, *, note: str = "", name: str = 
         handles = _unique_handles(axes[0])
         figure.legend(handles=list(handles.values()), labels=list(handles), loc="outside upper right", ncols=3)
         heading(figure, title, note)
-    ends = training.groupby("arm", sort=False)[panels[-1][0]].last()
+    column, label = max(panels, key=lambda panel: panel[0] == "reward_accuracy")
+    ends = training.groupby("arm", sort=False)[column].last()
     said = "; ".join(f"{arm} {value:.3f}" for arm, value in ends.items())
-    return Drawing(name, title, f"Curves of {training['arm'].nunique()} arms. Last {panels[-1][1]}: {said}.", figure, training)
+    return Drawing(name, title, f"Curves of {training['arm'].nunique()} arms. Last {label}: {said}.", figure, training)
+
+
+def draw_telemetry(telemetry: pd.DataFrame, *, note: str = "", name: str = "telemetry") -> Drawing:
+    """Tokens a second and peak memory by step, one line an arm: what this machine did, so it differs from run to run.
+
+    `telemetry` is long: arm, loss_kind, step, tokens_per_second, peak_memory_bytes.
+    """
+    title = "Speed and memory of the training"
+    if telemetry.empty:
+        return not_run(name, title, "no telemetry")
+    with styled():
+        figure = new_figure(9.0, 3.2)
+        for panel, (column, label, unit) in zip(figure.subplots(1, 2), MACHINE_PANELS):
+            _curves(panel, telemetry.assign(**{column: telemetry[column] / unit}), column)
+            panel.set_title(label, fontsize=9.5)
+            panel.set_xlabel("step")
+            panel.set_ylim(bottom=0)
+            light_grid(panel, "y")
+        handles = _unique_handles(figure.axes[0])
+        figure.legend(handles=list(handles.values()), labels=list(handles), loc="outside upper right", ncols=3)
+        heading(figure, title, note)
+    means = telemetry.groupby("arm", sort=False)["tokens_per_second"].median()
+    said = "; ".join(f"{arm} {value:,.0f}" for arm, value in means.items())
+    return Drawing(name, title, f"Curves of {len(means)} arms. Median tokens a second: {said}.", figure, telemetry)
 
 
 def _curves(axes: Axes, training: pd.DataFrame, column: str) -> None:

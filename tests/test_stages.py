@@ -1,0 +1,69 @@
+"""What notebooks 02 and 04 call: the forecast of a hosted generator, arms beside each other, held-out pairs."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pandas as pd
+import pytest
+from training_world import make_base, make_pairs
+
+from selene_lib.arms import arm_names, compare_losses, held_out_pairs, train_arms
+from selene_lib.curation_stage import forecast, open_writer
+from selene_lib.errors import UserError
+from selene_lib.records import Sample
+from selene_lib.training import TrainSpec
+
+SAMPLES = [Sample(f"s{i}", "made", "classification", "good", "kind", rubric="is it kind", label="Yes") for i in range(5)]
+
+
+def test_a_forecast_counts_requests_and_dollars_and_asks_nobody(tmp_path):
+    prices = {"usd_per_million_prompt_tokens": 1.0, "usd_per_million_reply_tokens": 10.0}
+    writer = open_writer("server", "m", "http://localhost:9/v1", budget_usd=3.0, **prices)
+    facts = forecast(SAMPLES, writer, store=tmp_path / "store.jsonl", seed=0, family="nano")["forecast"]
+    assert (facts["asks a server"], facts["n_requests"], facts["n_stored"]) == ("yes", 10, 0)
+    expected = (facts["n_prompt_tokens"] + 10 * facts["n_reply_tokens_max"]) / 1e6
+    assert facts["usd_max"] == pytest.approx(expected)
+    free = open_writer("server", "m", "http://localhost:9/v1")
+    assert forecast(SAMPLES, free, store=tmp_path / "store.jsonl", seed=0, family="nano")["forecast"]["usd_max"] is None
+
+
+def test_no_forecast_where_nothing_is_paid_and_no_budget_without_prices(tmp_path):
+    for kind in ("teacher", "published"):
+        table = forecast(SAMPLES, open_writer(kind, "", ""), store=tmp_path / "s.jsonl", seed=0, family="nano")
+        assert table["forecast"].to_dict() == {"asks a server": "no"}
+    writer = open_writer("server", "m", "http://localhost:9/v1", budget_usd=3.0)
+    with pytest.raises(UserError, match="needs the prices"):
+        forecast(SAMPLES, writer, store=tmp_path / "s.jsonl", seed=0, family="nano")
+
+
+def test_held_out_pairs_are_drawn_by_seed_and_id_and_not_by_place():
+    pairs = make_pairs(12)
+    chosen = held_out_pairs(pairs, 5, seed=1)
+    assert chosen == held_out_pairs(pairs[::-1], 5, seed=1) != held_out_pairs(pairs, 5, seed=2)
+    assert Counter(p.id for p in held_out_pairs(pairs, 99, seed=1)) == Counter(p.id for p in pairs)
+
+
+def test_losses_are_compared_over_their_seeds_by_hand():
+    rows = [("dpo_nll", 0, 0.25, 0.5), ("dpo_nll", 1, 0.75, 1.0), ("nll", 0, 0.5, 0.5)]
+    held_out = pd.DataFrame(rows, columns=["loss_kind", "seed", "nll", "reward_accuracy"])
+    table = compare_losses(held_out)
+    assert table.loc["dpo_nll", "nll"].tolist() == [0.5, 0.25, 0.75]
+    assert table.loc["dpo_nll", "reward_accuracy"].tolist() == [0.75, 0.5, 1.0]
+    assert list(table.index) == ["dpo_nll", "nll"]
+
+
+def test_every_arm_is_measured_on_the_same_held_out_pairs(tmp_path):
+    base = make_base(tmp_path / "base")
+    pairs = make_pairs(10)
+    spec = TrainSpec(
+        base_model=str(base), n_steps=3, batch_size=4, lora_r=2, learning_rate=1e-2, reference_cache=str(tmp_path / "reference")
+    )
+    arms = arm_names("dpo_nll,nll", "0,1", "0")
+    curves, telemetry, held_out = train_arms(spec, arms, pairs[:7], work=tmp_path / "arms", out=tmp_path / "out", validation=pairs[7:])
+    assert held_out["arm"].tolist() == ["dpo_nll-seed0", "dpo_nll-seed1", "nll-seed0"]
+    assert set(held_out["n_pairs"]) == {3}
+    assert held_out[["dpo", "nll", "margin"]].notna().all(axis=None) and held_out["nll"].nunique() == 3
+    assert curves.groupby("arm").size().tolist() == telemetry.groupby("arm").size().tolist() == [3, 3, 3]
+    again = train_arms(spec, arms, pairs[:7], work=tmp_path / "arms", out=tmp_path / "out", validation=pairs[7:])[2]
+    pd.testing.assert_frame_equal(again, held_out)
