@@ -15,6 +15,27 @@ from selene_lib.records import Critique, PreferencePair, Sample
 N_TRUSTED = 240
 
 
+def open_writer(kind: str, model: str, base_url: str, *, budget_usd: float = 0.0, usd_per_million_prompt_tokens: float = 0.0,
+                usd_per_million_reply_tokens: float = 0.0) -> Any:  # fmt: skip
+    """Return the generator of that kind, None for `published`. A budget or price of 0 is none; a budget needs prices."""
+    from selene_lib.generators import GeneratorSpec, open_generator
+
+    prices = {"usd_per_million_prompt_tokens": usd_per_million_prompt_tokens, "usd_per_million_reply_tokens": usd_per_million_reply_tokens}
+    known = prices if any(prices.values()) else {}
+    return open_generator(GeneratorSpec(kind, model, base_url, budget_usd=budget_usd or None, **known))
+
+
+def forecast(samples: Sequence[Sample], generator: Any, *, store: Path, seed: int, family: str) -> Any:
+    """Return requests, tokens and dollars that the critiques will take, as a table; says so where nothing is asked of a server."""
+    import pandas as pd
+
+    from selene_lib.critiques import plan_critiques
+
+    plan = None if generator is None else plan_critiques(samples, generator, store=store, seed=seed, family=family)
+    facts = {"asks a server": "no"} if plan is None else {"asks a server": "yes", **vars(plan)}
+    return pd.DataFrame({"forecast": facts})
+
+
 def write_critiques(samples: Sequence[Sample], generator: Any, ledger: Ledger, *, store: Path, seed: int, family: str) -> list[Critique]:
     """Return two verified critiques a sample; none where there is no generator (`published`), and pairs then hold the judgement only."""
     from selene_lib.critiques import generate_critiques

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import yaml
 from training_world import make_base, make_pairs, make_tokenizer
 
 from selene_lib.errors import UserError
@@ -22,7 +23,7 @@ from selene_lib.training.export import (
     refuse_flips,
     write_modelfile,
 )  # fmt: skip
-from selene_lib.training.planner import GB, generation_cost_usd, plan, read_shape, saved_per_token, spec_of_run
+from selene_lib.training.planner import GB, generation_cost_usd, plan, plan_generation, read_shape, saved_per_token, spec_of_run
 
 LLAMA = TrainSpec(base_model="meta-llama/Llama-3.1-8B-Instruct", quantisation="nf4", batch_size=32, max_length_tokens=4096)
 
@@ -100,6 +101,17 @@ def test_unknown_shapes_devices_and_pair_counts_are_named(tmp_path):
 
 def test_cost_of_a_hosted_generator_by_hand():
     assert generation_cost_usd(1000, 2000, 500, usd_per_million_prompt=0.5, usd_per_million_reply=2.0) == pytest.approx(2.0)
+
+
+def test_the_plan_of_a_run_counts_what_its_hosted_generator_is_asked(tmp_path):
+    asked = {"01": {"sources": "a, b", "n_per_source": 50}, "02": {"generator": "server", "generator_model": "m"}}
+    priced = {**asked, "02": {**asked["02"], "usd_per_million_prompt_tokens": 0.5, "usd_per_million_reply_tokens": 2.0}}
+    for name, notebooks in (("asked", asked), ("priced", priced)):
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump({"notebooks": notebooks}))
+    found = plan_generation(str(tmp_path / "priced.yaml"), prompt_tokens=1000, reply_tokens=100)
+    assert found == {"n_requests_at_most": 200, "prompt_tokens": 200_000, "reply_tokens": 20_000, "usd": pytest.approx(0.14)}
+    assert plan_generation(str(tmp_path / "asked.yaml"))["usd"] is None
+    assert plan_generation("nano") is None
 
 
 def test_every_shipped_run_can_be_planned():

@@ -21,7 +21,7 @@ def plan(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Predict memory, tokens/s and hours of a run's training before anything is loaded."""
+    """Predict memory, tokens/s and hours of a run's training, and tokens and cost of a hosted generator, before anything is loaded."""
     from selene_lib.files import read_parquet
     from selene_lib.records import PreferencePair
     from selene_lib.runs import run_folder
@@ -33,10 +33,13 @@ def plan(
         pairs = read_parquet(made, PreferencePair)
         n_pairs, (prompt_tokens, completion_tokens) = n_pairs or len(pairs), planner.mean_lengths(spec, pairs)
     found = planner.plan(spec, n_pairs=n_pairs, prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, device=device).to_dict()
+    found["generation"] = planner.plan_generation(run, prompt_tokens=prompt_tokens, reply_tokens=completion_tokens)
     if json:
         print(json_module.dumps(found, indent=1))
         return
+    generation = found.pop("generation")
     parts = {f"memory: {name}": f"{value / 1e9:.2f} GB" for name, value in found.pop("memory_bytes").items()}
+    parts |= {f"generator: {name}": "no prices given" if value is None else value for name, value in (generation or {}).items()}
     notes = found.pop("assumptions")
     print_rows([{"what": key, "predicted": value} for key, value in {**found, **parts}.items()], False)
     print("\n".join(f"assumed: {note}" for note in notes))

@@ -224,6 +224,30 @@ def training_flops_per_token(spec: TrainSpec, shape: Shape, context_tokens: floa
     return passes * forward_flops(shape, context_tokens)
 
 
+def plan_generation(run: str, *, prompt_tokens: int | None = None, reply_tokens: int | None = None) -> dict[str, Any] | None:
+    """Requests, tokens and dollars of a run's hosted generator, None where it asks none: two critiques a sample, first attempts only.
+
+    The number of samples is the most the run may read (sources times `n_per_source`), lengths default to 1,500 and 250 tokens; prices are
+    those of the run's notebook 02, and without them the cost is None. Notebook 02 forecasts it from the samples that are there.
+    """
+    from selene_lib import chain
+
+    prompt_tokens, reply_tokens = prompt_tokens or 1500, reply_tokens or 250
+    steps = tuple(chain.step_spec(number) for number in ("01", "02"))
+    explore, curate = chain.resolve_parameters(chain.load_run(run), steps, {}).values()
+    if curate["generator"] != "server":
+        return None
+    n_requests = 2 * explore["n_per_source"] * len(explore["sources"].split(","))
+    prices = curate["usd_per_million_prompt_tokens"], curate["usd_per_million_reply_tokens"]
+    usd = generation_cost_usd(n_requests, prompt_tokens, reply_tokens, usd_per_million_prompt=prices[0], usd_per_million_reply=prices[1])
+    return {
+        "n_requests_at_most": n_requests,
+        "prompt_tokens": n_requests * prompt_tokens,
+        "reply_tokens": n_requests * reply_tokens,
+        "usd": usd if any(prices) else None,
+    }
+
+
 def generation_cost_usd(
     n_requests: int, prompt_tokens: int, reply_tokens: int, *, usd_per_million_prompt: float, usd_per_million_reply: float
 ) -> float:
