@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from selene_lib.errors import UserError
+from selene_lib.executed import publish_executed
 from selene_lib.files import read_json, sha256_file
 from selene_lib.runs import code_sha256, fingerprint, home, is_done, notebook_code_sha256, project_root, run_folder
 
@@ -53,8 +54,9 @@ STEPS: tuple[StepSpec, ...] = (
              ("01_explore_sources/dev.parquet", "02_curate_preferences/pairs.parquet", "02_curate_preferences/validation.parquet"),
              ("ablation.csv", "threshold_sweep.csv", "decisions.yaml"), 120, ("telemetry.csv",)),
     StepSpec("04_train_judge", "Pairs to adapter: DPO+NLL",
-             ("02_curate_preferences/pairs.parquet", "02_curate_preferences/ledger.csv", "03_ablate_sources/decisions.yaml"),
-             ("adapters", "training.csv", "mix.csv", "ledger.csv"), 200, ("telemetry.csv",)),
+             ("02_curate_preferences/pairs.parquet", "02_curate_preferences/validation.parquet", "02_curate_preferences/ledger.csv",
+              "03_ablate_sources/decisions.yaml"),
+             ("adapters", "training.csv", "held_out.csv", "mix.csv", "ledger.csv"), 240, ("telemetry.csv",)),
     StepSpec("05_evaluate_benchmarks", "Judgements on the benchmarks",
              ("01_explore_sources/benchmarks", "01_explore_sources/benchmarks.csv", "01_explore_sources/overlaps.csv",
               "04_train_judge/adapters"),
@@ -68,6 +70,7 @@ STEPS: tuple[StepSpec, ...] = (
               "05_evaluate_benchmarks/task_means.csv", "06_evaluate_domains/domain_scores.csv", "06_evaluate_domains/formats.csv",
               "06_evaluate_domains/arena.csv", "06_evaluate_domains/audit.csv"),
              ("results.json", "figures", "report.html"), 25),
+    StepSpec("08_published_values", "The published values, drawn the same way", (), ("published.csv", "figures"), 10),
 )  # fmt: skip
 
 
@@ -207,22 +210,42 @@ def wanted_fingerprint(spec: StepSpec, parameters: Mapping[str, Any], run_dir: P
     return fingerprint(parameters, code, {name: sha256_file(path) for name, path in paths.items()})
 
 
+def resolve_run(
+    run: str, first: str | None, last: str | None, settings: Mapping[str, Any]
+) -> tuple[RunSpec, tuple[StepSpec, ...], dict[str, dict[str, Any]]]:
+    """Return a run, its chosen steps and all their parameters; every mistake in them, and a missing need of the run, is a UserError."""
+    spec = load_run(run)
+    steps = select_steps(first, last)
+    resolved = resolve_parameters(spec, steps, settings)
+    for name in spec.needs:
+        if any(name in values and not values[name] for values in resolved.values()):
+            raise UserError(f"run {spec.name!r} needs {name}; give it with --{name.replace('_', '-')}")
+    return spec, steps, resolved
+
+
+def standing(step: StepSpec, parameters: Mapping[str, Any], run_dir: Path) -> tuple[bool, float | None]:
+    """Return whether a finished step still stands, and the seconds it took when it last finished (None if it never did)."""
+    mark = run_dir / step.name / "step.json"
+    record = read_json(mark) if mark.is_file() else {}
+    wanted = wanted_fingerprint(step, parameters, run_dir)
+    return bool(record and wanted and is_done(record, run_dir, wanted)), record.get("wall_seconds")
+
+
 def reproduce(run: str, *, first: str | None = None, last: str | None = None, settings: Mapping[str, Any] | None = None,
               say: Callable[[str], None] = print) -> int:  # fmt: skip
     """Execute the notebooks of a run in order; return how many had to be executed.
 
+    At the end of the chain readable copies of the executed notebooks go to `reports/<run>/notebooks/`.
     Raises `UserError` for what the user can mend, `StepFailed` where a notebook's cell failed.
     """
-    spec = load_run(run)
-    steps = select_steps(first, last)
-    resolved = resolve_parameters(spec, steps, settings or {})
-    for name in spec.needs:
-        if any(name in values and not values[name] for values in resolved.values()):
-            raise UserError(f"run {spec.name!r} needs {name}; give it with --{name.replace('_', '-')}")
+    spec, steps, resolved = resolve_run(run, first, last, settings or {})
     run_dir = run_folder(spec.name)
     run_dir.mkdir(parents=True, exist_ok=True)
-    with _only_one(run_dir), _kernel_here():
-        return _execute_steps(run, steps, resolved, run_dir, say)
+    with _only_one(run_dir), kernel_here():
+        executed = _execute_steps(run, steps, resolved, run_dir, say)
+    if executed and steps[-1] == STEPS[-1]:
+        publish_executed(run_dir, home() / "reports" / spec.name / "notebooks")
+    return executed
 
 
 def _execute_steps(
@@ -230,13 +253,11 @@ def _execute_steps(
 ) -> int:
     started, executed = time.monotonic(), 0
     for number, step in enumerate(steps, 1):
-        mark = run_dir / step.name / "step.json"
-        wanted = wanted_fingerprint(step, resolved[step.name], run_dir)
-        record = read_json(mark) if mark.is_file() else {}
-        if record and wanted and is_done(record, run_dir, wanted):
+        unchanged, seconds = standing(step, resolved[step.name], run_dir)
+        if unchanged:
             say(f"[{number}/{len(steps)}] {step.name:<24} unchanged, not run again")
             continue
-        expected = record.get("wall_seconds") or step.expected_seconds
+        expected = seconds or step.expected_seconds
         execute_notebook(
             run, step, dict(resolved[step.name]), run_dir, prefix=f"[{number}/{len(steps)}] {step.name:<24}", expected=expected, say=say
         )
@@ -246,7 +267,7 @@ def _execute_steps(
         if executed
         else "nothing to do: every notebook's parameters, code and inputs are unchanged"
     )
-    say(f"{verdict} in {_clock(time.monotonic() - started)}; results in {run_dir}")
+    say(f"{verdict} in {clock(time.monotonic() - started)}; results in {run_dir}")
     return executed
 
 
@@ -291,7 +312,7 @@ def execute_notebook(run: str, step: StepSpec, parameters: dict[str, Any], run_d
     if not (run_dir / step.name / "step.json").is_file():
         raise StepFailed(f"{step.name} ended without finishing its step; executed copy: {failed}", False)
     os.replace(failed, copies / f"{step.name}.ipynb")
-    say(f"{prefix} done in {_clock(time.monotonic() - started)} (expected {_clock(expected)})")
+    say(f"{prefix} done in {clock(time.monotonic() - started)} (expected {clock(expected)})")
 
 
 def _failure_line(run: str, step: StepSpec, error: Any, copy: Path) -> str:
@@ -313,13 +334,13 @@ def _only_one(run_dir: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _kernel_here() -> Iterator[None]:
-    """Offer a kernel named `selene` that is this very interpreter, whatever kernels the machine has registered."""
+def kernel_here(name: str = "selene") -> Iterator[None]:
+    """Offer a kernel of that name that is this very interpreter, whatever kernels the machine has registered."""
     with tempfile.TemporaryDirectory(prefix="selene-kernel-") as folder:
-        spec = Path(folder) / "kernels" / "selene"
+        spec = Path(folder) / "kernels" / name
         spec.mkdir(parents=True)
         command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--IPKernelApp.log_level=ERROR"]
-        (spec / "kernel.json").write_text(json.dumps({"argv": command, "display_name": "selene", "language": "python"}))
+        (spec / "kernel.json").write_text(json.dumps({"argv": command, "display_name": f"selene ({sys.prefix})", "language": "python"}))
         before = os.environ.get("JUPYTER_PATH")
         os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, [folder, before]))
         os.environ.setdefault("SELENE_HOME", str(home()))
@@ -337,13 +358,13 @@ def _progress_line(prefix: str, expected: float) -> Iterator[None]:
     """Keep one line of elapsed and expected time up to date on a terminal; say it once where there is none."""
     stream, stop, started = sys.stderr, threading.Event(), time.monotonic()
     if not stream.isatty():
-        print(f"{prefix} running (expected {_clock(expected)})", file=stream, flush=True)
+        print(f"{prefix} running (expected {clock(expected)})", file=stream, flush=True)
         yield
         return
 
     def tick() -> None:
         while not stop.wait(0.5):
-            print(f"\r{prefix} {_clock(time.monotonic() - started)} of about {_clock(expected)} ", end="", file=stream, flush=True)
+            print(f"\r{prefix} {clock(time.monotonic() - started)} of about {clock(expected)} ", end="", file=stream, flush=True)
 
     thread = threading.Thread(target=tick, daemon=True)
     thread.start()
@@ -355,5 +376,6 @@ def _progress_line(prefix: str, expected: float) -> Iterator[None]:
         print("\r\x1b[K", end="", file=stream, flush=True)
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """Return minutes and seconds as `m:ss`."""
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

@@ -64,9 +64,9 @@ def code_sha256() -> str:
 
 
 def notebook_code_sha256(path: Path) -> str:
-    """Return a hash over the code cells of a notebook: prose, outputs and metadata do not count."""
-    cells = read_json(path)["cells"]
-    source = ["".join(c["source"]) for c in cells if c["cell_type"] == "code" and "parameters" not in c["metadata"].get("tags", [])]
+    """Return a hash over the code cells of a notebook: prose, outputs, metadata and the cell for Colab do not count."""
+    cells = [c for c in read_json(path)["cells"] if c["cell_type"] == "code"]
+    source = ["".join(c["source"]) for c in cells if not {"parameters", "colab"} & set(c["metadata"].get("tags", []))]
     return hashlib.sha256("\x1e".join(source).encode()).hexdigest()
 
 

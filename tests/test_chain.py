@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
 
@@ -10,6 +12,7 @@ import nbformat
 import pytest
 
 from selene_lib import chain, runs
+from selene_lib.cli.running import print_dry_run
 from selene_lib.errors import UserError
 
 BEGIN = "from selene_lib.runs import begin_step\nstep = begin_step('00_quickstart', globals())"
@@ -145,6 +148,72 @@ def test_what_a_run_needs_is_asked_for_only_where_a_chosen_notebook_takes_it(pro
         project / "notebooks" / "00_quickstart.ipynb", BEGIN, WRITE, "step.finish()", parameters="run = 'nano'  # str\nn = 3  # int"
     )
     assert chain.reproduce("real", say=lambda line: None) == 1
+
+
+@pytest.fixture
+def pair(project, monkeypatch):
+    """The same project with a second notebook that reads what the first one writes."""
+    second = chain.StepSpec("01_second", "reads the first", ("00_quickstart/judgements.csv",), ("copy.csv",), 75)
+    begin = "from selene_lib.runs import begin_step\nstep = begin_step('01_second', globals())"
+    copy = "step.path('copy.csv').write_text(step.inputs['00_quickstart/judgements.csv'].read_text())"
+    write_notebook(project / "notebooks" / "01_second.ipynb", begin, copy, "step.finish()", parameters="run = 'nano'  # str\nm = 1  # int")
+    monkeypatch.setattr(chain, "STEPS", (*chain.STEPS, second))
+    return project
+
+
+def files_of(folder) -> dict[str, int]:
+    return {str(path): path.stat().st_mtime_ns for path in sorted(folder.rglob("*"))}
+
+
+def test_a_dry_run_says_what_would_run_and_writes_nothing(pair, capsys):
+    before = files_of(pair)
+    assert print_dry_run("nano", None, None, {"n": 4}) == 2
+    assert files_of(pair) == before
+    first, second, last = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"\[1/2\] 00_quickstart +would run, expected 0:15; not the default: n=4", first)
+    assert re.fullmatch(r"\[2/2\] 01_second +would run, expected 1:15", second)
+    assert last == "2 of 2 notebooks would run; nothing was executed or written"
+
+
+def test_a_dry_run_tells_unchanged_from_what_reads_a_changed_notebook(pair, capsys):
+    for step in chain.STEPS:  # done by hand: starting a kernel for each takes seconds
+        parameters = {**chain.parameter_defaults(chain.notebook_path(step.name)), "run": "nano"}
+        opened = runs.begin_step(step.name, parameters)
+        for name in step.outputs:
+            opened.path(name).write_text("n\n3\n")
+        opened.finish()
+    before = files_of(pair)
+    assert print_dry_run("nano", None, None, {}) == 0
+    assert capsys.readouterr().out.count(" unchanged, took 0:00") == 2
+    assert print_dry_run("nano", None, None, {"m": 2}) == 1
+    assert " unchanged" in capsys.readouterr().out.splitlines()[0]
+    assert print_dry_run("nano", None, None, {"n": 4}) == 2
+    assert files_of(pair) == before
+
+
+def test_a_dry_run_names_an_input_that_no_chosen_notebook_writes(pair, capsys):
+    assert print_dry_run("nano", "01", None, {}) == 1
+    assert "would run, expected 1:15; stops at once, 00_quickstart/judgements.csv is not there" in capsys.readouterr().out
+    (pair / "runs").mkdir()
+    (pair / "runs" / "real.yaml").write_text("needs: [data_dir]\n")
+    with pytest.raises(UserError, match="give it with --data-dir"):
+        print_dry_run("real", None, None, {})
+    print_dry_run("real", None, None, {"data_dir": str(pair)})
+    assert f"time not known (0:15 in run nano); not the default: data_dir={str(pair)!r}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("settings", [{"colour": 1}, {"n": "many"}, {"00.m": 1}])
+def test_a_dry_run_checks_parameters_as_a_run_does(pair, settings):
+    with pytest.raises(UserError):
+        print_dry_run("nano", None, None, settings)
+
+
+def test_the_command_reproduce_with_dry_run_exits_0_and_makes_no_files(tmp_path):
+    command = [sys.executable, "-m", "selene_lib.cli", "reproduce", "--dry-run", "--from", "04", "--set", "04.n_steps=50"]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "SELENE_HOME": str(tmp_path / "home")})
+    assert done.returncode == 0, done.stderr
+    assert "n_steps=50" in done.stdout
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_unreadable_notebooks_are_named(project):

@@ -5,11 +5,15 @@ from __future__ import annotations
 import csv
 import subprocess
 import sys
-from typing import Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from selene_lib.cli.options import DataDir, RunOption, folder
+
+if TYPE_CHECKING:
+    from selene_lib.chain import StepSpec
 
 
 def reproduce(
@@ -18,6 +22,7 @@ def reproduce(
     last: Annotated[str | None, typer.Option("--to", help="last notebook, by number or name")] = None,
     data_dir: DataDir = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="key=value, or notebook.key=value")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="check everything and say what would run; execute and write nothing")] = False,
 ) -> None:
     """Execute the notebooks of a run in order; unchanged ones are skipped, a broken chain goes on where it stopped."""
     from selene_lib import chain
@@ -25,8 +30,53 @@ def reproduce(
     settings = chain.parse_settings(set_ or [])
     if data_dir is not None:
         settings["data_dir"] = str(folder(data_dir))
+    if dry_run:
+        print_dry_run(run, first, last, settings)
+        return
     chain.reproduce(run, first=first, last=last, settings=settings, say=lambda line: print(line, flush=True))
     _print_task_table(chain.load_run(run).name)
+
+
+def print_dry_run(run: str, first: str | None, last: str | None, settings: Mapping[str, Any]) -> int:
+    """Print what `chain.reproduce` would do, one line a notebook; execute and write nothing. Return how many it would execute.
+
+    A line says `would run` or `unchanged`, the time it takes, an input that no notebook would write, and the parameters that differ from
+    the notebook's defaults. What reads from a notebook that would run would run too: whether that input changes is known only afterwards.
+    Raises the `UserError` that `chain.reproduce` would raise before it starts.
+    """
+    from selene_lib import chain
+    from selene_lib.runs import run_folder
+
+    spec, steps, resolved = chain.resolve_run(run, first, last, settings)
+    run_dir, would_run = run_folder(spec.name), set()
+    for number, step in enumerate(steps, 1):
+        unchanged, seconds = chain.standing(step, resolved[step.name], run_dir)
+        if unchanged and not any(name.split("/")[0] in would_run for name in step.inputs):
+            what = f"unchanged, took {chain.clock(seconds or 0)}"
+        else:
+            would_run.add(step.name)
+            what = f"would run, {_expected(step, spec.name, seconds)}"
+        absent = [name for name in step.inputs if name.split("/")[0] not in would_run and not (run_dir / name).exists()]
+        what += f"; stops at once, {absent[0]} is not there" if absent else ""
+        print(f"[{number}/{len(steps)}] {step.name:<24} {what}{_differences(step, resolved[step.name])}")
+    print(f"{len(would_run)} of {len(steps)} notebooks would run; nothing was executed or written")
+    return len(would_run)
+
+
+def _expected(step: StepSpec, run: str, seconds: float | None) -> str:
+    from selene_lib.chain import clock
+
+    if seconds is None and run != "nano":
+        return f"time not known ({clock(step.expected_seconds)} in run nano)"
+    return f"expected {clock(seconds or step.expected_seconds)}"
+
+
+def _differences(step: StepSpec, parameters: Mapping[str, Any]) -> str:
+    from selene_lib.chain import notebook_path, parameter_defaults
+
+    defaults = parameter_defaults(notebook_path(step.name))
+    different = [f"{key}={value!r}" for key, value in parameters.items() if key != "run" and value != defaults[key]]
+    return "; not the default: " + ", ".join(different) if different else ""
 
 
 def _print_task_table(name: str) -> None:
@@ -83,10 +133,13 @@ def doctor() -> None:
 
 def lab(arguments: Annotated[list[str] | None, typer.Argument(help="passed on to jupyter lab")] = None) -> None:
     """Open the notebooks in JupyterLab with this interpreter as the kernel."""
+    from selene_lib.chain import kernel_here
     from selene_lib.runs import project_root
 
     notebooks = project_root() / "notebooks"
-    raise typer.Exit(subprocess.call([sys.executable, "-m", "jupyterlab", *(arguments or []), str(notebooks)], cwd=notebooks))
+    with kernel_here("python3"):  # the name the notebooks ask for
+        code = subprocess.call([sys.executable, "-m", "jupyterlab", *(arguments or []), str(notebooks)], cwd=notebooks)
+    raise typer.Exit(code)
 
 
 COMMANDS = (reproduce, figures, doctor, lab)

@@ -1,0 +1,69 @@
+"""What was published, as notebook 08 shows it; executed copies as readers get them."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from selene_lib import executed, paper
+from selene_lib.executed import MARK, WIDGET, publish_executed
+from selene_lib.published import cells_table, known_table, reward_bench_table
+
+
+def test_the_tables_hold_every_cell_once_with_how_it_is_known():
+    cells = cells_table()
+    assert len(cells) == len(paper.PUBLISHED) + len(paper.AVERAGES)
+    assert Counter(cells["known"]) == {name: int(n) for name, n in known_table().sum().items()}
+    assert not cells.duplicated(["judge", "set"]).any()
+
+
+def test_reward_bench_adds_up_to_its_published_sections():
+    table = reward_bench_table()
+    assert table["n_subsets"].tolist() == [5, 6, 5, 7, 23]
+    assert (table["added_up"].round(4) == table["published"]).all()
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path, monkeypatch) -> Path:
+    """A run with one executed notebook: a stream, a path, a progress widget, and what papermill wrote."""
+    cell = nbformat.v4.new_code_cell("step.finish()", execution_count=3, metadata={"papermill": {"duration": 1.0}, "tags": ["end"]})
+    cell.outputs = [
+        nbformat.v4.new_output("stream", name="stdout", text=f"wrote {tmp_path}/artefacts/x/01/a.csv"),
+        nbformat.v4.new_output("stream", name="stderr", text="50%|#####     |"),
+        nbformat.v4.new_output("display_data", data={WIDGET: {"model_id": "1"}, "text/plain": "0%"}),
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("install()", metadata={"tags": ["colab"]}), cell])
+    notebook.metadata["papermill"] = {"duration": 2.0, "input_path": f"{tmp_path}/notebooks/01.ipynb", "parameters": {"run": "x"}}
+    folder = tmp_path / "artefacts" / "x"
+    (folder / "notebooks").mkdir(parents=True)
+    nbformat.write(notebook, folder / "notebooks" / "01_made.ipynb")
+    (folder / "notebooks" / "02_broken.failed.ipynb").write_text("{}")
+    record = {"step": "01_made", "run": "x", "finished_at": "2026-01-01T00:00:00Z", "git": {"commit": "a" * 40, "dirty": True}}
+    (folder / "01_made").mkdir()
+    (folder / "01_made" / "step.json").write_text(json.dumps(record))
+    monkeypatch.setenv("SELENE_HOME", str(tmp_path))
+    return folder
+
+
+def test_a_copy_says_that_it_is_generated_and_names_no_machine(run_dir: Path, tmp_path: Path):
+    out = tmp_path / "reports"
+    out.mkdir()
+    (out / "09_gone.ipynb").write_text("{}")
+    assert publish_executed(run_dir, out) == [out / "01_made.ipynb"] == list(out.iterdir())
+    notebook = nbformat.read(out / "01_made.ipynb", as_version=4)
+    nbformat.validate(notebook)
+    note, code = notebook.cells
+    assert note.source.startswith(MARK) and "commit aaaaaaaaaaaa with uncommitted changes" in note.source
+    assert [output.get("name") for output in code.outputs] == ["stdout"]
+    assert code.outputs[0].text == "wrote artefacts/x/01/a.csv"
+    assert str(tmp_path) not in (out / "01_made.ipynb").read_text()
+    assert notebook.metadata.papermill == {"duration": 2.0, "parameters": {"run": "x"}} and code.metadata == {"tags": ["end"]}
+
+
+def test_a_copy_without_a_record_says_so(run_dir: Path):
+    (note, *_) = executed.readable({"metadata": {}, "cells": []}, {})["cells"]
+    assert "no git checkout" in note["source"][0]
