@@ -1,54 +1,81 @@
-"""README and CONTRIBUTING tell the truth: links, paths, commands and options exist, numbers are those of the committed results."""
+"""Documents tell the truth: links, paths, commands and options exist, numbers are those of the committed results, pins can be installed."""
 
 from __future__ import annotations
 
 import json
 import re
-import shlex
 import subprocess
-import sys
+import tomllib
 
 import pytest
 from conftest import REPOSITORY
+from doc_links import (
+    command_problems,
+    commands_of,
+    html_problems,
+    link_problems,
+    markdown_of,
+    option_problems,
+    path_problems,
+    sessions,
+    words,
+)
 
 from selene_lib.publish import readme_block
 
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "reports/LOG.md")
+NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
+DOCUMENTS = [*(REPOSITORY / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "reports/LOG.md")), *NOTEBOOKS]
+REPORT = REPOSITORY / "reports" / "nano" / "report.html"
 
 
-@pytest.mark.parametrize("name", DOCUMENTS)
-def test_links_and_paths_exist(name):
-    path = REPOSITORY / name
-    text = path.read_text(encoding="utf-8")
-    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if not link.startswith("http")]
-    paths = re.findall(r"`((?:selene_lib|tests|notebooks|runs|bench)/[\w./-]+)`", text)
-    for link in links:
-        assert (path.parent / link).exists(), link
-    for inside in paths:
-        assert (REPOSITORY / inside).exists(), inside
+@pytest.fixture(params=DOCUMENTS, ids=lambda path: path.name)
+def document(request):
+    """A document's folder and its text; of a notebook, its Markdown cells."""
+    path = request.param
+    return path.parent, markdown_of(path) if path.suffix == ".ipynb" else path.read_text(encoding="utf-8")
 
 
-def selene_commands() -> list[str]:
-    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"```bash\n(.*?)```", text, flags=re.DOTALL)
-    lines = [part.strip() for block in blocks for line in block.splitlines() for part in line.split("#  ")[0].split(" ; ")]
-    inline = re.findall(r"`(selene [a-z]+ [^`]*)`", text)
-    return sorted({line.split("   #")[0].strip() for line in [*lines, *inline] if line.startswith("selene ")})
+def test_links_lead_somewhere(document):
+    folder, text = document
+    assert link_problems(text, folder) == []
 
 
-@pytest.mark.parametrize("line", selene_commands())
-def test_commands_and_options_of_the_readme_exist(line):
-    words = shlex.split(line, comments=False)
-    done = subprocess.run([sys.executable, "-m", "selene_lib.cli", words[1], "--help"], capture_output=True, text=True)
-    assert done.returncode == 0
-    for option in (word for word in words[2:] if word.startswith("--")):
-        assert option in done.stdout
+def test_paths_exist(document):
+    folder, text = document
+    assert path_problems(text, folder) == []
 
 
-def test_make_targets_of_the_readme_exist():
-    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    targets = set(re.findall(r"^(\w+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
-    assert set(re.findall(r"(?:^|`)make (\w+)", text, flags=re.MULTILINE)) <= targets
+def test_commands_and_options_exist(document):
+    _, text = document
+    assert command_problems(commands_of(text)) == []
+    assert option_problems(text) == []
+
+
+def test_the_committed_report_is_whole_and_loads_nothing():
+    assert html_problems(REPORT.read_text(encoding="utf-8"), REPORT.parent) == []
+
+
+def extras_of(requirement: str) -> list[str]:
+    return re.findall(r"[\w-]+", requirement.partition("[")[2].partition("]")[0])
+
+
+def test_what_pip_is_told_to_install_exists_and_agrees_with_the_pins():
+    from packaging.requirements import Requirement
+
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    pinned = dict(re.findall(r"^([\w.-]+)==([^\s;]+)", (REPOSITORY / "constraints.txt").read_text(encoding="utf-8"), flags=re.MULTILINE))
+    pinned = {name.lower().replace("_", "-"): version for name, version in pinned.items()}
+    told = [words(c) for path in DOCUMENTS[:4] for c in commands_of(path.read_text(encoding="utf-8")) if "pip install" in c]
+    asked = {extra for command in told for word in command if word.startswith(".") for extra in extras_of(word)}
+    assert asked <= set(extras)
+    for line in (line for name in asked for line in extras[name] if not line.startswith("selene_lib")):
+        requirement = Requirement(line)
+        version = pinned.get(requirement.name.lower().replace("_", "-"))
+        assert version is None or requirement.specifier.contains(version, prereleases=True), f"{line} against {version}"
+    for command in told:
+        for file in (command[i + 1] for i, word in enumerate(command) if word in ("-c", "-r")):
+            assert (REPOSITORY / file).is_file(), file
 
 
 def test_the_numbers_of_the_readme_are_those_of_the_committed_results():
@@ -64,3 +91,173 @@ def test_nothing_large_or_private_is_tracked():
         pytest.skip("not a git checkout")
     paths = [REPOSITORY / name for name in listed.stdout.splitlines() if (REPOSITORY / name).is_file()]
     assert [p.name for p in paths if p.stat().st_size > 10_000_000] == []
+
+
+# The checks themselves, on made-up text: what is broken is found, what is sound is not
+
+MADE_UP = """
+    pip install selene
+
+Use `selene plan` and `make`, or `selene reproduce
+--run paper`.
+
+```bash
+selene judge --task absolute \\
+    --model http://localhost:8000/v1#m --input a.csv --output "b;c.csv"   # don't stop; it goes on && on
+export OPENAI_API_KEY=sk && .venv/bin/selene plan ; rm -rf everything
+```
+
+```console
+$ make test
+3 passed
+```
+
+```
+selene_lib/     the library
+selene arena --votes v.csv
+```
+
+```python
+print(1)
+```
+"""
+
+
+def test_every_command_is_found_once_whole_and_in_order():
+    found = sessions(MADE_UP)
+    judge = 'selene judge --task absolute --model http://localhost:8000/v1#m --input a.csv --output "b;c.csv"'
+    assert [s.commands for s in found] == [
+        ("selene plan",),
+        ("selene reproduce --run paper",),
+        (judge, "export OPENAI_API_KEY=sk", ".venv/bin/selene plan", "rm -rf everything"),
+        ("make test",),
+        ("selene arena --votes v.csv",),
+        ("print(1)\n",),
+    ]
+    assert [s.python for s in found] == [False] * 5 + [True]
+    assert [s.where for s in found][:3] == ["line 4", "line 4", "line 7"]
+
+
+@pytest.mark.parametrize(
+    ("link", "broken"),
+    [
+        ("README.md", False),
+        ("README.md#two-commands", False),
+        ("#a-heading-of-its-own", False),
+        ("notebooks/", False),
+        ("https://arxiv.org/abs/2501.17195", False),
+        ("https://arxiv.org:443/", False),
+        ("absent.md", True),
+        ("README.md#no-such-heading", True),
+        ("#nowhere", True),
+        ("https://arxiv", True),
+        ("https:/arxiv.org", True),
+        ("ftp://arxiv.org/x", True),
+        ("mailto:someone", True),
+    ],
+)
+def test_a_broken_link_is_found(link, broken):
+    text = f'# A heading, of its own\n\nSee [this]({link}) and ![that]({link} "title").\n\n[ref]: {link}\n'
+    assert len(link_problems(text, REPOSITORY)) == (3 if broken else 0)
+    assert link_problems(f"`[code]({link})`\n```\n[code]({link})\n```\n", REPOSITORY) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "broken"),
+    [
+        ("selene_lib/chain.py", False),
+        ("selene_lib/templates/full", False),
+        ("selene_lib/sources/<name>.py", False),
+        ("reports/<run>/", False),
+        ("figures/other/", False),
+        ("tests/..._sources.py", False),
+        ("runs/*.yaml", False),
+        ("nano/wiring.py", False),
+        ("chain.py", False),
+        ("__init__.py", False),
+        ("CHANGELOG.md", False),
+        ("artefacts/nano/05_evaluate_benchmarks/scores.csv", False),
+        ("judged.csv", False),
+        ("http://host/v1#model", False),
+        ("selene_lib/absent.py", True),
+        ("notebooks/09_absent", True),
+        ("runs/absent.yaml", True),
+        ("nano/absent.py", True),
+        ("figures/nano/absent.png", True),
+        ("absent.py", True),
+        ("ABSENT.md", True),
+    ],
+)
+def test_a_missing_path_is_found(path, broken):
+    assert len(path_problems(f"Look at `{path}` there.", REPOSITORY)) == broken
+    assert path_problems(f"```\n`{path}`\n```\n", REPOSITORY) == []
+
+
+def test_paths_are_seen_from_the_document():
+    assert path_problems("`../README.md` and `example_domain/domain.yaml`", REPOSITORY / "notebooks") == []
+    assert len(path_problems("`example_domain/domain.yaml`", REPOSITORY)) == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "named"),
+    [
+        ("selene reproduce --dry-run --run paper --set a.b=1", ""),
+        ("selene judge --help", ""),
+        ("selene figures --no-texts", ""),
+        ("selene audit -n 5", ""),
+        ("selene lab -- --no-browser", ""),
+        ("SELENE_HOME=x .venv/bin/selene doctor", ""),
+        ("make reproduce RUN=paper -n", ""),
+        ("papermill notebooks/00_quickstart.ipynb out.ipynb -p run mine", ""),
+        ("python bench/judge.py --json", ""),
+        ("selene reproduce --dryrun", "no option --dryrun"),
+        ("selene judge --task=absolute --colour=red", "no option --colour"),
+        ("selene audit -k 5", "no option -k"),
+        ("selene conquer", "no command 'conquer'"),
+        ("selene --frobnicate", "no option --frobnicate"),
+        ("make love", "no target 'love'"),
+        ("papermill notebooks/09_absent.ipynb out.ipynb", "notebook is not there"),
+        ("papermill notebooks/00_quickstart.ipynb out.ipynb -p colour red", "no parameter 'colour'"),
+        ("python bench/absent.py", "bench/absent.py is not there"),
+    ],
+)
+def test_an_unknown_command_option_target_or_script_is_found(command, named):
+    problems = command_problems(commands_of(f"Run `{command}` now."))
+    assert problems == command_problems(commands_of(f"```bash\n{command}   # comment\n```"))
+    assert len(problems) == bool(named)
+    assert named in "".join(problems)
+
+
+def test_an_option_that_no_command_has_is_found():
+    assert option_problems("Give `--run nano`, `--data-dir`, or `--set key=value`.") == []
+    assert len(option_problems("Give `--runs nano`.")) == 1
+
+
+PAGE = "<html><body><h2 id='map'>Map</h2><a href='#map'>up</a><code>selene figures --run nano</code>{}</body></html>"
+
+
+@pytest.mark.parametrize(
+    ("part", "named"),
+    [
+        ("<a href='results.json'>data</a><a href='https://arxiv.org/abs/1'>paper</a><a href='data:text/csv,a'>table</a>", ""),
+        ("<img src='data:image/png;base64,AA'><style>p { background: url(data:image/png;base64,AA) }</style>", ""),
+        ("<svg><use xlink:href='#map'/></svg><script>var fetched = 1</script>", ""),
+        ("<a href='#nowhere'>x</a>", "anchor #nowhere"),
+        ("<a href='absent.json'>x</a>", "absent.json: not there"),
+        ("<a href='http://arxiv.org/abs/1'>x</a>", "not an https address"),
+        ("<a href='/etc/passwd'>x</a>", "/etc/passwd: not there"),
+        ("<img src='https://example.org/x.png'>", "loads https://example.org/x.png"),
+        ("<link rel='stylesheet' href='style.css'>", "loads style.css"),
+        ("<script src='//example.org/x.js'></script>", "loads //example.org/x.js"),
+        ("<style>@import 'x.css'; p {}</style>", "style loads @import"),
+        ("<p style='background: url(x.png)'></p>", "style loads url(x.png)"),
+        ("<script>fetch('x')</script>", "script loads by fetch("),
+        ("<iframe srcdoc=\"&lt;img src='https://example.org/x.png'&gt;\"></iframe>", "loads https://example.org/x.png"),
+        ("<code>selene figures --all</code>", "no option --all"),
+        ("<code>selene <b>conquer</b></code>", "no command 'conquer'"),
+    ],
+)
+def test_what_is_wrong_with_a_page_is_found(part, named):
+    problems = html_problems(PAGE.format(part), REPORT.parent)
+    assert len(problems) == bool(named)
+    assert named in "".join(problems)

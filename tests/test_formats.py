@@ -191,9 +191,7 @@ def test_swapped_orders_count_in_the_samples_words():
 
 
 def test_long_responses_are_cut_alike_and_counted():
-    found = judge_formats(
-        KeenJudge(), "set", pairs(1), formats=["default", "json"], orders="AB", max_text_characters=40, progress=False
-    )
+    found = judge_formats(KeenJudge(), "set", pairs(1), formats=["default", "json"], orders="AB", max_text_characters=40, progress=False)
     assert [j.meta["n_cut_characters"] for j in found] == [len("Hi 0." * 30) - 40] * 2
 
 
