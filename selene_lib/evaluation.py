@@ -7,10 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from selene_lib.arms import BASE
+from selene_lib.arms import BASE, side_by_side
 from selene_lib.collection import SHIFTED
 from selene_lib.contamination import Overlap, clean_part
 from selene_lib.judging import judge_samples
+from selene_lib.models import is_embedded, use_one_thread
 from selene_lib.paper import BASE_MODEL, SELENE_MINI, published
 from selene_lib.records import TASKS, Judgement, Sample, Score
 from selene_lib.scoring import TaskMean, compare, not_run, score_set
@@ -44,6 +45,25 @@ def judge_sets(judges: Iterable[Any], sets: Mapping[str, Sequence[Sample]], fold
         for name, samples in sets.items():
             found += judge_samples(judge, name, samples, store=folder / judge.name / f"{name}.jsonl", **options)
     return found
+
+
+def judge_arms(base_model: str, adapters: Mapping[str, Path | None], sets: Mapping[str, Sequence[Sample]], folder: Path,
+               *, max_new_tokens: int, max_prompt_tokens: int, **options: Any) -> list[Judgement]:  # fmt: skip
+    """Let the base and every adapter judge every set, replies kept as in `judge_sets`.
+
+    The embedded model judges one arm a core; another model is loaded with one adapter after the other, one at a time in memory.
+    """
+    limits = {"max_new_tokens": max_new_tokens, "max_prompt_tokens": max_prompt_tokens}
+    jobs = [(_judge_arm, (base_model, name, adapter, sets, folder, limits, options)) for name, adapter in adapters.items()]
+    return [judgement for found in side_by_side(jobs, base_model, "judges") for judgement in found]
+
+
+def _judge_arm(base_model: str, name: str, adapter: Path | None, sets: Mapping[str, Sequence[Sample]], folder: Path,
+               limits: Mapping[str, int], options: Mapping[str, Any]) -> list[Judgement]:  # fmt: skip
+    embedded = is_embedded(base_model)
+    if embedded:
+        use_one_thread()
+    return judge_sets(open_judges(base_model, {name: adapter}, **limits), sets, folder, progress=not embedded, **options)
 
 
 def score_sets(sets: Mapping[str, Sequence[Sample]], judgements: Sequence[Judgement], catalogue: Any, overlaps: Sequence[Overlap],

@@ -31,3 +31,10 @@ def use_one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+def silence_missing_4bit_kernel() -> None:
+    """bitsandbytes says on import that a CPU kernel is missing, which nothing here uses (see `keep_4bit_weights_unpacked`)."""
+    import logging
+
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)

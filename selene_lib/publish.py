@@ -10,8 +10,7 @@ from typing import Any
 from selene_lib.arms import BASE, publish_folder
 from selene_lib.chain import load_run
 from selene_lib.evaluation import main_arm
-from selene_lib.files import read_json, to_dict, write_text
-from selene_lib.records import TASKS
+from selene_lib.files import read_json, to_dict
 from selene_lib.runs import Step, home
 from selene_lib.scoring import headline, read_scores
 
@@ -73,39 +72,3 @@ def publish_figures(step: Step, name: str) -> str:
     figures.parent.mkdir(parents=True, exist_ok=True)
     publish_folder(step.folder / "figures", figures)
     return figures.relative_to(home()).as_posix()
-
-
-def readme_block(results: Mapping[str, Any]) -> str:
-    """Return the Markdown table of the README: base and every trained arm, mean over the task types with interval, from `results.json`."""
-    overall = [row for row in results["task_means"] if row["task"] == "overall"]
-    by_task = {(row["judge"], row["task"]): row["value"] for row in results["task_means"]}
-    gains = {row["judge"]: row["gain_points"] for row in results["seeds"]}
-    tasks = [task for task in TASKS if (BASE, task) in by_task]
-    lines = ["| judge | " + " | ".join([*tasks, "mean", "95 % interval", "n", "unread", "gain, points"]) + " |"]
-    lines.append("|---" * (len(tasks) + 6) + "|")
-    for row in overall:
-        cells = [f"{by_task[row['judge'], task]:.3f}" for task in tasks]
-        interval = f"{row['ci95_low']:.3f} to {row['ci95_high']:.3f}"
-        gain = "" if row["judge"] == BASE else f"{gains[row['judge']]:+.1f}"
-        cells = [row["judge"], *cells, f"**{row['value']:.3f}**", interval, str(row["n"]), str(row["n_unparsed"]), gain]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def update_readme(readme: Path, results: Path) -> bool:
-    """Put the table of `results` between the README's markers; return whether that changed anything."""
-    text, run = readme.read_text(encoding="utf-8"), read_json(results)
-    begin, end = f"<!-- results:{run['run']} -->", f"<!-- /results:{run['run']} -->"
-    head, _, rest = text.partition(begin)
-    _, _, tail = rest.partition(end)
-    new = f"{head}{begin}\n{readme_block(run)}\n{end}{tail}"
-    if new != text:
-        write_text(readme, new)
-    return new != text
-
-
-if __name__ == "__main__":
-    from selene_lib.runs import project_root
-
-    changed = update_readme(project_root() / "README.md", project_root() / "reports" / "nano" / "results.json")
-    print("README.md updated" if changed else "README.md is up to date")

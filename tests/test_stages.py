@@ -67,3 +67,18 @@ def test_every_arm_is_measured_on_the_same_held_out_pairs(tmp_path):
     assert curves.groupby("arm").size().tolist() == telemetry.groupby("arm").size().tolist() == [3, 3, 3]
     again = train_arms(spec, arms, pairs[:7], work=tmp_path / "arms", out=tmp_path / "out", validation=pairs[7:])[2]
     pd.testing.assert_frame_equal(again, held_out)
+
+
+def test_arms_judge_beside_each_other_what_they_judge_alone(tmp_path):
+    from selene_lib import nano
+    from selene_lib.evaluation import judge_arms, judge_sets, open_judges
+
+    sets = {name: nano.make_set(name, 6, seed=3) for name in ("nano-absolute", "nano-pairwise")}
+    limits = {"max_new_tokens": 60, "max_prompt_tokens": 512}
+    options = {"family": "nano", "orders": "both", "seed": 0}
+    names = {"base": None, "twin": None}
+    together = judge_arms("embedded", names, sets, tmp_path / "together", **limits, **options)
+    alone = judge_sets(open_judges("embedded", names, **limits), sets, tmp_path / "alone", progress=False, **options)
+    assert together == alone and len(together) == 2 * (6 + 12)
+    kept = [path.relative_to(tmp_path / "alone") for path in sorted((tmp_path / "alone").rglob("*.jsonl"))]
+    assert len(kept) == 4 and all((tmp_path / "together" / k).read_bytes() == (tmp_path / "alone" / k).read_bytes() for k in kept)

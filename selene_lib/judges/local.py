@@ -217,6 +217,9 @@ def _load(path: str, adapter: Path | None, dtype: str | None, device: str | None
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
+    from selene_lib.models import silence_missing_4bit_kernel
+
+    silence_missing_4bit_kernel()
     if quantisation not in ("none", "nf4"):
         raise UserError(f"quantisation {quantisation!r} is not one of none, nf4")
     if adapter is not None and not (adapter / "adapter_config.json").is_file():

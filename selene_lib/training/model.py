@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import logging
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from selene_lib.errors import UserError
 from selene_lib.files import sha256_file
+from selene_lib.models import silence_missing_4bit_kernel
 from selene_lib.training.decision import Decision, Hardware, decide, look_at_hardware
 from selene_lib.training.processes import local_rank
 from selene_lib.training.spec import TrainSpec
@@ -38,8 +38,7 @@ def load(spec: TrainSpec, *, hardware: Hardware | None = None) -> Loaded:
     """Load tokenizer and model, quantise if asked, attach a fresh adapter (seeded), and settle on a layout the model honours."""
     hardware = hardware or look_at_hardware(spec.device)
     decision = decide(spec, hardware)
-    # it says on import that a 4-bit kernel is missing which `keep_4bit_weights_unpacked` would switch off anyway
-    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+    silence_missing_4bit_kernel()
     if decision.backend == "unsloth":
         import unsloth  # noqa: F401  it rewrites transformers, peft and trl, so it must come before them
     from transformers import set_seed
