@@ -14,7 +14,7 @@ from selene_lib.judging import judge_samples
 from selene_lib.models import is_embedded, use_one_thread
 from selene_lib.paper import BASE_MODEL, SELENE_MINI, published
 from selene_lib.records import TASKS, Judgement, Sample, Score
-from selene_lib.scoring import TaskMean, compare, not_run, score_set
+from selene_lib.scoring import TaskMean, compare, headline, not_run, score_set, scores_table
 
 MAIN_LOSS = "dpo_nll"
 
@@ -112,6 +112,19 @@ def _clean_scores(samples: Sequence[Sample], cell: Sequence[Judgement], judge: s
     return [replace(row, convention="clean part", meta={**row.meta, "headline": False}) for row in rows if row.meta.get("headline")]
 
 
+SHOWN = ("judge", "set", "task", "metric", "value", "ci95_low", "ci95_high", "n", "n_unparsed", "baseline_majority", "published", "status")
+
+
+def shown_scores(scores: Sequence[Score]) -> Any:
+    """Return the headline scores of base and main arm in the columns a reader needs, then one row for every set that was not run."""
+    import pandas as pd
+
+    table = scores_table(headline(scores))[list(SHOWN)]
+    main = main_arm(dict.fromkeys(table["judge"]))
+    run = table[table["judge"].isin([BASE, main]) & table["n"].gt(0)].sort_values(["task", "set", "judge"], kind="stable")
+    return pd.concat([run, table[table["judge"].eq(main) & table["n"].eq(0)]], ignore_index=True)
+
+
 def seed_table(means: Sequence[TaskMean]) -> Any:
     """Return base and every trained arm with its gain over the base per task and overall, in points."""
     import pandas as pd
@@ -125,6 +138,13 @@ def seed_table(means: Sequence[TaskMean]) -> Any:
         apart = value[judge, "overall"].ci95_low > value[BASE, "overall"].ci95_high
         rows.append({"judge": judge, **cells, "gain_points": gain, "intervals_apart": bool(apart)})
     return pd.DataFrame(rows)
+
+
+def loss_table(seeds: Any) -> Any:
+    """Return, for each loss, how many seeds were trained and the mean, lowest and highest gain over the base, in points."""
+    trained = seeds[seeds["judge"] != BASE]
+    loss = trained["judge"].str.rsplit("-seed", n=1).str[0].rename("loss")
+    return trained.groupby(loss, sort=False)["gain_points"].agg(n_seeds="count", mean="mean", lowest="min", highest="max")
 
 
 def paired_gains(sets: Mapping[str, Sequence[Sample]], judgements: Sequence[Judgement], *, n_resamples: int, seed: int) -> Any:

@@ -192,6 +192,9 @@ def _train(folder: Path, rng: np.random.Generator) -> None:
                 }
             )
     write_csv(folder / "training.csv", rows)
+    arms = {row["arm"]: row for row in rows}.values()  # the last step of each
+    kept = ("arm", "loss_kind", "seed", "dpo", "nll", "margin", "reward_accuracy")
+    write_csv(folder / "held_out.csv", [{"n_pairs": 30, **{name: row[name] for name in kept}} for row in arms])
 
 
 def _evaluate(folder: Path, rng: np.random.Generator, hostile: bool) -> None:

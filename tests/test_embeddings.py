@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import inspect
 import json
 import re
@@ -158,6 +159,14 @@ def test_the_page_stands_alone_and_holds_no_text_unless_asked(tmp_path):
     with_text = topic_map.write_html(tmp_path / "text.html", with_text=True).read_text(encoding="utf-8")
     assert page_data(with_text)["text"] == topic_map.text
     assert with_text.count("<script") == page.count("<script"), "a text cannot open a script of its own"
+
+
+def test_in_a_notebook_a_map_is_the_same_page_in_a_closed_frame(tmp_path):
+    topic_map = make_map(7, text="SECRET")
+    frame = topic_map._repr_html_()
+    inner = html.unescape(re.fullmatch(r'<iframe title="[^"]+" sandbox="allow-scripts" style="[^"]+" srcdoc="([^"]+)"></iframe>', frame)[1])
+    assert inner == topic_map.write_html(tmp_path / "map.html").read_text(encoding="utf-8")
+    assert repr(topic_map) == "TopicMap of 7 samples in 3 topics (local)" and "SECRET" not in frame
 
 
 def test_the_page_has_what_a_reader_without_a_mouse_needs(tmp_path):

@@ -92,6 +92,12 @@ def test_the_first_lines_say_that_this_is_not_the_papers_scale(report: str) -> N
     assert "base 0.550 [0.500, 0.600]" in re.sub(r"\s+", " ", words) and "+25.0 points" in words
 
 
+def test_every_loss_is_shown_over_its_seeds(report: str) -> None:
+    words = re.sub(r"\s+", " ", " ".join(Page(report).words))
+    assert re.search(r"DPO\+NLL 3 \+25\.0 \+23\.0 to \+27\.0 \+25\.0, \+23\.0, \+27\.0 3 of 3", words)
+    assert words.index("DPO+NLL 3 +25.0") < words.index("DPO alone 1 +15.0") < words.index("NLL alone 1 +17.0")
+
+
 @pytest.mark.parametrize(
     ("model", "sets", "said"),
     [

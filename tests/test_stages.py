@@ -11,7 +11,7 @@ from training_world import make_base, make_pairs
 from selene_lib.arms import arm_names, compare_losses, held_out_pairs, train_arms
 from selene_lib.curation_stage import forecast, open_writer
 from selene_lib.errors import UserError
-from selene_lib.records import Sample
+from selene_lib.records import Sample, Score
 from selene_lib.training import TrainSpec
 
 SAMPLES = [Sample(f"s{i}", "made", "classification", "good", "kind", rubric="is it kind", label="Yes") for i in range(5)]
@@ -82,3 +82,24 @@ def test_arms_judge_beside_each_other_what_they_judge_alone(tmp_path):
     assert together == alone and len(together) == 2 * (6 + 12)
     kept = [path.relative_to(tmp_path / "alone") for path in sorted((tmp_path / "alone").rglob("*.jsonl"))]
     assert len(kept) == 4 and all((tmp_path / "together" / k).read_bytes() == (tmp_path / "alone" / k).read_bytes() for k in kept)
+
+
+def test_scores_are_shown_for_base_and_main_arm_with_every_set_that_was_not_run():
+    from selene_lib.evaluation import shown_scores
+    from selene_lib.scoring import not_run
+
+    judges = ("base", "nll-seed0", "dpo_nll-seed0", "dpo_nll-seed1")
+    scored = [Score(j, "made", "pairwise", "accuracy", "as asked", 0.5, 4, 0, meta={"headline": True}) for j in judges]
+    absent = [not_run(j, "flask", "absolute", "pearson", None, "copy it") for j in judges]
+    table = shown_scores([*scored, *absent])
+    assert table[["judge", "set"]].to_numpy().tolist() == [["base", "made"], ["dpo_nll-seed0", "made"], ["dpo_nll-seed0", "flask"]]
+    assert table["status"].tolist()[-1] == "not run"
+
+
+def test_gains_of_a_loss_are_taken_over_its_seeds():
+    from selene_lib.evaluation import loss_table
+
+    judges = ["base", "dpo_nll-seed0", "dpo_nll-seed1", "nll-seed0"]
+    table = loss_table(pd.DataFrame({"judge": judges, "gain_points": [0.0, 10.0, 20.0, 5.0]}))
+    assert table.loc["dpo_nll"].tolist() == [2, 15.0, 10.0, 20.0]
+    assert table.loc["nll"].tolist() == [1, 5.0, 5.0, 5.0]

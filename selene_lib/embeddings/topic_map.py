@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TopicMap:
     """Points in the order of the samples: `x`, `y` float64 in [-1, 1], `topic_index` into `topic_names`, `source`, `task`.
 
     Topics are numbered by size, the largest first. `text` holds what was embedded; it is kept in memory for hovering and is never
-    written unless asked for. `backend` and `settings` say how the map was made.
+    written unless asked for. `backend` and `settings` say how the map was made. In a notebook it shows itself as the interactive page.
     """
 
     ids: list[str]
@@ -35,6 +35,18 @@ class TopicMap:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def __repr__(self) -> str:
+        return f"TopicMap of {len(self)} samples in {len(self.topic_names)} topics ({self.backend})"
+
+    def _repr_html_(self) -> str:
+        import html
+
+        from selene_lib.embeddings.page import render_page
+
+        page = html.escape(render_page(self), quote=True)
+        look = 'sandbox="allow-scripts" style="width:100%;height:38rem;border:0"'
+        return f'<iframe title="Interactive topic map" {look} srcdoc="{page}"></iframe>'
 
     def to_frame(self) -> pd.DataFrame:
         """One row a sample: id, x, y, topic, topic_name, source, task. No text."""

@@ -14,7 +14,7 @@ from selene_lib.errors import UserError
 from selene_lib.figures import results as files
 from selene_lib.figures.everything import curation_ledger
 from selene_lib.figures.flow import flow_stages
-from selene_lib.figures.judges import TASK_NAMES, is_base, judge_label, main_judge, order_judges
+from selene_lib.figures.judges import LOSS_NAMES, TASK_NAMES, is_base, judge_label, main_judge, order_judges
 from selene_lib.files import write_text
 from selene_lib.report.claims import claims, count_statuses
 from selene_lib.report.items import worst_items
@@ -34,6 +34,7 @@ TABLES = (
     ("table-sets", "Evaluation sets", f"{files.EXPLORE}/benchmarks.csv"),
     ("table-ablation", "Ablation of the sources", f"{files.ABLATE}/ablation.csv"),
     ("table-threshold", "Reward threshold", f"{files.ABLATE}/threshold_sweep.csv"),
+    ("table-losses", "Losses on held-out pairs, every seed", f"{files.TRAIN}/held_out.csv"),
     ("table-domains", "Domains, every reading (Table 2)", f"{files.DOMAINS}/domain_scores.csv"),
     ("table-formats", "Prompt formats", f"{files.DOMAINS}/formats.csv"),
     ("table-arena", "Arena", f"{files.DOMAINS}/arena.csv"),
@@ -145,20 +146,25 @@ def _task_table(result_dir: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _seeds(result_dir: Path) -> dict[str, Any] | None:
-    """Gain over the base in points of every seed of the main loss: values, lowest, highest, mean."""
+def _seeds(result_dir: Path) -> list[dict[str, Any]]:
+    """Gain over the base in points of every seed, a row a loss, the main one first: values, lowest, highest, mean, intervals apart."""
     seeds = files.read_table(result_dir, f"{files.EVALUATE}/seeds.csv")
     if seeds is None or seeds.empty or "gain_points" not in seeds:
-        return None
-    main = main_judge(seeds["judge"])
-    loss = (main or "").split("-seed")[0]
-    mine = seeds[seeds["judge"].str.startswith(f"{loss}-seed")]
-    if mine.empty:
-        return None
+        return []
+    main = _loss_of(main_judge(seeds["judge"]) or "")
+    losses = sorted({_loss_of(j) for j in seeds["judge"] if not is_base(j)}, key=lambda loss: (loss != main, loss))
+    return [_seeds_of_loss(seeds[seeds["judge"].map(_loss_of) == loss], loss) for loss in losses]
+
+
+def _loss_of(judge: str) -> str:
+    return judge.split("-seed")[0]
+
+
+def _seeds_of_loss(mine: pd.DataFrame, loss: str) -> dict[str, Any]:
     gains = mine["gain_points"].astype(float)
     apart = int(mine["intervals_apart"].astype(str).str.lower().eq("true").sum()) if "intervals_apart" in mine else None
-    rows = [{"judge": judge_label(j), "gain": g} for j, g in zip(mine["judge"], gains)]
-    return {"rows": rows, "lowest": gains.min(), "highest": gains.max(), "mean": gains.mean(), "n_apart": apart}
+    facts = {"loss": LOSS_NAMES.get(loss, loss), "gains": gains.tolist(), "n_apart": apart}
+    return facts | {"lowest": gains.min(), "highest": gains.max(), "mean": gains.mean()}
 
 
 def _stages(result_dir: Path) -> list[Any]:
