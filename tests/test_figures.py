@@ -22,7 +22,7 @@ from selene_lib.figures.checks import expected_error, overlap_counts
 from selene_lib.figures.domains import first_readings, part_name
 from selene_lib.figures.drawing import BASE, OTHERS, TRAINED, settle, styled
 from selene_lib.figures.flow import Stage, flow_stages, merge_quiet
-from selene_lib.figures.judges import colours, judge_label, main_judge, order_judges
+from selene_lib.figures.judges import colours, judge_label, main_judge, one_a_loss, order_judges
 from selene_lib.figures.published import published_task_means
 from selene_lib.figures.results import reliability_table
 from selene_lib.figures.topic_map import spread, stretch
@@ -161,6 +161,14 @@ def test_trained_is_black_base_orange_and_all_differ_in_grey() -> None:
     greys = sorted(_luminance(c) for c in (TRAINED, BASE, *OTHERS))
     assert min(b - a for a, b in itertools.pairwise(greys)) > 0.03
     assert colours(["Selene Mini", "Llama-3.1-8B-Instruct"]) == {"Selene Mini": TRAINED, "Llama-3.1-8B-Instruct": BASE}
+
+
+def test_arms_of_one_loss_stand_together_in_one_grey() -> None:
+    names = ["base", "dpo-seed0", "nll-seed0", "dpo_nll-seed0", "dpo_nll-seed1", "dpo-seed1"]
+    assert order_judges(names) == ["dpo_nll-seed0", "base", "dpo_nll-seed1", "dpo-seed0", "dpo-seed1", "nll-seed0"]
+    found = colours(names)
+    assert found["dpo-seed0"] == found["dpo-seed1"] != found["nll-seed0"] != found["dpo_nll-seed1"]
+    assert one_a_loss(names) == ["dpo_nll-seed0", "base", "dpo-seed0", "nll-seed0"]
 
 
 def _luminance(colour: str) -> float:

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from selene_lib.figures.drawing import INK, QUIET, Drawing, heading, light_grid, new_figure, not_run, styled
-from selene_lib.figures.judges import colours, judge_label, order_judges
+from selene_lib.figures.judges import colours, judge_label, one_a_loss, order_judges
 
 AUDIT_KINDS = {
     "bias": "Bias: change of favour",
@@ -21,11 +21,14 @@ AUDIT_KINDS = {
 
 
 def draw_calibration(bins: pd.DataFrame | None, *, note: str = "", name: str = "calibration") -> Drawing:
-    """Reliability plot: share right against the probability of the verdict, one line a judge; `bins` as `reliability_table` gives them."""
+    """Reliability plot: share right against the probability of the verdict; `bins` as `reliability_table` gives them.
+
+    One line a judge, of the arms of one loss the first; the CSV holds all.
+    """
     title = "Calibration of the verdict probabilities"
     if bins is None or bins.empty:
         return not_run(name, title, "no judge gave verdict probabilities")
-    judges = order_judges(bins["judge"])
+    judges = one_a_loss(bins["judge"])
     with styled():
         figure = new_figure(7.4, 5.4)
         axes = figure.add_subplot()

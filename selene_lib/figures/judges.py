@@ -27,17 +27,34 @@ def is_base(judge: str) -> bool:
 
 
 def order_judges(judges: Iterable[str]) -> list[str]:
-    """Return the names once each: the main trained judge, the base, then the others as they came."""
+    """Return the names once each: the main trained judge, the base, then the others as they came, but the arms of one loss together."""
     names = list(dict.fromkeys(judges))
     main = PUBLISHED_TRAINED if PUBLISHED_TRAINED in names else main_judge(names)
-    return sorted(names, key=lambda n: (n != main, not is_base(n)))
+    place = {loss: i for i, loss in enumerate(dict.fromkeys([_loss(main or ""), *map(_loss, names)]))}
+    return sorted(names, key=lambda n: (n != main, not is_base(n), place[_loss(n)]))
+
+
+def one_a_loss(judges: Iterable[str]) -> list[str]:
+    """Return the judges with the first arm of each loss only, in the order of `order_judges`: what a crowded plot shows."""
+    kinds: dict[str, str] = {}
+    for name in order_judges(judges):
+        kinds.setdefault(_loss(name), name)
+    return list(kinds.values())
+
+
+def _loss(judge: str) -> str:
+    """The loss of an arm; any other judge is of a kind of its own."""
+    found = ARM.match(judge)
+    return found["loss"] if found else judge
 
 
 def colours(judges: Iterable[str]) -> dict[str, str]:
-    """Return a colour for each judge: black for the main trained one, orange for the base, greys of falling darkness for the others."""
-    ordered, greys = order_judges(judges), iter(OTHERS * 8)
+    """Return a colour for each judge: black for the main trained one, orange for the base, greys for the others, one a loss."""
+    ordered = order_judges(judges)
     main = ordered[0] if ordered and not is_base(ordered[0]) else None
-    return {name: TRAINED if name == main else BASE if is_base(name) else next(greys) for name in ordered}
+    kinds = dict.fromkeys(_loss(name) for name in ordered if name != main and not is_base(name))
+    grey = dict(zip(kinds, OTHERS * (1 + len(kinds) // len(OTHERS))))
+    return {name: TRAINED if name == main else BASE if is_base(name) else grey[_loss(name)] for name in ordered}
 
 
 def judge_label(judge: str) -> str:

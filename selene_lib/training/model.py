@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -154,25 +155,42 @@ def _add_lora(base: Any, spec: TrainSpec) -> Any:
 
 
 def _load_unsloth(spec: TrainSpec, decision: Decision) -> tuple[Any, Any]:
-    """Load through Unsloth; it changes defaults silently, so every hyper-parameter is given."""
+    """Load through Unsloth with every setting given; the tokenizer is the plain one, as judging and export load it.
+
+    Unsloth's own would come with another pad token and a rewritten chat template.
+    """
     import torch
+    from transformers import AutoConfig, AutoTokenizer
     from unsloth import FastLanguageModel
 
     from selene_lib.training.logprobs import attach_completion_head
 
-    model, tokenizer = FastLanguageModel.from_pretrained(**unsloth_load_arguments(spec), dtype=getattr(torch, decision.dtype))
+    os.environ.setdefault("UNSLOTH_DISABLE_STATISTICS", "1")  # else every load fetches files that count machines
+    source = {"revision": spec.revision, "local_files_only": Path(spec.base_model).is_dir()}
+    refuse_stretched_positions(spec, AutoConfig.from_pretrained(spec.base_model, **source))
+    model, _ = FastLanguageModel.from_pretrained(**unsloth_load_arguments(spec, decision), dtype=getattr(torch, decision.dtype))
+    refuse_other_weights(model, spec, decision)
     attach_completion_head(model, chunk_tokens=spec.logit_chunk_tokens)
+    tokenizer = AutoTokenizer.from_pretrained(spec.base_model, **source)
     if spec.adapter == "full":
         return model, tokenizer
     return FastLanguageModel.get_peft_model(model, **unsloth_lora_arguments(spec, decision)), tokenizer
 
 
-def unsloth_load_arguments(spec: TrainSpec) -> dict[str, Any]:
-    """Arguments of `FastLanguageModel.from_pretrained`, each set explicitly; the exact name, or it loads a repository of its own."""
+def unsloth_load_arguments(spec: TrainSpec, decision: Decision) -> dict[str, Any]:
+    """Arguments of `FastLanguageModel.from_pretrained`, without `dtype`: everything it would otherwise choose itself.
+
+    Without the exact name it loads a repository of its own, without a device it spreads the model by a plan of its own, and with
+    `offload_embedding` left alone it moves the embedding to host memory when the GPU is small.
+    """
     return {
-        "model_name": spec.base_model, "revision": spec.revision, "max_seq_length": spec.max_length_tokens,
-        "load_in_4bit": spec.quantisation == "nf4", "load_in_8bit": False, "full_finetuning": spec.adapter == "full",
-        "use_exact_model_name": True, "random_state": spec.seed, "use_gradient_checkpointing": False, "fast_inference": False,
+        "model_name": spec.base_model, "revision": spec.revision, "local_files_only": Path(spec.base_model).is_dir(),
+        "use_exact_model_name": True, "fix_tokenizer": False, "trust_remote_code": False,
+        "device_map": {"": local_rank() if decision.device == "cuda" else "cpu"}, "offload_embedding": False,
+        "max_seq_length": spec.max_length_tokens, "random_state": spec.seed,
+        "load_in_4bit": spec.quantisation == "nf4", "load_in_8bit": False, "load_in_16bit": False, "load_in_fp8": False,
+        "full_finetuning": spec.adapter == "full", "float32_mixed_precision": spec.adapter == "lora",
+        "use_gradient_checkpointing": _unsloth_checkpointing(decision), "fast_inference": False,
     }  # fmt: skip
 
 
@@ -182,9 +200,36 @@ def unsloth_lora_arguments(spec: TrainSpec, decision: Decision) -> dict[str, Any
     return {
         "r": spec.lora_r, "lora_alpha": spec.lora_alpha, "lora_dropout": spec.lora_dropout, "bias": "none",
         "target_modules": all_linear if spec.lora_targets == "all-linear" else spec.lora_targets.split(","),
-        "use_gradient_checkpointing": "unsloth" if decision.gradient_checkpointing else False,
+        "use_gradient_checkpointing": _unsloth_checkpointing(decision),
         "random_state": spec.seed, "max_seq_length": spec.max_length_tokens, "use_rslora": False,
     }  # fmt: skip
+
+
+def _unsloth_checkpointing(decision: Decision) -> str | bool:
+    return "unsloth" if decision.gradient_checkpointing else False
+
+
+def refuse_stretched_positions(spec: TrainSpec, config: Any) -> None:
+    """Raise UserError where Unsloth would rescale the rotary positions of a model to reach `max_length_tokens`: another model."""
+    n_positions = config.get_text_config().max_position_embeddings
+    if spec.max_length_tokens > n_positions:
+        raise UserError(
+            f"{spec.base_model} has {n_positions} positions and unsloth would stretch them to max_length_tokens={spec.max_length_tokens}: "
+            f"set max_length_tokens to {n_positions} or less, or backend to 'transformers'"
+        )
+
+
+def refuse_other_weights(model: Any, spec: TrainSpec, decision: Decision) -> None:
+    """Raise UserError where Unsloth loaded another precision or quantisation than the one asked for (it only prints that)."""
+    found = str(model.get_input_embeddings().weight.dtype).removeprefix("torch.")
+    if found != decision.dtype:
+        raise UserError(f"unsloth loaded {spec.base_model} in {found}, not {decision.dtype}: set dtype, or backend to 'transformers'")
+    quantisation = "nf4" if getattr(model, "is_loaded_in_4bit", False) else "none"
+    if quantisation != spec.quantisation:
+        raise UserError(
+            f"unsloth loaded {spec.base_model} with quantisation '{quantisation}', not '{spec.quantisation}': "
+            "set quantisation, or backend to 'transformers'"
+        )
 
 
 def base_fingerprint(spec: TrainSpec, decision: Decision) -> str:
