@@ -27,6 +27,7 @@ BENCHMARKS: tuple[str, ...] = (
     "biggen_bench",
     "mt_bench",
 )
+DOMAINS: tuple[str, ...] = ("craft_md", "financebench")
 TASK_OF = MappingProxyType(
     {
         name: "absolute"

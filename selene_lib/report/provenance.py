@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from selene_lib.figures import results as files
-from selene_lib.paper import BASE_MODEL
+from selene_lib.paper import BASE_MODEL, BENCHMARKS, DOMAINS
 
 PRODUCED = (
     ("Samples, evaluation sets, map, contamination", files.EXPLORE, "01"),
@@ -75,8 +75,7 @@ def base_model(manifest: Mapping[str, Any]) -> str | None:
 
 def scale_sentences(model: str | None, set_names: list[str]) -> list[str]:
     """Say in plain words how far this run is from the paper: model and data, nothing flattering."""
-    generated = bool(set_names) and all(name.startswith("nano-") for name in set_names)
-    published = [name for name in set_names if not name.startswith("nano-")]
+    published = {name.split(":")[0] for name in set_names} & {*BENCHMARKS, *DOMAINS}
     said = []
     if model is None:
         said.append("No step of this run tells which model was used, so nothing here can be compared with the paper.")
@@ -89,8 +88,8 @@ def scale_sentences(model: str | None, set_names: list[str]) -> list[str]:
         said.append(f"The base model is the paper's ({model}). The data are our stand-in for its 16 sources, which were not published.")
     else:
         said.append(f"This is not the paper's scale: the base model is {model}, not {BASE_MODEL}.")
-    if generated:
-        said.append("All items are generated with exact gold labels; no published benchmark was judged, so no number here is the paper's.")
+    if set_names and not published:
+        said.append("No published benchmark was judged, so no number here is the paper's; sets named nano-* are generated, with exact labels.")
     elif published and model == "embedded":
         said.append("On real text a model of this size judges near chance: read every number beside its majority and random baseline.")
     return said
