@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
+import io
 import re
 import subprocess
+import tarfile
 import tomllib
 
 import pytest
@@ -20,8 +21,9 @@ from doc_links import (
     sessions,
     words,
 )
+from test_readme_commands import option, uncovered
 
-from selene_lib.publish import readme_block
+from selene_lib.readme import fill, readme_blocks
 
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
 DOCUMENTS = [*(REPOSITORY / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "reports/LOG.md")), *NOTEBOOKS]
@@ -55,6 +57,20 @@ def test_the_committed_report_is_whole_and_loads_nothing():
     assert html_problems(REPORT.read_text(encoding="utf-8"), REPORT.parent) == []
 
 
+def test_every_command_of_the_readme_is_executed_by_a_test():
+    commands = commands_of((REPOSITORY / "README.md").read_text(encoding="utf-8"))
+    assert [problem for command in commands if (problem := uncovered(command))] == []
+
+
+def test_an_input_file_of_the_readme_is_the_same_wherever_it_is_named():
+    commands = [words(command) for command in commands_of((REPOSITORY / "README.md").read_text(encoding="utf-8"))]
+    meant = {(option(given, "--input"), option(given, "--task"), "--rubric" in given) for given in commands if "--input" in given}
+    names = [name for name, *_ in meant]
+    assert sorted({name for name in names if names.count(name) > 1}) == [], (
+        "one file cannot be input of two tasks, or with and without a rubric"
+    )
+
+
 def extras_of(requirement: str) -> list[str]:
     return re.findall(r"[\w-]+", requirement.partition("[")[2].partition("]")[0])
 
@@ -78,11 +94,15 @@ def test_what_pip_is_told_to_install_exists_and_agrees_with_the_pins():
             assert (REPOSITORY / file).is_file(), file
 
 
-def test_the_numbers_of_the_readme_are_those_of_the_committed_results():
-    shown = subprocess.run(["git", "-C", str(REPOSITORY), "show", "HEAD:reports/nano/results.json"], capture_output=True, text=True)
-    if shown.returncode != 0:
+def test_the_numbers_of_the_readme_are_those_of_the_committed_results(tmp_path):
+    archive = subprocess.run(["git", "-C", str(REPOSITORY), "archive", "HEAD", "reports/nano"], capture_output=True)
+    if archive.returncode != 0:
         pytest.skip("not a git checkout with committed results")
-    assert readme_block(json.loads(shown.stdout)) in (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as committed:  # not the working tree's, which every run changes
+        committed.extractall(tmp_path, filter="data")
+    text, blocks = (REPOSITORY / "README.md").read_text(encoding="utf-8"), readme_blocks(tmp_path)
+    assert [name for name in blocks if f"<!-- {name} -->" not in text] == []
+    assert fill(text, blocks) == text, "run `python -m selene_lib.readme`"
 
 
 def test_nothing_large_or_private_is_tracked():
