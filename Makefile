@@ -2,14 +2,21 @@
 PYTHON ?= python3
 VENV ?= .venv
 STAMP = $(VENV)/.installed-$(shell cat constraints.txt pyproject.toml | cksum | cut -d' ' -f1)
+UNSLOTH_VENV ?= .venv-unsloth
+UNSLOTH_STAMP = $(UNSLOTH_VENV)/$(notdir $(STAMP))
+SITE = -c "import sysconfig; print(sysconfig.get_path('purelib'))"
 RUN ?= nano
 
-.PHONY: reproduce test check bench clean
+.PHONY: reproduce test test-unsloth check bench clean
 reproduce: $(STAMP)
 	$(VENV)/bin/selene reproduce --run $(RUN)
 
 test: $(STAMP)
 	$(VENV)/bin/python -m pytest -n auto --dist loadfile
+
+# Unsloth's own code against ours, without a GPU: some 200 MB to download where torch came without Triton, 0.9 GB on disk
+test-unsloth: $(UNSLOTH_STAMP)
+	$(UNSLOTH_VENV)/bin/python -m pytest tests/test_unsloth.py
 
 check: $(STAMP)
 	$(VENV)/bin/ruff check .
@@ -28,5 +35,13 @@ $(STAMP):
 	rm -f $(VENV)/.installed-*
 	touch $@
 
+# laid over $(VENV) and without its other dependencies: torchvision would break transformers beside a CPU build of torch
+$(UNSLOTH_STAMP): $(STAMP)
+	$(VENV)/bin/python -m venv $(UNSLOTH_VENV)
+	$(VENV)/bin/python $(SITE) > "$$($(UNSLOTH_VENV)/bin/python $(SITE))/beneath.pth"
+	$(UNSLOTH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps unsloth unsloth_zoo triton
+	rm -f $(UNSLOTH_VENV)/.installed-*
+	touch $@
+
 clean:
-	rm -rf $(VENV) artefacts .pytest_cache .ruff_cache build *.egg-info
+	rm -rf $(VENV) $(UNSLOTH_VENV) artefacts .pytest_cache .ruff_cache build *.egg-info

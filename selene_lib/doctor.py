@@ -85,7 +85,8 @@ def _disk() -> Finding:
         where = home()
     except UserError:
         return Finding("not inside a project folder, disk not looked at", True)
-    free = shutil.disk_usage(where).free / 1e9
+    there = next(folder for folder in (where, *where.parents) if folder.is_dir())  # the first run makes the rest
+    free = shutil.disk_usage(there).free / 1e9
     return Finding(
         f"{free:.1f} GB free where results are written",
         free > 1.0,

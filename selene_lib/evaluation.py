@@ -15,6 +15,7 @@ from selene_lib.models import is_embedded, use_one_thread
 from selene_lib.paper import BASE_MODEL, SELENE_MINI, published
 from selene_lib.records import TASKS, Judgement, Sample, Score
 from selene_lib.scoring import TaskMean, compare, headline, not_run, score_set, scores_table
+from selene_lib.scoring.twin import TwinRow, twin_scores
 
 MAIN_LOSS = "dpo_nll"
 
@@ -138,6 +139,24 @@ def seed_table(means: Sequence[TaskMean]) -> Any:
         apart = value[judge, "overall"].ci95_low > value[BASE, "overall"].ci95_high
         rows.append({"judge": judge, **cells, "gain_points": gain, "intervals_apart": bool(apart)})
     return pd.DataFrame(rows)
+
+
+def twin_table(sets: Mapping[str, Sequence[Sample]], judgements: Sequence[Judgement], *, orders: str, seed: int) -> Any:
+    """Return the main arm's replies counted strictly and as others publish: a row a set and task, a column a rule (`scoring.twin`).
+
+    Empty where each pair was judged in one random order only: the rules need one order for all items.
+    """
+    import pandas as pd
+
+    main = main_arm(dict.fromkeys(j.judge for j in judgements))
+    rows = []
+    for name, samples in sets.items() if orders != "random" else ():
+        mine = [j for j in judgements if j.judge == main and j.set == name]
+        rows += twin_scores(samples, mine, judge=main, set_name=name, seed=seed)[0]
+    table = pd.DataFrame([vars(row) for row in rows], columns=list(TwinRow.__dataclass_fields__))
+    index = ["set", "task", "metric", "n"]
+    counted = table.pivot(index=index, columns="rule", values="as_published").reindex(columns=list(dict.fromkeys(table["rule"])))
+    return table.groupby(index)["strict"].first().to_frame().join(counted).reset_index()
 
 
 def loss_table(seeds: Any) -> Any:

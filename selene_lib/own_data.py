@@ -9,6 +9,7 @@ from typing import Any
 
 from selene_lib import judges
 from selene_lib.errors import UserError
+from selene_lib.files import write_parquet
 from selene_lib.judging import judge_samples, plan_questions, to_judgement
 from selene_lib.models import EMBEDDED
 from selene_lib.records import TASKS, Judgement, Sample, Score, Task, stable_id, swap_verdict
@@ -128,7 +129,8 @@ def judge_file(
 
     Needed columns: `instruction`, `response`, and `response_b` for pairwise; used where there: `rubric` (else the rubric file is for all
     rows), `reference`, `label`, `id`. `columns` maps these names to the file's own. Replies are kept in `store` (default: the output's
-    name plus `.replies.jsonl`), so a broken run goes on where it stopped. Every mistake of the user is a one-line UserError.
+    name plus `.replies.jsonl`), so a broken run goes on where it stopped; the samples as they were judged lie beside the output
+    (`.samples.parquet`), to be scored again or exported with. Every mistake of the user is a one-line UserError.
     """
     if task not in TASKS:
         raise UserError(f"task {task!r} is not one of {', '.join(TASKS)}")
@@ -141,6 +143,7 @@ def judge_file(
     name = Path(input_path).stem
     found = judge_samples(judge, name, samples, store=kept, family=family or family_of(model), escape=escape, progress=progress)
     results = findings(samples, found)
+    write_parquet(output.with_name(f"{output.name}.samples.parquet"), samples, Sample)
     write_table(output, [{**row, **_columns_of(result, task)} for row, result in zip(rows, results, strict=True)])
     statuses = [result.status for result in results]
     n_inconsistent = statuses.count("inconsistent")

@@ -213,7 +213,7 @@ def test_replay_gives_back_what_was_stored_and_invents_nothing(tmp_path):
     assert again.name == "human" and again.judge([q.prompt for q in plan_questions(samples)]) == judge.judge(
         [q.prompt for q in plan_questions(samples)]
     )
-    with pytest.raises(ValueError, match="no stored reply for 1 of 1"):
+    with pytest.raises(UserError, match="no stored reply for 1 of 1"):
         judge.judge([Prompt("something else", "absolute", "x")])
     write_jsonl(tmp_path / "two.jsonl", [*found, *[type(j)(**{**j.__dict__, "judge": "other"}) for j in found]])
     with pytest.raises(UserError, match="judges there: human, other"):

@@ -24,6 +24,7 @@ from selene_lib.judging import judge_samples, plan_questions, random_order
 from selene_lib.own_data import Judge, findings, judge_file
 from selene_lib.records import Judgement, Sample
 from selene_lib.rubrics import read_rubric
+from selene_lib.scoring.rescore import read_judgements, read_samples, rescore
 from selene_lib.swap_probe import is_doubtful, judge_with_swap_probe, measure_swap_probe
 from selene_lib.tables import read_table, write_table
 
@@ -239,6 +240,8 @@ def test_a_file_is_judged_in_its_own_format(tmp_path, replay, ending):
     assert (accuracy.value, accuracy.bound_high) == (0.5, 1.0)
     before = len(replay.asked)
     judge_file(source, tmp_path / f"again{ending}", task="absolute", rubric=tmp_path / "rubric.txt", store=result.store, progress=False)
+    kept = read_samples(target.with_name(f"{target.name}.samples.parquet"))
+    assert rescore(kept, read_judgements(result.store))[0].n == len(kept)
     assert len(replay.asked) == before and (tmp_path / f"again{ending}").read_bytes() == target.read_bytes()
 
 

@@ -103,3 +103,21 @@ def test_gains_of_a_loss_are_taken_over_its_seeds():
     table = loss_table(pd.DataFrame({"judge": judges, "gain_points": [0.0, 10.0, 20.0, 5.0]}))
     assert table.loc["dpo_nll"].tolist() == [2, 15.0, 10.0, 20.0]
     assert table.loc["nll"].tolist() == [1, 5.0, 5.0, 5.0]
+
+
+def test_the_twin_table_shows_what_a_published_rule_is_worth(tmp_path):
+    """One pair right in both orders, one unreadable in both: strict 0.5, half a point for unreadable 0.75, without it 1.0."""
+    from selene_lib.evaluation import twin_table
+    from selene_lib.judges.replay import ReplayJudge
+    from selene_lib.judging import judge_samples
+
+    pairs = [Sample(f"p{i}", "made", "pairwise", f"go {i}", "one", "two", label="A") for i in range(2)]
+    said = {("p0", "AB"): "**Result:** A", ("p0", "BA"): "**Result:** B", ("p1", "AB"): "I", ("p1", "BA"): "I"}
+    found = []
+    for name in ("base", "dpo_nll-seed0"):
+        judge = ReplayJudge.for_samples(name, pairs, said)
+        found += judge_samples(judge, "made", pairs, store=tmp_path / f"{name}.jsonl", progress=False)
+    (row,) = twin_table({"made": pairs}, found, orders="both", seed=0).to_dict("records")
+    assert (row["set"], row["n"], row["strict"], row["rewardbench"], row["better order"]) == ("made", 2, 0.5, 0.75, 0.5)
+    assert row["drop unreadable"] == 1.0
+    assert twin_table({"made": pairs}, found, orders="random", seed=0).empty

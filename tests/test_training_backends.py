@@ -1,18 +1,24 @@
 """Hardware is decided in one place: the table of decisions, the settings of a spec, and what can be said of a GPU without one."""
 
-import importlib.util
 import inspect
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
 from selene_lib.errors import UserError
 from selene_lib.training.decision import Hardware, decide, look_at_hardware
-from selene_lib.training.model import pin_revision, unsloth_load_arguments, unsloth_lora_arguments
+from selene_lib.training.model import (
+    pin_revision,
+    refuse_other_weights,
+    refuse_stretched_positions,
+    unsloth_load_arguments,
+    unsloth_lora_arguments,
+)
 from selene_lib.training.spec import TrainSpec
 
 CPU = Hardware(cuda=False, bf16=True, unsloth=False, flex=True)
@@ -106,31 +112,50 @@ def test_a_gpu_asked_for_and_absent_is_named():
 
 
 def test_unsloth_is_given_every_setting_it_would_choose_itself():
-    """Its own defaults: seed 3407, sequence length 2048, 4-bit on, repositories of its own by a like name."""
+    """Its own defaults: seed 3407, sequence length 2048, 4-bit on, repositories of its own by a like name (see test_unsloth.py)."""
     spec = replace(SPEC, backend="unsloth", layout="pairs", quantisation="nf4", lora_r=8, lora_alpha=24, seed=5, max_length_tokens=777)
-    loading = unsloth_load_arguments(spec)
-    assert (loading["load_in_4bit"], loading["max_seq_length"], loading["random_state"], loading["use_exact_model_name"]) == (
-        True,
-        777,
-        5,
-        True,
-    )
+    loading = unsloth_load_arguments(spec, decide(spec, GPU_UNSLOTH))
+    expected = {"load_in_4bit": True, "max_seq_length": 777, "random_state": 5, "use_exact_model_name": True, "fix_tokenizer": False,
+                "device_map": {"": 0}, "use_gradient_checkpointing": "unsloth", "full_finetuning": False}  # fmt: skip
+    assert {name: loading[name] for name in expected} == expected
     lora = unsloth_lora_arguments(spec, decide(spec, GPU_UNSLOTH))
     assert (lora["r"], lora["lora_alpha"], lora["random_state"], lora["use_gradient_checkpointing"]) == (8, 24, 5, "unsloth")
     assert len(lora["target_modules"]) == 7 and lora["bias"] == "none"
 
 
-def test_unsloth_knows_those_arguments(monkeypatch):
-    """Against the installed package; its import switch for machines without an accelerator lets signatures be read there."""
-    if importlib.util.find_spec("unsloth") is None:
-        pytest.skip("unsloth is not installed: pip install 'selene_lib[gpu]'")
-    monkeypatch.setenv("UNSLOTH_ALLOW_CPU", "1")
-    from unsloth import FastLanguageModel
+def test_full_fine_tuning_with_unsloth_checkpoints_as_decided():
+    """It takes this at loading alone: there is no adapter whose arguments could say it."""
+    spec = replace(SPEC, backend="unsloth", layout="pairs", adapter="full")
+    for wanted, given in [(True, "unsloth"), (False, False)]:
+        spec = replace(spec, gradient_checkpointing=wanted)
+        loading = unsloth_load_arguments(spec, decide(spec, GPU_UNSLOTH))
+        assert (loading["full_finetuning"], loading["use_gradient_checkpointing"], loading["float32_mixed_precision"]) == (
+            True,
+            given,
+            False,
+        )
 
-    loading = set(inspect.signature(FastLanguageModel.from_pretrained).parameters)
-    lora = set(inspect.signature(FastLanguageModel.get_peft_model).parameters)
-    spec = replace(SPEC, backend="unsloth", layout="pairs")
-    assert set(unsloth_load_arguments(spec)) <= loading and set(unsloth_lora_arguments(spec, decide(spec, GPU_UNSLOTH))) <= lora
+
+def test_what_unsloth_would_change_on_its_own_is_refused():
+    """Rotary positions stretched to the length asked for; another precision or quantisation than asked for, which it only prints."""
+    import torch
+    from transformers import LlamaConfig
+
+    config = LlamaConfig(max_position_embeddings=SPEC.max_length_tokens)
+    refuse_stretched_positions(SPEC, config)
+    with pytest.raises(UserError, match="would stretch them to max_length_tokens=2049"):
+        refuse_stretched_positions(replace(SPEC, max_length_tokens=2049), config)
+
+    def loaded(dtype, **flags):
+        return SimpleNamespace(get_input_embeddings=lambda: torch.nn.Embedding(2, 2, dtype=dtype), **flags)
+
+    spec = replace(SPEC, layout="pairs", quantisation="nf4")
+    decision = decide(spec, GPU_UNSLOTH)
+    refuse_other_weights(loaded(torch.bfloat16, is_loaded_in_4bit=True), spec, decision)
+    with pytest.raises(UserError, match="in float16, not bfloat16"):
+        refuse_other_weights(loaded(torch.float16, is_loaded_in_4bit=True), spec, decision)
+    with pytest.raises(UserError, match="with quantisation 'none', not 'nf4'"):
+        refuse_other_weights(loaded(torch.bfloat16), spec, decision)
 
 
 def test_importing_the_package_loads_nothing_heavy():

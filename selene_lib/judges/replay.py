@@ -56,7 +56,8 @@ class ReplayJudge:
         """Give back the stored replies, in the order of the prompts."""
         missing = [prompt for prompt in prompts if prompt.sha256 not in self.replies]
         if missing:
-            raise ValueError(
-                f"{self.name}: no stored reply for {len(missing)} of {len(prompts)} prompts; the first begins {missing[0].text[:60]!r}"
+            raise UserError(
+                f"{self.name}: no stored reply for {len(missing)} of {len(prompts)} prompts; the first begins {missing[0].text[:60]!r}; "
+                "replay the items, rubric and templates that were judged, or use the model itself"
             )
         return [self.replies[prompt.sha256] for prompt in prompts]

@@ -1,0 +1,448 @@
+"""Every command of the README is executed: each fenced block and each code span in a fresh copy of the project, on inputs written here.
+
+Commands run as they stand but for the substitutions of `RULES`, each with its reason. A command whose program is not in `RUNNABLE` after
+that fails the test: nothing is left out in silence. A file that an option of `INPUTS` names, and that no earlier command of the block
+wrote, is written first.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from adapter_checks import write_rows
+from conftest import REPOSITORY
+from doc_links import Session, sessions, words
+from generators_world import ScriptedServer, serving
+
+from selene_lib.models import resolve_model
+
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+CLONE = ("Makefile", "README.md", "LICENSE", "bench", "constraints.txt", "notebooks", "pyproject.toml", "runs", "selene_lib", "tests")
+RUNNABLE = ("cd", "git", "make", "papermill", "pip", "python", "selene")
+SERVERS = ("selene lab",)  # run until they answer, then ended
+EXIT_CODES = {"selene doctor": (0, 1)}  # 1 says that an installed version is not the tested one, which is for the reader to know
+TIMEOUT_SECONDS = 150
+ADAPTER = ("adapter_model.safetensors", "adapter_config.json")
+
+
+class Rule(NamedTuple):
+    """What is written another way in a test, and why. `{data}`, `{server}`, `{hub}`, `{port}` are the sandbox's own."""
+
+    pattern: str
+    replacement: str
+    reason: str
+
+
+RULES = tuple(Rule(*rule) for rule in (
+    (r"^\S*venv\S*/bin/", "", "the environment of the tests stands for the one that the README makes"),
+    (r"^uv run ", "", "the same"),
+    (r"^uv pip ", "pip ", "uv may not be here; pip takes the same words"),
+    (r"^uv venv\b", "python -m venv .venv", "uv may not be here; the standard library makes the same"),
+    (r"^python3\b", "python", "the tests' own interpreter"),
+    (r"^python -m pip ", "pip ", "the same program"),
+    (r"^python -m venv ", "python -m venv --without-pip ", "pip takes seven seconds and is not used"),
+    (r"^pip install ", "pip install --dry-run --no-deps --no-index --no-build-isolation ",
+     "no network, and the tests' environment stays as it is; extras and pins are compared in test_docs.py"),
+    (r"^pip uninstall ", "python -m venv --without-pip bare && pip --python bare uninstall --yes ",
+     "the tests' environment stays as it is: an empty one stands for it"),
+    (r"^make ", "make -n ", "this test itself runs under make; what the recipes call is executed by the suite"),
+    (r"^(python -m )?pytest\b", "python -m pytest --collect-only -q", "the suite would run itself"),
+    (r"^selene reproduce\b", "selene reproduce --dry-run", "minutes, a GPU or a server; test_smoke_chain.py executes the chain"),
+    (r"^selene lab\b(?: --(?= ))?", "selene lab -- --no-browser --port={port} --IdentityProvider.token=test --allow-root",
+     "a free port and no browser; it is asked over HTTP until it answers, then ended"),
+    (r"^selene lock\b", "HF_HUB_OFFLINE=0 HF_ENDPOINT={hub} selene lock", "no network: a stub of the hub names a revision"),
+    (r"^selene audit\b(.*)", r"selene audit\1 -n 2", "a minute for a hundred items"),
+    (r"^papermill (?!\S*0[028]_)", "papermill --prepare-only ", "minutes, and inputs of other notebooks; test_smoke_chain.py runs them"),
+    (r"^(python \S*bench/\S+\.py)\b.*", r"\1 --help", "a measurement takes minutes and wants a quiet machine"),
+    (r"https?://(localhost|127\.0\.0\.1|host)(:\d+)?/v1", "{server}", "a stub server that speaks the OpenAI protocol"),
+    (r"--model vllm:\S+", "--model embedded", "vLLM needs a GPU"),
+    (r"--(model|base) (?!replay:)[\w.-]+/[\w.-]+", r"--\1 embedded", "a hub id: no network, no GPU"),
+    (r"^git clone .*", "git init --quiet clone", "no network: makes the folder"),
+    (r"^cd .*", "cd .", "the sandbox is the clone"),
+    (r"^SELENE_HOME=\S+", "SELENE_HOME=elsewhere", "a folder of the sandbox"),
+    (r"\bDIR\b", "{data}", "the reader's folder of published files"),
+    (r"<run>", "nano", "the reader's choice"),
+    (r"<(name|set)>", "hh_rlhf", "the reader's choice"),
+))  # fmt: skip
+
+
+def substituted(command: str, places: dict[str, str]) -> str:
+    """Apply every rule to the command, and apart from it to the variables set before it; fill in the sandbox's addresses."""
+    prefix = re.match(r"(?:[A-Z_]+=\S*\s+)*", command)[0]  # type: ignore[index]
+    parts = [prefix, command[len(prefix) :]]
+    for rule in RULES:
+        parts = [re.sub(rule.pattern, rule.replacement, part) for part in parts]
+    changed = "".join(parts)
+    for name, value in places.items():
+        changed = changed.replace("{" + name + "}", value)
+    return changed
+
+
+def program(command: str) -> str:
+    """Return the program a command starts, past the variables set before it."""
+    return next((word for word in words(command) if not re.match(r"[A-Z_]+=", word)), "")
+
+
+# Inputs
+
+
+@dataclass
+class Sandbox:
+    """A copy of the project in which one session runs: `folder` is the working directory and SELENE_HOME at once."""
+
+    folder: Path
+    places: dict[str, str]
+    variables: dict[str, str] = field(default_factory=dict)
+    task_of: dict[str, str] = field(default_factory=dict)  # of the replies that earlier commands of the session stored
+
+    def environment(self) -> dict[str, str]:
+        """Nothing a command writes, not even Jupyter's settings, leaves the sandbox; `selene` runs the sandbox's copy of the library."""
+        jupyter = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
+        here = dict.fromkeys(jupyter, str(self.folder / "jupyter")) | {"HF_HUB_OFFLINE": "1", "OPENAI_API_KEY": "not-a-key"}
+        here |= {"SELENE_HOME": str(self.folder), "PYTHONPATH": str(self.folder)}
+        return {**os.environ, **here, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", **self.variables}
+
+
+def option(given: list[str], name: str, default: str = "") -> str:
+    """Return the word after an option, or after its `=`."""
+    after = [given[i + 1] for i, word in enumerate(given[:-1]) if word == name]
+    return (after or [word.partition("=")[2] for word in given if word.startswith(f"{name}=")] or [default])[0]
+
+
+def rows(task: str, *, with_rubric: bool) -> list[dict[str, str]]:
+    """Four labelled rows in the columns that the README names."""
+    labels = {"absolute": ("1", "5", "3", "4"), "classification": ("Yes", "No"), "pairwise": ("A", "B")}[task]
+    made = [
+        {"id": f"{task}-{i}", "instruction": f"Name river {i}.", "response": f"The river is number {i}.", "label": labels[i % len(labels)]}
+        for i in range(4)
+    ]
+    more = {"response_b": "I know no river."} if task == "pairwise" else {}
+    more |= {"rubric": "[Does it name a river?]"} if with_rubric else {}
+    return [{**row, **more} for row in made]
+
+
+def write_rubric(path: Path, given: list[str], _: Sandbox) -> None:
+    labels = "12345" if option(given, "--task") == "absolute" else ("Yes", "No")
+    path.write_text("Does it name a river?\n" + "".join(f"{label}: it is {label}\n" for label in labels), encoding="utf-8")
+
+
+def write_input(path: Path, given: list[str], _: Sandbox) -> None:
+    from selene_lib.tables import write_table
+
+    write_table(path, rows(option(given, "--task", "absolute"), with_rubric="--rubric" not in given))
+
+
+def write_samples(path: Path, given: list[str], sandbox: Sandbox) -> None:
+    """The gold labels of `--replies`' task; samples of all tasks where there are no replies."""
+    from selene_lib.files import write_jsonl, write_parquet
+    from selene_lib.records import TASKS, Sample
+
+    replies = option(given, "--replies")
+    tasks = [sandbox.task_of.get(replies, "absolute")] if replies else TASKS
+    made = [Sample(source="mine", task=task, **row) for task in tasks for row in rows(task, with_rubric=True)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".parquet":
+        write_parquet(path, made, Sample)
+    else:
+        write_jsonl(path, made)
+
+
+def write_replies(path: Path, _: list[str], sandbox: Sandbox) -> None:
+    """Judge a file into the output that these replies belong to: only the name that `selene judge` itself gives them is there then."""
+    output = path.name.removesuffix(".replies.jsonl")
+    execute(f"selene judge --task absolute --rubric r.txt --input rows.jsonl --output {output}", sandbox)
+
+
+def write_votes(path: Path, *_: object) -> None:
+    path.write_text("left,right,winner\n" + "base,trained,right\ntrained,base,left\nbase,trained,tie\n" * 4, encoding="utf-8")
+
+
+def write_data(path: Path, *_: object) -> None:
+    """One source in its publisher's shape."""
+    write_rows("hh_rlhf", path, spoil=False)
+
+
+def write_adapter(path: Path, *_: object) -> None:
+    """An adapter of the embedded base as training begins, which changes nothing yet; written by hand, as importing peft takes seconds."""
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    base = Path(resolve_model("embedded"))
+    config = json.loads((base / "config.json").read_text(encoding="utf-8"))
+    shapes = {"lora_A": (2, config["hidden_size"]), "lora_B": (config["num_attention_heads"] * config["head_dim"], 2)}
+    layers = [f"base_model.model.model.layers.{i}.self_attn.q_proj" for i in range(config["num_hidden_layers"])]
+    path.mkdir(parents=True)
+    save_file({f"{layer}.{k}.weight": np.zeros(s, "float32") for layer in layers for k, s in shapes.items()}, path / ADAPTER[0])
+    settings = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": 2, "lora_alpha": 2, "target_modules": ["q_proj"]}
+    (path / ADAPTER[1]).write_text(json.dumps(settings | {"base_model_name_or_path": str(base)}), encoding="utf-8")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy2(base / name, path / name)
+
+
+def write_finished_run(sandbox: Sandbox) -> None:
+    """The result files of a small finished run."""
+    from synthetic_run import write_run
+
+    write_run(sandbox.folder / "artefacts" / "nano", hostile=False)
+
+
+def write_training_samples(sandbox: Sandbox) -> None:
+    """What notebook 02 reads."""
+    from selene_lib import nano
+    from selene_lib.files import write_parquet
+    from selene_lib.records import Sample
+
+    samples = [s for name in ("nano-coverage", "nano-tone") for s in nano.make_source(name, 16, seed=1)]
+    write_parquet(sandbox.folder / "artefacts/nano/01_explore_sources/samples.parquet", samples, Sample)
+
+
+INPUTS: dict[str, Callable[[Path, list[str], Sandbox], None]] = {
+    "--rubric": write_rubric, "--input": write_input, "--samples": write_samples, "--golden": write_samples, "--replies": write_replies,
+    "--votes": write_votes, "--data-dir": write_data, "--adapter": write_adapter,
+}  # fmt: skip
+
+
+EARLIER_RESULTS = {r"^selene figures(?!.*--published)|(samples|golden|replies) artefacts/nano/": write_finished_run,
+                   r"^papermill .*\b02_": write_training_samples}  # fmt: skip
+
+
+def write_inputs(command: str, sandbox: Sandbox) -> None:
+    """Write the files that a command reads and that are not there yet."""
+    given = words(command)
+    for pattern, write_results in EARLIER_RESULTS.items():
+        if re.search(pattern, command):
+            write_results(sandbox)
+    for name, write in INPUTS.items():
+        value = option(given, name)
+        if value and not (sandbox.folder / value).exists():
+            write(sandbox.folder / value, given, sandbox)
+    replayed = re.search(r"--model replay:(\S+)", command)
+    if replayed and not (sandbox.folder / replayed[1]).exists():
+        asked = command.replace(replayed[0], "--model embedded --family full")  # the wording that a replay asks in
+        output = replayed[1].removesuffix(".replies.jsonl")
+        execute(re.sub(r"--output \S+", f"--output {output}", asked), sandbox)
+
+
+# Services
+
+
+def reply_to(prompt: str, _: int | None) -> str:
+    """A verdict of the kind that the prompt asks for."""
+    verdict = "Yes" if "Yes or No" in prompt else "3" if re.search(r"1 \(worst\)|from 1 to 5", prompt) else "A"
+    return f"**Reasoning:** Point by point, this holds up.\n\n**Result:** {verdict}"
+
+
+class Hub(BaseHTTPRequestHandler):
+    """The one answer of the hub that `selene lock` asks for: the revision of a data set."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps({"id": self.path, "sha": "a" * 40, "tags": [], "siblings": []}).encode())
+
+
+@contextmanager
+def stub_hub() -> Iterator[str]:
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    thread = threading.Thread(target=http.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{http.server_address[1]}"
+    finally:
+        http.shutdown()
+        http.server_close()
+        thread.join()
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def services():
+    with serving(ScriptedServer(reply=reply_to)) as server, stub_hub() as hub:
+        yield {"server": server.base_url, "hub": hub, "data": "data"}
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    """A copy of the project: no command of the README can touch the real one."""
+    folder = tmp_path_factory.mktemp("clone")
+    for name in CLONE:
+        source = REPOSITORY / name
+        (shutil.copytree if source.is_dir() else shutil.copy2)(source, folder / name)
+    return folder
+
+
+def make_sandbox(clone: Path, services: dict[str, str], folder: Path) -> Sandbox:
+    shutil.copytree(clone, folder)
+    return Sandbox(folder, {**services, "port": str(free_port())})
+
+
+@pytest.fixture
+def sandbox(clone, services, tmp_path):
+    return make_sandbox(clone, services, tmp_path / "clone")
+
+
+@pytest.fixture(scope="module")
+def outcomes(clone, services, tmp_path_factory, request):
+    """Every session that was asked for, two at a time: most of a command's seconds are imports on one core."""
+    asked = [item.callspec.params["session"] for item in request.session.items if "outcomes" in getattr(item, "fixturenames", ())]
+
+    def run(session: Session) -> list[str]:
+        return run_session(session, make_sandbox(clone, services, tmp_path_factory.mktemp("session") / "clone"))
+
+    with ThreadPoolExecutor(2) as pool:
+        yield {session: pool.submit(run, session) for session in asked if not wants_pip_where_none_is(session)}
+
+
+# Execution
+
+
+def execute(command: str, sandbox: Sandbox) -> str:
+    """Write the inputs of a substituted command, run it, and check exit code, stderr and declared outputs; return what it printed."""
+    write_inputs(command, sandbox)
+    if command.startswith(SERVERS):
+        return ask_until_it_answers(command, sandbox)
+    options = {"cwd": sandbox.folder, "env": sandbox.environment(), "stdin": subprocess.DEVNULL, "timeout": TIMEOUT_SECONDS}
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, **options)
+    allowed = next((codes for start, codes in EXIT_CODES.items() if command.startswith(start)), (0,))
+    assert done.returncode in allowed, f"{command}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr, done.stderr
+    assert done.stdout or program(command) != "selene" or ">" in command, f"{command}: printed nothing"
+    for name in outputs(words(command)):
+        assert (sandbox.folder / name).exists(), f"{command}: wrote no {name}"
+        sandbox.task_of[f"{name}.replies.jsonl"] = option(words(command), "--task")
+    return done.stdout
+
+
+def outputs(given: list[str]) -> list[str]:
+    """Return the files that a command says it writes."""
+    named = [option(given, "--output"), option(given, "--out")]
+    copies = [word for word in given if word.endswith(".ipynb")][1:] if "papermill" in given else []
+    return [name for name in (*named, *copies) if name]
+
+
+def ask_until_it_answers(command: str, sandbox: Sandbox) -> str:
+    """Start a server, ask it over HTTP until it answers, end it with all it started."""
+    address = f"http://127.0.0.1:{sandbox.places['port']}/lab?token=test"
+    log = sandbox.folder / "server.log"
+    with log.open("w") as stream:
+        options = {"cwd": sandbox.folder, "env": sandbox.environment(), "stdin": subprocess.DEVNULL, "start_new_session": True}
+        process = subprocess.Popen(["bash", "-c", f"exec {command}"], stdout=stream, stderr=stream, **options)
+    try:
+        deadline = time.monotonic() + 60
+        while not answers(address):
+            assert process.poll() is None and time.monotonic() < deadline, f"{command}: no answer\n{log.read_text()}"
+            time.sleep(0.2)
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(timeout=20)
+    return log.read_text()
+
+
+def answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(address, timeout=5) as reply:
+            return reply.status == 200
+    except (urllib.error.URLError, ConnectionError, TimeoutError):
+        return False
+
+
+def uncovered(command: str) -> str:
+    """Return why a command cannot be executed here, or nothing."""
+    name = program(substituted(command, {}))
+    if name in RUNNABLE or command.startswith("export "):
+        return ""
+    return f"`{command}` of the README is executed by no test: add a Rule for it to tests/test_readme_commands.py, or {name!r} to RUNNABLE"
+
+
+def run_session(session: Session, sandbox: Sandbox) -> list[str]:
+    """Execute the commands of a session in order in the sandbox; return what each printed."""
+    printed = []
+    for command in session.commands:
+        if session.python:
+            (sandbox.folder / "snippet.py").write_text(command, encoding="utf-8")
+            printed.append(execute("python snippet.py", sandbox))
+        elif command.startswith("export "):
+            sandbox.variables |= dict(word.split("=", 1) for word in words(command)[1:])
+        else:
+            assert not uncovered(command), uncovered(command)
+            printed.append(execute(substituted(command, sandbox.places), sandbox))
+    return printed
+
+
+def wants_pip_where_none_is(session: Session) -> bool:
+    return find_spec("pip") is None and any(re.search(r"(^|\s)pip ", substituted(command, {})) for command in session.commands)
+
+
+def once(found: list[Session]) -> list[Session]:
+    """Leave out what would only do the same again: commands that another session executes too, with nothing before them."""
+    unique = {tuple(substituted(command, {}) for command in session.commands): session for session in reversed(found)}
+    longer = {command for commands in unique if len(commands) > 1 for command in commands}
+    return [session for commands, session in reversed(unique.items()) if len(commands) > 1 or commands[0] not in longer]
+
+
+@pytest.mark.parametrize("session", once(sessions(README)), ids=lambda s: f"{s.where} {s.commands[0].splitlines()[0][:40]}")
+def test_the_commands_of_the_readme_run(session, outcomes):
+    if wants_pip_where_none_is(session):
+        pytest.skip("this environment has no pip (uv made it): a pip command cannot be tried")
+    outcomes[session].result()
+
+
+@pytest.mark.parametrize(
+    ("command", "executed"),
+    [
+        (".venv/bin/selene reproduce", "selene reproduce --dry-run"),
+        ("uv run selene doctor", "selene doctor"),
+        ("SELENE_HOME=/data selene reproduce --run paper", "SELENE_HOME=elsewhere selene reproduce --dry-run --run paper"),
+        ("make reproduce RUN=paper", "make -n reproduce RUN=paper"),
+        ("python3 -m venv .venv", "python -m venv --without-pip .venv"),
+        ("uv venv", "python -m venv --without-pip .venv"),
+        ("uv pip install -e .", "pip install --dry-run --no-deps --no-index --no-build-isolation -e ."),
+        ("papermill notebooks/02_x.ipynb out.ipynb", "papermill notebooks/02_x.ipynb out.ipynb"),
+        ("papermill notebooks/04_x.ipynb out.ipynb", "papermill --prepare-only notebooks/04_x.ipynb out.ipynb"),
+        ("selene lab", "selene lab -- --no-browser --port=9 --IdentityProvider.token=test --allow-root"),
+        ("selene judge --model http://localhost:11434/v1#llama", "selene judge --model http://stub/v1#llama"),
+        ("selene judge --model AtlaAI/Selene-1-Mini-Llama-3.1-8B", "selene judge --model embedded"),
+        ("selene judge --model replay:a/b.jsonl", "selene judge --model replay:a/b.jsonl"),
+        ("selene sources --data-dir DIR", "selene sources --data-dir data"),
+    ],
+)
+def test_what_is_executed_in_its_place(command, executed):
+    assert substituted(command, {"port": "9", "server": "http://stub/v1", "data": "data"}) == executed
+
+
+@pytest.mark.parametrize("command", ["rm -rf everything", "docker run x", "npx selene", "./selene.sh now"])
+def test_a_command_without_a_rule_fails_the_test(command, sandbox):
+    with pytest.raises(AssertionError, match="executed by no test"):
+        run_session(Session("line 1", (command,)), sandbox)
+
+
+def test_a_command_that_fails_or_writes_nothing_fails_the_test(sandbox):
+    with pytest.raises(AssertionError, match="exit code 2"):
+        run_session(Session("line 1", ("selene arena --votes v.csv --frobnicate",)), sandbox)
+    with pytest.raises(AssertionError, match=r"wrote no x\.csv"):
+        execute("true --output x.csv", sandbox)
