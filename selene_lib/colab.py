@@ -18,7 +18,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from selene_lib.errors import UserError
-from selene_lib.runs import VERSIONED, project_root
+from selene_lib.places import project_root
+from selene_lib.runs import VERSIONED
 
 DRIVE_HOME = "/content/drive/MyDrive/selene"
 MODULES = {"scikit-learn": "sklearn", "umap-learn": "umap"}

@@ -10,7 +10,8 @@ from importlib import metadata
 from importlib.util import find_spec
 
 from selene_lib.errors import UserError
-from selene_lib.runs import VERSIONED, home, project_root
+from selene_lib.places import home, project_root
+from selene_lib.runs import VERSIONED
 
 GPU_ONLY = {"unsloth", "vllm"}
 INSTALL = "pip install -c constraints.txt -e '.[dev]'"

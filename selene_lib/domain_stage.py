@@ -91,7 +91,7 @@ def add_user_domain(domains: dict[str, Sequence[Sample]], catalogue: Any, path: 
     import pandas as pd
 
     from selene_lib.domains import load_user_domain
-    from selene_lib.runs import project_root
+    from selene_lib.places import project_root
 
     if not path:
         return domains, catalogue

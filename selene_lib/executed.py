@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from selene_lib.files import read_json, write_text
-from selene_lib.runs import home, project_root
+from selene_lib.places import home, project_root
 
 MARK = "**Generated.**"
 WIDGET = "application/vnd.jupyter.widget-view+json"

@@ -11,7 +11,8 @@ from selene_lib.arms import BASE, publish_folder
 from selene_lib.chain import load_run
 from selene_lib.evaluation import main_arm
 from selene_lib.files import read_json, to_dict
-from selene_lib.runs import Step, home
+from selene_lib.places import home
+from selene_lib.runs import Step
 from selene_lib.scoring import headline, read_scores
 
 

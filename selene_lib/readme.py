@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from selene_lib.arms import BASE
-from selene_lib.chain import STEPS, clock
+from selene_lib.chain import clock
 from selene_lib.files import read_json, write_text
+from selene_lib.notebooks import STEPS
 from selene_lib.records import TASKS
 
 PLANNED = (("colab", "T4"), ("paper", "A100-80GB"), ("paper", "H100-80GB"))
@@ -81,6 +82,6 @@ def update_readme(root: Path) -> bool:
 
 
 if __name__ == "__main__":
-    from selene_lib.runs import project_root
+    from selene_lib.places import project_root
 
     print("README.md updated" if update_readme(project_root()) else "README.md is up to date")

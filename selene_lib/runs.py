@@ -1,4 +1,4 @@
-"""Where the files of a run live, and what is known of how they came to be.
+"""A step of a run while it is at work, and what is known of how its files came to be.
 
 A run is a named set of parameters; its files lie in `artefacts/<run>/<step>/`. A step is one notebook. `begin_step` opens it, `Step.finish`
 writes `step.json` beside its outputs and assembles `manifest.json`: parameters, inputs and outputs with SHA-256 and size, git commit,
@@ -27,32 +27,12 @@ from typing import Any
 from selene_lib.errors import UserError
 from selene_lib.files import read_json, sha256_file, size_bytes, write_json
 from selene_lib.models import EMBEDDED, use_one_thread
+from selene_lib.notebooks import notebook_path, parameter_defaults, step_spec
+from selene_lib.places import PACKAGE, run_folder
 
-PACKAGE = Path(__file__).resolve().parent
 PATH_PARAMETERS = ("data_dir", "votes", "adapter", "model", "base_model", "reward_model")
 VERSIONED = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "bitsandbytes", "unsloth", "vllm", "numpy", "pandas",
              "scikit-learn", "scipy", "umap-learn", "nomic", "matplotlib", "seaborn", "papermill", "openai")  # fmt: skip
-
-
-def project_root() -> Path:
-    """Return the folder with `notebooks/` and `pyproject.toml`: the working directory or one above it, else the clone installed from."""
-    for folder in (Path.cwd(), *Path.cwd().parents, PACKAGE.parent):
-        if (folder / "notebooks").is_dir() and (folder / "pyproject.toml").is_file():
-            return folder
-    raise UserError("no project folder here (one with notebooks/ and pyproject.toml); change into your clone and try again")
-
-
-def home() -> Path:
-    """Return the folder in which `artefacts/`, `figures/` and `reports/` are written: `SELENE_HOME`, else the project root."""
-    given = os.environ.get("SELENE_HOME")
-    return Path(given).resolve() if given else project_root()
-
-
-def run_folder(run: str) -> Path:
-    """Return `artefacts/<run>`; the name must be a plain file name."""
-    if not run or run != Path(run).name or run.startswith("."):
-        raise UserError(f"run name {run!r}: use letters, digits, '-' and '_' only")
-    return home() / "artefacts" / run
 
 
 @functools.cache
@@ -157,8 +137,6 @@ def begin_step(name: str, namespace: Mapping[str, Any]) -> Step:
     Raises `UserError` where an input is not there yet, naming the notebook that writes it. Half-finished work of the same fingerprint
     is kept and resumed; that of another is removed.
     """
-    from selene_lib.chain import notebook_path, parameter_defaults, step_spec
-
     spec = step_spec(name)
     notebook = notebook_path(name)
     parameters = {key: namespace[key] for key in parameter_defaults(notebook)}

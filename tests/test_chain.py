@@ -11,7 +11,7 @@ import sys
 import nbformat
 import pytest
 
-from selene_lib import chain, runs
+from selene_lib import chain, notebooks, places, runs
 from selene_lib.cli.running import print_dry_run
 from selene_lib.errors import UserError
 
@@ -25,7 +25,7 @@ def write_notebook(path, *cells, parameters=PARAMETERS):
     notebook.cells = [nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]}), *map(nbformat.v4.new_code_cell, cells)]
     path.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(notebook, path)
-    chain.parameter_defaults.cache_clear()
+    notebooks.parameter_defaults.cache_clear()
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def project(tmp_path, monkeypatch):
     write_notebook(tmp_path / "notebooks" / "00_quickstart.ipynb", BEGIN, WRITE, "step.finish()")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SELENE_HOME", raising=False)
-    monkeypatch.setattr(chain, "STEPS", chain.STEPS[:1])
+    monkeypatch.setattr(notebooks, "STEPS", notebooks.STEPS[:1])
     return tmp_path
 
 
@@ -70,7 +70,7 @@ def test_unknown_and_wrongly_typed_parameters_raise_before_anything_runs(project
 
 
 def test_an_int_serves_as_float_and_a_step_prefix_reaches_one_notebook(project):
-    resolved = chain.resolve_parameters(chain.load_run("nano"), chain.STEPS, {"00.rate": 1})
+    resolved = chain.resolve_parameters(chain.load_run("nano"), notebooks.STEPS, {"00.rate": 1})
     assert resolved["00_quickstart"]["rate"] == 1.0
 
 
@@ -118,7 +118,7 @@ def test_work_begun_under_the_same_fingerprint_is_kept_and_other_work_is_removed
 
 def test_a_missing_input_names_the_notebook_to_run_first(project):
     with pytest.raises(UserError, match="run notebook 01_explore_sources of run 'nano' first"):
-        runs.input_paths(runs.run_folder("nano"), ("01_explore_sources/samples.parquet",))
+        runs.input_paths(places.run_folder("nano"), ("01_explore_sources/samples.parquet",))
 
 
 def test_run_files_are_strict(project):
@@ -126,7 +126,7 @@ def test_run_files_are_strict(project):
     folder.mkdir()
     (folder / "mine.yaml").write_text("about: mine\nparameters: {n: 7}\nnotebooks: {'00': {rate: 0.25}}\n")
     spec = chain.load_run("mine")
-    resolved = chain.resolve_parameters(spec, chain.STEPS, {})["00_quickstart"]
+    resolved = chain.resolve_parameters(spec, notebooks.STEPS, {})["00_quickstart"]
     assert (resolved["n"], resolved["rate"], resolved["run"]) == (7, 0.25, "mine")
     (folder / "bad.yaml").write_text("colour: red\n")
     with pytest.raises(UserError, match=r"bad\.yaml"):
@@ -153,11 +153,11 @@ def test_what_a_run_needs_is_asked_for_only_where_a_chosen_notebook_takes_it(pro
 @pytest.fixture
 def pair(project, monkeypatch):
     """The same project with a second notebook that reads what the first one writes."""
-    second = chain.StepSpec("01_second", "reads the first", ("00_quickstart/judgements.csv",), ("copy.csv",), 75)
+    second = notebooks.StepSpec("01_second", "reads the first", ("00_quickstart/judgements.csv",), ("copy.csv",), 75)
     begin = "from selene_lib.runs import begin_step\nstep = begin_step('01_second', globals())"
     copy = "step.path('copy.csv').write_text(step.inputs['00_quickstart/judgements.csv'].read_text())"
     write_notebook(project / "notebooks" / "01_second.ipynb", begin, copy, "step.finish()", parameters="run = 'nano'  # str\nm = 1  # int")
-    monkeypatch.setattr(chain, "STEPS", (*chain.STEPS, second))
+    monkeypatch.setattr(notebooks, "STEPS", (*notebooks.STEPS, second))
     return project
 
 
@@ -176,15 +176,15 @@ def test_a_dry_run_says_what_would_run_and_writes_nothing(pair, capsys):
 
 
 def test_a_dry_run_tells_unchanged_from_what_reads_a_changed_notebook(pair, capsys):
-    for step in chain.STEPS:  # done by hand: starting a kernel for each takes seconds
-        parameters = {**chain.parameter_defaults(chain.notebook_path(step.name)), "run": "nano"}
+    for step in notebooks.STEPS:  # done by hand: starting a kernel for each takes seconds
+        parameters = {**notebooks.parameter_defaults(notebooks.notebook_path(step.name)), "run": "nano"}
         opened = runs.begin_step(step.name, parameters)
         for name in step.outputs:
             opened.path(name).write_text("n\n3\n")
         opened.finish()
     before = files_of(pair)
     assert print_dry_run("nano", None, None, {}) == 0
-    assert capsys.readouterr().out.count(" unchanged, took 0:00") == 2
+    assert capsys.readouterr().out.count(" unchanged, took ") == 2
     assert print_dry_run("nano", None, None, {"m": 2}) == 1
     assert " unchanged" in capsys.readouterr().out.splitlines()[0]
     assert print_dry_run("nano", None, None, {"n": 4}) == 2
@@ -219,7 +219,7 @@ def test_the_command_reproduce_with_dry_run_exits_0_and_makes_no_files(tmp_path)
 def test_unreadable_notebooks_are_named(project):
     path = project / "notebooks" / "00_quickstart.ipynb"
     path.write_text("{")
-    chain.parameter_defaults.cache_clear()
+    notebooks.parameter_defaults.cache_clear()
     with pytest.raises(UserError, match=r"00_quickstart\.ipynb is not a readable notebook"):
         chain.reproduce("nano")
 

@@ -58,7 +58,7 @@ def test_on_colab_the_cell_fetches_the_project_at_its_tag_and_prepares_it(tmp_pa
     subprocess.run(["git", "-C", str(tmp_path / "public.git"), "tag", "--force", tag, "HEAD"], check=True)
     source = colab_cell(NOTEBOOKS[0]).replace("/content/selene", str(tmp_path / "selene"))
     source = colab.ADDRESS.sub(rf'\g<1>"file://{tmp_path}/public.git", "{tag}"', source)
-    done = as_on_colab(source + "\nimport selene_lib.runs; print(selene_lib.runs.project_root())")
+    done = as_on_colab(source + "\nimport selene_lib.places; print(selene_lib.places.project_root())")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["['everything was here already']", str(tmp_path / "selene")]
     again = as_on_colab(source)

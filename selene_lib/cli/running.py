@@ -13,7 +13,7 @@ import typer
 from selene_lib.cli.options import DataDir, RunOption, folder
 
 if TYPE_CHECKING:
-    from selene_lib.chain import StepSpec
+    from selene_lib.notebooks import StepSpec
 
 
 def reproduce(
@@ -45,7 +45,7 @@ def print_dry_run(run: str, first: str | None, last: str | None, settings: Mappi
     Raises the `UserError` that `chain.reproduce` would raise before it starts.
     """
     from selene_lib import chain
-    from selene_lib.runs import run_folder
+    from selene_lib.places import run_folder
 
     spec, steps, resolved = chain.resolve_run(run, first, last, settings)
     run_dir, would_run = run_folder(spec.name), set()
@@ -72,7 +72,7 @@ def _expected(step: StepSpec, run: str, seconds: float | None) -> str:
 
 
 def _differences(step: StepSpec, parameters: Mapping[str, Any]) -> str:
-    from selene_lib.chain import notebook_path, parameter_defaults
+    from selene_lib.notebooks import notebook_path, parameter_defaults
 
     defaults = parameter_defaults(notebook_path(step.name))
     different = [f"{key}={value!r}" for key, value in parameters.items() if key != "run" and value != defaults[key]]
@@ -81,7 +81,7 @@ def _differences(step: StepSpec, parameters: Mapping[str, Any]) -> str:
 
 def _print_task_table(name: str) -> None:
     """Print base against trained per task type, and the gain of every arm, if the run got that far."""
-    from selene_lib.runs import home, run_folder
+    from selene_lib.places import home, run_folder
 
     path = run_folder(name) / "05_evaluate_benchmarks"
     if not (path / "step.json").is_file():
@@ -108,7 +108,7 @@ def figures(
     from selene_lib.chain import load_run
     from selene_lib.cli.options import print_rows
     from selene_lib.figures import draw_all, draw_published
-    from selene_lib.runs import home, run_folder
+    from selene_lib.places import home, run_folder
 
     if published:
         out, table = home() / "figures" / "published", draw_published(home() / "figures" / "published")
@@ -134,7 +134,7 @@ def doctor() -> None:
 def lab(arguments: Annotated[list[str] | None, typer.Argument(help="passed on to jupyter lab")] = None) -> None:
     """Open the notebooks in JupyterLab with this interpreter as the kernel."""
     from selene_lib.chain import kernel_here
-    from selene_lib.runs import project_root
+    from selene_lib.places import project_root
 
     notebooks = project_root() / "notebooks"
     with kernel_here("python3"):  # the name the notebooks ask for

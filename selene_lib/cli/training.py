@@ -23,8 +23,8 @@ def plan(
 ) -> None:
     """Predict memory, tokens/s and hours of a run's training, and tokens and cost of a hosted generator, before anything is loaded."""
     from selene_lib.files import read_parquet
+    from selene_lib.places import run_folder
     from selene_lib.records import PreferencePair
-    from selene_lib.runs import run_folder
     from selene_lib.training import planner
 
     spec = planner.spec_of_run(run)

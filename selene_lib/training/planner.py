@@ -147,9 +147,10 @@ def spec_of_run(run: str) -> TrainSpec:
 
     from selene_lib import chain
     from selene_lib.models import resolve_model
+    from selene_lib.notebooks import step_spec
 
     name = "04_train_judge"
-    values = chain.resolve_parameters(chain.load_run(run), (chain.step_spec(name),), {})[name]
+    values = chain.resolve_parameters(chain.load_run(run), (step_spec(name),), {})[name]
     known = {f.name for f in fields(TrainSpec)}
     chosen = {k: v for k, v in values.items() if k in known}
     return TrainSpec.from_dict(chosen | {"base_model": resolve_model(values["base_model"]), "loss": values["losses"].split(",")[0].strip()})
@@ -231,9 +232,10 @@ def plan_generation(run: str, *, prompt_tokens: int | None = None, reply_tokens:
     those of the run's notebook 02, and without them the cost is None. Notebook 02 forecasts it from the samples that are there.
     """
     from selene_lib import chain
+    from selene_lib.notebooks import step_spec
 
     prompt_tokens, reply_tokens = prompt_tokens or 1500, reply_tokens or 250
-    steps = tuple(chain.step_spec(number) for number in ("01", "02"))
+    steps = tuple(step_spec(number) for number in ("01", "02"))
     explore, curate = chain.resolve_parameters(chain.load_run(run), steps, {}).values()
     if curate["generator"] != "server":
         return None
