@@ -159,6 +159,8 @@ def prepare(spec, pairs: list, out_dir: Path, vocabulary: int):
         training_args = TrainingArguments(**values, per_device_train_batch_size=1)
         trainer = PairTrainer(loaded, spec, pairs, reference, [tuple(range(len(pairs)))], training_args)
         make_inputs = lambda: 0  # noqa: E731
+    if loaded.decision.backend == "unsloth":  # its DPOTrainer leaves the model as for inference, without checkpointing, until `train`
+        trainer.model.for_training(use_gradient_checkpointing=trainer.model._unsloth_gradient_checkpointing)
     if values["gradient_checkpointing"]:
         trainer.model.gradient_checkpointing_enable(values["gradient_checkpointing_kwargs"])
     trainer.create_optimizer_and_scheduler(100)

@@ -267,7 +267,7 @@ def kernel_here(name: str = "selene") -> Iterator[None]:
     with tempfile.TemporaryDirectory(prefix="selene-kernel-") as folder:
         spec = Path(folder) / "kernels" / name
         spec.mkdir(parents=True)
-        command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--IPKernelApp.log_level=ERROR"]
+        command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--IPKernelApp.log_level=CRITICAL"]
         (spec / "kernel.json").write_text(json.dumps({"argv": command, "display_name": f"selene ({sys.prefix})", "language": "python"}))
         before = os.environ.get("JUPYTER_PATH")
         os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, [folder, before]))

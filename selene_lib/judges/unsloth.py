@@ -24,15 +24,25 @@ class UnslothJudge(LocalJudge):
             raise UserError("Unsloth needs an NVIDIA GPU and pip install 'selene_lib[gpu]'; judge with the plain model instead")
         from unsloth import FastLanguageModel
 
-        model, tokenizer = FastLanguageModel.from_pretrained(
-            str(self.adapter or self.path),
-            max_seq_length=8192,
+        from transformers import AutoConfig, AutoTokenizer  # isort: skip - after unsloth, which rewrites it
+
+        config = AutoConfig.from_pretrained(str(self.path))
+        model, _ = FastLanguageModel.from_pretrained(
+            str(self.path),
+            max_seq_length=config.get_text_config().max_position_embeddings,  # a larger one would stretch the positions
             load_in_4bit=self.quantisation == "nf4",
             dtype=getattr(torch, dtype) if dtype else None,
             use_exact_model_name=True,
+            fix_tokenizer=False,
+            offload_embedding=False,
+            use_gradient_checkpointing=False,
         )
+        if self.adapter is not None:  # an adapter names its base by folder only, so the base is opened first
+            from peft import PeftModel
+
+            model = PeftModel.from_pretrained(model, str(self.adapter))
         FastLanguageModel.for_inference(model)
-        return model, tokenizer
+        return model, AutoTokenizer.from_pretrained(str(self.path))
 
     def _generate(self, rows: list[list[int]]) -> list[Generated]:
         import torch

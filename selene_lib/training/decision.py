@@ -50,7 +50,7 @@ def look_at_hardware(device: str = "auto") -> Hardware:
     cuda = torch.cuda.is_available() and device != "cpu"
     if device == "cuda" and not cuda:
         raise UserError("device is 'cuda' but torch sees no CUDA GPU: install a CUDA build of torch, or set device to 'auto'")
-    bf16 = not cuda or torch.cuda.is_bf16_supported()
+    bf16 = not cuda or torch.cuda.is_bf16_supported(including_emulation=False)  # a T4 emulates it, slowly
     memory = torch.cuda.get_device_properties(0).total_memory if cuda else None
     return Hardware(cuda, bf16, _is_installed("unsloth"), _is_installed("torch.nn.attention.flex_attention"), memory)
 

@@ -157,7 +157,7 @@ def _add_lora(base: Any, spec: TrainSpec) -> Any:
 def _load_unsloth(spec: TrainSpec, decision: Decision) -> tuple[Any, Any]:
     """Load through Unsloth with every setting given; the tokenizer is the plain one, as judging and export load it.
 
-    Unsloth's own would come with another pad token and a rewritten chat template.
+    Unsloth's own may come with another pad token or a rewritten chat template.
     """
     import torch
     from transformers import AutoConfig, AutoTokenizer
