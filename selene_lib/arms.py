@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from selene_lib.errors import UserError
 from selene_lib.files import read_json, read_parquet, write_json
 from selene_lib.models import is_embedded, use_one_thread
 from selene_lib.prompts import Prompt, parse_verdict, render
@@ -26,6 +27,8 @@ HELD_OUT = ("dpo", "nll", "margin", "reward_accuracy")
 def arm_names(losses: str, seeds: str, other_seeds: str) -> list[tuple[str, int]]:
     """Return `(loss, seed)` of each arm: the first loss with `seeds`, every other one with `other_seeds`."""
     kinds = [part.strip() for part in losses.split(",") if part.strip()]
+    if not kinds or not any(part.strip() for part in seeds.split(",")):
+        raise UserError(f"losses {losses!r} with seeds {seeds!r} name no arm to train: give at least one of each")
     main, other = ([int(part) for part in text.split(",") if part.strip()] for text in (seeds, other_seeds))
     return [*((kinds[0], seed) for seed in main), *((kind, seed) for kind in kinds[1:] for seed in other)]
 
@@ -35,7 +38,7 @@ def train_arms(spec: TrainSpec, arms: Sequence[tuple[str, int]], pairs: Sequence
     """Train every arm from the same base; adapters go to `out/<loss>-seed<n>`, checkpoints stay in `work`.
 
     Returns three tables: the curves (deterministic: arm, step, loss, margin ...), the telemetry (seconds, tokens/s, memory), and one row
-    an arm of what its judge makes of the `validation` pairs, whatever it was trained with: dpo, nll, margin, reward_accuracy.
+    an arm of what its judge makes of the `validation` pairs that fit, whatever it was trained with: dpo, nll, margin, reward_accuracy.
     An arm that was finished before is not trained again, a broken one goes on from its last checkpoint.
     """
     import pandas as pd
@@ -49,18 +52,20 @@ def train_arms(spec: TrainSpec, arms: Sequence[tuple[str, int]], pairs: Sequence
         curves.append(pd.read_csv(result.log_path).assign(**about))
         telemetry.append(pd.read_csv(result.telemetry_path).assign(**about))
         measured = result.validation or {}  # in this order, whether just measured or read back
-        held_out.append({**about, "n_pairs": len(validation), **{name: measured[name] for name in HELD_OUT if name in measured}})
+        held_out.append({**about, "n_pairs": result.n_validation, **{name: measured[name] for name in HELD_OUT if name in measured}})
     return pd.concat(curves, ignore_index=True), pd.concat(telemetry, ignore_index=True), pd.DataFrame(held_out)
 
 
 def held_out_pairs(pairs: Sequence[PreferencePair], n: int, seed: int) -> list[PreferencePair]:
-    """Return `n` of the pairs, drawn by `(seed, id)`, so that every source has its share."""
+    """Return `n` of the pairs, drawn by `(seed, id)` from all sources alike."""
     return sorted(pairs, key=lambda pair: unit_hash(seed, "held out", pair.id))[:n]
 
 
 def compare_losses(held_out: Any) -> Any:
     """Return mean, lowest and highest value over the seeds of each loss, of every metric of the held-out pairs."""
     metrics = [name for name in HELD_OUT if name in held_out]
+    if not metrics:
+        return held_out.groupby("loss_kind", sort=False).size().rename("n_arms_without_held_out_pairs").to_frame()
     return held_out.groupby("loss_kind", sort=False)[metrics].agg(["mean", "min", "max"])
 
 
@@ -136,7 +141,8 @@ class ShortRun:
         kept = self.folder / f"{key}.json"
         if not kept.is_file():
             result = train(replace(self.spec, seed=seed, n_steps=n_steps), list(pairs), self.folder / key)
-            write_json(kept, judge_items(self.spec.base_model, result.adapter_dir, self.items, self.max_new_tokens))
+            options = {"max_new_tokens": self.max_new_tokens, "quantisation": self.spec.quantisation}
+            write_json(kept, judge_items(self.spec.base_model, result.adapter_dir, self.items, **options))
         return np.asarray(read_json(kept), dtype=float)
 
     def many(self, jobs: Sequence[tuple[Sequence[PreferencePair], int, int]]) -> list[np.ndarray]:
@@ -144,11 +150,11 @@ class ShortRun:
         return side_by_side([(self, job) for job in jobs], self.spec.base_model, f"ablation, {len(jobs)} arms")
 
 
-def judge_items(model: str, adapter: Path | None, items: Sequence[tuple[Prompt, str]], max_new_tokens: int) -> list[int]:
-    """Judge prompts once and return 1 where the verdict is the gold label, 0 elsewhere (an unreadable reply is wrong)."""
+def judge_items(model: str, adapter: Path | None, items: Sequence[tuple[Prompt, str]], **options: Any) -> list[int]:
+    """Judge prompts once and return 1 where the verdict is the gold label, 0 elsewhere; `options` go to `LocalJudge`."""
     from selene_lib.judges import LocalJudge
 
-    judge = LocalJudge(model, adapter=adapter, max_new_tokens=max_new_tokens)
+    judge = LocalJudge(model, adapter=adapter, **options)
     replies = judge.judge([prompt for prompt, _ in items])
     verdicts = [parse_verdict(reply.text, prompt.task, finish_reason=reply.finish_reason) for reply, (prompt, _) in zip(replies, items)]
     return [int(verdict.value == label) for verdict, (_, label) in zip(verdicts, items)]

@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import sys
 import tempfile
 import threading
@@ -113,11 +114,21 @@ def _assign(resolved: dict[str, Any], defaults: Mapping[str, Any], name: str, ke
     wanted = type(defaults[key])
     if wanted is float and type(value) is int:
         value = float(value)
+    if wanted is float and isinstance(value, str) and _is_number(value):  # YAML reads 1e-5 as text
+        value = float(value)
     if wanted is str and type(value) in (int, float):  # `--set seeds=0` means the text
         value = str(value)
     if type(value) is not wanted:
         raise UserError(f"parameter {key!r} of {name} is {wanted.__name__} (default {defaults[key]!r}), got {value!r}")
     resolved[key] = value
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def select_steps(first: str | None, last: str | None) -> tuple[StepSpec, ...]:
@@ -170,14 +181,24 @@ def reproduce(run: str, *, first: str | None = None, last: str | None = None, se
     run_dir = run_folder(spec.name)
     run_dir.mkdir(parents=True, exist_ok=True)
     with _only_one(run_dir), kernel_here():
-        executed = _execute_steps(run, steps, resolved, run_dir, say)
-    if executed and steps[-1] == notebooks.STEPS[-1]:
-        publish_executed(run_dir, home() / "reports" / spec.name / "notebooks")
+        again = _resume_command(run, last, settings or {})
+        executed = _execute_steps(run, steps, resolved, run_dir, again, say)
+        if steps[-1] == notebooks.STEPS[-1]:
+            publish_executed(run_dir, home() / "reports" / spec.name / "notebooks")
     return executed
 
 
+def _resume_command(run: str, last: str | None, settings: Mapping[str, Any]) -> str:
+    """Return the command that does the same again from a notebook on, `{first}` standing for its number."""
+    given = {key: value for key, value in settings.items() if key != "data_dir"}
+    parts = ["--run", run, "--from", "{first}", *(["--to", last] if last else [])]
+    parts += ["--data-dir", str(settings["data_dir"])] if "data_dir" in settings else []
+    parts += [word for key, value in given.items() for word in ("--set", f"{key}={value}")]
+    return "selene reproduce " + " ".join(part if part == "{first}" else shlex.quote(part) for part in parts)
+
+
 def _execute_steps(
-    run: str, steps: tuple[StepSpec, ...], resolved: Mapping[str, Mapping[str, Any]], run_dir: Path, say: Callable[[str], None]
+    run: str, steps: tuple[StepSpec, ...], resolved: Mapping[str, Mapping[str, Any]], run_dir: Path, again: str, say: Callable[[str], None]
 ) -> int:
     started, executed = time.monotonic(), 0
     for number, step in enumerate(steps, 1):
@@ -186,9 +207,8 @@ def _execute_steps(
             say(f"[{number}/{len(steps)}] {step.name:<24} unchanged, not run again")
             continue
         expected = seconds or step.expected_seconds
-        execute_notebook(
-            run, step, dict(resolved[step.name]), run_dir, prefix=f"[{number}/{len(steps)}] {step.name:<24}", expected=expected, say=say
-        )
+        prefix, command = f"[{number}/{len(steps)}] {step.name:<24}", again.replace("{first}", step.name.split("_")[0])
+        execute_notebook(step, dict(resolved[step.name]), run_dir, prefix=prefix, expected=expected, again=command, say=say)
         executed += 1
     verdict = (
         f"{executed} of {len(steps)} notebooks executed"
@@ -207,9 +227,12 @@ class StepFailed(RuntimeError):
         self.user_error = user_error
 
 
-def execute_notebook(run: str, step: StepSpec, parameters: dict[str, Any], run_dir: Path, *, prefix: str, expected: float,
+def execute_notebook(step: StepSpec, parameters: dict[str, Any], run_dir: Path, *, prefix: str, expected: float, again: str,
                      say: Callable[[str], None]) -> None:  # fmt: skip
-    """Run one notebook under papermill; the executed copy is `artefacts/<run>/notebooks/<name>.ipynb`, or `.failed.ipynb`."""
+    """Run one notebook under papermill; the executed copy is `artefacts/<run>/notebooks/<name>.ipynb`, or `.failed.ipynb`.
+
+    `again` is the command that a failure names to go on with.
+    """
     import papermill
     from papermill.exceptions import PapermillExecutionError
 
@@ -228,7 +251,7 @@ def execute_notebook(run: str, step: StepSpec, parameters: dict[str, Any], run_d
             }
             papermill.execute_notebook(str(notebook_path(step.name)), str(failed), parameters=parameters, **options)
         except PapermillExecutionError as error:
-            raise StepFailed(_failure_line(run, step, error, failed), error.ename == "UserError") from error
+            raise StepFailed(_failure_line(step, error, failed, again), error.ename == "UserError") from error
         except OSError as error:
             if error.errno == errno.ENOSPC:
                 raise StepFailed(f"no space left on the disk of {run_dir}; free some and run the same command again", True) from error
@@ -243,10 +266,8 @@ def execute_notebook(run: str, step: StepSpec, parameters: dict[str, Any], run_d
     say(f"{prefix} done in {clock(time.monotonic() - started)} (expected {clock(expected)})")
 
 
-def _failure_line(run: str, step: StepSpec, error: Any, copy: Path) -> str:
+def _failure_line(step: StepSpec, error: Any, copy: Path, again: str) -> str:
     cause = re.sub(r"\x1b\[[0-9;]*m", "", str(error.evalue)).strip().splitlines()
-    number = step.name.split("_")[0]
-    again = f"selene reproduce --run {run} --from {number}"
     what = f"{step.name}, cell {error.cell_index}: {error.ename}: {cause[0] if cause else ''}"
     return f"{what}\n  executed copy: {copy}\n  after mending, resume with: {again}"
 

@@ -65,7 +65,7 @@ def is_installed(extra: str) -> bool:
         metadata.version("selene_lib")
     except metadata.PackageNotFoundError:
         return False
-    return all(find_spec(name) for name in EXTRA_NEEDS[extra])
+    return all(find_spec(name) for name in ("papermill", *EXTRA_NEEDS[extra]))  # a broken install leaves its own name behind first
 
 
 def clashes(loaded: Mapping[str, object]) -> list[str]:

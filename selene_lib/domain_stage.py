@@ -62,15 +62,23 @@ def study_formats(judges: Sequence[Any], samples: Sequence[Sample], folder: Path
     return pd.concat(tables, ignore_index=True)
 
 
-def open_votes(votes: str, seed: int) -> Any:
-    """Read a votes file, or simulate 4,000 battles of eight judges of known strength where none is given."""
+def open_votes(votes: str, judgements: Path, sets: Mapping[str, Sequence[Sample]], catalogue: Any, seed: int) -> Any:
+    """Read a votes file; without one the run's judges meet on its benchmark items (`judgements/<judge>/<set>.jsonl`), voter the gold label.
+
+    Sets that are made to lie out of the training distribution are left out, as in the task means. The battles come in an order drawn from
+    `seed`, since the leaderboard's own formula depends on it.
+    """
     import numpy as np
 
-    from selene_lib.ratings import read_votes, simulate_battles
+    from selene_lib.files import read_jsonl
+    from selene_lib.ratings import battles_of_judges, read_votes
 
     if votes:
         return read_votes(votes)
-    return simulate_battles([1400 - 50 * i for i in range(8)], 4000, np.random.default_rng(seed))
+    names = [name for name in catalogue.query("role == 'benchmark'")["name"] if name in sets]
+    found = [j for name in names for path in sorted(judgements.glob(f"*/{name}.jsonl")) for j in read_jsonl(path, Judgement)]
+    battles = battles_of_judges([sample for name in names for sample in sets[name]], found)
+    return battles.shuffle(np.random.default_rng(seed))
 
 
 def audit_judges(

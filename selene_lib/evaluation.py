@@ -10,6 +10,7 @@ from typing import Any
 from selene_lib.arms import BASE, side_by_side
 from selene_lib.collection import SHIFTED
 from selene_lib.contamination import Overlap, clean_part
+from selene_lib.errors import UserError
 from selene_lib.judging import judge_samples
 from selene_lib.models import is_embedded, use_one_thread
 from selene_lib.paper import BASE_MODEL, SELENE_MINI, published
@@ -28,6 +29,8 @@ def adapters_of(folder: Path) -> dict[str, Path | None]:
 def main_arm(names: Iterable[str]) -> str:
     """Return the arm that stands for the run: the first of the main loss, else the first trained one."""
     trained = [name for name in names if name != BASE]
+    if not trained:
+        raise UserError("there is no trained judge: run notebook 04 first, with at least one loss and seed")
     return next((name for name in trained if name.startswith(MAIN_LOSS)), trained[0])
 
 

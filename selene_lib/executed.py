@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from selene_lib.files import read_json, write_text
+from selene_lib.notebooks import STEPS
 from selene_lib.places import home, project_root
 
 MARK = "**Generated.**"
@@ -17,14 +18,15 @@ PAPERMILL_KEPT = ("duration", "end_time", "parameters", "version")
 
 
 def publish_executed(run_dir: Path, out: Path) -> list[Path]:
-    """Write a readable copy of every executed notebook of a run to `out`; return the paths. Copies of notebooks it lacks are removed.
+    """Write a readable copy of every executed notebook of a run to `out`; return the paths. Copies of what is no notebook now go.
 
-    A copy opens with a note that it is generated, from which commit, and how to make it again. Absolute paths become relative ones and
-    progress widgets, which show nothing without their kernel, are left out.
+    A copy opens with a note that it is generated, from which commit, and how to make it again. Paths below the project and those given as
+    parameters lose their place on this machine; progress widgets, which show nothing without their kernel, are left out.
     """
     out.mkdir(parents=True, exist_ok=True)
     sources = sorted(path for path in (run_dir / "notebooks").glob("*.ipynb") if not path.stem.endswith(".failed"))
-    for stale in set(out.glob("*.ipynb")) - {out / path.name for path in sources}:
+    kept = {path.stem for path in sources} | {step.name for step in STEPS}  # a run of the last notebook alone keeps the others' copies
+    for stale in (path for path in out.glob("*.ipynb") if path.stem not in kept):
         stale.unlink()
     written = []
     for path in sources:
@@ -39,7 +41,8 @@ def readable(notebook: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str
     papermill = notebook["metadata"].get("papermill", {})
     metadata = {**notebook["metadata"], "papermill": {k: papermill[k] for k in PAPERMILL_KEPT if k in papermill}}
     cells = [_note(record), *(_readable_cell(cell) for cell in notebook["cells"] if "colab" not in cell["metadata"].get("tags", []))]
-    return _without_paths({**notebook, "metadata": metadata, "cells": cells})
+    given = [value for value in record.get("parameters", {}).values() if isinstance(value, str) and Path(value).is_absolute()]
+    return _without_paths({**notebook, "metadata": metadata, "cells": cells}, given)
 
 
 def _note(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,9 +66,11 @@ def _readable_cell(cell: Mapping[str, Any]) -> dict[str, Any]:
     return {**cell, "metadata": metadata, "outputs": outputs}
 
 
-def _without_paths(notebook: Mapping[str, Any]) -> dict[str, Any]:
-    """Replace the project's and the results' folder by nothing, wherever they stand in a text."""
+def _without_paths(notebook: Mapping[str, Any], given: Sequence[str]) -> dict[str, Any]:
+    """Leave out the project's and the results' folder and all but the name of a path that was given, wherever they stand in a text."""
     text = json.dumps(notebook, ensure_ascii=False)
+    for path in sorted(given, key=len, reverse=True):
+        text = text.replace(path, Path(path).name)
     for folder in sorted({str(project_root()), str(home())}, key=len, reverse=True):
         text = re.sub(rf"{re.escape(folder)}/", "", text)
     return json.loads(text)

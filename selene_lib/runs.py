@@ -28,9 +28,9 @@ from selene_lib.errors import UserError
 from selene_lib.files import read_json, sha256_file, size_bytes, write_json
 from selene_lib.models import EMBEDDED, use_one_thread
 from selene_lib.notebooks import notebook_path, parameter_defaults, step_spec
-from selene_lib.places import PACKAGE, run_folder
+from selene_lib.places import PACKAGE, project_root, run_folder
 
-PATH_PARAMETERS = ("data_dir", "votes", "adapter", "model", "base_model", "reward_model")
+PATH_PARAMETERS = ("data_dir", "votes", "adapter", "model", "base_model", "reward_model", "domain_file")
 VERSIONED = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "bitsandbytes", "unsloth", "vllm", "numpy", "pandas",
              "scikit-learn", "scipy", "umap-learn", "nomic", "matplotlib", "seaborn", "papermill", "openai")  # fmt: skip
 
@@ -121,8 +121,13 @@ def _described(path: Path, run_dir: Path) -> dict[str, Any]:
 
 def fingerprint(parameters: Mapping[str, Any], code: str, inputs: Mapping[str, str]) -> str:
     """Return the hash of all that decides a step's data: parameters, code, content of inputs, state of the files a parameter names."""
-    outside = {name: _state(Path(parameters[name])) for name in PATH_PARAMETERS if parameters.get(name)}
+    outside = {name: _state(_place(name, parameters[name])) for name in PATH_PARAMETERS if parameters.get(name)}
     return hashlib.sha256(json.dumps([dict(parameters), code, dict(inputs), outside], sort_keys=True).encode()).hexdigest()
+
+
+def _place(name: str, value: str) -> Path:
+    """The path a parameter means: a domain file stands for its folder, since its data lie beside it."""
+    return (project_root() / value).parent if name == "domain_file" else Path(value)
 
 
 def _state(path: Path) -> list[tuple[str, int, int]]:

@@ -69,6 +69,12 @@ def test_unknown_and_wrongly_typed_parameters_raise_before_anything_runs(project
     assert not (project / "artefacts").exists()
 
 
+def test_a_number_that_yaml_reads_as_text_serves_as_float(project):
+    settings = chain.parse_settings(["00.rate=1e-5"])
+    assert settings == {"00.rate": "1e-5"}
+    assert chain.resolve_parameters(chain.load_run("nano"), notebooks.STEPS, settings)["00_quickstart"]["rate"] == 1e-5
+
+
 def test_an_int_serves_as_float_and_a_step_prefix_reaches_one_notebook(project):
     resolved = chain.resolve_parameters(chain.load_run("nano"), notebooks.STEPS, {"00.rate": 1})
     assert resolved["00_quickstart"]["rate"] == 1.0
@@ -77,11 +83,11 @@ def test_an_int_serves_as_float_and_a_step_prefix_reaches_one_notebook(project):
 def test_a_failing_cell_names_notebook_cell_cause_copy_and_remedy(project):
     write_notebook(project / "notebooks" / "00_quickstart.ipynb", BEGIN, "1 / 0")
     with pytest.raises(chain.StepFailed) as caught:
-        chain.reproduce("nano", say=lambda line: None)
+        chain.reproduce("nano", last="00", settings={"n": 7, "data_dir": "my data"}, say=lambda line: None)
     text = str(caught.value)
     assert "00_quickstart, cell" in text
     assert "ZeroDivisionError: division by zero" in text
-    assert "--run nano --from 00" in text
+    assert "selene reproduce --run nano --from 00 --to 00 --data-dir 'my data' --set n=7" in text
     assert not caught.value.user_error
     assert (project / "artefacts/nano/notebooks/00_quickstart.failed.ipynb").is_file()
 
@@ -250,3 +256,13 @@ def test_user_errors_are_one_line_and_exit_2(arguments, code, named):
 def test_help_loads_nothing_heavy():
     code = "import sys, selene_lib.cli; print([m for m in ('torch', 'pandas', 'transformers', 'numpy', 'matplotlib') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def test_another_domain_file_or_other_data_beside_it_make_a_step_new(project):
+    folder = project / "mine"
+    folder.mkdir()
+    (folder / "domain.yaml").write_text("name: mine")
+    before = runs.fingerprint({"domain_file": "mine/domain.yaml"}, "code", {})
+    assert before == runs.fingerprint({"domain_file": "mine/domain.yaml"}, "code", {})
+    (folder / "answers.csv").write_text("one")
+    assert before != runs.fingerprint({"domain_file": "mine/domain.yaml"}, "code", {})

@@ -32,7 +32,7 @@ def run_dir(tmp_path: Path, monkeypatch) -> Path:
     """A run with one executed notebook: a stream, a path, a progress widget, and what papermill wrote."""
     cell = nbformat.v4.new_code_cell("step.finish()", execution_count=3, metadata={"papermill": {"duration": 1.0}, "tags": ["end"]})
     cell.outputs = [
-        nbformat.v4.new_output("stream", name="stdout", text=f"wrote {tmp_path}/artefacts/x/01/a.csv"),
+        nbformat.v4.new_output("stream", name="stdout", text=f"wrote {tmp_path}/artefacts/x/01/a.csv of /elsewhere/of/mine/data/b"),
         nbformat.v4.new_output("stream", name="stderr", text="50%|#####     |"),
         nbformat.v4.new_output("display_data", data={WIDGET: {"model_id": "1"}, "text/plain": "0%"}),
     ]
@@ -42,7 +42,13 @@ def run_dir(tmp_path: Path, monkeypatch) -> Path:
     (folder / "notebooks").mkdir(parents=True)
     nbformat.write(notebook, folder / "notebooks" / "01_made.ipynb")
     (folder / "notebooks" / "02_broken.failed.ipynb").write_text("{}")
-    record = {"step": "01_made", "run": "x", "finished_at": "2026-01-01T00:00:00Z", "git": {"commit": "a" * 40, "dirty": True}}
+    record = {
+        "step": "01_made",
+        "run": "x",
+        "parameters": {"data_dir": "/elsewhere/of/mine/data"},
+        "finished_at": "2026-01-01T00:00:00Z",
+        "git": {"commit": "a" * 40, "dirty": True},
+    }
     (folder / "01_made").mkdir()
     (folder / "01_made" / "step.json").write_text(json.dumps(record))
     monkeypatch.setenv("SELENE_HOME", str(tmp_path))
@@ -53,13 +59,15 @@ def test_a_copy_says_that_it_is_generated_and_names_no_machine(run_dir: Path, tm
     out = tmp_path / "reports"
     out.mkdir()
     (out / "09_gone.ipynb").write_text("{}")
-    assert publish_executed(run_dir, out) == [out / "01_made.ipynb"] == list(out.iterdir())
+    (out / "04_train_judge.ipynb").write_text("{}")
+    assert publish_executed(run_dir, out) == [out / "01_made.ipynb"]
+    assert {path.name for path in out.iterdir()} == {"01_made.ipynb", "04_train_judge.ipynb"}, "copies of other runs of the chain stay"
     notebook = nbformat.read(out / "01_made.ipynb", as_version=4)
     nbformat.validate(notebook)
     note, code = notebook.cells
     assert note.source.startswith(MARK) and "commit aaaaaaaaaaaa with uncommitted changes" in note.source
     assert [output.get("name") for output in code.outputs] == ["stdout"]
-    assert code.outputs[0].text == "wrote artefacts/x/01/a.csv"
+    assert code.outputs[0].text == "wrote artefacts/x/01/a.csv of data/b"
     assert str(tmp_path) not in (out / "01_made.ipynb").read_text()
     assert notebook.metadata.papermill == {"duration": 2.0, "parameters": {"run": "x"}} and code.metadata == {"tags": ["end"]}
 

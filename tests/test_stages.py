@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -67,6 +68,37 @@ def test_every_arm_is_measured_on_the_same_held_out_pairs(tmp_path):
     assert curves.groupby("arm").size().tolist() == telemetry.groupby("arm").size().tolist() == [3, 3, 3]
     again = train_arms(spec, arms, pairs[:7], work=tmp_path / "arms", out=tmp_path / "out", validation=pairs[7:])[2]
     pd.testing.assert_frame_equal(again, held_out)
+    with pytest.raises(UserError, match="other held-out pairs"):
+        train_arms(spec, arms[:1], pairs[:7], work=tmp_path / "arms", out=tmp_path / "out", validation=pairs[8:])
+
+
+def test_trl_s_arm_is_measured_on_held_out_pairs_too_and_arms_without_any_are_counted(tmp_path):
+    base = make_base(tmp_path / "base")
+    pairs = make_pairs(6)
+    spec = TrainSpec(
+        base_model=str(base),
+        n_steps=2,
+        batch_size=1,
+        lora_r=2,
+        learning_rate=1e-2,
+        micro_batch_pairs=1,
+        reference_cache=str(tmp_path / "r"),
+    )
+    measured = {}
+    for trainer in ("selene", "trl"):
+        folders = {"work": tmp_path / trainer / "arms", "out": tmp_path / trainer / "out"}
+        arms = train_arms(replace(spec, trainer=trainer), [("dpo_nll", 0)], pairs[:4], **folders, validation=pairs[4:])
+        measured[trainer] = arms[2].iloc[0]
+    for name in ("dpo", "nll", "margin", "reward_accuracy"):
+        assert measured["trl"][name] == pytest.approx(measured["selene"][name], rel=1e-3, abs=1e-4)
+    without = train_arms(spec, [("dpo_nll", 0)], pairs[:4], work=tmp_path / "no", out=tmp_path / "no-out")[2]
+    assert compare_losses(without).loc["dpo_nll", "n_arms_without_held_out_pairs"] == 1
+
+
+def test_no_arm_to_train_is_a_user_error():
+    for losses, seeds in (("", "0"), ("dpo_nll", " ")):
+        with pytest.raises(UserError, match="name no arm"):
+            arm_names(losses, seeds, "0")
 
 
 def test_arms_judge_beside_each_other_what_they_judge_alone(tmp_path):
@@ -121,3 +153,31 @@ def test_the_twin_table_shows_what_a_published_rule_is_worth(tmp_path):
     assert (row["set"], row["n"], row["strict"], row["rewardbench"], row["better order"]) == ("made", 2, 0.5, 0.75, 0.5)
     assert row["drop unreadable"] == 1.0
     assert twin_table({"made": pairs}, found, orders="random", seed=0).empty
+
+
+def test_without_a_votes_file_the_run_s_judges_meet_and_gold_labels_vote(tmp_path):
+    from selene_lib.domain_stage import open_votes
+    from selene_lib.judges.replay import ReplayJudge
+    from selene_lib.judging import judge_samples
+    from selene_lib.ratings import arena_table
+
+    items = [Sample(f"c{i}", "made", "classification", f"go {i}", "good", rubric="is it kind", label="Yes") for i in range(8)]
+    for name, n_right in (("base", 2), ("dpo_nll-seed0", 7)):
+        said = {(item.id, "AB"): f"**Result:** {'Yes' if i < n_right else 'No'}" for i, item in enumerate(items)}
+        for set_name in ("made", "shifted"):
+            store = tmp_path / name / f"{set_name}.jsonl"
+            judge_samples(ReplayJudge.for_samples(name, items, said), set_name, items, store=store, progress=False)
+    catalogue = pd.DataFrame({"name": ["made", "shifted", "absent"], "role": ["benchmark", "shifted", "benchmark"]})
+    battles = open_votes("", tmp_path, {"made": items, "shifted": items}, catalogue, 3)
+    assert len(battles) == 8 and len(set(battles.voter.tolist())) == 8
+    table = arena_table(battles, n_resamples=50, by="voter").set_index("judge")
+    assert table.loc["dpo_nll-seed0", ["n_wins", "n_ties", "n_losses"]].tolist() == [5, 3, 0]
+    (tmp_path / "votes.csv").write_text("left,right,winner\na,b,left\n")
+    assert open_votes(str(tmp_path / "votes.csv"), tmp_path, {}, catalogue, 3).judges == ("a", "b")
+
+
+def test_no_trained_judge_is_a_user_error():
+    from selene_lib.evaluation import main_arm
+
+    with pytest.raises(UserError, match="run notebook 04 first"):
+        main_arm(["base"])

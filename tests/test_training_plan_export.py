@@ -112,6 +112,8 @@ def test_the_plan_of_a_run_counts_what_its_hosted_generator_is_asked(tmp_path):
     assert found == {"n_requests_at_most": 200, "prompt_tokens": 200_000, "reply_tokens": 20_000, "usd": pytest.approx(0.14)}
     assert plan_generation(str(tmp_path / "asked.yaml"))["usd"] is None
     assert plan_generation("nano") is None
+    assert plan_generation("nano", {"02.generator": "server"})["usd"] is None
+    assert spec_of_run("nano", {"04.n_steps": 7}).n_steps == 7
 
 
 def test_every_shipped_run_can_be_planned():

@@ -34,7 +34,8 @@ def reproduce(
         print_dry_run(run, first, last, settings)
         return
     chain.reproduce(run, first=first, last=last, settings=settings, say=lambda line: print(line, flush=True))
-    _print_task_table(chain.load_run(run).name)
+    if any(step.name.startswith("05") for step in chain.select_steps(first, last)):
+        _print_task_table(chain.load_run(run).name)
 
 
 def print_dry_run(run: str, first: str | None, last: str | None, settings: Mapping[str, Any]) -> int:
@@ -102,10 +103,10 @@ def _print_task_table(name: str) -> None:
 def figures(
     run: RunOption = "nano",
     published: Annotated[bool, typer.Option("--published", help="draw only the published values, no run needed")] = False,
-    texts: Annotated[bool, typer.Option(help="show item texts (Fig. 5); not for sets that must not be redistributed")] = True,
+    texts: Annotated[bool | None, typer.Option(help="show item texts (Fig. 5); default: as the run's notebook 07 does")] = None,
 ) -> None:
     """Draw every figure of a run again from its result files, in seconds and without a model."""
-    from selene_lib.chain import load_run
+    from selene_lib.chain import resolve_run
     from selene_lib.cli.options import print_rows
     from selene_lib.figures import draw_all, draw_published
     from selene_lib.places import home, run_folder
@@ -113,7 +114,8 @@ def figures(
     if published:
         out, table = home() / "figures" / "published", draw_published(home() / "figures" / "published")
     else:
-        name = load_run(run).name
+        spec, _, resolved = resolve_run(run, "07", "07", {})
+        name, texts = spec.name, resolved["07_report"]["show_texts"] if texts is None else texts
         out = home() / "figures" / name
         table = draw_all(run_folder(name), out, show_texts=texts)
     print_rows(table.to_dict("records"), False, ("figure", "status", "why"))

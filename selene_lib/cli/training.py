@@ -19,21 +19,24 @@ def plan(
     device: Annotated[
         str | None, typer.Option("--device", help="T4, L4, A100-80GB, H100-80GB, H200 ..., cpu; default: what is here")
     ] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="key=value, or notebook.key=value")] = None,
     json: JsonOption = False,
 ) -> None:
     """Predict memory, tokens/s and hours of a run's training, and tokens and cost of a hosted generator, before anything is loaded."""
+    from selene_lib.chain import parse_settings
     from selene_lib.files import read_parquet
     from selene_lib.places import run_folder
     from selene_lib.records import PreferencePair
     from selene_lib.training import planner
 
-    spec = planner.spec_of_run(run)
+    settings = parse_settings(set_ or [])
+    spec = planner.spec_of_run(run, settings)
     made = run_folder(Path(run).stem) / "02_curate_preferences" / "pairs.parquet"
     if made.is_file() and prompt_tokens is None and Path(spec.base_model).is_dir():
         pairs = read_parquet(made, PreferencePair)
         n_pairs, (prompt_tokens, completion_tokens) = n_pairs or len(pairs), planner.mean_lengths(spec, pairs)
     found = planner.plan(spec, n_pairs=n_pairs, prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, device=device).to_dict()
-    found["generation"] = planner.plan_generation(run, prompt_tokens=prompt_tokens, reply_tokens=completion_tokens)
+    found["generation"] = planner.plan_generation(run, settings, prompt_tokens=prompt_tokens, reply_tokens=completion_tokens)
     if json:
         print(json_module.dumps(found, indent=1))
         return

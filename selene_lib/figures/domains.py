@@ -184,6 +184,7 @@ def draw_arena(arena: pd.DataFrame, *, note: str = "", name: str = "fig3c") -> D
         axes.set_xlabel("rating (Elo points)")
         light_grid(axes, "x")
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2)
-        heading(figure, title, note)
+        voters = "The run's own judges meet; the gold label votes, not a crowd." if any(map(is_base, rows["judge"])) else "Votes of a file."
+        heading(figure, title, f"{voters} {note}".strip())
     said = f"{judge_label(rows['judge'][0])} is first with {rows['rating'][0]:.0f}"
     return Drawing(name, title, f"Ratings of {len(rows)} judges; {said}. Intervals stand in the CSV.", figure, rows)

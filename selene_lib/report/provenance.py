@@ -89,7 +89,7 @@ def scale_sentences(model: str | None, set_names: list[str]) -> list[str]:
     else:
         said.append(f"This is not the paper's scale: the base model is {model}, not {BASE_MODEL}.")
     if set_names and not published:
-        said.append("No published benchmark was judged, so no number here is the paper's; sets named nano-* are generated, labels exact.")
+        said.append("None of the paper's benchmarks was judged, so no number here is the paper's; sets named nano-* are generated.")
     elif published and model == "embedded":
         said.append("On real text a model of this size judges near chance: read every number beside its majority and random baseline.")
     return said

@@ -28,13 +28,22 @@ def data_fingerprint(pairs: Sequence[PreferencePair]) -> str:
     return digest.hexdigest()
 
 
-def claim(out_dir: Path, spec: TrainSpec, pairs: Sequence[PreferencePair], base_fingerprint: str, *, resume: bool) -> None:
+def claim(
+    out_dir: Path,
+    spec: TrainSpec,
+    pairs: Sequence[PreferencePair],
+    base_fingerprint: str,
+    *,
+    resume: bool,
+    held_out: Sequence[PreferencePair] = (),
+) -> None:
     """Write what this folder is for, or check that it is for this; `resume=False` empties it of checkpoints first.
 
-    A folder begun with another configuration, other pairs or another base is a UserError that names the difference.
+    A folder begun with another configuration, other pairs, other held-out pairs or another base is a UserError that names the difference.
     """
     path = out_dir / IDENTITY
     mine = {"spec": spec.to_dict(), "data_sha256": data_fingerprint(pairs), "n_pairs": len(pairs), "base_sha256": base_fingerprint}
+    mine["held_out_sha256"] = data_fingerprint(held_out)
     if not resume:
         for folder in all_checkpoints(out_dir):
             shutil.rmtree(folder)
@@ -53,6 +62,8 @@ def _mismatch(theirs: dict[str, Any], mine: dict[str, Any], spec: TrainSpec) -> 
     reasons = spec.differences(theirs["spec"])
     if theirs["data_sha256"] != mine["data_sha256"]:
         reasons.append(f"other pairs: {theirs['n_pairs']} there, {mine['n_pairs']} here, or other texts")
+    if theirs.get("held_out_sha256") != mine["held_out_sha256"]:
+        reasons.append("other held-out pairs")
     if theirs["base_sha256"] != mine["base_sha256"]:
         reasons.append("other base weights under the same name")
     return reasons

@@ -9,7 +9,7 @@ an estimate to plan with, replaced by the telemetry of the first steps.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -141,8 +141,8 @@ def plan(
     )  # fmt: skip
 
 
-def spec_of_run(run: str) -> TrainSpec:
-    """The training spec of a named run: defaults of notebook 04, then `runs/<run>.yaml`; the first loss is the one planned for."""
+def spec_of_run(run: str, settings: Mapping[str, Any] | None = None) -> TrainSpec:
+    """The training spec of a named run: defaults of notebook 04, `runs/<run>.yaml`, `settings`; the first loss is the one planned for."""
     from dataclasses import fields
 
     from selene_lib import chain
@@ -150,7 +150,7 @@ def spec_of_run(run: str) -> TrainSpec:
     from selene_lib.notebooks import step_spec
 
     name = "04_train_judge"
-    values = chain.resolve_parameters(chain.load_run(run), (step_spec(name),), {})[name]
+    values = chain.resolve_parameters(chain.load_run(run), (step_spec(name),), settings or {})[name]
     known = {f.name for f in fields(TrainSpec)}
     chosen = {k: v for k, v in values.items() if k in known}
     return TrainSpec.from_dict(chosen | {"base_model": resolve_model(values["base_model"]), "loss": values["losses"].split(",")[0].strip()})
@@ -225,7 +225,9 @@ def training_flops_per_token(spec: TrainSpec, shape: Shape, context_tokens: floa
     return passes * forward_flops(shape, context_tokens)
 
 
-def plan_generation(run: str, *, prompt_tokens: int | None = None, reply_tokens: int | None = None) -> dict[str, Any] | None:
+def plan_generation(
+    run: str, settings: Mapping[str, Any] | None = None, *, prompt_tokens: int | None = None, reply_tokens: int | None = None
+) -> dict[str, Any] | None:
     """Requests, tokens and dollars of a run's hosted generator, None where it asks none: two critiques a sample, first attempts only.
 
     The number of samples is the most the run may read (sources times `n_per_source`), lengths default to 1,500 and 250 tokens; prices are
@@ -236,7 +238,7 @@ def plan_generation(run: str, *, prompt_tokens: int | None = None, reply_tokens:
 
     prompt_tokens, reply_tokens = prompt_tokens or 1500, reply_tokens or 250
     steps = tuple(step_spec(number) for number in ("01", "02"))
-    explore, curate = chain.resolve_parameters(chain.load_run(run), steps, {}).values()
+    explore, curate = chain.resolve_parameters(chain.load_run(run), steps, settings or {}).values()
     if curate["generator"] != "server":
         return None
     n_requests = 2 * explore["n_per_source"] * len(explore["sources"].split(","))

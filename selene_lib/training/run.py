@@ -35,6 +35,7 @@ class TrainResult:
     n_dropped: dict[str, int] = field(default_factory=dict)
     n_shortened: int = 0
     resumed_from_step: int = 0
+    n_validation: int = 0
     validation: dict[str, float] | None = None
     decision: dict[str, Any] = field(default_factory=dict)
     spec: dict[str, Any] = field(default_factory=dict)
@@ -58,7 +59,7 @@ def train(
     spec = loaded.spec
     process = join(loaded.decision.device)
     if process.rank == 0:
-        checkpoints.claim(out_dir, spec, pairs, loaded.base_fingerprint, resume=resume)
+        checkpoints.claim(out_dir, spec, pairs, loaded.base_fingerprint, resume=resume, held_out=validation or ())
         checkpoints.remove_broken(out_dir)
     process.wait_for_others()
     finished = _read_result(out_dir) if resume else None
@@ -72,7 +73,7 @@ def train(
     else:
         run_steps = train_with_selene
     resumed_from, metrics = run_steps(spec, loaded, encoded.pairs, held_out.pairs, out_dir, n_steps, progress, process)
-    return _write_result(process, out_dir, spec, loaded, encoded, n_steps, resumed_from, metrics)
+    return _write_result(process, out_dir, spec, loaded, encoded, n_steps, resumed_from, metrics, len(held_out.pairs))
 
 
 def train_with_selene(
@@ -88,7 +89,7 @@ def train_with_selene(
     """Run the steps with our trainer; return the step it continued from and the validation metrics."""
     from transformers import TrainingArguments, set_seed
 
-    from selene_lib.training.trainer import PairTrainer, ProgressBar, argument_values
+    from selene_lib.training.trainer import PairTrainer, ProgressBar, argument_values, measure_pairs
 
     batches = global_batches([pair.id for pair in pairs], spec.batch_size, n_steps, spec.seed)
     used = sorted({i for batch in batches for i in batch})
@@ -105,7 +106,7 @@ def train_with_selene(
     callbacks = [ProgressBar()] if progress else []
     trainer = PairTrainer(loaded, spec, pairs, reference, batches, args, from_step=from_step, callbacks=callbacks)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    metrics = trainer.evaluate_pairs(held_out, known[len(used) :]) if held_out else None
+    metrics = measure_pairs(loaded, spec, held_out, known[len(used) :]) if held_out else None
     save_adapter(trainer, out_dir / "adapter")
     return from_step, metrics
 
@@ -157,12 +158,13 @@ def _write_result(
     n_steps: int,
     resumed_from: int,
     metrics: dict[str, float] | None,
+    n_validation: int,
 ) -> TrainResult:
     trainable = sum(parameter.numel() for parameter in loaded.model.parameters() if parameter.requires_grad)
     result = TrainResult(
         adapter_dir=out_dir / "adapter", log_path=out_dir / "log.csv", telemetry_path=out_dir / "telemetry.csv", n_steps=n_steps,
         n_pairs=len(encoded.pairs), n_trainable_parameters=trainable, n_dropped=encoded.n_dropped,
-        n_shortened=len(encoded.shortened_ids), resumed_from_step=resumed_from, validation=metrics,
+        n_shortened=len(encoded.shortened_ids), resumed_from_step=resumed_from, n_validation=n_validation, validation=metrics,
         decision=loaded.decision.to_dict(), spec=spec.to_dict(),
     )  # fmt: skip
     values = {f.name: getattr(result, f.name) for f in fields(result) if f.type != "Path" and f.name != "resumed_from_step"}

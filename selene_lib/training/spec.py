@@ -21,7 +21,7 @@ class TrainSpec:
 
     `base_model` is a folder or a hub id (then `revision` must be a 40-hex commit). `batch_size` counts pairs per optimiser step over all
     devices and is the only batch number with a meaning; `micro_batch_tokens` only says how much of it is computed at once.
-    `n_steps` wins over `n_epochs` when both are set. Published values are in FACTS of the paper; beta and alpha are the relatives'.
+    `n_steps` wins over `n_epochs` when both are set. Beta and alpha are those of the paper's relatives, unverified for the paper itself.
     """
 
     base_model: str = ""

@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -112,12 +112,8 @@ class PairTrainer(Trainer):
 
     def compute_loss(self, model: Any, inputs: Sequence[int], return_outputs: bool = False, **kwargs: Any) -> PairLoss:
         """Per-pair losses of the pairs with these indices, through the layout the model was proved on."""
-        batch = lay_out_for(self.loaded.decision, [self.pairs[i] for i in inputs], pad_token_id=self.loaded.tokenizer.pad_token_id)
-        batch = batch.to(self.args.device)
-        logps = model(**completion_inputs(batch, self.loaded.decision.attention))
-        sequences = sum_by_sequence(logps, batch.owner, batch.n_pairs)
-        reference = self.reference[list(inputs)].to(logps.device)
-        return pair_loss(*sequences, reference[:, 0], reference[:, 1], **objective(self.spec))
+        pairs = [self.pairs[i] for i in inputs]
+        return losses_of(model, self.loaded, self.spec, pairs, self.reference[list(inputs)], device=self.args.device)
 
     def _back_off(self, model: Any, n_pairs: int, error: Exception) -> str:
         """Halve the micro-batch after an out-of-memory error; with several processes, or at one pair, there is nothing to halve."""
@@ -160,28 +156,32 @@ class PairTrainer(Trainer):
         if self.is_world_process_zero():
             checkpoints.seal(Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}")
 
-    @torch.no_grad()
-    def evaluate_pairs(self, pairs: Sequence[EncodedPair], reference: np.ndarray) -> dict[str, float]:
-        """Mean loss, dpo, nll, margin and reward accuracy of other pairs under the current weights (adapter on, dropout off)."""
-        kept = self.pairs, self.reference
-        self.pairs, self.reference = pairs, torch.as_tensor(reference, dtype=torch.float32)
-        self.model.eval()
-        sums = torch.zeros(len(_METRICS), dtype=torch.float64)
-        try:
-            for group in _evaluation_groups(self):
-                with autocast(self.loaded.decision):
-                    losses = self.compute_loss(self.model, group)
-                parts = (losses.total, losses.dpo, losses.nll, losses.margin, losses.reward_correct)
-                sums += torch.stack([part.double().sum().cpu() for part in parts])
-        finally:
-            self.pairs, self.reference = kept
-            self.model.train()
-        return dict(zip(_METRICS, (sums / len(pairs)).tolist()))
+
+def losses_of(
+    model: Any, loaded: Loaded, spec: TrainSpec, pairs: Sequence[EncodedPair], reference: torch.Tensor, *, device: Any
+) -> PairLoss:
+    """Per-pair losses, each [n_pairs], of pairs with their reference sums [n_pairs, 2], in one forward."""
+    batch = lay_out_for(loaded.decision, pairs, pad_token_id=loaded.tokenizer.pad_token_id).to(device)
+    logps = model(**completion_inputs(batch, loaded.decision.attention))
+    sequences = sum_by_sequence(logps, batch.owner, batch.n_pairs)
+    reference = reference.to(logps.device)
+    return pair_loss(*sequences, reference[:, 0], reference[:, 1], **objective(spec))
 
 
-def _evaluation_groups(trainer: PairTrainer) -> Iterator[list[int]]:
-    decision = trainer.loaded.decision
-    yield from micro_batches(trainer.pairs, decision.layout, max_tokens=trainer.micro_batch_tokens, packing=decision.packing)
+@torch.no_grad()
+def measure_pairs(loaded: Loaded, spec: TrainSpec, pairs: Sequence[EncodedPair], reference: np.ndarray) -> dict[str, float]:
+    """Mean loss, dpo, nll, margin and reward accuracy of pairs under the current weights (adapter on, dropout off)."""
+    known, decision = torch.as_tensor(reference, dtype=torch.float32), loaded.decision
+    device = next(loaded.model.parameters()).device
+    sums = torch.zeros(len(_METRICS), dtype=torch.float64)
+    loaded.model.eval()
+    for group in micro_batches(pairs, decision.layout, max_tokens=decision.micro_batch_tokens, packing=decision.packing):
+        with autocast(decision):
+            losses = losses_of(loaded.model, loaded, spec, [pairs[i] for i in group], known[group], device=device)
+        parts = (losses.total, losses.dpo, losses.nll, losses.margin, losses.reward_correct)
+        sums += torch.stack([part.double().sum().cpu() for part in parts])
+    loaded.model.train()
+    return dict(zip(_METRICS, (sums / len(pairs)).tolist()))
 
 
 def _only_item(items: list[int]) -> int:

@@ -110,11 +110,12 @@ def train_with_trl(
     progress: bool,
     process: Process,
 ) -> tuple[int, dict[str, float] | None]:
-    """Run the steps with `trl.DPOTrainer`; return the step it continued from and None (validation is our trainer's)."""
+    """Run the steps with `trl.DPOTrainer`; return the step it continued from and the validation metrics, in our objective's terms."""
     from selene_lib.training.run import compute_reference, save_adapter
-    from selene_lib.training.trainer import ProgressBar, argument_values
+    from selene_lib.training.trainer import ProgressBar, argument_values, measure_pairs
 
-    reference = compute_reference(spec, loaded, pairs, out_dir, progress, process)
+    known = compute_reference(spec, loaded, [*pairs, *held_out], out_dir, progress, process)
+    reference = known[: len(pairs)]
     checkpoint = checkpoints.latest_whole(out_dir)
     from_step = checkpoints.step_of(checkpoint) if checkpoint else 0
     order = [i for batch in global_batches([pair.id for pair in pairs], spec.batch_size, n_steps, spec.seed) for i in batch]
@@ -129,5 +130,6 @@ def train_with_trl(
         from_step=from_step,
     )
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    metrics = measure_pairs(loaded, spec, held_out, known[len(pairs) :]) if held_out else None
     save_adapter(trainer, out_dir / "adapter")
-    return from_step, None
+    return from_step, metrics
