@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from selene_lib.arms import side_by_side
 from selene_lib.errors import UserError
-from selene_lib.evaluation import published_name
+from selene_lib.evaluation import judge_sets, open_judges, published_name
+from selene_lib.models import is_embedded, use_one_thread
 from selene_lib.records import Judgement, Sample, Score, unit_hash
 
 MAX_TEXT_CHARACTERS = 800
@@ -47,19 +49,48 @@ def choose_pairwise(sets: Mapping[str, Sequence[Sample]], catalogue: Any, n: int
     return sorted(pool, key=lambda s: unit_hash(seed, "format", s.id))[:n]
 
 
-def study_formats(judges: Sequence[Any], samples: Sequence[Sample], folder: Path, *, family: str, n_resamples: int, seed: int) -> Any:
-    """Return accuracy by judge and prompt format (`formats.format_table`), replies kept in `folder/<judge>/formats.jsonl`."""
+@dataclass(frozen=True)
+class Asked:
+    """What the judges said: judgements of the domain items, accuracy by judge and prompt format, the judges' audit cards."""
+
+    judgements: list[Judgement]
+    formats: Any
+    audit: Any
+
+
+def ask_judges(base_model: str, adapters: Mapping[str, Path | None], domains: Mapping[str, Sequence[Sample]], pairwise: Sequence[Sample],
+               folder: Path, *, max_new_tokens: int, max_prompt_tokens: int, n_audit: int, family: str, n_resamples: int,
+               seed: int) -> Asked:  # fmt: skip
+    """Let base and adapters judge the domains, the pairwise items in every prompt format, and `n_audit` items under every probe.
+
+    Each judge is loaded once and asked everything; the embedded model one a core. Replies are kept in `folder/<judge>/*.jsonl`.
+    """
     import pandas as pd
 
+    limits = {"max_new_tokens": max_new_tokens, "max_prompt_tokens": max_prompt_tokens}
+    asked = {"n_audit": n_audit, "family": family, "n_resamples": n_resamples, "seed": seed}
+    jobs = [(_ask_judge, (base_model, name, adapter, domains, pairwise, folder, limits, asked)) for name, adapter in adapters.items()]
+    found = side_by_side(jobs, base_model, "judges")
+    formats, audit = (pd.concat([getattr(one, part) for one in found], ignore_index=True) for part in ("formats", "audit"))
+    return Asked([j for one in found for j in one.judgements], formats, audit)
+
+
+def _ask_judge(base_model: str, name: str, adapter: Path | None, domains: Mapping[str, Sequence[Sample]], pairwise: Sequence[Sample],
+               folder: Path, limits: Mapping[str, int], asked: Mapping[str, Any]) -> Asked:  # fmt: skip
+    from selene_lib.audit import audit_card
     from selene_lib.formats import format_table, judge_formats
 
-    tables = []
-    for judge in judges:
-        kept = folder / judge.name / "formats.jsonl"
-        replies = judge_formats(judge, "formats", samples, store=kept, wording=family, seed=seed,
-                                max_text_characters=MAX_TEXT_CHARACTERS)  # fmt: skip
-        tables.append(format_table(samples, replies, n_resamples=n_resamples, seed=seed))
-    return pd.concat(tables, ignore_index=True)
+    shows = not is_embedded(base_model)
+    if not shows:
+        use_one_thread()
+    (judge,) = open_judges(base_model, {name: adapter}, **limits)
+    family, seed, n_resamples = asked["family"], asked["seed"], asked["n_resamples"]
+    judgements = judge_sets([judge], domains, folder, family=family, seed=seed, progress=shows)
+    replies = judge_formats(judge, "formats", pairwise, store=folder / name / "formats.jsonl", wording=family, seed=seed,
+                            max_text_characters=MAX_TEXT_CHARACTERS, progress=shows)  # fmt: skip
+    card = audit_card(judge, pairwise, store=folder / name / "audit.jsonl", n=asked["n_audit"], family=family, n_resamples=n_resamples,
+                      seed=seed, progress=shows)  # fmt: skip
+    return Asked(judgements, format_table(pairwise, replies, n_resamples=n_resamples, seed=seed), card)
 
 
 def open_votes(votes: str, judgements: Path, sets: Mapping[str, Sequence[Sample]], catalogue: Any, seed: int) -> Any:
@@ -79,19 +110,6 @@ def open_votes(votes: str, judgements: Path, sets: Mapping[str, Sequence[Sample]
     found = [j for name in names for path in sorted(judgements.glob(f"*/{name}.jsonl")) for j in read_jsonl(path, Judgement)]
     battles = battles_of_judges([sample for name in names for sample in sets[name]], found)
     return battles.shuffle(np.random.default_rng(seed))
-
-
-def audit_judges(
-    judges: Sequence[Any], samples: Sequence[Sample], folder: Path, *, n: int, family: str, n_resamples: int, seed: int
-) -> Any:
-    """Return the audit card of each judge, one under the other; replies are kept in `folder/<judge>/audit.jsonl`."""
-    import pandas as pd
-
-    from selene_lib.audit import audit_card
-
-    options = {"n": n, "family": family, "n_resamples": n_resamples, "seed": seed, "progress": True}
-    cards = [audit_card(judge, samples, store=folder / judge.name / "audit.jsonl", **options) for judge in judges]
-    return pd.concat(cards, ignore_index=True)
 
 
 def add_user_domain(domains: dict[str, Sequence[Sample]], catalogue: Any, path: str) -> tuple[dict[str, Sequence[Sample]], Any]:
