@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -85,11 +84,14 @@ def train(spec: TrainSpec, pairs: Sequence[PreferencePair], folder: Path, valida
 
 
 def side_by_side(jobs: Sequence[tuple[Callable[..., Any], tuple]], model: str, what: str) -> list[Any]:
-    """Run `function(*arguments)` jobs and return their results in order: one a core for the embedded model, else one after the other."""
-    from joblib import Parallel, delayed
+    """Run `function(*arguments)` jobs and return their results in order: one a core for the embedded model, else one after the other.
+
+    `LOKY_MAX_CPU_COUNT=1` in the environment keeps them all in this process, one after the other.
+    """
+    from joblib import Parallel, cpu_count, delayed
     from tqdm.auto import tqdm
 
-    n_jobs = min(len(jobs), os.cpu_count() or 1) if is_embedded(model) else 1
+    n_jobs = min(len(jobs), cpu_count()) if is_embedded(model) else 1
     running = Parallel(n_jobs=n_jobs, return_as="generator")(delayed(function)(*arguments) for function, arguments in jobs)
     return list(tqdm(running, total=len(jobs), desc=what))
 

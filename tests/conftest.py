@@ -9,6 +9,7 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # one thread a worker: the same sums in every process, and no crowding
+os.environ.setdefault("LOKY_MAX_CPU_COUNT", "1")  # the workers of the suite take the cores already
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 

@@ -19,7 +19,7 @@ from selene_lib.notebooks import STEPS
 SMALL = {
     "01.sources": "nano-coverage,nano-tone,nano-poisoned", "01.n_per_source": 24, "01.n_per_set": 16, "01.n_dev": 8, "01.n_topics": 4,
     "03.n_steps": 2, "03.n_rounds": 1, "03.n_dev": 12, "03.drop_shares": "0.1",
-    "04.n_steps": 8, "04.batch_size": 4, "04.save_every_steps": 2, "04.seeds": "0,1", "04.losses": "dpo_nll",
+    "04.n_steps": 8, "04.batch_size": 4, "04.save_every_steps": 2, "04.seeds": "0,1", "04.losses": "dpo_nll", "04.n_validation": 6,
     "05.n_resamples": 200, "06.n_resamples": 200, "06.n_format_items": 4, "06.n_audit_items": 4,
 }  # fmt: skip
 

@@ -101,7 +101,8 @@ def test_no_arm_to_train_is_a_user_error():
             arm_names(losses, seeds, "0")
 
 
-def test_arms_judge_beside_each_other_what_they_judge_alone(tmp_path):
+def test_arms_judge_beside_each_other_what_they_judge_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "2")
     from selene_lib import nano
     from selene_lib.evaluation import judge_arms, judge_sets, open_judges
 
