@@ -108,13 +108,3 @@ def write_finished_run(sandbox: Sandbox) -> None:
     from synthetic_run import write_run
 
     write_run(sandbox.folder / "artefacts" / "nano", hostile=False)
-
-
-def write_training_samples(sandbox: Sandbox) -> None:
-    """What notebook 02 reads."""
-    from selene_lib import nano
-    from selene_lib.files import write_parquet
-    from selene_lib.records import Sample
-
-    samples = [s for name in ("nano-coverage", "nano-tone") for s in nano.make_source(name, 16, seed=1)]
-    write_parquet(sandbox.folder / "artefacts/nano/01_explore_sources/samples.parquet", samples, Sample)

@@ -39,7 +39,6 @@ from readme_inputs import (
     write_input,
     write_rubric,
     write_samples,
-    write_training_samples,
     write_votes,
 )
 
@@ -78,7 +77,7 @@ RULES = tuple(Rule(*rule) for rule in (
      "a free port and no browser; it is asked over HTTP until it answers, then ended"),
     (r"^selene lock\b", "HF_HUB_OFFLINE=0 HF_ENDPOINT={hub} selene lock", "no network: a stub of the hub names a revision"),
     (r"^selene audit\b(.*)", r"selene audit\1 -n 2", "a minute for a hundred items"),
-    (r"^papermill (?!\S*0[028]_)", "papermill --prepare-only ", "minutes, and inputs of other notebooks; test_smoke_chain.py runs them"),
+    (r"^papermill (?!\S*0[08]_)", "papermill --prepare-only ", "minutes, and inputs of other notebooks; test_smoke_chain.py runs them"),
     (r"^(python \S*bench/\S+\.py)\b.*", r"\1 --help", "a measurement takes minutes and wants a quiet machine"),
     (r"https?://(localhost|127\.0\.0\.1|host)(:\d+)?/v1", "{server}", "a stub server that speaks the OpenAI protocol"),
     (r"--model vllm:\S+", "--model embedded", "vLLM needs a GPU"),
@@ -124,8 +123,7 @@ INPUTS: dict[str, Callable[[Path, list[str], Sandbox], None]] = {
 }  # fmt: skip
 
 
-EARLIER_RESULTS = {r"^selene figures(?!.*--published)|(samples|golden|replies) artefacts/nano/": write_finished_run,
-                   r"^papermill .*\b02_": write_training_samples}  # fmt: skip
+EARLIER_RESULTS = {r"^selene figures(?!.*--published)|(samples|golden|replies) artefacts/nano/": write_finished_run}
 
 
 def write_inputs(command: str, sandbox: Sandbox) -> None:
@@ -324,7 +322,7 @@ def test_the_commands_of_the_readme_run(session, outcomes):
         ("python3 -m venv .venv", "python -m venv --without-pip .venv"),
         ("uv venv", "python -m venv --without-pip .venv"),
         ("uv pip install -e .", "pip install --dry-run --no-deps --no-index --no-build-isolation -e ."),
-        ("papermill notebooks/02_x.ipynb out.ipynb", "papermill notebooks/02_x.ipynb out.ipynb"),
+        ("papermill notebooks/00_x.ipynb out.ipynb", "papermill notebooks/00_x.ipynb out.ipynb"),
         ("papermill notebooks/04_x.ipynb out.ipynb", "papermill --prepare-only notebooks/04_x.ipynb out.ipynb"),
         ("selene lab", "selene lab -- --no-browser --port=9 --IdentityProvider.token=test --allow-root"),
         ("selene judge --model http://localhost:11434/v1#llama", "selene judge --model http://stub/v1#llama"),
