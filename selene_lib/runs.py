@@ -230,7 +230,8 @@ def _git_state() -> dict[str, Any]:
             return None
         return done.stdout.strip() if done.returncode == 0 else None
 
-    status = git("status", "--porcelain", "--untracked-files=no")
+    # what a run publishes is no code: the run that writes it is not dirty for that
+    status = git("status", "--porcelain", "--untracked-files=no", "--", ":(top)", ":(top,exclude)figures", ":(top,exclude)reports")
     return {"commit": git("rev-parse", "HEAD"), "dirty": None if status is None else bool(status)}
 
 

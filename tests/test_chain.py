@@ -266,3 +266,22 @@ def test_another_domain_file_or_other_data_beside_it_make_a_step_new(project):
     assert before == runs.fingerprint({"domain_file": "mine/domain.yaml"}, "code", {})
     (folder / "answers.csv").write_text("one")
     assert before != runs.fingerprint({"domain_file": "mine/domain.yaml"}, "code", {})
+
+
+def test_what_a_run_publishes_does_not_make_its_commit_dirty(tmp_path, monkeypatch):
+    def git(*words: str) -> None:
+        identity = ("-c", "user.name=t", "-c", "user.email=t@example.org")
+        subprocess.run(["git", "-C", str(tmp_path), *identity, *words], check=True, capture_output=True)
+
+    for name in ("figures/a.csv", "reports/b.html", "package/code.py"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text("one")
+    git("init")
+    git("add", "--all")
+    git("commit", "--message", "first")
+    monkeypatch.setattr(runs, "PACKAGE", tmp_path / "package")
+    for name in ("figures/a.csv", "reports/b.html"):
+        (tmp_path / name).write_text("two")
+    assert runs._git_state()["dirty"] is False
+    (tmp_path / "package/code.py").write_text("two")
+    assert runs._git_state()["dirty"] is True
