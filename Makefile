@@ -12,7 +12,7 @@ reproduce: $(STAMP)
 	$(VENV)/bin/selene reproduce --run $(RUN)
 
 test: $(STAMP)
-	$(VENV)/bin/python -m pytest -n auto --dist loadfile
+	$(VENV)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 # Unsloth's own code against ours, without a GPU: some 200 MB to download where torch came without Triton, 0.9 GB on disk
 test-unsloth: $(UNSLOTH_STAMP)

@@ -13,6 +13,13 @@ os.environ.setdefault("LOKY_MAX_CPU_COUNT", "1")  # the workers of the suite tak
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+LONGEST = ("test_smoke_chain.py", "test_readme_commands.py", "test_training_run.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first, so that no worker ends alone with one of them."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
