@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from selene_lib.training import TrainSpec
 
 BASE = "base"
+ARM = re.compile(r"^(?P<loss>[a-z_]+)-seed(?P<seed>\d+)$")
 HELD_OUT = ("dpo", "nll", "margin", "reward_accuracy")
 
 
@@ -53,6 +55,12 @@ def train_arms(spec: TrainSpec, arms: Sequence[tuple[str, int]], pairs: Sequence
         measured = result.validation or {}  # in this order, whether just measured or read back
         held_out.append({**about, "n_pairs": result.n_validation, **{name: measured[name] for name in HELD_OUT if name in measured}})
     return pd.concat(curves, ignore_index=True), pd.concat(telemetry, ignore_index=True), pd.DataFrame(held_out)
+
+
+def loss_of(judge: str) -> str:
+    """Return the loss of an arm (`dpo_nll-seed0` -> `dpo_nll`); any other judge is of a kind of its own."""
+    found = ARM.match(judge)
+    return found["loss"] if found else judge
 
 
 def held_out_pairs(pairs: Sequence[PreferencePair], n: int, seed: int) -> list[PreferencePair]:

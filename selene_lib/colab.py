@@ -18,6 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from selene_lib.errors import UserError
+from selene_lib.files import write_text
 from selene_lib.places import project_root
 from selene_lib.runs import VERSIONED
 
@@ -98,7 +99,7 @@ def stamp(root: Path, repository: str, tag: str) -> list[str]:
     for name in names:
         text = re.sub(rf"<!-- colab:{name} -->.*?<!-- /colab -->", f"<!-- colab:{name} -->{badges[name]}<!-- /colab -->", text)
     if text != readme.read_text(encoding="utf-8"):
-        readme.write_text(text, encoding="utf-8")
+        write_text(readme, text)
         changed.append(readme.name)
     return changed
 
@@ -114,7 +115,7 @@ def _stamp_notebook(path: Path, badge: str, repository: str, tag: str) -> bool:
             source = ADDRESS.sub(rf'\g<1>"{repository}", "{tag}"', "".join(cell["source"]))
             cell["source"] = source.splitlines(keepends=True)
     after = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
-    path.write_text(after, encoding="utf-8")
+    write_text(path, after)
     return after != before
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from selene_lib.arms import BASE, side_by_side
+from selene_lib.arms import BASE, loss_of, side_by_side
 from selene_lib.collection import SHIFTED
 from selene_lib.contamination import Overlap, clean_part
 from selene_lib.errors import UserError
@@ -165,7 +165,7 @@ def twin_table(sets: Mapping[str, Sequence[Sample]], judgements: Sequence[Judgem
 def loss_table(seeds: Any) -> Any:
     """Return, for each loss, how many seeds were trained and the mean, lowest and highest gain over the base, in points."""
     trained = seeds[seeds["judge"] != BASE]
-    loss = trained["judge"].str.rsplit("-seed", n=1).str[0].rename("loss")
+    loss = trained["judge"].map(loss_of).rename("loss")
     return trained.groupby(loss, sort=False)["gain_points"].agg(n_seeds="count", mean="mean", lowest="min", highest="max")
 
 

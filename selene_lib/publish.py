@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from selene_lib.arms import BASE, publish_folder
+from selene_lib.arms import BASE, loss_of, publish_folder
 from selene_lib.chain import load_run
 from selene_lib.evaluation import main_arm
 from selene_lib.files import read_json, to_dict
@@ -40,8 +40,7 @@ def _headline(means: list[dict[str, Any]], seeds: list[dict[str, Any]]) -> dict[
     """Base and the main arm on the mean over task types, and the gain of every seed of the main loss."""
     overall = {row["judge"]: row for row in means if row["task"] == "overall"}
     arm = main_arm(overall)
-    loss = arm.rsplit("-seed", 1)[0]
-    gains = {row["judge"]: row["gain_points"] for row in seeds if row["judge"].rsplit("-seed", 1)[0] == loss}
+    gains = {row["judge"]: row["gain_points"] for row in seeds if loss_of(row["judge"]) == loss_of(arm)}
     return {"base": overall[BASE], "trained": overall[arm], "gain_points_by_seed": gains}
 
 

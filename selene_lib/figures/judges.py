@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
+from selene_lib.arms import ARM, loss_of
 from selene_lib.figures.drawing import BASE, OTHERS, TRAINED
 
-ARM = re.compile(r"^(?P<loss>[a-z_]+)-seed(?P<seed>\d+)$")
 LOSS_NAMES = {"dpo_nll": "DPO+NLL", "dpo": "DPO alone", "nll": "NLL alone"}
 TASK_NAMES = {"pairwise": "Pairwise", "classification": "Classification", "absolute": "Absolute scoring"}
 PUBLISHED_TRAINED, PUBLISHED_BASE = "Selene Mini", "Llama-3.1-8B-Instruct"
@@ -30,31 +29,25 @@ def order_judges(judges: Iterable[str]) -> list[str]:
     """Return the names once each: the main trained judge, the base, then the others as they came, but the arms of one loss together."""
     names = list(dict.fromkeys(judges))
     main = PUBLISHED_TRAINED if PUBLISHED_TRAINED in names else main_judge(names)
-    place = {loss: i for i, loss in enumerate(dict.fromkeys([_loss(main or ""), *map(_loss, names)]))}
-    return sorted(names, key=lambda n: (n != main, not is_base(n), place[_loss(n)]))
+    place = {loss: i for i, loss in enumerate(dict.fromkeys([loss_of(main or ""), *map(loss_of, names)]))}
+    return sorted(names, key=lambda n: (n != main, not is_base(n), place[loss_of(n)]))
 
 
 def one_a_loss(judges: Iterable[str]) -> list[str]:
     """Return the judges with the first arm of each loss only, in the order of `order_judges`: what a crowded plot shows."""
     kinds: dict[str, str] = {}
     for name in order_judges(judges):
-        kinds.setdefault(_loss(name), name)
+        kinds.setdefault(loss_of(name), name)
     return list(kinds.values())
-
-
-def _loss(judge: str) -> str:
-    """The loss of an arm; any other judge is of a kind of its own."""
-    found = ARM.match(judge)
-    return found["loss"] if found else judge
 
 
 def colours(judges: Iterable[str]) -> dict[str, str]:
     """Return a colour for each judge: black for the main trained one, orange for the base, greys for the others, one a loss."""
     ordered = order_judges(judges)
     main = ordered[0] if ordered and not is_base(ordered[0]) else None
-    kinds = dict.fromkeys(_loss(name) for name in ordered if name != main and not is_base(name))
+    kinds = dict.fromkeys(loss_of(name) for name in ordered if name != main and not is_base(name))
     grey = dict(zip(kinds, OTHERS * (1 + len(kinds) // len(OTHERS))))
-    return {name: TRAINED if name == main else BASE if is_base(name) else grey[_loss(name)] for name in ordered}
+    return {name: TRAINED if name == main else BASE if is_base(name) else grey[loss_of(name)] for name in ordered}
 
 
 def judge_label(judge: str) -> str:

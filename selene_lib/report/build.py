@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from selene_lib.arms import loss_of
 from selene_lib.errors import UserError
 from selene_lib.figures import results as files
 from selene_lib.figures.everything import curation_ledger
@@ -151,13 +152,9 @@ def _seeds(result_dir: Path) -> list[dict[str, Any]]:
     seeds = files.read_table(result_dir, f"{files.EVALUATE}/seeds.csv")
     if seeds is None or seeds.empty or "gain_points" not in seeds:
         return []
-    main = _loss_of(main_judge(seeds["judge"]) or "")
-    losses = sorted({_loss_of(j) for j in seeds["judge"] if not is_base(j)}, key=lambda loss: (loss != main, loss))
-    return [_seeds_of_loss(seeds[seeds["judge"].map(_loss_of) == loss], loss) for loss in losses]
-
-
-def _loss_of(judge: str) -> str:
-    return judge.split("-seed")[0]
+    main = loss_of(main_judge(seeds["judge"]) or "")
+    losses = sorted({loss_of(j) for j in seeds["judge"] if not is_base(j)}, key=lambda loss: (loss != main, loss))
+    return [_seeds_of_loss(seeds[seeds["judge"].map(loss_of) == loss], loss) for loss in losses]
 
 
 def _seeds_of_loss(mine: pd.DataFrame, loss: str) -> dict[str, Any]:
