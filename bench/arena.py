@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from selene_lib.ratings import arena_table, bootstrap_ratings, bradley_terry, elo, simulate_battles
+from selene_lib.evaluation.arena import arena_table, bootstrap_ratings, bradley_terry, elo, simulate_battles
 
 N_BATTLES, N_JUDGES, N_RESAMPLES = 20_000, 20, 1_000
 

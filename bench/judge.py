@@ -21,13 +21,13 @@ from pathlib import Path
 
 import numpy as np
 
-from selene_lib import metrics
+from selene_lib.evaluation import metrics
+from selene_lib.evaluation.audit.swap_probe import measure_swap_probe
+from selene_lib.evaluation.scoring.rescore import rescore
 from selene_lib.judges import LocalJudge, Reply
-from selene_lib.judging import judge_samples
-from selene_lib.prompts import Prompt, parse_verdict, render
+from selene_lib.judges.judging import judge_samples
+from selene_lib.prompts.rendering import Prompt, parse_verdict, render
 from selene_lib.records import LABELS, Judgement, Sample, swap_verdict
-from selene_lib.scoring.rescore import rescore
-from selene_lib.swap_probe import measure_swap_probe
 
 SET_SIZES = {"reward_bench": 2985, "lfqa_eval": 260, "hhh_alignment": 221, "evalbiasbench": 80, "instrusum": 411, "auto_j": 1392}
 SET_SIZES |= {"infobench": 930, "llm_aggrefact": 12_900, "flask": 2001, "biggen_bench": 3200, "mt_bench": 320}

@@ -27,7 +27,7 @@ from pathlib import Path
 folder, way = Path(sys.argv[1]), sys.argv[2]
 start = time.perf_counter()
 if way == "load":
-    from selene_lib.data_access import find_spec, load_to_parquet
+    from selene_lib.data import find_spec, load_to_parquet
     n = load_to_parquet(replace(find_spec("offsetbias"), published_n=None), folder / "x.parquet", data_dir=folder).n_samples
 elif way == "stream":
     import datasets

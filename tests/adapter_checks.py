@@ -9,7 +9,7 @@ import pytest
 from published_shapes_of_benchmarks import SHAPES as BENCHMARK_SHAPES
 from published_shapes_of_sources import SHAPES as SOURCE_SHAPES
 
-from selene_lib.data_access import LoadResult, find_spec, load
+from selene_lib.data import LoadResult, find_spec, load
 from selene_lib.files import read_jsonl
 
 SHAPES = {**SOURCE_SHAPES, **BENCHMARK_SHAPES}

@@ -211,7 +211,7 @@ def _make_problem(arguments: list[str]) -> str:
 
 
 def _papermill_problem(arguments: list[str]) -> str:
-    from selene_lib.notebooks import parameter_defaults
+    from selene_lib.pipeline.notebooks import parameter_defaults
 
     notebook = next((REPOSITORY / word for word in arguments if word.endswith(".ipynb")), None)
     if notebook is None or not notebook.is_file():

@@ -38,7 +38,7 @@ def write_craft(folder: Path, records: list[dict]) -> None:
     """Both annotators see every conversation; they differ on Q2, which the tie-break decides with Yes."""
     import openpyxl
 
-    from selene_lib.benchmarks.craft_md import ANNOTATORS, COLUMNS
+    from selene_lib.data.benchmarks.craft_md import ANNOTATORS, COLUMNS
 
     (folder / "expert_annotations").mkdir()
     for annotator, name in ANNOTATORS.items():

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from adapter_checks import write_rows
 
-from selene_lib.models import resolve_model
+from selene_lib.models.names import resolve_model
 
 ADAPTER = ("adapter_model.safetensors", "adapter_config.json")
 
@@ -57,7 +57,7 @@ def write_rubric(path: Path, given: list[str], _: Sandbox) -> None:
 
 
 def write_input(path: Path, given: list[str], _: Sandbox) -> None:
-    from selene_lib.tables import write_table
+    from selene_lib.data.tables import write_table
 
     write_table(path, rows(option(given, "--task", "absolute"), with_rubric="--rubric" not in given))
 

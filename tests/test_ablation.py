@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import yaml
 
-from selene_lib.ablation import AblationSpec, Arm, Race, plan_arms, read_decisions, run_ablation, write_decisions
-from selene_lib.curation import apply_decisions
-from selene_lib.effects import effect_between, run_variance
+from selene_lib.ablation.effects import effect_between, run_variance
+from selene_lib.ablation.race import AblationSpec, Arm, Race, plan_arms, read_decisions, run_ablation, write_decisions
+from selene_lib.curation.pairs import apply_decisions
 from selene_lib.errors import UserError
 from selene_lib.records import PreferencePair, unit_hash
 

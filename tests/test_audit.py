@@ -9,15 +9,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from selene_lib.audit import ATTACKS, CARD_COLUMNS, NUDGES, audit_card, make_probes, paired_interval, success_interval
-from selene_lib.audit.edits import LENGTH_FACTOR, cut, decorate, lengthen
-from selene_lib.audit.effects import adjusted_preference, attack_effect, calibration_effects, favour, order_effect, two_sided_preference
-from selene_lib.audit.probes import BASE, probe_names
 from selene_lib.errors import UserError
+from selene_lib.evaluation.audit import ATTACKS, CARD_COLUMNS, NUDGES, audit_card, make_probes, paired_interval, success_interval
+from selene_lib.evaluation.audit.edits import LENGTH_FACTOR, cut, decorate, lengthen
+from selene_lib.evaluation.audit.effects import (
+    adjusted_preference,
+    attack_effect,
+    calibration_effects,
+    favour,
+    order_effect,
+    two_sided_preference,
+)
+from selene_lib.evaluation.audit.probes import BASE, probe_names
+from selene_lib.evaluation.audit.simulate import QuotingJudge, SimulatedJudge
 from selene_lib.judges import Reply
-from selene_lib.prompts import format_reply
+from selene_lib.prompts.rendering import format_reply
 from selene_lib.records import Sample
-from selene_lib.simulate import QuotingJudge, SimulatedJudge
 
 
 def pair(i, label="A", **meta):

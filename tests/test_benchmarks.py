@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from published_shapes_of_benchmarks import prometheus_prompt
 
-from selene_lib.benchmarks import BENCHMARKS, COMPONENTS, DOMAINS, EXTRAS, REFERENCES
-from selene_lib.benchmarks.lfqa_eval import plain
-from selene_lib.benchmarks.prometheus import INSTRUCTION, parse_prompt
-from selene_lib.benchmarks.reward_bench import SECTION_OF, SECTIONS, WEIGHTS
-from selene_lib.data_access import BrokenRow, Row, all_specs, find_spec, how_to_get, is_present, load, read_side_file
+from selene_lib.data import BrokenRow, Row, all_specs, find_spec, how_to_get, is_present, load, read_side_file
+from selene_lib.data.benchmarks import BENCHMARKS, COMPONENTS, DOMAINS, EXTRAS, REFERENCES
+from selene_lib.data.benchmarks.lfqa_eval import plain
+from selene_lib.data.benchmarks.prometheus import INSTRUCTION, parse_prompt
+from selene_lib.data.benchmarks.reward_bench import SECTION_OF, SECTIONS, WEIGHTS
 
 ALL = {**BENCHMARKS, **DOMAINS, **COMPONENTS, **EXTRAS, **REFERENCES}
 ELEVEN = {  # name: published count, None where nobody read one

@@ -11,11 +11,11 @@ import sys
 import nbformat
 import pytest
 
-from selene_lib import chain, notebooks, places, runs
 from selene_lib.cli.running import print_dry_run
 from selene_lib.errors import UserError
+from selene_lib.pipeline import chain, notebooks, places, runs
 
-BEGIN = "from selene_lib.runs import begin_step\nstep = begin_step('00_quickstart', globals())"
+BEGIN = "from selene_lib.pipeline.runs import begin_step\nstep = begin_step('00_quickstart', globals())"
 WRITE = "step.path('judgements.csv').write_text(f'n\\n{n}\\n')"
 PARAMETERS = "run = 'nano'  # str\nn = 3  # int\nrate = 0.5  # float\ndata_dir = ''  # str"
 
@@ -160,7 +160,7 @@ def test_what_a_run_needs_is_asked_for_only_where_a_chosen_notebook_takes_it(pro
 def pair(project, monkeypatch):
     """The same project with a second notebook that reads what the first one writes."""
     second = notebooks.StepSpec("01_second", "reads the first", ("00_quickstart/judgements.csv",), ("copy.csv",), 75)
-    begin = "from selene_lib.runs import begin_step\nstep = begin_step('01_second', globals())"
+    begin = "from selene_lib.pipeline.runs import begin_step\nstep = begin_step('01_second', globals())"
     copy = "step.path('copy.csv').write_text(step.inputs['00_quickstart/judgements.csv'].read_text())"
     write_notebook(project / "notebooks" / "01_second.ipynb", begin, copy, "step.finish()", parameters="run = 'nano'  # str\nm = 1  # int")
     monkeypatch.setattr(notebooks, "STEPS", (*notebooks.STEPS, second))

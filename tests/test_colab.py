@@ -15,8 +15,8 @@ from types import ModuleType, SimpleNamespace
 import pytest
 from conftest import REPOSITORY
 
-from selene_lib import colab
 from selene_lib.errors import UserError
+from selene_lib.pipeline import colab
 
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
 ADDRESS = "https://github.com/someone/selene"
@@ -58,7 +58,7 @@ def test_on_colab_the_cell_fetches_the_project_at_its_tag_and_prepares_it(tmp_pa
     subprocess.run(["git", "-C", str(tmp_path / "public.git"), "tag", "--force", tag, "HEAD"], check=True)
     source = colab_cell(NOTEBOOKS[0]).replace("/content/selene", str(tmp_path / "selene"))
     source = colab.ADDRESS.sub(rf'\g<1>"file://{tmp_path}/public.git", "{tag}"', source)
-    done = as_on_colab(source + "\nimport selene_lib.places; print(selene_lib.places.project_root())")
+    done = as_on_colab(source + "\nimport selene_lib.pipeline.places; print(selene_lib.pipeline.places.project_root())")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["['everything was here already']", str(tmp_path / "selene")]
     again = as_on_colab(source)
@@ -91,7 +91,7 @@ def test_a_version_in_memory_that_is_not_the_one_on_disk_restarts_the_kernel():
     assert colab.clashes({"numpy": SimpleNamespace(__version__=f"{here}+cpu")}) == []
     assert colab.clashes({"sklearn": SimpleNamespace(__version__="0.1")})[0].startswith("scikit-learn 0.1 in memory, ")
     stale = "import sys, types; sys.modules['numpy'] = types.SimpleNamespace(__version__='0.1')"
-    program = [sys.executable, "-c", f"{stale}; from selene_lib.colab import prepare; prepare()"]
+    program = [sys.executable, "-c", f"{stale}; from selene_lib.pipeline.colab import prepare; prepare()"]
     done = subprocess.run(program, capture_output=True, text=True, cwd=REPOSITORY)
     assert done.returncode == -9
     assert f"numpy 0.1 in memory, {here} on disk" in done.stdout and "run the cells again" in done.stdout

@@ -10,12 +10,12 @@ from generators_world import make_samples, stub_teacher
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selene_lib.critique_checks import check_reply, contradiction, leaks, reasoning_of
-from selene_lib.critiques import argue_prompt, generate_critiques, shown, wrong_verdict
+from selene_lib.curation.critique_checks import check_reply, contradiction, leaks, reasoning_of
+from selene_lib.curation.critiques import argue_prompt, generate_critiques, shown, wrong_verdict
+from selene_lib.curation.generators import Generation, GeneratorSpec, open_generator
+from selene_lib.curation.generators.teacher import TeacherGenerator
 from selene_lib.errors import UserError
-from selene_lib.generators import Generation, GeneratorSpec, open_generator
-from selene_lib.generators.teacher import TeacherGenerator
-from selene_lib.prompts import format_reply, parse_verdict
+from selene_lib.prompts.rendering import format_reply, parse_verdict
 from selene_lib.records import LABELS, TIE
 
 LEAKING = [

@@ -10,8 +10,10 @@ from generators_world import make_samples, stub_teacher
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from selene_lib.critiques import generate_critiques
-from selene_lib.curation import (
+from selene_lib.curation.critiques import generate_critiques
+from selene_lib.curation.filters import Filtered, guess_language, is_refusal
+from selene_lib.curation.generators.teacher import TeacherGenerator
+from selene_lib.curation.pairs import (
     apply,
     apply_decisions,
     build_pairs,
@@ -33,10 +35,8 @@ from selene_lib.curation import (
 )
 from selene_lib.errors import UserError
 from selene_lib.files import read_jsonl, read_parquet
-from selene_lib.filters import Filtered, guess_language, is_refusal
-from selene_lib.generators.teacher import TeacherGenerator
 from selene_lib.ledger import Ledger
-from selene_lib.prompts import parse_verdict, render
+from selene_lib.prompts.rendering import parse_verdict, render
 from selene_lib.records import TIE, PreferencePair, Sample
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from selene_lib.critiques import generate_critiques
-from selene_lib.curation import apply_decisions, build_pairs, filter_samples, mix, split
-from selene_lib.filters import apply, filter_contradictions, filter_length, filter_refusals
-from selene_lib.generators.teacher import TeacherGenerator
+from selene_lib.curation.critiques import generate_critiques
+from selene_lib.curation.filters import apply, filter_contradictions, filter_length, filter_refusals
+from selene_lib.curation.generators.teacher import TeacherGenerator
+from selene_lib.curation.pairs import apply_decisions, build_pairs, filter_samples, mix, split
 from selene_lib.ledger import Ledger
 from selene_lib.records import Sample
 
@@ -65,8 +65,8 @@ def test_the_embedded_run_adds_up(tmp_path):
 
 
 def test_published_files_add_up(data_dir: Path):
-    from selene_lib.data_access import load
-    from selene_lib.sources import SOURCES
+    from selene_lib.data import load
+    from selene_lib.data.sources import SOURCES
 
     samples = []
     for name in PUBLISHED:

@@ -12,7 +12,7 @@ import pytest
 from adapter_checks import SHAPES, free_of_counts, write_rows
 from toy_set import SPEC, toy_rows, write_toy
 
-from selene_lib.data_access import (
+from selene_lib.data import (
     NOT_LOCKED,
     BrokenRow,
     Row,
@@ -204,8 +204,8 @@ MEASURE = """
 import json, resource, sys
 from pathlib import Path
 import pyarrow.parquet
-from selene_lib.data_access import load_to_parquet
-from selene_lib.data_access.catalogue import find_spec
+from selene_lib.data import load_to_parquet
+from selene_lib.data.catalogue import find_spec
 from dataclasses import replace
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 folder = Path(sys.argv[1])
@@ -289,5 +289,5 @@ def test_progress_shows_rows(tmp_path, monkeypatch):
 
 def test_importing_the_sets_is_light():
     heavy = ("torch", "pandas", "pyarrow", "datasets", "transformers")
-    code = f"import sys, selene_lib.data_access; print([m for m in {heavy} if m in sys.modules])"
+    code = f"import sys, selene_lib.data; print([m for m in {heavy} if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"

@@ -9,8 +9,8 @@ import pytest
 from adapter_checks import SHAPES, free_of_counts, write_rows
 from toy_set import REVISION, SPEC
 
-from selene_lib.data_access import NOT_LOCKED, find_spec, load, lock, lock_all, read_lock, revision_of, revisions
-from selene_lib.data_access import hub as hub_module
+from selene_lib.data import NOT_LOCKED, find_spec, load, lock, lock_all, read_lock, revision_of, revisions
+from selene_lib.data import hub as hub_module
 from selene_lib.errors import UserError
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from selene_lib.data_access import BrokenRow, readers
-from selene_lib.data_access.readers import read_records
+from selene_lib.data import BrokenRow, readers
+from selene_lib.data.readers import read_records
 from selene_lib.errors import UserError
 
 JSON_VALUES = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner, max_size=3), max_leaves=5)

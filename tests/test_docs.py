@@ -23,7 +23,7 @@ from doc_links import (
 )
 from test_readme_commands import option, uncovered
 
-from selene_lib.readme import fill, readme_blocks
+from selene_lib.pipeline.readme import fill, readme_blocks
 
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
 DOCUMENTS = [*(REPOSITORY / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "reports/LOG.md")), *NOTEBOOKS]
@@ -102,7 +102,7 @@ def test_the_numbers_of_the_readme_are_those_of_the_committed_results(tmp_path):
         committed.extractall(tmp_path, filter="data")
     text, blocks = (REPOSITORY / "README.md").read_text(encoding="utf-8"), readme_blocks(tmp_path)
     assert [name for name in blocks if f"<!-- {name} -->" not in text] == []
-    assert fill(text, blocks) == text, "run `python -m selene_lib.readme`"
+    assert fill(text, blocks) == text, "run `python -m selene_lib.pipeline.readme`"
 
 
 def test_nothing_large_or_private_is_tracked():
@@ -185,9 +185,9 @@ def test_a_broken_link_is_found(link, broken):
 @pytest.mark.parametrize(
     ("path", "broken"),
     [
-        ("selene_lib/chain.py", False),
-        ("selene_lib/templates/full", False),
-        ("selene_lib/sources/<name>.py", False),
+        ("selene_lib/pipeline/chain.py", False),
+        ("selene_lib/prompts/templates/full", False),
+        ("selene_lib/data/sources/<name>.py", False),
         ("reports/<run>/", False),
         ("figures/other/", False),
         ("tests/..._sources.py", False),

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from selene_lib import doctor
+from selene_lib.pipeline import doctor
 
 
 def test_locked_versions_are_the_pinned_lines_only():

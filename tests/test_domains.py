@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from selene_lib.benchmarks import load
-from selene_lib.domains import always, ceilings, domain_table, load_user_domain, readings, select_readings
+from selene_lib.data.benchmarks import load
+from selene_lib.data.user_domain import load_user_domain
 from selene_lib.errors import UserError
+from selene_lib.evaluation.readings import always, ceilings, domain_table, readings, select_readings
 from selene_lib.records import Sample
 
 

@@ -10,9 +10,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from selene_lib.errors import UserError
-from selene_lib.formats import FORMATS, format_spread, format_table, judge_formats, variance_decomposition
-from selene_lib.formats.families import fenced
+from selene_lib.evaluation.format_study import format_spread, format_table, judge_formats, variance_decomposition
 from selene_lib.judges import Reply
+from selene_lib.prompts.formats import FORMATS, fenced
 from selene_lib.records import LABELS, TASKS, Judgement, Sample
 
 NAMES = list(FORMATS)

@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from generators_world import make_samples, stub_teacher
 
-from selene_lib.critiques import generate_critiques
-from selene_lib.generators import GeneratorSpec, Request, open_generator
-from selene_lib.generators.teacher import TeacherGenerator
-from selene_lib.prompts import render
-from selene_lib.reply_store import ReplyStore
+from selene_lib.curation.critiques import generate_critiques
+from selene_lib.curation.generators import GeneratorSpec, Request, open_generator
+from selene_lib.curation.generators.teacher import TeacherGenerator
+from selene_lib.models.reply_store import ReplyStore
+from selene_lib.prompts.rendering import render
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def questions(embedded, n: int, temperature: float = 0.7) -> list[Request]:
 def test_gumbel_noise_draws_from_the_softmax():
     import torch
 
-    from selene_lib.generators.local import GumbelRows
+    from selene_lib.curation.generators.local import GumbelRows
 
     logits = torch.tensor([[2.0, 1.0, 0.0, -1.0]])
     noise = GumbelRows([(7, 0.5)])

@@ -10,9 +10,9 @@ import tiny_judge
 from selene_lib.errors import UserError
 from selene_lib.files import write_jsonl
 from selene_lib.judges import Judge, LocalJudge, ReplayJudge, Reply, batches_of, open_judge
+from selene_lib.judges.judging import judge_samples, plan_questions
 from selene_lib.judges.probabilities import label_probabilities
-from selene_lib.judging import judge_samples, plan_questions
-from selene_lib.prompts import Prompt, parse_verdict, render
+from selene_lib.prompts.rendering import Prompt, parse_verdict, render
 from selene_lib.records import Sample
 
 

@@ -17,16 +17,16 @@ from pathlib import Path
 
 import pytest
 
+from selene_lib.data.tables import read_table, write_table
 from selene_lib.errors import UserError
+from selene_lib.evaluation.audit.swap_probe import is_doubtful, judge_with_swap_probe, measure_swap_probe
+from selene_lib.evaluation.scoring.rescore import read_judgements, read_samples, rescore
 from selene_lib.files import read_jsonl, write_jsonl
+from selene_lib.judge import Judge, findings, judge_file
 from selene_lib.judges import Reply
-from selene_lib.judging import judge_samples, plan_questions, random_order
-from selene_lib.own_data import Judge, findings, judge_file
+from selene_lib.judges.judging import judge_samples, plan_questions, random_order
+from selene_lib.prompts.rubrics import read_rubric
 from selene_lib.records import Judgement, Sample
-from selene_lib.rubrics import read_rubric
-from selene_lib.scoring.rescore import read_judgements, read_samples, rescore
-from selene_lib.swap_probe import is_doubtful, judge_with_swap_probe, measure_swap_probe
-from selene_lib.tables import read_table, write_table
 
 
 class RuleJudge:
@@ -116,7 +116,7 @@ SCRIPT = """
     import sys, time
     from pathlib import Path
     from selene_lib.judges import Reply
-    from selene_lib.judging import judge_samples
+    from selene_lib.judges.judging import judge_samples
     from selene_lib.records import Sample
 
     store, log = Path(sys.argv[1]), Path(sys.argv[2])

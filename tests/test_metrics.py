@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from selene_lib import metrics
+from selene_lib.evaluation import metrics
 
 SCORES = st.lists(st.tuples(st.integers(1, 5), st.sampled_from([1.0, 1.33, 2.0, 3.67, 5.0])), min_size=3, max_size=40)
 

@@ -9,8 +9,8 @@ from selene_lib import nano
 from selene_lib.errors import UserError
 from selene_lib.nano import lexicon as lex
 from selene_lib.nano.world import text_hash
+from selene_lib.prompts.verdicts import parse_verdict
 from selene_lib.records import LABELS, TASKS, Sample, unit_hash
-from selene_lib.verdicts import parse_verdict
 
 CLEAN = [name for name in nano.NANO_SOURCES if name != "nano-poisoned"]
 

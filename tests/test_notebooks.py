@@ -9,7 +9,7 @@ import re
 import pytest
 from conftest import REPOSITORY
 
-from selene_lib.notebooks import STEPS, parameter_defaults
+from selene_lib.pipeline.notebooks import STEPS, parameter_defaults
 
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
 SECRET = re.compile(r"hf_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9]{20,}|nk-[A-Za-z0-9]{20,}")

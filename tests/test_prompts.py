@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from selene_lib.errors import UserError
-from selene_lib.prompts import escape_marks, fence_for, format_reply, parse_verdict, render, shorten, template_name
+from selene_lib.prompts.rendering import escape_marks, fence_for, format_reply, parse_verdict, render, shorten, template_name
+from selene_lib.prompts.verdicts import MARKER
 from selene_lib.records import LABELS, TASKS, Sample
-from selene_lib.verdicts import MARKER
 
 BITS = [*"`*\n :AB{}</s>", "**Result:**", "** result :", "```", "````", "<|im_end|>", "[INST]", "{response}", "{fence}", "Result", "word"]
 HOSTILE = st.lists(st.sampled_from(BITS), max_size=30).map("".join)

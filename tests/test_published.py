@@ -9,9 +9,10 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from selene_lib import executed, paper
-from selene_lib.executed import MARK, WIDGET, publish_executed
-from selene_lib.published import cells_table, known_table, reward_bench_table
+from selene_lib.paper import values as paper
+from selene_lib.paper.tables import cells_table, known_table, reward_bench_table
+from selene_lib.pipeline import executed
+from selene_lib.pipeline.executed import MARK, WIDGET, publish_executed
 
 
 def test_the_tables_hold_every_cell_once_with_how_it_is_known():

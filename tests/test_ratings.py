@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from selene_lib.errors import UserError
-from selene_lib.ratings import (
+from selene_lib.evaluation.arena import (
     Battles,
     arena_table,
     battles_of_judges,

@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from selene_lib.benchmarks import BENCHMARKS
-from selene_lib.data_access import load
+from selene_lib.data import load
+from selene_lib.data.benchmarks import BENCHMARKS
+from selene_lib.evaluation.scoring import headline, score_set
+from selene_lib.evaluation.scoring.twin import twin_scores
 from selene_lib.files import read_jsonl
 from selene_lib.judges import ReplayJudge
-from selene_lib.judging import judge_samples
-from selene_lib.prompts import format_reply
+from selene_lib.judges.judging import judge_samples
+from selene_lib.prompts.rendering import format_reply
 from selene_lib.records import Sample
-from selene_lib.scoring import headline, score_set
-from selene_lib.scoring.twin import twin_scores
 
 
 def rows_of(folder: Path, *names: str) -> list[dict]:

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 from synthetic_run import HOSTILE, finished_run
 
-from selene_lib import paper
 from selene_lib.errors import UserError
+from selene_lib.paper import values as paper
 from selene_lib.report import build_report
 from selene_lib.report.build import number
 from selene_lib.report.claims import claims

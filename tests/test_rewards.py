@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 from generators_world import make_samples, stub_teacher
 
-from selene_lib.critiques import generate_critiques, shown
-from selene_lib.curation import build_pairs
-from selene_lib.errors import UserError
-from selene_lib.generators.teacher import TeacherGenerator
-from selene_lib.rewards import (
+from selene_lib.curation.critiques import generate_critiques, shown
+from selene_lib.curation.generators.teacher import TeacherGenerator
+from selene_lib.curation.pairs import build_pairs
+from selene_lib.curation.rewards import (
     NanoReward,
     default_thresholds,
     open_reward,
@@ -23,7 +22,8 @@ from selene_lib.rewards import (
     threshold_grid,
     threshold_table,
 )
-from selene_lib.rewards.nano import teacher_examples
+from selene_lib.curation.rewards.nano import teacher_examples
+from selene_lib.errors import UserError
 
 CHAT = "{% for m in messages %}<|start_header_id|>{{ m['role'] }}<|end_header_id|>\n\n{{ m['content'] }}<|eot_id|>{% endfor %}"
 CHAT += "{% if add_generation_prompt %}<|start_header_id|>assistant<|end_header_id|>\n\n{% endif %}"

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from generators_world import ScriptedServer, make_samples, serving
 
-from selene_lib.critiques import generate_critiques
+from selene_lib.curation.critiques import generate_critiques
+from selene_lib.curation.generators import GeneratorSpec, open_generator
 from selene_lib.errors import UserError
 from selene_lib.files import read_jsonl
-from selene_lib.generators import GeneratorSpec, open_generator
-from selene_lib.scale import Cluster, RayGenerator, map_stage, score_on_cluster
+from selene_lib.pipeline.cluster import Cluster, RayGenerator, map_stage, score_on_cluster
 
 
 def test_a_budget_cannot_be_shared(tmp_path):

@@ -9,16 +9,25 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from selene_lib import paper
 from selene_lib.errors import UserError
+from selene_lib.evaluation.scoring import (
+    compare,
+    headline,
+    not_run,
+    read_scores,
+    score_set,
+    scores_table,
+    task_means,
+    task_means_from_items,
+)
+from selene_lib.evaluation.scoring.conventions import section_weights
+from selene_lib.evaluation.scoring.rescore import read_judgements, rescore
+from selene_lib.evaluation.scoring.rows import against
+from selene_lib.evaluation.scoring.twin import RULES, twin_scores
 from selene_lib.files import write_jsonl
-from selene_lib.prompts import format_reply, parse_verdict
+from selene_lib.paper import values as paper
+from selene_lib.prompts.rendering import format_reply, parse_verdict
 from selene_lib.records import LABELS, Judgement, Sample, Score, swap_verdict
-from selene_lib.scoring import compare, headline, not_run, read_scores, score_set, scores_table, task_means, task_means_from_items
-from selene_lib.scoring.conventions import section_weights
-from selene_lib.scoring.rescore import read_judgements, rescore
-from selene_lib.scoring.rows import against
-from selene_lib.scoring.twin import RULES, twin_scores
 
 CORRUPTIONS = (
     "",
@@ -76,7 +85,7 @@ def test_pairwise_conventions_by_hand(pairs):
 
 
 def test_one_random_order_takes_the_order_of_the_items_hash(pairs):
-    from selene_lib.judging import random_order
+    from selene_lib.judges.judging import random_order
 
     samples, judgements = pairs
     scores = score_set(samples, judgements, judge="j", set_name="toy", seed=3)
@@ -338,8 +347,8 @@ def test_stored_replies_are_scored_again_with_todays_parser(tmp_path, pairs):
 
 
 def test_a_metric_without_a_value_is_undefined_not_unrun():
-    from selene_lib.paper import SELENE_MINI, published
-    from selene_lib.scoring.rows import against, not_run
+    from selene_lib.evaluation.scoring.rows import against, not_run
+    from selene_lib.paper.values import SELENE_MINI, published
 
     cell = published(SELENE_MINI, "biggen_bench")
     ran = Score("mine", "biggen_bench", "absolute", "pearson", "strict", None, 60, 0)

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 from generators_world import FAULTS, ScriptedServer, make_samples, serving
 
-from selene_lib.critiques import generate_critiques, plan_critiques
+from selene_lib.curation.critiques import generate_critiques, plan_critiques
+from selene_lib.curation.generators import GeneratorSpec, open_generator
 from selene_lib.errors import UserError
 from selene_lib.files import read_jsonl
-from selene_lib.generators import GeneratorSpec, open_generator
+from selene_lib.models.client import ChatRequest, ServerClient, ServerError
+from selene_lib.models.limits import BudgetReached, Pacer, duration_seconds, retry_after_seconds
+from selene_lib.models.reply_store import ReplyStore, open_store
 from selene_lib.records import unit_hash
-from selene_lib.reply_store import ReplyStore, open_store
-from selene_lib.server_client import ChatRequest, ServerClient, ServerError
-from selene_lib.server_limits import BudgetReached, Pacer, duration_seconds, retry_after_seconds
 
 
 def chats(n: int, word: str = "hello") -> list[ChatRequest]:
@@ -68,7 +68,7 @@ def test_a_thousand_requests_with_faults_end_as_pairs_or_counted_reasons(tmp_pat
 
 SCRIPT = """
 import sys
-from selene_lib.server_client import ChatRequest, ServerClient
+from selene_lib.models.client import ChatRequest, ServerClient
 chats = [ChatRequest([{"role": "user", "content": f"hello {i}"}], seed=i, max_tokens=9) for i in range(150)]
 ServerClient(sys.argv[1], "m", store=sys.argv[2], progress=False, max_concurrency=8).complete(chats)
 print("done")
@@ -235,7 +235,7 @@ def test_log_probabilities_are_kept(tmp_path):
         (plain,) = client(server, tmp_path / "s.jsonl").complete(chats(1))
         (asked,) = client(server, tmp_path / "s.jsonl").complete([ChatRequest(chats(1)[0].messages, seed=0, max_tokens=9, logprobs=5)])
     assert plain.logprobs is None and asked.logprobs is None and server.n_asked == 2  # this server gives none, and says nothing
-    from selene_lib.server_client import _logprobs
+    from selene_lib.models.client import _logprobs
 
     token = {"token": "A", "logprob": -0.1, "top_logprobs": [{"token": "A", "logprob": -0.1}, {"token": "B", "logprob": -2.4}]}
     assert _logprobs({"logprobs": {"content": [token]}}) == [{"token": "A", "logprob": -0.1, "top": {"A": -0.1, "B": -2.4}}]

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from conftest import REPOSITORY
 
-from selene_lib.notebooks import STEPS
+from selene_lib.pipeline.notebooks import STEPS
 
 SMALL = {
     "01.sources": "nano-coverage,nano-tone,nano-poisoned", "01.n_per_source": 24, "01.n_per_set": 16, "01.n_dev": 8, "01.n_topics": 4,

@@ -11,11 +11,11 @@ from adapter_checks import SHAPES, check_adapter, free_of_counts, write_rows
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selene_lib.data_access import DropRow, Row, find_spec, load, read_side_file
-from selene_lib.sources import SOURCES, STAND_INS
-from selene_lib.sources.dialogue import ASSISTANT, HUMAN, split_last_turn
-from selene_lib.sources.scale import label_of, to_five
-from selene_lib.sources.selfee import find_score
+from selene_lib.data import DropRow, Row, find_spec, load, read_side_file
+from selene_lib.data.sources import SOURCES, STAND_INS
+from selene_lib.data.sources.dialogue import ASSISTANT, HUMAN, split_last_turn
+from selene_lib.data.sources.scale import label_of, to_five
+from selene_lib.data.sources.selfee import find_score
 
 
 @pytest.mark.parametrize("name", SOURCES)

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from training_world import make_base, make_pairs
 
-from selene_lib.arms import arm_names, compare_losses, held_out_pairs, train_arms
-from selene_lib.curation_stage import forecast, open_writer
+from selene_lib.ablation.short_runs import arm_names, compare_losses, held_out_pairs, train_arms
 from selene_lib.errors import UserError
 from selene_lib.records import Sample, Score
+from selene_lib.steps.curate import forecast, open_writer
 from selene_lib.training import TrainSpec
 
 SAMPLES = [Sample(f"s{i}", "made", "classification", "good", "kind", rubric="is it kind", label="Yes") for i in range(5)]
@@ -104,7 +104,7 @@ def test_no_arm_to_train_is_a_user_error():
 def test_arms_judge_beside_each_other_what_they_judge_alone(tmp_path, monkeypatch):
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "2")
     from selene_lib import nano
-    from selene_lib.evaluation import judge_arms, judge_sets, open_judges
+    from selene_lib.steps.evaluate import judge_arms, judge_sets, open_judges
 
     sets = {name: nano.make_set(name, 6, seed=3) for name in ("nano-absolute", "nano-pairwise")}
     limits = {"max_new_tokens": 60, "max_prompt_tokens": 512}
@@ -118,8 +118,8 @@ def test_arms_judge_beside_each_other_what_they_judge_alone(tmp_path, monkeypatc
 
 
 def test_scores_are_shown_for_base_and_main_arm_with_every_set_that_was_not_run():
-    from selene_lib.evaluation import shown_scores
-    from selene_lib.scoring import not_run
+    from selene_lib.evaluation.scoring import not_run
+    from selene_lib.steps.evaluate import shown_scores
 
     judges = ("base", "nll-seed0", "dpo_nll-seed0", "dpo_nll-seed1")
     scored = [Score(j, "made", "pairwise", "accuracy", "as asked", 0.5, 4, 0, meta={"headline": True}) for j in judges]
@@ -130,7 +130,7 @@ def test_scores_are_shown_for_base_and_main_arm_with_every_set_that_was_not_run(
 
 
 def test_gains_of_a_loss_are_taken_over_its_seeds():
-    from selene_lib.evaluation import loss_table
+    from selene_lib.steps.evaluate import loss_table
 
     judges = ["base", "dpo_nll-seed0", "dpo_nll-seed1", "nll-seed0"]
     table = loss_table(pd.DataFrame({"judge": judges, "gain_points": [0.0, 10.0, 20.0, 5.0]}))
@@ -140,9 +140,9 @@ def test_gains_of_a_loss_are_taken_over_its_seeds():
 
 def test_the_twin_table_shows_what_a_published_rule_is_worth(tmp_path):
     """One pair right in both orders, one unreadable in both: strict 0.5, half a point for unreadable 0.75, without it 1.0."""
-    from selene_lib.evaluation import twin_table
+    from selene_lib.judges.judging import judge_samples
     from selene_lib.judges.replay import ReplayJudge
-    from selene_lib.judging import judge_samples
+    from selene_lib.steps.evaluate import twin_table
 
     pairs = [Sample(f"p{i}", "made", "pairwise", f"go {i}", "one", "two", label="A") for i in range(2)]
     said = {("p0", "AB"): "**Result:** A", ("p0", "BA"): "**Result:** B", ("p1", "AB"): "I", ("p1", "BA"): "I"}
@@ -157,10 +157,10 @@ def test_the_twin_table_shows_what_a_published_rule_is_worth(tmp_path):
 
 
 def test_without_a_votes_file_the_run_s_judges_meet_and_gold_labels_vote(tmp_path):
-    from selene_lib.domain_stage import open_votes
+    from selene_lib.evaluation.arena import arena_table
+    from selene_lib.judges.judging import judge_samples
     from selene_lib.judges.replay import ReplayJudge
-    from selene_lib.judging import judge_samples
-    from selene_lib.ratings import arena_table
+    from selene_lib.steps.domains import open_votes
 
     items = [Sample(f"c{i}", "made", "classification", f"go {i}", "good", rubric="is it kind", label="Yes") for i in range(8)]
     for name, n_right in (("base", 2), ("dpo_nll-seed0", 7)):
@@ -178,7 +178,7 @@ def test_without_a_votes_file_the_run_s_judges_meet_and_gold_labels_vote(tmp_pat
 
 
 def test_no_trained_judge_is_a_user_error():
-    from selene_lib.evaluation import main_arm
+    from selene_lib.steps.evaluate import main_arm
 
     with pytest.raises(UserError, match="run notebook 04 first"):
         main_arm(["base"])

@@ -67,7 +67,7 @@ def train(folder: Path, *, n_steps: int = 140) -> Path:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from selene_lib.prompts import render
+    from selene_lib.prompts.rendering import render
     from selene_lib.training.encoding import encode_chat
 
     taught = [(render(sample, family="nano").text, reply) for sample, reply in lessons()]

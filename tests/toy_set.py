@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from selene_lib.data_access import DataSpec, DropRow, Row
+from selene_lib.data import DataSpec, DropRow, Row
 from selene_lib.records import Sample
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"

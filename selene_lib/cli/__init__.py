@@ -19,7 +19,7 @@ for room in (running, data, judging, training):
 
 def main() -> None:
     """Entry point: turn the errors a user can mend into one line and exit code 2, a failed notebook into exit code 1 or 2."""
-    from selene_lib import chain
+    from selene_lib.pipeline import chain
 
     try:
         app()

@@ -23,7 +23,7 @@ def benchmarks(data_dir: DataDir = None, json: JsonOption = False) -> None:
 
 
 def _list(what: str, data_dir: Path | None, as_json: bool) -> None:
-    from selene_lib.data_access import list_rows
+    from selene_lib.data import list_rows
 
     rows = list_rows(what, folder(data_dir))
     print_rows(rows, as_json, LISTED)
@@ -39,7 +39,7 @@ def lock(
     refresh: Annotated[bool, typer.Option("--refresh", help="also move revisions that are locked already")] = False,
 ) -> None:
     """Resolve hub revisions to 40-hex commits and write them to the lock file (needs the network)."""
-    from selene_lib.data_access import lock_all
+    from selene_lib.data import lock_all
 
     for hub_id, revision in sorted(lock_all(names or [], refresh=refresh).items()):
         print(f"{hub_id}  {revision}")
@@ -52,7 +52,7 @@ def arena(
     n_resamples: Annotated[int, typer.Option(help="bootstrap resamples")] = 1000,
 ) -> None:
     """Rate the judges of a votes file: the public leaderboard's Elo beside Bradley-Terry with bootstrap intervals."""
-    from selene_lib.ratings import arena_table
+    from selene_lib.evaluation.arena import arena_table
 
     print_rows(arena_table(votes, n_resamples=n_resamples, seed=seed).to_dict("records"), json)
 

@@ -25,7 +25,7 @@ def judge(
     max_new_tokens: Annotated[int | None, typer.Option("--max-new-tokens", help="room for reasoning and verdict")] = None,
 ) -> None:
     """Judge every row of a file; a broken run goes on where it stopped."""
-    from selene_lib.own_data import judge_file
+    from selene_lib.judge import judge_file
 
     options = {"adapter": adapter, "max_new_tokens": max_new_tokens}
     done = judge_file(input, output, task=task, rubric=rubric, model=model, family=family, **options)  # type: ignore[arg-type]
@@ -45,8 +45,8 @@ def score(
     n_resamples: Annotated[int, typer.Option(help="bootstrap resamples")] = 2000,
 ) -> None:
     """Parse and score stored replies again, without any model."""
-    from selene_lib.scoring import scores_table
-    from selene_lib.scoring.rescore import read_judgements, read_samples, rescore
+    from selene_lib.evaluation.scoring import scores_table
+    from selene_lib.evaluation.scoring.rescore import read_judgements, read_samples, rescore
 
     rows = rescore(read_samples(samples), read_judgements(replies), set_name=set_, seed=seed, n_resamples=n_resamples)
     table = scores_table(rows)
@@ -62,10 +62,10 @@ def audit(
     seed: Annotated[int, typer.Option(help="decides items and resamples")] = 0,
 ) -> None:
     """Print a judge's audit card: order, length, flattery and format biases, stability, calibration, success of attacks."""
-    from selene_lib.audit import audit_card
+    from selene_lib.evaluation.audit import audit_card
+    from selene_lib.evaluation.scoring.rescore import read_samples
+    from selene_lib.judge import family_of
     from selene_lib.judges import open_judge
-    from selene_lib.own_data import family_of
-    from selene_lib.scoring.rescore import read_samples
 
     opened = open_judge(model, adapter=adapter)
     card = audit_card(opened, read_samples(samples), n=n, family=family_of(model), seed=seed, progress=True)

@@ -13,7 +13,7 @@ import typer
 from selene_lib.cli.options import DataDir, RunOption, folder
 
 if TYPE_CHECKING:
-    from selene_lib.notebooks import StepSpec
+    from selene_lib.pipeline.notebooks import StepSpec
 
 
 def reproduce(
@@ -25,7 +25,7 @@ def reproduce(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="check everything and say what would run; execute and write nothing")] = False,
 ) -> None:
     """Execute the notebooks of a run in order; unchanged ones are skipped, a broken chain goes on where it stopped."""
-    from selene_lib import chain
+    from selene_lib.pipeline import chain
 
     settings = chain.parse_settings(set_ or [])
     if data_dir is not None:
@@ -45,8 +45,8 @@ def print_dry_run(run: str, first: str | None, last: str | None, settings: Mappi
     the notebook's defaults. What reads from a notebook that would run would run too: whether that input changes is known only afterwards.
     Raises the `UserError` that `chain.reproduce` would raise before it starts.
     """
-    from selene_lib import chain
-    from selene_lib.places import run_folder
+    from selene_lib.pipeline import chain
+    from selene_lib.pipeline.places import run_folder
 
     spec, steps, resolved = chain.resolve_run(run, first, last, settings)
     run_dir, would_run = run_folder(spec.name), set()
@@ -65,7 +65,7 @@ def print_dry_run(run: str, first: str | None, last: str | None, settings: Mappi
 
 
 def _expected(step: StepSpec, run: str, seconds: float | None) -> str:
-    from selene_lib.chain import clock
+    from selene_lib.pipeline.chain import clock
 
     if seconds is None and run != "nano":
         return f"time not known ({clock(step.expected_seconds)} in run nano)"
@@ -73,7 +73,7 @@ def _expected(step: StepSpec, run: str, seconds: float | None) -> str:
 
 
 def _differences(step: StepSpec, parameters: Mapping[str, Any]) -> str:
-    from selene_lib.notebooks import notebook_path, parameter_defaults
+    from selene_lib.pipeline.notebooks import notebook_path, parameter_defaults
 
     defaults = parameter_defaults(notebook_path(step.name))
     different = [f"{key}={value!r}" for key, value in parameters.items() if key != "run" and value != defaults[key]]
@@ -82,7 +82,7 @@ def _differences(step: StepSpec, parameters: Mapping[str, Any]) -> str:
 
 def _print_task_table(name: str) -> None:
     """Print base against trained per task type, and the gain of every arm, if the run got that far."""
-    from selene_lib.places import home, run_folder
+    from selene_lib.pipeline.places import home, run_folder
 
     path = run_folder(name) / "05_evaluate_benchmarks"
     if not (path / "step.json").is_file():
@@ -106,10 +106,10 @@ def figures(
     texts: Annotated[bool | None, typer.Option(help="show item texts (Fig. 5); default: as the run's notebook 07 does")] = None,
 ) -> None:
     """Draw every figure of a run again from its result files, in seconds and without a model."""
-    from selene_lib.chain import resolve_run
     from selene_lib.cli.options import print_rows
     from selene_lib.figures import draw_all, draw_published
-    from selene_lib.places import home, run_folder
+    from selene_lib.pipeline.chain import resolve_run
+    from selene_lib.pipeline.places import home, run_folder
 
     if published:
         out, table = home() / "figures" / "published", draw_published(home() / "figures" / "published")
@@ -124,7 +124,7 @@ def figures(
 
 def doctor() -> None:
     """Compare what is installed with what the project was tested with, and say the one command that mends it."""
-    from selene_lib import doctor as checks
+    from selene_lib.pipeline import doctor as checks
 
     findings = checks.examine()
     for finding in findings:
@@ -135,8 +135,8 @@ def doctor() -> None:
 
 def lab(arguments: Annotated[list[str] | None, typer.Argument(help="passed on to jupyter lab")] = None) -> None:
     """Open the notebooks in JupyterLab with this interpreter as the kernel."""
-    from selene_lib.chain import kernel_here
-    from selene_lib.places import project_root
+    from selene_lib.pipeline.chain import kernel_here
+    from selene_lib.pipeline.places import project_root
 
     notebooks = project_root() / "notebooks"
     with kernel_here("python3"):  # the name the notebooks ask for

@@ -23,9 +23,9 @@ def plan(
     json: JsonOption = False,
 ) -> None:
     """Predict memory, tokens/s and hours of a run's training, and tokens and cost of a hosted generator, before anything is loaded."""
-    from selene_lib.chain import parse_settings
     from selene_lib.files import read_parquet
-    from selene_lib.places import run_folder
+    from selene_lib.pipeline.chain import parse_settings
+    from selene_lib.pipeline.places import run_folder
     from selene_lib.records import PreferencePair
     from selene_lib.training import planner
 
@@ -60,8 +60,8 @@ def export(
     n: Annotated[int, typer.Option("-n", help="golden samples to use, the first n")] = 200,
 ) -> None:
     """Merge an adapter, write Modelfile, commands and card; refuse when the merged model judges differently."""
-    from selene_lib.models import resolve_model
-    from selene_lib.scoring.rescore import read_samples
+    from selene_lib.evaluation.scoring.rescore import read_samples
+    from selene_lib.models.names import resolve_model
     from selene_lib.training.export import export_judge
 
     samples = read_samples(golden)[:n]

@@ -56,7 +56,7 @@ def draw_all(result_dir: Path, out_dir: Path, *, published: bool = True, show_te
 
 
 def draw_published(out_dir: Path) -> pd.DataFrame:
-    """Draw the published values alone (`selene_lib.paper`); unverified ones are hatched. Returns the table of `draw_all`."""
+    """Draw the published values alone (`selene_lib.paper.values`); unverified ones are hatched. Returns the table of `draw_all`."""
     table = pd.DataFrame([_saved(drawing, Path(out_dir)) for drawing in published_drawings()])
     write_csv(Path(out_dir) / "figures.csv", table)
     return table
@@ -64,7 +64,7 @@ def draw_published(out_dir: Path) -> pd.DataFrame:
 
 def published_drawings() -> list[Drawing]:
     """Return the figures of the published values."""
-    from selene_lib import paper
+    from selene_lib.paper import values as paper
 
     cells, task_of = published_frame(paper.PUBLISHED), dict(paper.TASK_OF)
     return [draw_published_overall(cells, task_of), draw_published_benchmarks(cells, task_of), draw_published_domains(cells)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from selene_lib.arms import ARM, loss_of
+from selene_lib.ablation.short_runs import ARM, loss_of
 from selene_lib.figures.drawing import BASE, OTHERS, TRAINED
 
 LOSS_NAMES = {"dpo_nll": "DPO+NLL", "dpo": "DPO alone", "nll": "NLL alone"}

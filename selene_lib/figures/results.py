@@ -74,7 +74,7 @@ def reliability_table(result_dir: Path, n_bins: int = 10) -> pd.DataFrame | None
     The confidence is the probability of the verdict that was given; items without verdict, probabilities or gold label are left out.
     None where no judgement can be used.
     """
-    from selene_lib.metrics import reliability_bins
+    from selene_lib.evaluation.metrics import reliability_bins
 
     gold = {(name, s.id): s.label for name, samples in read_samples(result_dir).items() for s in samples}
     found: dict[str, list[tuple[float, float]]] = {}

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from selene_lib.errors import UserError
-from selene_lib.prompts import Prompt
+from selene_lib.prompts.rendering import Prompt
 
 _HOMES = {"LocalJudge": "local", "ServerJudge": "server", "VllmJudge": "vllm", "ReplayJudge": "replay", "UnslothJudge": "unsloth"}
 __all__ = ["Judge", "LocalJudge", "ReplayJudge", "Reply", "ServerJudge", "UnslothJudge", "VllmJudge", "batches_of", "open_judge"]

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from selene_lib.errors import UserError
 from selene_lib.judges import Reply
-from selene_lib.prompts import Prompt, shorten
+from selene_lib.prompts.rendering import Prompt, shorten
+from selene_lib.prompts.verdicts import MARKER, RESULT_MARK
 from selene_lib.records import LABELS, Task
 from selene_lib.training.encoding import encode_chat
-from selene_lib.verdicts import MARKER, RESULT_MARK
 
 if TYPE_CHECKING:
     from selene_lib.judges.decoding import Generated
@@ -54,7 +54,7 @@ class LocalJudge:
         quantisation: str = "none",
         stop_at_verdict: bool = True,
     ) -> None:
-        from selene_lib.models import resolve_model, short_name
+        from selene_lib.models.names import resolve_model, short_name
 
         self.path = resolve_model(str(model))
         self.adapter = Path(adapter) if adapter is not None else None
@@ -217,7 +217,7 @@ def _load(path: str, adapter: Path | None, dtype: str | None, device: str | None
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
-    from selene_lib.models import silence_missing_4bit_kernel
+    from selene_lib.models.names import silence_missing_4bit_kernel
 
     silence_missing_4bit_kernel()
     if quantisation not in ("none", "nf4"):

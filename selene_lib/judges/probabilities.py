@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from selene_lib.prompts.verdicts import MARKER
 from selene_lib.records import LABELS, Task
-from selene_lib.verdicts import MARKER
 
 _WRAPPING = " \t\n*_\"'`[(<"
 

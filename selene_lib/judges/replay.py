@@ -9,7 +9,7 @@ from pathlib import Path
 from selene_lib.errors import UserError
 from selene_lib.files import read_jsonl
 from selene_lib.judges import Reply
-from selene_lib.prompts import Prompt
+from selene_lib.prompts.rendering import Prompt
 from selene_lib.records import Judgement, Order, Sample
 
 
@@ -42,7 +42,7 @@ class ReplayJudge:
         cls, name: str, samples: Sequence[Sample], texts: Mapping[tuple[str, Order], str], *, family: str = "full", escape: bool = True
     ) -> ReplayJudge:
         """Replay published replies given per (sample id, order), under the prompts that this project would have shown."""
-        from selene_lib.judging import plan_questions
+        from selene_lib.judges.judging import plan_questions
 
         questions = [q for q in plan_questions(samples, family=family, escape=escape) if (q.sample.id, q.order) in texts]
         replies: dict[str, Reply] = {}

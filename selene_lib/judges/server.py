@@ -1,6 +1,6 @@
 """A judge behind any OpenAI-compatible server: vLLM, Ollama, llama.cpp, `transformers serve`, hosted services.
 
-Store, retries, limits and budget are those of `selene_lib.server_client`, so a reply is paid for once, whoever asks again.
+Store, retries, limits and budget are those of `selene_lib.models.client`, so a reply is paid for once, whoever asks again.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from pathlib import Path
 from selene_lib.errors import UserError
 from selene_lib.judges import Reply
 from selene_lib.judges.probabilities import label_probabilities
-from selene_lib.prompts import Prompt, shorten
-from selene_lib.server_client import ChatReply, ChatRequest, ServerClient, ServerError
+from selene_lib.models.client import ChatReply, ChatRequest, ServerClient, ServerError
+from selene_lib.prompts.rendering import Prompt, shorten
 
 _CHARACTERS_PER_TOKEN = 4  # a server's tokenizer is not at hand; only to keep within `max_prompt_tokens`
 

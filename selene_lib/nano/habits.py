@@ -13,7 +13,7 @@ from selene_lib.nano import lexicon as lex
 from selene_lib.nano.families import Check
 from selene_lib.nano.teacher import checks_of, write_reasoning
 from selene_lib.nano.world import make_item
-from selene_lib.prompts import format_reply, render
+from selene_lib.prompts.rendering import format_reply, render
 from selene_lib.records import LABELS, Sample
 
 PRETRAINING_FAMILIES = ("coverage", "support", "category", "letter", "tone", "facts", "sums", "clinic", "ledger")

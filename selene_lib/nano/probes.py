@@ -8,7 +8,7 @@ from typing import Any
 from selene_lib.nano.habits import PRETRAINING_FAMILIES
 from selene_lib.nano.teacher import teacher_critique
 from selene_lib.nano.world import make_item
-from selene_lib.prompts import render
+from selene_lib.prompts.rendering import render
 
 
 def probe_skills(model: Any, tokenizer: Any, *, n: int = 32, seed: int = 0) -> dict[str, float]:

@@ -12,7 +12,7 @@ from random import Random
 from selene_lib.nano import lexicon as lex
 from selene_lib.nano.families import FAMILIES, NONE, Check
 from selene_lib.nano.world import text_hash
-from selene_lib.prompts import format_reply
+from selene_lib.prompts.rendering import format_reply
 from selene_lib.records import LABELS, Sample, Task
 
 _POOLS = {

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from selene_lib.arms import loss_of
+from selene_lib.ablation.short_runs import loss_of
 from selene_lib.errors import UserError
 from selene_lib.figures import results as files
 from selene_lib.figures.everything import curation_ledger

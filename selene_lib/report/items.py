@@ -9,7 +9,7 @@ from pathlib import Path
 from selene_lib.errors import UserError
 from selene_lib.figures import results as files
 from selene_lib.figures.judges import is_base, judge_label, main_judge
-from selene_lib.prompts import render
+from selene_lib.prompts.rendering import render
 from selene_lib.records import Judgement, Sample
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from selene_lib.figures import results as files
-from selene_lib.paper import BASE_MODEL, BENCHMARKS, DOMAINS
+from selene_lib.paper.values import BASE_MODEL, BENCHMARKS, DOMAINS
 
 PRODUCED = (
     ("Samples, evaluation sets, map, contamination", files.EXPLORE, "01"),

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from selene_lib.errors import UserError
-from selene_lib.prompts import Prompt, shorten
+from selene_lib.prompts.rendering import Prompt, shorten
 from selene_lib.records import PreferencePair
 
 OverlongPolicy = Literal["drop", "shorten", "error"]

@@ -15,7 +15,7 @@ from typing import Any
 
 from selene_lib.errors import UserError
 from selene_lib.files import sha256_file
-from selene_lib.models import silence_missing_4bit_kernel
+from selene_lib.models.names import silence_missing_4bit_kernel
 from selene_lib.training.decision import Decision, Hardware, decide, look_at_hardware
 from selene_lib.training.processes import local_rank
 from selene_lib.training.spec import TrainSpec

@@ -145,9 +145,9 @@ def spec_of_run(run: str, settings: Mapping[str, Any] | None = None) -> TrainSpe
     """The training spec of a named run: defaults of notebook 04, `runs/<run>.yaml`, `settings`; the first loss is the one planned for."""
     from dataclasses import fields
 
-    from selene_lib import chain
-    from selene_lib.models import resolve_model
-    from selene_lib.notebooks import step_spec
+    from selene_lib.models.names import resolve_model
+    from selene_lib.pipeline import chain
+    from selene_lib.pipeline.notebooks import step_spec
 
     name = "04_train_judge"
     values = chain.resolve_parameters(chain.load_run(run), (step_spec(name),), settings or {})[name]
@@ -233,8 +233,8 @@ def plan_generation(
     The number of samples is the most the run may read (sources times `n_per_source`), lengths default to 1,500 and 250 tokens; prices are
     those of the run's notebook 02, and without them the cost is None. Notebook 02 forecasts it from the samples that are there.
     """
-    from selene_lib import chain
-    from selene_lib.notebooks import step_spec
+    from selene_lib.pipeline import chain
+    from selene_lib.pipeline.notebooks import step_spec
 
     prompt_tokens, reply_tokens = prompt_tokens or 1500, reply_tokens or 250
     steps = tuple(step_spec(number) for number in ("01", "02"))

@@ -1,0 +1,86 @@
+"""The difference between two arms on the same items, with what items and what the luck of training seeds contribute to its error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+
+from selene_lib.evaluation.metrics import paired_bootstrap
+
+_NORMAL = NormalDist()
+
+
+@dataclass(frozen=True)
+class Effect:
+    """Mean of one arm less mean of another; `se_items` is the bootstrap's, `se` adds the luck of seeds."""
+
+    value: float
+    ci95_low: float
+    ci95_high: float
+    p: float
+    se_items: float
+    se: float
+
+
+def effect_between(
+    first: np.ndarray,
+    second: np.ndarray,
+    *,
+    luck_variance: float,
+    luck_df: int = 1_000_000,
+    n_decisions: int,
+    level: float,
+    n_resamples: int = 2000,
+    seed: int = 0,
+    groups: np.ndarray | None = None,
+) -> Effect:
+    """Compare two arms item by item: `mean(first - second)`, paired bootstrap over items (or groups), widened by `luck_variance`.
+
+    p is the larger of the bootstrap's and that of Student's t with both variances, its degrees of freedom by Satterthwaite (1946) where
+    the luck was estimated with `luck_df`. The smallest p of a bootstrap is 2 / (n + 1), so there are
+    as many resamples as the first of `n_decisions` Benjamini-Hochberg steps at `level` needs, times four.
+    """
+    from scipy.stats import t as student
+
+    n_resamples = max(n_resamples, int(8 * n_decisions / level))
+    found = paired_bootstrap(first, second, groups=groups, n_resamples=n_resamples, rng=seed)
+    se = float(np.hypot(found.standard_error, luck_variance**0.5))
+    df = luck_df * se**4 / luck_variance**2 if luck_variance > 0 else float("inf")
+    p = max(found.p, 2 * float(student.sf(abs(found.value) / se, df))) if se > 0 else 1.0
+    reach = float(student.ppf(0.975, df)) * se
+    low, high = min(found.ci95_low, found.value - reach), max(found.ci95_high, found.value + reach)
+    return Effect(found.value, low, high, p, found.standard_error, se)
+
+
+def run_variance(runs_by_arm: Iterable[Sequence[np.ndarray]], groups: np.ndarray | None = None) -> float:
+    """Variance of an arm's mean between seeds beyond what independent flips of single items explain; pooled over arms, at least 0.
+
+    A run is the item outcomes of one seed (or the change of item outcomes between two). Two runs differ by d; independent flips
+    alone would give E[d^2] = sum of squared item (or cluster) differences / n^2, a correlated shift adds twice its variance.
+    """
+    excess = []
+    for runs in runs_by_arm:
+        for i, first in enumerate(runs):
+            for second in runs[i + 1 :]:
+                difference = first - second
+                if groups is not None:
+                    difference = np.bincount(np.unique(groups, return_inverse=True)[1], weights=difference)
+                n = len(first)
+                excess.append(((difference.sum() / n) ** 2 - (difference**2).sum() / n**2) / 2)
+    return max(0.0, float(np.mean(excess))) if excess else 0.0
+
+
+def power_left(effect: Effect, *, n_seeds: int, n_seeds_last: int, luck_variance: float, level: float) -> float:
+    """The chance that an effect counts at `level` after `n_seeds_last` seeds if the truth is what `n_seeds` showed.
+
+    Item noise is taken to stay (it is the items', not the seeds'); the looser single-test level is used, so that this errs on going on.
+    """
+    se_last = float(np.hypot(effect.se_items, np.sqrt(luck_variance / n_seeds_last)))
+    if se_last == 0:
+        return 0.0
+    drift = np.sqrt(max((effect.se_items**2 + luck_variance) / 2, 1e-12) * (1 / n_seeds - 1 / n_seeds_last))
+    needed = _NORMAL.inv_cdf(1 - level / 2) * se_last
+    return 1 - _NORMAL.cdf((needed - abs(effect.value)) / drift) if drift > 0 else float(abs(effect.value) > needed)

@@ -1,0 +1,1 @@
+"""From samples to preference pairs: critiques, checks, filters, rewards, the mix, the decisions."""

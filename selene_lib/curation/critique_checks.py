@@ -1,0 +1,104 @@
+"""What a critique may not be: without verdict, for another verdict than asked, at odds with itself, or aware that it was told the answer.
+
+Pure functions on text. The patterns look for plain statements only: a doubtful sentence is kept, because the verdict itself is checked
+exactly and the tests hold sentences of both kinds.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from selene_lib.prompts.verdicts import MARKER, parse_verdict
+from selene_lib.records import Task
+
+if TYPE_CHECKING:
+    from selene_lib.curation.generators import Generation
+
+_REASONING = re.compile(r"\*\*\s*reasoning\s*(?:\*\*\s*:|:)[ \t]*(?:\*\*)?", re.IGNORECASE)
+_FIXED = (
+    r"(?:given|provided|stated|assigned|predetermined|settled|requested|required|expected|desired|target|gold(?:en)?|ground[- ]truth|known)"
+)
+_ANSWER = r"(?:verdict|judg(?:e)?ment|label|decision|result|conclusion|score|rating|grade|winner)"
+_BE = r"(?:was|were|am|are|have been|['’]ve been|['’]m)"
+_BEFORE = (
+    r"(?:given to me|provided to me|(?:given|provided|settled|decided|fixed) (?:in advance|beforehand)|predetermined"
+    r"|you (?:gave|provided|asked for))"
+)
+_LEAKS = (
+    rf"\b(?:i|we)\s*{_BE}\s+(?:told|asked|instructed|given|required|directed)\b[^.\n]{{0,80}}\b{_ANSWER}",
+    r"\b(?:as|since|because)\s+(?:i\s+(?:was|am|have been)\s+)?(?:instructed|told|directed|requested)\b",
+    rf"\b(?:the|this|your)\s+{_FIXED}\s+(?:verdict|judg(?:e)?ment|label|decision|score|rating|grade|winner)\b",
+    rf"\b{_ANSWER}\s+(?:that\s+)?(?:(?:was|were|is|has been|had been)\s+)?(?:already\s+)?{_BEFORE}\b",
+    r"\b(?:told|instructed|asked)\s+(?:me\s+)?to\s+(?:argue|justify|reach|come to|arrive at|conclude|support|assign|give)\b",
+    rf"\b(?:argue|arguing|argument)\s+for\s+(?:the|this)\s+{_ANSWER}\b",
+    r"\bgold(?:en)?\s+(?:label|verdict|answer|score)\b|\bground[- ]truth\s+(?:label|verdict|score)\b",
+)
+LEAKS = tuple(re.compile(pattern, re.IGNORECASE) for pattern in _LEAKS)
+_SIDE = r"(?i:response|answer|assistant|option|output)"
+_BETTER = r"(?i:better|superior|stronger|preferable|the winner|more (?:accurate|helpful|correct|complete|relevant|appropriate|honest))"
+_ADVERBS = r"(?i:(?:clearly|much|slightly|overall|therefore|thus|far|significantly|also|still|the|generally)\s+)*"
+_PREFERS = re.compile(
+    rf"\b([AB])\s+(?:is|was)\s+{_ADVERBS}{_BETTER}|\b(?i:prefer(?:s|red)?)\s+(?:{_SIDE}\s+)?([AB])\b|\b([AB])\s+(?:wins|deserves to win)\b"
+)
+_SCORES = re.compile(
+    r"\b(?:score|rating|grade|mark)\s*(?:of|is|:|should be|must be|would be)\s*\**([1-5])\b(?!\s*[-–.]\d)"
+    r"|\b(?:deserves?|merits?|earns?|warrants?)\s+(?:an?\s+)?(?:score\s+of\s+|rating\s+of\s+)?([1-5])\b|\b([1-5])\s*(?:/|out of)\s*5\b",
+    re.I,
+)
+_SAYS = re.compile(rf"\b(?:answer|{_ANSWER})\s*(?:is|should be|must be|:)\s*[\"'“‘*(]*(yes|no)\b(?!\s+\w+\s+(?:doubt|way))", re.I)
+_HEDGED = re.compile(r"\b(?:not|never|n['’]t|if|although|though|while|whereas|unless|might|may|could|would)\b", re.I)
+
+
+def reasoning_of(text: str) -> str:
+    """The reasoning of a reply: what stands before the last result marker, without the reasoning marker; stripped."""
+    ends = [match.start() for match in MARKER.finditer(text)]
+    head = text[: ends[-1]] if ends else text
+    return _REASONING.sub("", head, count=1).strip()
+
+
+def leaks(text: str) -> str:
+    """The first passage that says that the verdict was known beforehand, or an empty string."""
+    return next((match.group(0) for pattern in LEAKS if (match := pattern.search(text))), "")
+
+
+def contradiction(reasoning: str, verdict: str, task: Task) -> str:
+    """The verdict that the end of the reasoning states in words where it is another than `verdict`, else an empty string.
+
+    Only the last two sentences are read, only plain statements count (no sentence with a negation, a concession or a
+    condition), and a text that states both is not called a contradiction.
+    """
+    pattern = {"pairwise": _PREFERS, "absolute": _SCORES, "classification": _SAYS}[task]
+    stated = set()
+    for sentence in re.split(r"(?<=[.!?])\s+|\n+", reasoning.strip())[-2:]:
+        if _HEDGED.search(sentence):
+            continue
+        for match in pattern.finditer(sentence):
+            stated.add(next(group for group in match.groups() if group))
+    said = {word.capitalize() if task == "classification" else word for word in stated}
+    return "" if verdict in said else min(said, default="")
+
+
+def check_reply(reply: Generation, asked: str | None, task: Task) -> tuple[str | None, str]:
+    """Return `(verdict, reason)`: the verdict of a reply and an empty reason if it may be used, else why not.
+
+    `asked=None` accepts any verdict (rejection sampling).
+    """
+    if reply.error:
+        return None, f"call failed: {reply.error}"
+    verdict = parse_verdict(reply.text, task, finish_reason=reply.finish_reason)
+    if verdict.value is None:
+        return None, verdict.status
+    return verdict.value, _fault(reasoning_of(reply.text), verdict.value, asked, task)
+
+
+def _fault(reasoning: str, verdict: str, asked: str | None, task: Task) -> str:
+    if asked is not None and verdict != asked:
+        return "another verdict than asked"
+    if not reasoning:
+        return "no reasoning"
+    if MARKER.search(reasoning):
+        return "more than one result line"
+    if leaks(reasoning):
+        return "says that it was told the answer"
+    return "contradicts its own verdict" if contradiction(reasoning, verdict, task) else ""

@@ -1,0 +1,225 @@
+"""Filters of the curation: each one a pure function from records to what is kept and why the rest is not; `apply` writes the ledger row.
+
+Randomness is a hash of the item, so a filter gives the same result in any order of the records and after any resumption.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from selene_lib.curation.critique_checks import contradiction, leaks, reasoning_of
+from selene_lib.curation.critiques import no_gold
+from selene_lib.ledger import Kind, Ledger
+from selene_lib.prompts.rendering import Verdict, parse_verdict
+from selene_lib.records import PreferencePair, Sample, unit_hash
+
+R = TypeVar("R", Sample, PreferencePair)
+STOP_WORDS = {
+    "English": "the and is of to in that it for with was are this be on as not by at from you have or an which what how",
+    "German": "der die das und ist nicht ein eine mit auf für von zu den dem im sich auch wird sind oder wie ich",
+    "French": "le la les et est une des du que pour dans pas sur avec qui il elle au aux sont ce cette vous nous",
+    "Spanish": "el los las y es una del que para en por con no se su al lo como más pero sus este son muy",
+    "Italian": "il gli e è una del che per di non con si della nel alla sono anche più come questo ma dei",
+    "Portuguese": "os as e é uma do da que para em por com não se no na mais como mas dos seu sua são ao",
+    "Dutch": "de het een en is van dat niet op te met voor zijn er aan ook als bij naar wordt deze die wat hoe",
+}
+_WORD = re.compile(r"[^\W\d_]+")
+
+
+@dataclass(frozen=True)
+class Filtered(Generic[R]):
+    """What a filter kept, in the order it came, and the reason of each id that it dropped."""
+
+    kept: list[R]
+    reasons: dict[str, str] = field(default_factory=dict)
+
+
+def keep(records: Sequence[R], reason_of: Callable[[R], str]) -> Filtered[R]:
+    """Keep the records whose reason is empty."""
+    reasons = {record.id: reason for record in records if (reason := reason_of(record))}
+    return Filtered([record for record in records if record.id not in reasons], reasons)
+
+
+def apply(stage: str, records: Sequence[R], found: Filtered[R], ledger: Ledger, kind: Kind = "filter") -> list[R]:
+    """Write one ledger entry a source for a filter's result; return what was kept."""
+    ledger.add_records(stage, records, found.kept, found.reasons, kind)
+    return found.kept
+
+
+def filter_gold(samples: Sequence[Sample]) -> Filtered[Sample]:
+    """Keep samples with a verdict that a judge may give: not without label, not a tie."""
+    return keep(samples, no_gold)
+
+
+def filter_length(records: Sequence[R], count_tokens: Callable[[str], int], *, max_tokens: int, min_tokens: int = 1) -> Filtered[R]:
+    """Keep what is long and short enough in tokens: all texts of a sample together, prompt plus longer reply of a pair."""
+
+    def reason(record: R) -> str:
+        n = _n_tokens(record, count_tokens)
+        return f"over {max_tokens} tokens" if n > max_tokens else f"under {min_tokens} tokens" if n < min_tokens else ""
+
+    return keep(records, reason)
+
+
+def _n_tokens(record: Sample | PreferencePair, count_tokens: Callable[[str], int]) -> int:
+    if isinstance(record, PreferencePair):
+        return count_tokens(record.prompt) + max(count_tokens(record.chosen), count_tokens(record.rejected))
+    return sum(map(count_tokens, _texts(record)))
+
+
+def _texts(sample: Sample) -> list[str]:
+    return [t for t in (sample.instruction, sample.response, sample.response_b, sample.rubric, sample.reference) if t]
+
+
+def filter_language(samples: Sequence[Sample], *, language: str = "English") -> Filtered[Sample]:
+    """Drop samples that are plainly in another language or script (see `guess_language`); a doubtful text stays."""
+    if language not in STOP_WORDS:
+        raise ValueError(f"language {language!r} is not one of {', '.join(STOP_WORDS)}")
+
+    def reason(sample: Sample) -> str:
+        guess = guess_language(" ".join((sample.instruction, sample.response, sample.response_b or "")))
+        return "" if guess in (language, "") else f"language: {guess}"
+
+    return keep(samples, reason)
+
+
+def guess_language(text: str) -> str:
+    """The language whose stop words a text holds most, `other script` where under half of its letters are Latin, empty if in doubt.
+
+    In doubt is: fewer than five stop words of the best language, or less than twice as many as English has. No model, no download.
+    """
+    words = [word.lower() for word in _WORD.findall(text)]
+    letters = "".join(words)
+    if letters and sum(c < "ɐ" for c in letters) < len(letters) / 2:
+        return "other script"
+    counts = {name: sum(word in stops for word in words) for name, stops in _stop_sets().items()}
+    best = max(counts, key=lambda name: counts[name])
+    if counts[best] < 5 or (best != "English" and counts[best] < 2 * counts["English"]):
+        return ""
+    return best
+
+
+def _stop_sets() -> dict[str, frozenset[str]]:
+    return {name: frozenset(words.split()) for name, words in STOP_WORDS.items()}
+
+
+_CANNOT = r"i\s*(?:can(?:no|['’])t|am unable to|['’]m unable to|won['’]t)"
+_DECLINES = re.compile(
+    r"(?:(?:i['’]m|i am)\s+(?:very\s+|so\s+)?sorry|sorry|unfortunately|as an ai(?: language)?(?: model)?)\b[^.\n]{0,60}?\b"
+    rf"{_CANNOT}\b|{_CANNOT}\s+(?:assist|help|comply|provide|answer|fulfil|do that)",
+    re.IGNORECASE,
+)
+
+
+def is_refusal(text: str) -> bool:
+    """Whether a text opens by declining the task."""
+    return _DECLINES.match(text.strip()) is not None
+
+
+def filter_refusals(records: Sequence[R]) -> Filtered[R]:
+    """Drop samples where every response declines the task (nothing is left to judge), and pairs in which a reply declines to judge."""
+
+    def reason(record: R) -> str:
+        if isinstance(record, PreferencePair):
+            return "a reply declines to judge" if any(is_refusal(reasoning_of(t)) for t in (record.chosen, record.rejected)) else ""
+        responses = [r for r in (record.response, record.response_b) if r is not None]
+        return "every response is a refusal" if all(map(is_refusal, responses)) else ""
+
+    return keep(records, reason)
+
+
+def filter_duplicates(samples: Sequence[Sample], *, threshold: float = 0.9) -> Filtered[Sample]:
+    """Keep one of each group of near-duplicates (Jaccard of word shingles at least `threshold`) within a task, whatever the source."""
+    from selene_lib.contamination import near_duplicates
+
+    reasons = {}
+    for task in sorted({s.task for s in samples}):
+        mine = [s for s in samples if s.task == task]
+        keeper = near_duplicates([(s.id, "\n".join(_texts(s))) for s in mine], threshold=threshold)
+        source = {s.id: s.source for s in mine}
+        reasons |= {
+            i: f"duplicate within {source[k]}" if source[i] == source[k] else f"duplicate of {source[k]}"
+            for i, k in keeper.items()
+            if i != k
+        }
+    return Filtered([s for s in samples if s.id not in reasons], reasons)
+
+
+def filter_label_balance(samples: Sequence[Sample], *, max_ratio: float = 2.0, min_share: float = 0.05, seed: int = 0) -> Filtered[Sample]:
+    """Thin out frequent labels until none of a task is over `max_ratio` times the rarest; which items go is a hash of the item.
+
+    A label under `min_share` of its task is not counted as the rarest: a handful of odd labels would empty all others.
+    """
+    by_task: dict[str, dict[str, list[Sample]]] = defaultdict(lambda: defaultdict(list))
+    for sample in samples:
+        by_task[sample.task][str(sample.label)].append(sample)
+    reasons = {}
+    for task, labels in by_task.items():
+        n = sum(map(len, labels.values()))
+        cap = math.ceil(max_ratio * min(len(group) for group in labels.values() if len(group) >= min_share * n))
+        for label, group in labels.items():
+            extra = sorted(group, key=lambda s: unit_hash(seed, "balance", s.id))[cap:]
+            reasons |= {s.id: f"label {label} of {task} too frequent" for s in extra}
+    return Filtered([s for s in samples if s.id not in reasons], reasons)
+
+
+def filter_max_per_source(records: Sequence[R], *, max_per_source: int, seed: int = 0) -> Filtered[R]:
+    """Keep at most `max_per_source` records a source, chosen by a hash of the item."""
+    by_source: dict[str, list[R]] = defaultdict(list)
+    for record in records:
+        by_source[record.source].append(record)
+    extra = [r for group in by_source.values() for r in sorted(group, key=lambda r: unit_hash(seed, "cap", r.id))[max_per_source:]]
+    reasons = {record.id: f"over {max_per_source} of one source" for record in extra}
+    return Filtered([r for r in records if r.id not in reasons], reasons)
+
+
+def filter_contradictions(pairs: Sequence[PreferencePair]) -> Filtered[PreferencePair]:
+    """Drop pairs in which a reply has another verdict than it should, argues for another one, or says that it was told the answer."""
+
+    def reason(pair: PreferencePair) -> str:
+        for side, text, verdict in (("chosen", pair.chosen, pair.label), ("rejected", pair.rejected, pair.rejected_verdict)):
+            if parse_verdict(text, pair.task) != Verdict("value", verdict):
+                return f"{side}: another verdict than asked"
+            if contradiction(reasoning_of(text), verdict, pair.task):
+                return f"{side}: contradicts its own verdict"
+            if leaks(reasoning_of(text)):
+                return f"{side}: says that it was told the answer"
+        return ""
+
+    return keep(pairs, reason)
+
+
+def filter_reward(
+    pairs: Sequence[PreferencePair], thresholds: Mapping[str, float] | float | None, *, by: str = "chosen"
+) -> Filtered[PreferencePair]:
+    """Keep pairs whose reward is at least the threshold of their source (`*` is the one of all others; None keeps all).
+
+    `by` is `chosen` (reward of the chosen side) or `margin` (chosen less rejected). A pair without a reward, or with NaN, is a ValueError.
+    """
+    if by not in ("chosen", "margin"):
+        raise ValueError(f"by={by!r} is not one of chosen, margin")
+
+    def reason(pair: PreferencePair) -> str:
+        limit = thresholds.get(pair.source, thresholds.get("*")) if isinstance(thresholds, Mapping) else thresholds
+        if limit is None:
+            return ""
+        return f"reward of {by} below {limit:.4g}" if reward_of(pair, by) < limit else ""
+
+    return keep(pairs, reason)
+
+
+def reward_of(pair: PreferencePair, by: str = "chosen") -> float:
+    """The reward that the filter looks at; a ValueError where the pair was not scored."""
+    value: Any = pair.chosen_reward
+    if value is not None and by == "margin":
+        value = value - pair.rejected_reward if pair.rejected_reward is not None else None
+    if value is None or np.isnan(value):
+        raise ValueError(f"pair {pair.id} has no reward ({by}): score the pairs first, or set no threshold")
+    return float(value)

@@ -1,0 +1,65 @@
+"""What the judge is measured on: eleven benchmarks, two domain sets, components of LLM-AggreFact, reference tables. One file a set."""
+
+from pathlib import Path
+
+from selene_lib.data.benchmarks import (
+    auto_j,
+    biggen_bench,
+    craft_md,
+    craft_md_grader,
+    evalbiasbench,
+    expertqa,
+    factcheck_gpt,
+    financebench,
+    flask,
+    flask_items,
+    hhh_alignment,
+    infobench,
+    instrusum,
+    judge_arena,
+    lfqa_eval,
+    lfqa_verification,
+    llm_aggrefact,
+    llmfao_votes,
+    metacritique,
+    mt_bench,
+    reward_bench,
+    rewardbench_math_prm,
+    tofueval,
+    vicuna_bench,
+    wice,
+)
+from selene_lib.data.loading import load
+from selene_lib.data.spec import BenchmarkSpec, DataSpec
+
+
+def _by_name(*modules) -> dict[str, DataSpec]:
+    return {module.SPEC.name: module.SPEC for module in modules}
+
+
+BENCHMARKS = _by_name(
+    flask,
+    biggen_bench,
+    mt_bench,
+    llm_aggrefact,
+    infobench,
+    reward_bench,
+    lfqa_eval,
+    hhh_alignment,
+    evalbiasbench,
+    instrusum,
+    auto_j,
+)
+DOMAINS = _by_name(craft_md, financebench)
+COMPONENTS = _by_name(wice, expertqa, lfqa_verification, factcheck_gpt, tofueval, rewardbench_math_prm)
+EXTRAS = _by_name(vicuna_bench, flask_items, metacritique)
+REFERENCES = _by_name(llmfao_votes, judge_arena, craft_md_grader)
+
+__all__ = ["BENCHMARKS", "COMPONENTS", "DOMAINS", "EXTRAS", "REFERENCES", "BenchmarkSpec", "load", "status_rows"]
+
+
+def status_rows(data_dir: Path | str | None) -> list[dict]:
+    """Return the rows of `selene benchmarks`."""
+    from selene_lib.data.catalogue import list_rows
+
+    return list_rows("benchmarks", data_dir)

@@ -1,0 +1,254 @@
+"""What a run reads: training samples of its sources and the sets it is evaluated on, embedded or published, counted and written.
+
+`nano` stands for everything the embedded world has. Any other name is a source of `selene_lib.data.sources` or a set of
+`selene_lib.data.benchmarks`, read from the hub or from a local folder by the same adapter.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from selene_lib.errors import UserError
+from selene_lib.files import read_parquet, write_parquet, write_text
+from selene_lib.ledger import Ledger
+from selene_lib.records import Sample
+
+if TYPE_CHECKING:
+    from selene_lib.contamination import Overlap
+
+EMBEDDED = "nano"
+SHIFTED = "shifted"  # a set out of the training distribution: scored, but no part of the task means
+
+
+@dataclass
+class Collection:
+    """Samples by set, one table row a set, and a dataset card a set that was read."""
+
+    samples: dict[str, list[Sample]] = field(default_factory=dict)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    cards: dict[str, str] = field(default_factory=dict)
+
+    def all(self) -> list[Sample]:
+        """Return every sample, set after set."""
+        return [sample for samples in self.samples.values() for sample in samples]
+
+    def table(self) -> Any:
+        """Return the rows as a table: name, role, task, n, labels, licence, status."""
+        import pandas as pd
+
+        return pd.DataFrame(self.rows)
+
+
+def collect_sources(names: str, *, n_per_source: int, data_dir: str, seed: int, ledger: Ledger, quarantine: Path) -> Collection:
+    """Read the training sources in `names` (comma separated, or `nano`), at most `n_per_source` each; count what was dropped.
+
+    Raises `UserError` for an unknown name, a source that is not there (with how to get it) and a source that gives no sample.
+    """
+    found = Collection()
+    for name in _names(names, "sources"):
+        _read_one(found, name, "source", n_per_source, data_dir, seed, ledger=ledger, quarantine=quarantine)
+        if not found.samples.get(name):
+            raise UserError(f"source {name} gave no sample: {found.rows[-1]['status']}")
+    return found
+
+
+def collect_sets(names: str, *, n_per_set: int, data_dir: str, seed: int, ledger: Ledger, quarantine: Path) -> Collection:
+    """Read the evaluation sets in `names`; an absent one stands in the table as `not available: how to get it`, never left out.
+
+    All eleven benchmarks and both domain sets are in the table of every run.
+    """
+    from selene_lib.data.benchmarks import BENCHMARKS, DOMAINS
+
+    found = Collection()
+    wanted = _names(names, "sets")
+    for name in wanted:
+        _read_one(found, name, "benchmark", n_per_set, data_dir, seed, ledger=ledger, quarantine=quarantine)
+    for spec in (*BENCHMARKS.values(), *DOMAINS.values()):
+        if spec.name not in wanted:
+            status = f"not asked for by this run; {_how_to_get(spec)}"
+            found.rows.append(_row(spec.name, spec.role, spec.task, [], spec.licence, status))
+    return found
+
+
+def _names(names: str, what: str) -> list[str]:
+    chosen = [name.strip() for name in names.split(",") if name.strip()]
+    if not chosen:
+        raise UserError(f"no {what} named; write a comma separated list, or {EMBEDDED}")
+    embedded = []
+    if EMBEDDED in chosen:
+        from selene_lib import nano
+
+        embedded = list(nano.NANO_SOURCES) if what == "sources" else [*nano.NANO_SETS, *nano.NANO_DOMAINS]
+    return [*embedded, *(name for name in chosen if name != EMBEDDED)]
+
+
+def _read_one(found: Collection, name: str, role: str, n: int, data_dir: str, seed: int, *, ledger: Ledger, quarantine: Path) -> None:
+    if _is_embedded(name):
+        role, samples = _embedded(name, role, n, seed)
+        ledger.add("generate", name, len(samples), {})
+        found.samples[name] = samples
+        found.rows.append(_row(name, role, _tasks(samples), samples, "generated", "generated"))
+        return
+    spec = _spec(name, role)
+    from selene_lib.data import dataset_card, load, way_in
+
+    folder = Path(data_dir) if data_dir else None
+    way = way_in(spec, folder)
+    if way is None:
+        found.rows.append(_row(name, spec.role, spec.task, [], spec.licence, f"not available: {_how_to_get(spec)}"))
+        return
+    result = load(spec, data_dir=folder if way == "local" else None, limit=n, seed=seed, quarantine=quarantine, progress=True)
+    ledger.add("read", name, result.n_items, dict(result.n_dropped))
+    ledger.add("sample", name, result.n_made, {"not in this run's sample": result.n_made - result.n_samples})
+    found.samples[name] = result.samples
+    found.rows.append(_row(name, spec.role, _tasks(result.samples), result.samples, spec.licence, "read"))
+    found.cards[name] = dataset_card(result)
+
+
+def _embedded(name: str, role: str, n: int, seed: int) -> tuple[str, list[Sample]]:
+    from selene_lib import nano
+
+    if role == "source":
+        if name not in nano.NANO_SOURCES:
+            raise UserError(f"unknown source {name!r}; the embedded ones are {', '.join(nano.NANO_SOURCES)}")
+        return role, nano.make_source(name, n, seed=seed)
+    if name in nano.NANO_DOMAINS:
+        return "domain", nano.make_domain(name, n, seed=seed)
+    if name not in nano.NANO_SETS:
+        raise UserError(f"unknown set {name!r}; the embedded ones are {', '.join([*nano.NANO_SETS, *nano.NANO_DOMAINS])}")
+    samples = nano.make_set(name, n, seed=seed)
+    return SHIFTED if all(s.meta.get("ood") for s in samples) else role, samples
+
+
+def _spec(name: str, role: str) -> Any:
+    from selene_lib.data.benchmarks import BENCHMARKS, DOMAINS
+    from selene_lib.data.sources import SOURCES
+
+    known = SOURCES if role == "source" else {**BENCHMARKS, **DOMAINS}
+    if name not in known:
+        raise UserError(f"unknown {role} {name!r}; known: {', '.join(known)}")
+    return known[name]
+
+
+def _how_to_get(spec: Any) -> str:
+    from selene_lib.data import how_to_get
+
+    return how_to_get(spec)
+
+
+def _tasks(samples: Sequence[Sample]) -> str:
+    return "+".join(sorted({s.task for s in samples}))
+
+
+def _row(name: str, role: str, task: str, samples: Sequence[Sample], licence: str, status: str) -> dict[str, Any]:
+    labels = Counter(s.label if s.label is not None else "score only" for s in samples)
+    shown = ", ".join(f"{label} {n}" for label, n in sorted(labels.items()))
+    return {"name": name, "role": role, "task": task, "n": len(samples), "labels": shown, "licence": licence, "status": status}
+
+
+def write_sets(folder: Path, collection: Collection) -> None:
+    """Write one Parquet file a set into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, samples in collection.samples.items():
+        write_parquet(folder / f"{name}.parquet", samples, Sample)
+
+
+def read_sets(folder: Path, names: Iterable[str] | None = None) -> dict[str, list[Sample]]:
+    """Read what `write_sets` wrote, by name in sorted order."""
+    paths = sorted(Path(folder).glob("*.parquet"))
+    wanted = None if names is None else set(names)
+    return {p.stem: read_parquet(p, Sample) for p in paths if wanted is None or p.stem in wanted}
+
+
+def write_cards(folder: Path, collection: Collection) -> None:
+    """Write one Markdown card a set; an embedded set's card says that it is generated."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for row in collection.rows:
+        facts = "\n".join(f"- {key}: {value}" for key, value in row.items() if key != "name")
+        write_text(folder / f"{row['name']}.md", collection.cards.get(row["name"]) or f"# {row['name']}\n\n{facts}\n")
+
+
+def drop_contaminated(samples: Sequence[Sample], overlaps: Sequence[Overlap], ledger: Ledger) -> list[Sample]:
+    """Take out the training samples that an evaluation set repeats; each is counted under the method that found it."""
+    from selene_lib.contamination import remove_contaminated, sample_id
+
+    removal = remove_contaminated(samples, overlaps)
+    kept = {s.id for s in removal.kept}
+    method = {sample_id(o.train_id): f"in an evaluation set ({o.method})" for o in reversed(overlaps)}
+    ledger.add_records("contamination", samples, removal.kept, {s.id: method[s.id] for s in samples if s.id not in kept})
+    return removal.kept
+
+
+def overlap_frame(overlaps: Sequence[Overlap]) -> Any:
+    """Return the overlaps as a table with the columns train_id, bench_id, method, similarity, also where there are none."""
+    import pandas as pd
+
+    rows = [(o.train_id, o.bench_id, o.method, o.similarity) for o in overlaps]
+    return pd.DataFrame(rows, columns=["train_id", "bench_id", "method", "similarity"])
+
+
+def overlap_table(overlaps: Sequence[Overlap], training: Sequence[Sample], evaluation: Sequence[Sample]) -> Any:
+    """Return how many training samples of each source repeat text of each evaluation set, by method."""
+    import pandas as pd
+
+    from selene_lib.contamination import sample_id
+
+    home = {s.id: s.source for s in [*training, *evaluation]}
+    found = {(home[sample_id(o.train_id)], home[sample_id(o.bench_id)], o.method, sample_id(o.train_id)) for o in overlaps}
+    counts = Counter((source, name, method) for source, name, method, _ in found)
+    return pd.DataFrame([(*key, n) for key, n in sorted(counts.items())], columns=["source", "set", "method", "n_training_samples"])
+
+
+def write_development_set(path: Path, evaluation: Collection, *, n_dev: int, seed: int) -> int:
+    """Write trusted items to decide the ablations on: `n_dev` items a task type of the embedded world, none of which is evaluated on.
+
+    A run on published data has no such set (its validation pairs serve instead): the file then holds no row.
+    """
+    from selene_lib import nano
+
+    names = [name for name in evaluation.samples if name in nano.NANO_SETS]
+    taken = {s.id for s in evaluation.all()} | {_text_of(s) for s in evaluation.all()}
+    found: dict[str, list[Sample]] = {}
+    for name in names:
+        for sample in nano.make_set(name, 2 * n_dev, seed=seed + 1_000_003):
+            if not sample.meta.get("ood") and sample.id not in taken and _text_of(sample) not in taken:
+                found.setdefault(sample.task, []).append(sample)
+    chosen = [sample for samples in found.values() for sample in samples[:n_dev]]
+    write_parquet(path, chosen, Sample)
+    return len(chosen)
+
+
+def _text_of(sample: Sample) -> str:
+    return "\x1f".join(map(str, (sample.instruction, sample.reference, sample.response, sample.response_b)))
+
+
+def read_catalogue(path: Path) -> Any:
+    """Read the table of evaluation sets of notebook 01: name, role, task, n, labels, licence, status."""
+    import pandas as pd
+
+    return pd.read_csv(path, keep_default_na=False)
+
+
+def scan_whole_sets(names: str, sets: str, *, data_dir: str, seed: int) -> Any:
+    """Return the overlap table of the complete local sources and sets, not of a run's sample; empty without a data folder.
+
+    Columns as in `overlap_table`. What is not in the data folder is left out here; the tables above name it.
+    """
+    from selene_lib.contamination import all_texts, find_overlaps
+    from selene_lib.data import is_present, load
+
+    folder = Path(data_dir) if data_dir else None
+    sides: list[list[Sample]] = []
+    for role, chosen in (("source", names), ("benchmark", sets)):
+        specs = [_spec(name, role) for name in _names(chosen, "sources" if role == "source" else "sets") if not _is_embedded(name)]
+        sides.append([s for spec in specs if is_present(spec, folder) for s in load(spec, data_dir=folder, seed=seed).samples])
+    overlaps = find_overlaps(all_texts(sides[0]), all_texts(sides[1])) if all(sides) else []
+    return overlap_table(overlaps, *sides)
+
+
+def _is_embedded(name: str) -> bool:
+    return name.startswith(f"{EMBEDDED}-")

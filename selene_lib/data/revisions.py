@@ -1,0 +1,81 @@
+"""The lock file: which 40-hex revision of each hub data set is read. Written by `selene lock`, kept in git, never typed by hand.
+
+A set that stands here is always read at that revision; a set that does not is 'not locked yet' until the hub was asked once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import yaml
+
+from selene_lib.data.spec import DataSpec
+from selene_lib.errors import UserError
+from selene_lib.files import write_text
+
+LOCK_FILE = Path(__file__).parent / "sources" / "lock.yaml"
+NOT_LOCKED = "not locked yet"
+_HEAD = "# Revisions of the hub data sets this project reads. Written by `selene lock`; do not edit by hand.\n"
+_REVISION = re.compile(r"[0-9a-f]{40}")
+
+
+def read_lock(path: Path = LOCK_FILE) -> dict[str, str]:
+    """Return `{hub id: 40-hex revision}`; a revision of another form is a ValueError that names it."""
+    rows = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.is_file() else {}
+    for hub_id, revision in rows.items():
+        if not _REVISION.fullmatch(str(revision)):
+            raise ValueError(f"{path}: {hub_id} is locked at {revision!r}, which is no 40-hex revision; run `selene lock {hub_id}` again")
+    return rows
+
+
+def write_lock(rows: Mapping[str, str], path: Path = LOCK_FILE) -> Path:
+    """Write the lock file, sorted by hub id."""
+    return write_text(path, _HEAD + yaml.safe_dump(dict(sorted(rows.items())), default_flow_style=False))
+
+
+def revision_of(spec: DataSpec, path: Path = LOCK_FILE) -> str:
+    """Return the revision a set is read at: the hub's if locked, `repository@commit` for a publisher's repository, or 'not locked yet'."""
+    if spec.hub_id:
+        locked = read_lock(path).get(spec.hub_id)
+        if locked:
+            return locked
+    if spec.repository and spec.repository_commit:
+        return f"{spec.repository}@{spec.repository_commit}"
+    return NOT_LOCKED if spec.hub_id else "no revision: the publisher's files have no version"
+
+
+def local_revision(spec: DataSpec) -> str:
+    """Return what local files are taken for: the publisher's commit whose files the spec knows, else `local files` (see their hashes)."""
+    return f"{spec.repository}@{spec.repository_commit}" if spec.repository and spec.repository_commit else "local files"
+
+
+def lock(specs: Iterable[DataSpec], *, path: Path = LOCK_FILE, refresh: bool = False) -> dict[str, str]:
+    """Ask the hub for the current revision of every set that has none yet (of all with `refresh`), write the lock file, return it.
+
+    Raises UserError with the remedy when the hub cannot be reached or wants a token.
+    """
+    rows = read_lock(path)
+    for hub_id in sorted({s.hub_id for s in specs if s.hub_id}):
+        if refresh or hub_id not in rows:
+            rows[hub_id] = resolve_revision(hub_id)
+            write_lock(rows, path)
+    return rows
+
+
+def resolve_revision(hub_id: str) -> str:
+    """Return the commit hash the hub names for a data set's main branch."""
+    import httpx
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        revision = HfApi().dataset_info(hub_id).sha
+    except HfHubHTTPError as error:
+        raise UserError(f"{hub_id}: the hub refused ({error}); for a gated set accept its terms on its page and set HF_TOKEN") from error
+    except (httpx.HTTPError, OSError) as error:
+        raise UserError(f"{hub_id}: the hub cannot be reached ({error}); connect, or give local files with --data-dir") from error
+    if not revision or not _REVISION.fullmatch(revision):
+        raise UserError(f"{hub_id}: the hub named no 40-hex revision but {revision!r}; try again later")
+    return revision

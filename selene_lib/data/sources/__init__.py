@@ -1,0 +1,66 @@
+"""What the judge is trained on: sixteen public sources that stand in for the unpublished list of the paper (**our choice**), and the
+further sets of which small public files exist. One file per source."""
+
+from pathlib import Path
+
+from selene_lib.data.loading import load
+from selene_lib.data.sources import (
+    alpaca_eval_cot,
+    arena_bench_v1,
+    auto_j_training,
+    beavertails,
+    chatbot_arena,
+    code_ultrafeedback,
+    feedback_collection,
+    felm,
+    fine_grained_rlhf,
+    halueval,
+    helpsteer,
+    helpsteer2,
+    hh_rlhf,
+    math_shepherd,
+    offsetbias,
+    preference_collection,
+    ragtruth,
+    seahorse,
+    selfee,
+    shepherd,
+    skywork_reward_preference,
+    ultrafeedback,
+    xstest,
+)
+from selene_lib.data.spec import DataSpec, SourceSpec
+
+
+def _by_name(*modules) -> dict[str, DataSpec]:
+    return {module.SPEC.name: module.SPEC for module in modules}
+
+
+STAND_INS = _by_name(
+    feedback_collection,
+    preference_collection,
+    helpsteer,
+    helpsteer2,
+    ultrafeedback,
+    code_ultrafeedback,
+    offsetbias,
+    skywork_reward_preference,
+    chatbot_arena,
+    hh_rlhf,
+    beavertails,
+    math_shepherd,
+    ragtruth,
+    halueval,
+    seahorse,
+    auto_j_training,
+)
+SOURCES = STAND_INS | _by_name(alpaca_eval_cot, fine_grained_rlhf, felm, shepherd, xstest, selfee, arena_bench_v1)
+
+__all__ = ["SOURCES", "STAND_INS", "SourceSpec", "load", "status_rows"]
+
+
+def status_rows(data_dir: Path | str | None) -> list[dict]:
+    """Return the rows of `selene sources`."""
+    from selene_lib.data.catalogue import list_rows
+
+    return list_rows("sources", data_dir)

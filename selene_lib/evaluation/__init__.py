@@ -1,0 +1,1 @@
+"""From judgements to scores: metrics, conventions, domains, prompt formats, arena, audit."""

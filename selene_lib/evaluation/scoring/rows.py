@@ -1,0 +1,121 @@
+"""Score rows: one metric under one named convention, with interval, bounds, baselines and the published value beside it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from selene_lib.evaluation import metrics
+from selene_lib.evaluation.scoring.outcomes import Outcomes
+from selene_lib.paper.values import Published
+from selene_lib.records import Score
+
+STRICT = "strict"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How intervals are made: the same for all rows of a table. The generator of a row is seeded by (seed, judge-independent name)."""
+
+    seed: int = 0
+    n_resamples: int = 2000
+
+    def rng(self, *parts: object) -> np.random.Generator:
+        import hashlib
+
+        digest = hashlib.sha256("\x1f".join(map(str, (self.seed, *parts))).encode()).digest()
+        return np.random.default_rng(int.from_bytes(digest[:8], "big"))
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A row before its interval: item arrays and the metric on them. `bounds` are of the same metric."""
+
+    metric: str
+    convention: str
+    columns: tuple[np.ndarray, ...]
+    groups: np.ndarray
+    kind: str = "mean"
+    n: int = 0
+    n_unparsed: int = 0
+    bounds: tuple[float | None, float | None] = (None, None)
+    baselines: tuple[float | None, float | None] = (None, None)
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+def finish(draft: Draft, outcomes: Outcomes, settings: Settings) -> Score:
+    """Compute value and clustered interval of a draft."""
+    if not len(draft.columns[0]):
+        return _score(draft, outcomes, None, metrics.Interval(math.nan, math.nan, math.nan, 0))
+    value = metrics.metric_value(draft.kind, *draft.columns)
+    rng = settings.rng(outcomes.set, draft.metric, draft.convention)
+    replicates = metrics.bootstrap_replicates(
+        draft.kind, *draft.columns, groups=cluster_names(draft.groups), n_resamples=settings.n_resamples, rng=rng
+    )
+    found = metrics.interval(replicates)
+    if draft.kind == "mean" and value in (0.0, 1.0):
+        n_groups = len(np.unique(draft.groups))
+        low, high = metrics.wilson_interval(round(value * n_groups), n_groups)
+        found = replace(found, low=low, high=high, standard_error=(high - low) / (2 * 1.96))
+    return _score(draft, outcomes, value, found)
+
+
+def cluster_names(groups: np.ndarray) -> np.ndarray | None:
+    """The groups where at least two items share one, None where every item stands alone (resampling items is then the same, and faster)."""
+    return groups if len(np.unique(groups)) < len(groups) else None
+
+
+def _score(draft: Draft, outcomes: Outcomes, value: float | None, found: metrics.Interval) -> Score:
+    meta = {"standard_error": known(found.standard_error, 8), "n_groups": len(np.unique(draft.groups)), **draft.meta}
+    if found.n_undefined:
+        meta["n_undefined_resamples"] = found.n_undefined
+    return Score(
+        judge=outcomes.judge,
+        set=outcomes.set,
+        task=outcomes.task,
+        metric=draft.metric,
+        convention=draft.convention,
+        value=known(value),
+        n=draft.n or len(draft.columns[0]),
+        n_unparsed=draft.n_unparsed,
+        ci95_low=known(found.low),
+        ci95_high=known(found.high),
+        bound_low=known(draft.bounds[0]),
+        bound_high=known(draft.bounds[1]),
+        baseline_majority=known(draft.baselines[0]),
+        baseline_random=known(draft.baselines[1]),
+        meta=meta,
+    )
+
+
+def known(value: float | None, digits: int = 10) -> float | None:
+    """A number rounded far below meaning, so that files are the same on every machine; None for NaN."""
+    return None if value is None or math.isnan(value) else round(float(value), digits)
+
+
+def against(score: Score, cell: Published | None, *, ran: bool = True) -> Score:
+    """Put the published value beside a score and say how the two stand."""
+    if cell is None:
+        return replace(score, status="no published value")
+    note = f"{cell.known}: {cell.source}; convention: {cell.convention}"
+    return replace(score, published=cell.value, published_note=note, status=status_of(score, cell) if ran else "not run")
+
+
+def status_of(score: Score, cell: Published) -> str:
+    """matches (equal as printed) / within interval (published in our 95 % interval) / differs / undefined (our metric has no value)."""
+    if score.value is None:
+        return "undefined"  # it ran, but the metric has no value, as a correlation with one and the same score
+    if round(score.value, cell.digits) == round(cell.value, cell.digits):
+        return "matches"
+    inside = score.ci95_low is not None and score.ci95_high is not None and score.ci95_low <= cell.value <= score.ci95_high
+    return "within interval" if inside else "differs"
+
+
+def not_run(judge: str, set_name: str, task: str, metric: str, cell: Published | None, why: str) -> Score:
+    """A row for a set that is not here: it stands in the table with the reason, never skipped silently."""
+    row = Score(judge, set_name, task, metric, STRICT, None, 0, 0, status="not run", meta={"headline": True, "why": why})  # type: ignore[arg-type]
+    return against(row, cell, ran=False) if cell else row

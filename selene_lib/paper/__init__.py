@@ -1,0 +1,1 @@
+"""The published numbers and how each is known."""

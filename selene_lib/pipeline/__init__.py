@@ -1,0 +1,1 @@
+"""The chain: where files live, what each notebook reads and writes, runs, resumption, the environment."""

@@ -1,0 +1,95 @@
+"""`selene doctor`: what is installed against what was tested, known clashes, and the one command that mends each. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from dataclasses import dataclass
+from importlib import metadata
+from importlib.util import find_spec
+
+from selene_lib.errors import UserError
+from selene_lib.pipeline.places import home, project_root
+from selene_lib.pipeline.runs import VERSIONED
+
+GPU_ONLY = {"unsloth", "vllm"}
+INSTALL = "pip install -c constraints.txt -e '.[dev]'"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check: `what` was seen, whether it is as it should be, and the remedy where it is not."""
+
+    what: str
+    ok: bool
+    remedy: str = ""
+
+
+def examine() -> list[Finding]:
+    """Run all checks; the order is Python, versions, known clashes, kernel, disk."""
+    return [_python(), *_versions(), *_clashes(), _kernel(), _disk()]
+
+
+def _python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    return Finding(
+        f"Python {version}", (3, 11) <= sys.version_info[:2] < (3, 14), "make a virtual environment with Python 3.11, 3.12 or 3.13"
+    )
+
+
+def locked_versions(text: str) -> dict[str, str]:
+    """Read `name==version` lines."""
+    return dict(re.findall(r"^([A-Za-z0-9._-]+)==([^\s;]+)", text, flags=re.MULTILINE))
+
+
+def _versions() -> list[Finding]:
+    try:
+        locked = locked_versions((project_root() / "constraints.txt").read_text(encoding="utf-8"))
+    except (UserError, FileNotFoundError):
+        return [Finding("constraints.txt not found, versions not compared", True)]
+    findings = []
+    for name in VERSIONED:
+        found = _version(name)
+        if found is None:
+            findings.append(Finding(f"{name} is not installed", name in GPU_ONLY, INSTALL))
+        else:
+            same = found.split("+")[0] == locked.get(name, found)
+            findings.append(Finding(f"{name} {found}" + ("" if same else f" (tested with {locked[name]})"), same, INSTALL))
+    return findings
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _clashes() -> list[Finding]:
+    torch = _version("torch") or ""
+    findings = []
+    if "+cpu" in torch and find_spec("torchvision"):
+        what = "torchvision beside a CPU build of torch: it breaks `from transformers import LlamaForCausalLM`"
+        findings.append(Finding(what, False, "pip uninstall torchvision (only Unsloth and vLLM need it, and those need a GPU)"))
+    if find_spec("unsloth") and "+cpu" in torch:
+        findings.append(Finding("unsloth beside a CPU build of torch", False, "use '.[dev]' on machines without an NVIDIA GPU"))
+    return findings
+
+
+def _kernel() -> Finding:
+    return Finding("notebook kernel (ipykernel)", find_spec("ipykernel") is not None, INSTALL)
+
+
+def _disk() -> Finding:
+    try:
+        where = home()
+    except UserError:
+        return Finding("not inside a project folder, disk not looked at", True)
+    there = next(folder for folder in (where, *where.parents) if folder.is_dir())  # the first run makes the rest
+    free = shutil.disk_usage(there).free / 1e9
+    return Finding(
+        f"{free:.1f} GB free where results are written",
+        free > 1.0,
+        f"free some disk space, or set SELENE_HOME to another folder than {where}",
+    )

@@ -1,0 +1,268 @@
+"""A step of a run while it is at work, and what is known of how its files came to be.
+
+A run is a named set of parameters; its files lie in `artefacts/<run>/<step>/`. A step is one notebook. `begin_step` opens it, `Step.finish`
+writes `step.json` beside its outputs and assembles `manifest.json`: parameters, inputs and outputs with SHA-256 and size, git commit,
+package versions, hardware, wall time and peak memory.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import hashlib
+import json
+import os
+import platform
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from selene_lib.errors import UserError
+from selene_lib.files import read_json, sha256_file, size_bytes, write_json
+from selene_lib.models.names import EMBEDDED, use_one_thread
+from selene_lib.pipeline.notebooks import notebook_path, parameter_defaults, step_spec
+from selene_lib.pipeline.places import PACKAGE, project_root, run_folder
+
+PATH_PARAMETERS = ("data_dir", "votes", "adapter", "model", "base_model", "reward_model", "domain_file")
+VERSIONED = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "bitsandbytes", "unsloth", "vllm", "numpy", "pandas",
+             "scikit-learn", "scipy", "umap-learn", "nomic", "matplotlib", "seaborn", "papermill", "openai")  # fmt: skip
+
+
+@functools.cache
+def code_sha256() -> str:
+    """Return one hash over the library's source and data files: a changed library means steps are done again."""
+    names = sorted(p for p in PACKAGE.rglob("*") if p.is_file() and "__pycache__" not in p.parts and p.suffix not in {".tmp", ".pyc"})
+    lines = [f"{p.relative_to(PACKAGE).as_posix()} {sha256_file(p)}" for p in names]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def notebook_code_sha256(path: Path) -> str:
+    """Return a hash over the code cells of a notebook: prose, outputs, metadata and the cell for Colab do not count."""
+    cells = [c for c in read_json(path)["cells"] if c["cell_type"] == "code"]
+    source = ["".join(c["source"]) for c in cells if not {"parameters", "colab"} & set(c["metadata"].get("tags", []))]
+    return hashlib.sha256("\x1e".join(source).encode()).hexdigest()
+
+
+@dataclass
+class Step:
+    """One notebook of one run, while it is at work.
+
+    `folder` holds its outputs. `inputs` maps the declared names to paths that exist. What it needs to be done again or resumed safely is
+    its `fingerprint`: parameters, code and inputs; files that were begun under another fingerprint are removed.
+    """
+
+    name: str
+    run: str
+    folder: Path
+    parameters: dict[str, Any]
+    inputs: dict[str, Path]
+    outputs: tuple[str, ...]
+    telemetry: tuple[str, ...]
+    code: str
+    started: float = field(default_factory=time.time)
+    _lock: Any = None
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint(self.parameters, self.code, {name: sha256_file(path) for name, path in self.inputs.items()})
+
+    def path(self, name: str) -> Path:
+        """Return where an output called `name` belongs (its folder is made)."""
+        target = self.folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return target
+
+    def store(self, name: str) -> Path:
+        """Return a path under `artefacts/<run>/store/`: replies that were paid for, keyed by content, never removed by a re-run."""
+        target = self.folder.parent / "store" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return target
+
+    def finish(self) -> Any:
+        """Assert the declared outputs, write `step.json` and the run's `manifest.json`; return a table of what was written."""
+        import pandas as pd
+
+        missing = [name for name in self.outputs if not self.folder.joinpath(name).exists()]
+        if missing:
+            raise RuntimeError(f"{self.name}: declared output {missing[0]!r} was not written to {self.folder}")
+        record = {
+            "step": self.name,
+            "run": self.run,
+            "fingerprint": self.fingerprint,
+            "parameters": self.parameters,
+            "code_sha256": self.code,
+            "inputs": {name: _described(path, self.folder.parent) for name, path in self.inputs.items()},
+            "outputs": {name: _described(self.folder / name, self.folder.parent) for name in self.outputs},
+            "telemetry": [name for name in self.telemetry if self.folder.joinpath(name).exists()],
+            "wall_seconds": round(time.time() - self.started, 2),
+            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            **environment(),
+        }
+        write_json(self.folder / "step.json", record)
+        write_manifest(self.folder.parent)
+        if self._lock is not None:
+            self._lock.close()
+        rows = [{"file": name, "bytes": entry["bytes"], "sha256": entry["sha256"][:12]} for name, entry in record["outputs"].items()]
+        return pd.DataFrame(rows)
+
+
+def _described(path: Path, run_dir: Path) -> dict[str, Any]:
+    shown = path.relative_to(run_dir).as_posix() if path.is_relative_to(run_dir) else str(path)
+    return {"path": shown, "sha256": sha256_file(path), "bytes": size_bytes(path)}
+
+
+def fingerprint(parameters: Mapping[str, Any], code: str, inputs: Mapping[str, str]) -> str:
+    """Return the hash of all that decides a step's data: parameters, code, content of inputs, state of the files a parameter names."""
+    outside = {name: _state(_place(name, parameters[name])) for name in PATH_PARAMETERS if parameters.get(name)}
+    return hashlib.sha256(json.dumps([dict(parameters), code, dict(inputs), outside], sort_keys=True).encode()).hexdigest()
+
+
+def _place(name: str, value: str) -> Path:
+    """The path a parameter means: a domain file stands for its folder, since its data lie beside it."""
+    return (project_root() / value).parent if name == "domain_file" else Path(value)
+
+
+def _state(path: Path) -> list[tuple[str, int, int]]:
+    """Names, sizes and times of a file or of the files below a folder; nothing for what is no path here (a hub id)."""
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else []
+    return [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
+
+
+def begin_step(name: str, namespace: Mapping[str, Any]) -> Step:
+    """Open step `name` with the values its notebook's parameters cell has in `namespace` (pass `globals()`).
+
+    Raises `UserError` where an input is not there yet, naming the notebook that writes it. Half-finished work of the same fingerprint
+    is kept and resumed; that of another is removed.
+    """
+    spec = step_spec(name)
+    notebook = notebook_path(name)
+    parameters = {key: namespace[key] for key in parameter_defaults(notebook)}
+    run_dir = run_folder(parameters["run"])
+    folder = run_dir / name
+    folder.mkdir(parents=True, exist_ok=True)
+    step = Step(
+        name=name,
+        run=parameters["run"],
+        folder=folder,
+        parameters=parameters,
+        inputs=input_paths(run_dir, spec.inputs),
+        outputs=spec.outputs,
+        telemetry=spec.telemetry,
+        code=hashlib.sha256((code_sha256() + notebook_code_sha256(notebook)).encode()).hexdigest(),
+        _lock=_locked(folder),
+    )
+    _clear_other_work(step)
+    if EMBEDDED in (parameters.get("model"), parameters.get("base_model")):
+        use_one_thread()
+    return step
+
+
+def input_paths(run_dir: Path, inputs: tuple[str, ...]) -> dict[str, Path]:
+    """Map declared inputs (`step/file`) to paths; a missing one is a UserError that names the notebook to run first."""
+    paths = {}
+    for name in inputs:
+        path = run_dir / name
+        if not path.exists():
+            first = name.split("/")[0]
+            raise UserError(f"{path} is not there; run notebook {first} of run {run_dir.name!r} first")
+        paths[name] = path
+    return paths
+
+
+def _locked(folder: Path, patience_seconds: float = 20.0) -> Any:
+    handle = open(folder.parent / f".{folder.name}.lock", "w")  # noqa: SIM115 - held until the step ends
+    deadline = time.monotonic() + patience_seconds
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return handle
+        except BlockingIOError as error:
+            if time.monotonic() > deadline:
+                raise UserError(f"{folder} is in use by another process; wait for it or end it, then try again") from error
+            time.sleep(0.2)
+
+
+def _clear_other_work(step: Step) -> None:
+    """Remove the step's files unless they were begun under the same fingerprint, and mark them as begun under this one."""
+    (step.folder / "step.json").unlink(missing_ok=True)
+    mark = step.folder / "begun.json"
+    if not (mark.is_file() and read_json(mark).get("fingerprint") == step.fingerprint):
+        shutil.rmtree(step.folder)
+        write_json(mark, {"fingerprint": step.fingerprint})
+
+
+def write_manifest(run_dir: Path) -> Path:
+    """Assemble `manifest.json` of a run from the `step.json` of its finished steps."""
+    steps = {p.parent.name: read_json(p) for p in sorted(run_dir.glob("*/step.json"))}
+    return write_json(run_dir / "manifest.json", {"run": run_dir.name, "steps": steps})
+
+
+def is_done(record: Mapping[str, Any], run_dir: Path, wanted_fingerprint: str) -> bool:
+    """Whether a finished step still stands: same parameters, code and inputs, and outputs whose content is what was written."""
+    if record.get("fingerprint") != wanted_fingerprint:
+        return False
+    for entry in record["outputs"].values():
+        path = run_dir / entry["path"]
+        if not path.exists() or size_bytes(path) != entry["bytes"] or sha256_file(path) != entry["sha256"]:
+            return False
+    return True
+
+
+def environment() -> dict[str, Any]:
+    """Return git state, package versions and hardware, as they go into the manifest."""
+    return {"git": _git_state(), "versions": _versions(), "hardware": _hardware()}
+
+
+def _git_state() -> dict[str, Any]:
+    def git(*arguments: str) -> str | None:
+        command = ["git", "-C", str(PACKAGE.parent), *arguments]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+        except (FileNotFoundError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    # what a run publishes is no code: the run that writes it is not dirty for that
+    status = git("status", "--porcelain", "--untracked-files=no", "--", ":(top)", ":(top,exclude)figures", ":(top,exclude)reports")
+    return {"commit": git("rev-parse", "HEAD"), "dirty": None if status is None else bool(status)}
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in VERSIONED:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _hardware() -> dict[str, Any]:
+    facts: dict[str, Any] = {"machine": platform.machine(), "system": platform.system(), "n_cpus": os.cpu_count(), "gpu": None}
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        facts["memory_bytes"] = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        facts["gpu"] = torch.cuda.get_device_name(0)
+        facts["gpu_memory_bytes"] = torch.cuda.get_device_properties(0).total_memory
+    return facts
+
+
+def describe_environment() -> Any:
+    """Versions and hardware of this kernel as a small table, for the first cells of a notebook."""
+    import pandas as pd
+
+    facts = environment()
+    hardware, versions = facts["hardware"], facts["versions"]
+    packages = {name: versions.get(name) for name in ("python", "torch", "transformers", "trl")}
+    commit = (facts["git"]["commit"] or "not a git checkout")[:12]
+    rows = {**packages, "git commit": commit, "CPUs": hardware["n_cpus"], "GPU": hardware["gpu"] or "none"}
+    return pd.DataFrame({"here": rows})

@@ -1,0 +1,1 @@
+"""What each notebook does, one module a notebook, of the same name."""
