@@ -26,7 +26,8 @@ from selene_lib.evaluation.audit.swap_probe import measure_swap_probe
 from selene_lib.evaluation.scoring.rescore import rescore
 from selene_lib.judges import LocalJudge, Reply
 from selene_lib.judges.judging import judge_samples
-from selene_lib.prompts.rendering import Prompt, parse_verdict, render
+from selene_lib.prompts.rendering import Prompt, render
+from selene_lib.prompts.verdicts import parse_verdict
 from selene_lib.records import LABELS, Judgement, Sample, swap_verdict
 
 SET_SIZES = {"reward_bench": 2985, "lfqa_eval": 260, "hhh_alignment": 221, "evalbiasbench": 80, "instrusum": 411, "auto_j": 1392}
@@ -59,7 +60,7 @@ def _generate(judge: LocalJudge, prompts: Sequence[Prompt]) -> list[Reply]:
     import torch
 
     from selene_lib.judges.decoding import left_pad
-    from selene_lib.training.encoding import encode_chat
+    from selene_lib.prompts.chat import encode_chat
 
     pad, end = judge.tokenizer.pad_token_id, judge.tokenizer.eos_token_id
     ids, mask = left_pad([encode_chat(judge.tokenizer, p.text, None) for p in prompts], pad, judge.model.device)

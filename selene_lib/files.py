@@ -12,7 +12,10 @@ import typing
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    pass
 
 T = TypeVar("T")
 
@@ -211,3 +214,14 @@ def _kind(hint: Any) -> type:
     if origin is not None:
         return dict
     return hint
+
+
+def copy_folder(source: Path, target: Path) -> None:
+    """Copy a folder so that `target` is whole or absent."""
+    import shutil
+
+    temporary = target.with_name(f".{target.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    shutil.copytree(source, temporary)
+    shutil.rmtree(target, ignore_errors=True)
+    temporary.rename(target)

@@ -13,7 +13,7 @@ import pytest
 
 from selene_lib.cli.running import print_dry_run
 from selene_lib.errors import UserError
-from selene_lib.pipeline import chain, notebooks, places, runs
+from selene_lib.pipeline import chain, execution, notebooks, places, presets, runs
 
 BEGIN = "from selene_lib.pipeline.runs import begin_step\nstep = begin_step('00_quickstart', globals())"
 WRITE = "step.path('judgements.csv').write_text(f'n\\n{n}\\n')"
@@ -70,19 +70,19 @@ def test_unknown_and_wrongly_typed_parameters_raise_before_anything_runs(project
 
 
 def test_a_number_that_yaml_reads_as_text_serves_as_float(project):
-    settings = chain.parse_settings(["00.rate=1e-5"])
+    settings = presets.parse_settings(["00.rate=1e-5"])
     assert settings == {"00.rate": "1e-5"}
-    assert chain.resolve_parameters(chain.load_run("nano"), notebooks.STEPS, settings)["00_quickstart"]["rate"] == 1e-5
+    assert presets.resolve_parameters(presets.load_run("nano"), notebooks.STEPS, settings)["00_quickstart"]["rate"] == 1e-5
 
 
 def test_an_int_serves_as_float_and_a_step_prefix_reaches_one_notebook(project):
-    resolved = chain.resolve_parameters(chain.load_run("nano"), notebooks.STEPS, {"00.rate": 1})
+    resolved = presets.resolve_parameters(presets.load_run("nano"), notebooks.STEPS, {"00.rate": 1})
     assert resolved["00_quickstart"]["rate"] == 1.0
 
 
 def test_a_failing_cell_names_notebook_cell_cause_copy_and_remedy(project):
     write_notebook(project / "notebooks" / "00_quickstart.ipynb", BEGIN, "1 / 0")
-    with pytest.raises(chain.StepFailed) as caught:
+    with pytest.raises(execution.StepFailed) as caught:
         chain.reproduce("nano", last="00", settings={"n": 7, "data_dir": "my data"}, say=lambda line: None)
     text = str(caught.value)
     assert "00_quickstart, cell" in text
@@ -95,17 +95,17 @@ def test_a_failing_cell_names_notebook_cell_cause_copy_and_remedy(project):
 def test_a_user_error_inside_a_notebook_is_a_user_error_outside(project):
     cell = "from selene_lib.errors import UserError\nraise UserError('no such thing; make one')"
     write_notebook(project / "notebooks" / "00_quickstart.ipynb", BEGIN, cell)
-    with pytest.raises(chain.StepFailed, match="no such thing; make one") as caught:
+    with pytest.raises(execution.StepFailed, match="no such thing; make one") as caught:
         chain.reproduce("nano", say=lambda line: None)
     assert caught.value.user_error
 
 
 def test_an_undeclared_end_is_a_failure(project):
     write_notebook(project / "notebooks" / "00_quickstart.ipynb", BEGIN, "step.finish()")
-    with pytest.raises(chain.StepFailed, match=r"judgements\.csv"):
+    with pytest.raises(execution.StepFailed, match=r"judgements\.csv"):
         chain.reproduce("nano", say=lambda line: None)
     write_notebook(project / "notebooks" / "00_quickstart.ipynb", BEGIN, WRITE)
-    with pytest.raises(chain.StepFailed, match="without finishing"):
+    with pytest.raises(execution.StepFailed, match="without finishing"):
         chain.reproduce("nano", say=lambda line: None)
 
 
@@ -131,17 +131,17 @@ def test_run_files_are_strict(project):
     folder = project / "runs"
     folder.mkdir()
     (folder / "mine.yaml").write_text("about: mine\nparameters: {n: 7}\nnotebooks: {'00': {rate: 0.25}}\n")
-    spec = chain.load_run("mine")
-    resolved = chain.resolve_parameters(spec, notebooks.STEPS, {})["00_quickstart"]
+    spec = presets.load_run("mine")
+    resolved = presets.resolve_parameters(spec, notebooks.STEPS, {})["00_quickstart"]
     assert (resolved["n"], resolved["rate"], resolved["run"]) == (7, 0.25, "mine")
     (folder / "bad.yaml").write_text("colour: red\n")
     with pytest.raises(UserError, match=r"bad\.yaml"):
-        chain.load_run("bad")
+        presets.load_run("bad")
     (folder / "worse.yaml").write_text("a: [\n")
     with pytest.raises(UserError, match="not YAML"):
-        chain.load_run("worse")
+        presets.load_run("worse")
     with pytest.raises(UserError, match="known runs: nano, bad, mine, worse"):
-        chain.load_run("absent")
+        presets.load_run("absent")
 
 
 def test_what_a_run_needs_is_asked_for_only_where_a_chosen_notebook_takes_it(project):
@@ -231,9 +231,9 @@ def test_unreadable_notebooks_are_named(project):
 
 
 def test_settings_are_yaml_scalars():
-    assert chain.parse_settings(["a=1", "b=x y", "c=", "d=0.5", "e=true"]) == {"a": 1, "b": "x y", "c": "", "d": 0.5, "e": True}
+    assert presets.parse_settings(["a=1", "b=x y", "c=", "d=0.5", "e=true"]) == {"a": 1, "b": "x y", "c": "", "d": 0.5, "e": True}
     with pytest.raises(UserError, match="key=value"):
-        chain.parse_settings(["nonsense"])
+        presets.parse_settings(["nonsense"])
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ from selene_lib.curation.critiques import argue_prompt, generate_critiques, show
 from selene_lib.curation.generators import Generation, GeneratorSpec, open_generator
 from selene_lib.curation.generators.teacher import TeacherGenerator
 from selene_lib.errors import UserError
-from selene_lib.prompts.rendering import format_reply, parse_verdict
+from selene_lib.prompts.rendering import format_reply
+from selene_lib.prompts.verdicts import parse_verdict
 from selene_lib.records import LABELS, TIE
 
 LEAKING = [

@@ -36,7 +36,8 @@ from selene_lib.curation.pairs import (
 from selene_lib.errors import UserError
 from selene_lib.files import read_jsonl, read_parquet
 from selene_lib.ledger import Ledger
-from selene_lib.prompts.rendering import parse_verdict, render
+from selene_lib.prompts.rendering import render
+from selene_lib.prompts.verdicts import parse_verdict
 from selene_lib.records import TIE, PreferencePair, Sample
 
 

@@ -12,7 +12,8 @@ from selene_lib.files import write_jsonl
 from selene_lib.judges import Judge, LocalJudge, ReplayJudge, Reply, batches_of, open_judge
 from selene_lib.judges.judging import judge_samples, plan_questions
 from selene_lib.judges.probabilities import label_probabilities
-from selene_lib.prompts.rendering import Prompt, parse_verdict, render
+from selene_lib.prompts.rendering import Prompt, render
+from selene_lib.prompts.verdicts import parse_verdict
 from selene_lib.records import Sample
 
 

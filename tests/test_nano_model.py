@@ -6,10 +6,10 @@ import json
 import pytest
 
 from selene_lib import nano
+from selene_lib.prompts.chat import encode_chat
 from selene_lib.prompts.rendering import render
 from selene_lib.prompts.verdicts import parse_verdict
 from selene_lib.records import LABELS
-from selene_lib.training import encode_chat
 
 transformers = pytest.importorskip("transformers")
 

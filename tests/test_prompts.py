@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from selene_lib.errors import UserError
-from selene_lib.prompts.rendering import escape_marks, fence_for, format_reply, parse_verdict, render, shorten, template_name
-from selene_lib.prompts.verdicts import MARKER
+from selene_lib.prompts.rendering import escape_marks, fence_for, format_reply, render, shorten, template_name
+from selene_lib.prompts.verdicts import MARKER, parse_verdict
 from selene_lib.records import LABELS, TASKS, Sample
 
 BITS = [*"`*\n :AB{}</s>", "**Result:**", "** result :", "```", "````", "<|im_end|>", "[INST]", "{response}", "{fence}", "Result", "word"]

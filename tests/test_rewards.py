@@ -89,7 +89,7 @@ def test_the_score_is_that_of_transformers_on_the_same_tokens(classifier):
     import torch
     from transformers import AutoModelForSequenceClassification
 
-    from selene_lib.training.encoding import encode_chat
+    from selene_lib.prompts.chat import encode_chat
 
     plain = AutoModelForSequenceClassification.from_pretrained(classifier)
     with torch.no_grad():
@@ -130,7 +130,7 @@ def test_armo_head_by_its_published_formula(tmp_path):
     from safetensors.torch import save_file
     from transformers import LlamaModel
 
-    from selene_lib.training.encoding import encode_chat
+    from selene_lib.prompts.chat import encode_chat
 
     words = tokenizer()
     torch.manual_seed(1)

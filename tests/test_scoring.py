@@ -26,7 +26,8 @@ from selene_lib.evaluation.scoring.rows import against
 from selene_lib.evaluation.scoring.twin import RULES, twin_scores
 from selene_lib.files import write_jsonl
 from selene_lib.paper import values as paper
-from selene_lib.prompts.rendering import format_reply, parse_verdict
+from selene_lib.prompts.rendering import format_reply
+from selene_lib.prompts.verdicts import parse_verdict
 from selene_lib.records import LABELS, Judgement, Sample, Score, swap_verdict
 
 CORRUPTIONS = (

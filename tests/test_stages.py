@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 from training_world import make_base, make_pairs
 
-from selene_lib.ablation.short_runs import arm_names, compare_losses, held_out_pairs, train_arms
 from selene_lib.errors import UserError
+from selene_lib.judges.names import arm_names
 from selene_lib.records import Sample, Score
 from selene_lib.steps.curate import forecast, open_writer
+from selene_lib.steps.train import compare_losses, held_out_pairs, train_arms
 from selene_lib.training import TrainSpec
 
 SAMPLES = [Sample(f"s{i}", "made", "classification", "good", "kind", rubric="is it kind", label="Yes") for i in range(5)]
@@ -104,7 +105,7 @@ def test_no_arm_to_train_is_a_user_error():
 def test_arms_judge_beside_each_other_what_they_judge_alone(tmp_path, monkeypatch):
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "2")
     from selene_lib import nano
-    from selene_lib.steps.evaluate import judge_arms, judge_sets, open_judges
+    from selene_lib.judges.judging import judge_arms, judge_sets, open_judges
 
     sets = {name: nano.make_set(name, 6, seed=3) for name in ("nano-absolute", "nano-pairwise")}
     limits = {"max_new_tokens": 60, "max_prompt_tokens": 512}
@@ -178,7 +179,7 @@ def test_without_a_votes_file_the_run_s_judges_meet_and_gold_labels_vote(tmp_pat
 
 
 def test_no_trained_judge_is_a_user_error():
-    from selene_lib.steps.evaluate import main_arm
+    from selene_lib.judges.names import main_arm
 
     with pytest.raises(UserError, match="run notebook 04 first"):
         main_arm(["base"])

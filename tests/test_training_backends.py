@@ -159,7 +159,7 @@ def test_what_unsloth_would_change_on_its_own_is_refused():
 
 
 def test_importing_the_package_loads_nothing_heavy():
-    program = "import sys, selene_lib.training as t; t.TrainSpec, t.encode_chat; print({'torch', 'transformers'} & set(sys.modules))"
+    program = "import sys, selene_lib.training as t; t.TrainSpec, t.encode_pairs; print({'torch', 'transformers'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from training_world import WORDS, make_pairs, make_tokenizer
 
 from selene_lib.errors import UserError
-from selene_lib.training.encoding import encode_chat, encode_pair, encode_pairs
+from selene_lib.prompts.chat import encode_chat
+from selene_lib.training.encoding import encode_pair, encode_pairs
 
 
 @pytest.fixture(scope="module")

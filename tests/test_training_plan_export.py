@@ -9,10 +9,11 @@ import yaml
 from training_world import make_base, make_pairs, make_tokenizer
 
 from selene_lib.errors import UserError
+from selene_lib.pipeline.plan import plan_generation, spec_of_run
+from selene_lib.prompts.chat import encode_chat
 from selene_lib.records import Sample
 from selene_lib.training import TrainSpec, train
 from selene_lib.training.card import write_model_card
-from selene_lib.training.encoding import encode_chat
 from selene_lib.training.export import (
     choose_merge,
     commands,
@@ -23,7 +24,7 @@ from selene_lib.training.export import (
     refuse_flips,
     write_modelfile,
 )  # fmt: skip
-from selene_lib.training.planner import GB, generation_cost_usd, plan, plan_generation, read_shape, saved_per_token, spec_of_run
+from selene_lib.training.planner import GB, generation_cost_usd, plan, read_shape, saved_per_token
 
 LLAMA = TrainSpec(base_model="meta-llama/Llama-3.1-8B-Instruct", quantisation="nf4", batch_size=32, max_length_tokens=4096)
 

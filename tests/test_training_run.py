@@ -17,10 +17,11 @@ from training_world import make_base, make_pairs
 
 from selene_lib.errors import UserError
 from selene_lib.files import sha256_file
+from selene_lib.models.loading import keep_4bit_weights_unpacked
 from selene_lib.training import train
 from selene_lib.training.checkpoints import all_checkpoints, latest_whole, remove_broken
 from selene_lib.training.encoding import encode_pairs
-from selene_lib.training.model import keep_4bit_weights_unpacked, load
+from selene_lib.training.model import load
 from selene_lib.training.reference import live_logps, reference_logps
 from selene_lib.training.runlog import read_log
 from selene_lib.training.spec import TrainSpec

@@ -67,8 +67,8 @@ def train(folder: Path, *, n_steps: int = 140) -> Path:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    from selene_lib.prompts.chat import encode_chat
     from selene_lib.prompts.rendering import render
-    from selene_lib.training.encoding import encode_chat
 
     taught = [(render(sample, family="nano").text, reply) for sample, reply in lessons()]
     build(folder, hidden=64, texts=tuple(text for pair in taught for text in pair) * 3)

@@ -42,7 +42,7 @@ def preference_margins(model: str, adapter: Path | None, pairs: Sequence[Prefere
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from selene_lib.models.names import resolve_model
-    from selene_lib.training import encode_chat
+    from selene_lib.prompts.chat import encode_chat
 
     path = resolve_model(model)
     tokenizer = AutoTokenizer.from_pretrained(path)
@@ -92,7 +92,7 @@ class MarginRun:
     folder: Path
 
     def __call__(self, pairs: Sequence[PreferencePair], seed: int, n_steps: int) -> np.ndarray:
-        from selene_lib.ablation.short_runs import train
+        from selene_lib.training import train
 
         identity = [
             self.spec.fingerprint,
@@ -113,6 +113,6 @@ class MarginRun:
 
     def many(self, jobs: Sequence[tuple[Sequence[PreferencePair], int, int]]) -> list[np.ndarray]:
         """Run several at once where the model is small; the results are those of one after the other."""
-        from selene_lib.ablation.short_runs import side_by_side
+        from selene_lib.models.parallel import side_by_side
 
         return side_by_side([(self, job) for job in jobs], self.spec.base_model, f"one source alone, {len(jobs)} arms")

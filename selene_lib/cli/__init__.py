@@ -19,14 +19,14 @@ for room in (running, data, judging, training):
 
 def main() -> None:
     """Entry point: turn the errors a user can mend into one line and exit code 2, a failed notebook into exit code 1 or 2."""
-    from selene_lib.pipeline import chain
+    from selene_lib.pipeline import execution
 
     try:
         app()
     except UserError as error:
         print(f"selene: {error}", file=sys.stderr)
         sys.exit(2)
-    except chain.StepFailed as error:
+    except execution.StepFailed as error:
         print(f"selene: {error}", file=sys.stderr)
         sys.exit(2 if error.user_error else 1)
     except KeyboardInterrupt:

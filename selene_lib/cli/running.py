@@ -25,9 +25,9 @@ def reproduce(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="check everything and say what would run; execute and write nothing")] = False,
 ) -> None:
     """Execute the notebooks of a run in order; unchanged ones are skipped, a broken chain goes on where it stopped."""
-    from selene_lib.pipeline import chain
+    from selene_lib.pipeline import chain, presets
 
-    settings = chain.parse_settings(set_ or [])
+    settings = presets.parse_settings(set_ or [])
     if data_dir is not None:
         settings["data_dir"] = str(folder(data_dir))
     if dry_run:
@@ -35,7 +35,7 @@ def reproduce(
         return
     chain.reproduce(run, first=first, last=last, settings=settings, say=lambda line: print(line, flush=True))
     if any(step.name.startswith("05") for step in chain.select_steps(first, last)):
-        _print_task_table(chain.load_run(run).name)
+        _print_task_table(presets.load_run(run).name)
 
 
 def print_dry_run(run: str, first: str | None, last: str | None, settings: Mapping[str, Any]) -> int:
@@ -45,7 +45,7 @@ def print_dry_run(run: str, first: str | None, last: str | None, settings: Mappi
     the notebook's defaults. What reads from a notebook that would run would run too: whether that input changes is known only afterwards.
     Raises the `UserError` that `chain.reproduce` would raise before it starts.
     """
-    from selene_lib.pipeline import chain
+    from selene_lib.pipeline import chain, execution
     from selene_lib.pipeline.places import run_folder
 
     spec, steps, resolved = chain.resolve_run(run, first, last, settings)
@@ -53,7 +53,7 @@ def print_dry_run(run: str, first: str | None, last: str | None, settings: Mappi
     for number, step in enumerate(steps, 1):
         unchanged, seconds = chain.standing(step, resolved[step.name], run_dir)
         if unchanged and not any(name.split("/")[0] in would_run for name in step.inputs):
-            what = f"unchanged, took {chain.clock(seconds or 0)}"
+            what = f"unchanged, took {execution.clock(seconds or 0)}"
         else:
             would_run.add(step.name)
             what = f"would run, {_expected(step, spec.name, seconds)}"
@@ -65,7 +65,7 @@ def print_dry_run(run: str, first: str | None, last: str | None, settings: Mappi
 
 
 def _expected(step: StepSpec, run: str, seconds: float | None) -> str:
-    from selene_lib.pipeline.chain import clock
+    from selene_lib.pipeline.execution import clock
 
     if seconds is None and run != "nano":
         return f"time not known ({clock(step.expected_seconds)} in run nano)"
@@ -135,7 +135,7 @@ def doctor() -> None:
 
 def lab(arguments: Annotated[list[str] | None, typer.Argument(help="passed on to jupyter lab")] = None) -> None:
     """Open the notebooks in JupyterLab with this interpreter as the kernel."""
-    from selene_lib.pipeline.chain import kernel_here
+    from selene_lib.pipeline.execution import kernel_here
     from selene_lib.pipeline.places import project_root
 
     notebooks = project_root() / "notebooks"

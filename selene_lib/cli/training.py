@@ -24,8 +24,8 @@ def plan(
 ) -> None:
     """Predict memory, tokens/s and hours of a run's training, and tokens and cost of a hosted generator, before anything is loaded."""
     from selene_lib.files import read_parquet
-    from selene_lib.pipeline.chain import parse_settings
     from selene_lib.pipeline.places import run_folder
+    from selene_lib.pipeline.presets import parse_settings
     from selene_lib.records import PreferencePair
     from selene_lib.training import planner
 

@@ -17,7 +17,7 @@ import numpy as np
 from selene_lib.curation.critique_checks import contradiction, leaks, reasoning_of
 from selene_lib.curation.critiques import no_gold
 from selene_lib.ledger import Kind, Ledger
-from selene_lib.prompts.rendering import Verdict, parse_verdict
+from selene_lib.prompts.verdicts import Verdict, parse_verdict
 from selene_lib.records import PreferencePair, Sample, unit_hash
 
 R = TypeVar("R", Sample, PreferencePair)

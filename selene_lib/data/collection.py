@@ -10,15 +10,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from selene_lib.errors import UserError
 from selene_lib.files import read_parquet, write_parquet, write_text
 from selene_lib.ledger import Ledger
 from selene_lib.records import Sample
-
-if TYPE_CHECKING:
-    from selene_lib.contamination import Overlap
 
 EMBEDDED = "nano"
 SHIFTED = "shifted"  # a set out of the training distribution: scored, but no part of the task means
@@ -49,7 +46,7 @@ def collect_sources(names: str, *, n_per_source: int, data_dir: str, seed: int, 
     Raises `UserError` for an unknown name, a source that is not there (with how to get it) and a source that gives no sample.
     """
     found = Collection()
-    for name in _names(names, "sources"):
+    for name in chosen_names(names, "sources"):
         _read_one(found, name, "source", n_per_source, data_dir, seed, ledger=ledger, quarantine=quarantine)
         if not found.samples.get(name):
             raise UserError(f"source {name} gave no sample: {found.rows[-1]['status']}")
@@ -64,7 +61,7 @@ def collect_sets(names: str, *, n_per_set: int, data_dir: str, seed: int, ledger
     from selene_lib.data.benchmarks import BENCHMARKS, DOMAINS
 
     found = Collection()
-    wanted = _names(names, "sets")
+    wanted = chosen_names(names, "sets")
     for name in wanted:
         _read_one(found, name, "benchmark", n_per_set, data_dir, seed, ledger=ledger, quarantine=quarantine)
     for spec in (*BENCHMARKS.values(), *DOMAINS.values()):
@@ -74,7 +71,7 @@ def collect_sets(names: str, *, n_per_set: int, data_dir: str, seed: int, ledger
     return found
 
 
-def _names(names: str, what: str) -> list[str]:
+def chosen_names(names: str, what: str) -> list[str]:
     chosen = [name.strip() for name in names.split(",") if name.strip()]
     if not chosen:
         raise UserError(f"no {what} named; write a comma separated list, or {EMBEDDED}")
@@ -87,13 +84,13 @@ def _names(names: str, what: str) -> list[str]:
 
 
 def _read_one(found: Collection, name: str, role: str, n: int, data_dir: str, seed: int, *, ledger: Ledger, quarantine: Path) -> None:
-    if _is_embedded(name):
+    if is_embedded_set(name):
         role, samples = _embedded(name, role, n, seed)
         ledger.add("generate", name, len(samples), {})
         found.samples[name] = samples
         found.rows.append(_row(name, role, _tasks(samples), samples, "generated", "generated"))
         return
-    spec = _spec(name, role)
+    spec = spec_of(name, role)
     from selene_lib.data import dataset_card, load, way_in
 
     folder = Path(data_dir) if data_dir else None
@@ -124,7 +121,7 @@ def _embedded(name: str, role: str, n: int, seed: int) -> tuple[str, list[Sample
     return SHIFTED if all(s.meta.get("ood") for s in samples) else role, samples
 
 
-def _spec(name: str, role: str) -> Any:
+def spec_of(name: str, role: str) -> Any:
     from selene_lib.data.benchmarks import BENCHMARKS, DOMAINS
     from selene_lib.data.sources import SOURCES
 
@@ -172,60 +169,6 @@ def write_cards(folder: Path, collection: Collection) -> None:
         write_text(folder / f"{row['name']}.md", collection.cards.get(row["name"]) or f"# {row['name']}\n\n{facts}\n")
 
 
-def drop_contaminated(samples: Sequence[Sample], overlaps: Sequence[Overlap], ledger: Ledger) -> list[Sample]:
-    """Take out the training samples that an evaluation set repeats; each is counted under the method that found it."""
-    from selene_lib.contamination import remove_contaminated, sample_id
-
-    removal = remove_contaminated(samples, overlaps)
-    kept = {s.id for s in removal.kept}
-    method = {sample_id(o.train_id): f"in an evaluation set ({o.method})" for o in reversed(overlaps)}
-    ledger.add_records("contamination", samples, removal.kept, {s.id: method[s.id] for s in samples if s.id not in kept})
-    return removal.kept
-
-
-def overlap_frame(overlaps: Sequence[Overlap]) -> Any:
-    """Return the overlaps as a table with the columns train_id, bench_id, method, similarity, also where there are none."""
-    import pandas as pd
-
-    rows = [(o.train_id, o.bench_id, o.method, o.similarity) for o in overlaps]
-    return pd.DataFrame(rows, columns=["train_id", "bench_id", "method", "similarity"])
-
-
-def overlap_table(overlaps: Sequence[Overlap], training: Sequence[Sample], evaluation: Sequence[Sample]) -> Any:
-    """Return how many training samples of each source repeat text of each evaluation set, by method."""
-    import pandas as pd
-
-    from selene_lib.contamination import sample_id
-
-    home = {s.id: s.source for s in [*training, *evaluation]}
-    found = {(home[sample_id(o.train_id)], home[sample_id(o.bench_id)], o.method, sample_id(o.train_id)) for o in overlaps}
-    counts = Counter((source, name, method) for source, name, method, _ in found)
-    return pd.DataFrame([(*key, n) for key, n in sorted(counts.items())], columns=["source", "set", "method", "n_training_samples"])
-
-
-def write_development_set(path: Path, evaluation: Collection, *, n_dev: int, seed: int) -> int:
-    """Write trusted items to decide the ablations on: `n_dev` items a task type of the embedded world, none of which is evaluated on.
-
-    A run on published data has no such set (its validation pairs serve instead): the file then holds no row.
-    """
-    from selene_lib import nano
-
-    names = [name for name in evaluation.samples if name in nano.NANO_SETS]
-    taken = {s.id for s in evaluation.all()} | {_text_of(s) for s in evaluation.all()}
-    found: dict[str, list[Sample]] = {}
-    for name in names:
-        for sample in nano.make_set(name, 2 * n_dev, seed=seed + 1_000_003):
-            if not sample.meta.get("ood") and sample.id not in taken and _text_of(sample) not in taken:
-                found.setdefault(sample.task, []).append(sample)
-    chosen = [sample for samples in found.values() for sample in samples[:n_dev]]
-    write_parquet(path, chosen, Sample)
-    return len(chosen)
-
-
-def _text_of(sample: Sample) -> str:
-    return "\x1f".join(map(str, (sample.instruction, sample.reference, sample.response, sample.response_b)))
-
-
 def read_catalogue(path: Path) -> Any:
     """Read the table of evaluation sets of notebook 01: name, role, task, n, labels, licence, status."""
     import pandas as pd
@@ -233,22 +176,5 @@ def read_catalogue(path: Path) -> Any:
     return pd.read_csv(path, keep_default_na=False)
 
 
-def scan_whole_sets(names: str, sets: str, *, data_dir: str, seed: int) -> Any:
-    """Return the overlap table of the complete local sources and sets, not of a run's sample; empty without a data folder.
-
-    Columns as in `overlap_table`. What is not in the data folder is left out here; the tables above name it.
-    """
-    from selene_lib.contamination import all_texts, find_overlaps
-    from selene_lib.data import is_present, load
-
-    folder = Path(data_dir) if data_dir else None
-    sides: list[list[Sample]] = []
-    for role, chosen in (("source", names), ("benchmark", sets)):
-        specs = [_spec(name, role) for name in _names(chosen, "sources" if role == "source" else "sets") if not _is_embedded(name)]
-        sides.append([s for spec in specs if is_present(spec, folder) for s in load(spec, data_dir=folder, seed=seed).samples])
-    overlaps = find_overlaps(all_texts(sides[0]), all_texts(sides[1])) if all(sides) else []
-    return overlap_table(overlaps, *sides)
-
-
-def _is_embedded(name: str) -> bool:
+def is_embedded_set(name: str) -> bool:
     return name.startswith(f"{EMBEDDED}-")

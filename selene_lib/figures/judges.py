@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from selene_lib.ablation.short_runs import ARM, loss_of
 from selene_lib.figures.drawing import BASE, OTHERS, TRAINED
+from selene_lib.judges.names import ARM, loss_of
 
 LOSS_NAMES = {"dpo_nll": "DPO+NLL", "dpo": "DPO alone", "nll": "NLL alone"}
 TASK_NAMES = {"pairwise": "Pairwise", "classification": "Classification", "absolute": "Absolute scoring"}

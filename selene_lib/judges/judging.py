@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from selene_lib.errors import UserError
 from selene_lib.files import append_jsonl, read_jsonl
 from selene_lib.judges import Judge, Reply, batches_of
-from selene_lib.prompts.rendering import Prompt, parse_verdict, render
+from selene_lib.models.names import is_embedded
+from selene_lib.models.parallel import side_by_side, use_one_thread
+from selene_lib.prompts.rendering import Prompt, render
+from selene_lib.prompts.verdicts import parse_verdict
 from selene_lib.records import Judgement, Order, Sample, unit_hash
 
 Orders = Literal["both", "AB", "BA", "random"]
@@ -167,3 +170,39 @@ def _sole_writer(store: Path) -> Iterator[None]:
         except BlockingIOError as error:
             raise UserError(f"{store} is being written by another process; wait for it or give another store") from error
         yield
+
+
+def open_judges(base_model: str, adapters: Mapping[str, Path | None], **options: Any) -> Iterator[Any]:
+    """Open one judge after the other, so that one model is in memory at a time."""
+    from selene_lib.judges import LocalJudge
+
+    for name, adapter in adapters.items():
+        yield LocalJudge(base_model, adapter=adapter, name=name, **options)
+
+
+def judge_sets(judges: Iterable[Any], sets: Mapping[str, Sequence[Sample]], folder: Path, **options: Any) -> list[Judgement]:
+    """Let every judge judge every set; replies are kept in `folder/<judge>/<set>.jsonl` and never asked for again."""
+    found: list[Judgement] = []
+    for judge in judges:
+        for name, samples in sets.items():
+            found += judge_samples(judge, name, samples, store=folder / judge.name / f"{name}.jsonl", **options)
+    return found
+
+
+def judge_arms(base_model: str, adapters: Mapping[str, Path | None], sets: Mapping[str, Sequence[Sample]], folder: Path,
+               *, max_new_tokens: int, max_prompt_tokens: int, **options: Any) -> list[Judgement]:  # fmt: skip
+    """Let the base and every adapter judge every set, replies kept as in `judge_sets`.
+
+    The embedded model judges one arm a core; another model is loaded with one adapter after the other, one at a time in memory.
+    """
+    limits = {"max_new_tokens": max_new_tokens, "max_prompt_tokens": max_prompt_tokens}
+    jobs = [(_judge_arm, (base_model, name, adapter, sets, folder, limits, options)) for name, adapter in adapters.items()]
+    return [judgement for found in side_by_side(jobs, base_model, "judges") for judgement in found]
+
+
+def _judge_arm(base_model: str, name: str, adapter: Path | None, sets: Mapping[str, Sequence[Sample]], folder: Path,
+               limits: Mapping[str, int], options: Mapping[str, Any]) -> list[Judgement]:  # fmt: skip
+    embedded = is_embedded(base_model)
+    if embedded:
+        use_one_thread()
+    return judge_sets(open_judges(base_model, {name: adapter}, **limits), sets, folder, progress=not embedded, **options)

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from selene_lib.errors import UserError
 from selene_lib.judges import Reply
+from selene_lib.prompts.chat import encode_chat
 from selene_lib.prompts.rendering import Prompt, shorten
 from selene_lib.prompts.verdicts import MARKER, RESULT_MARK
 from selene_lib.records import LABELS, Task
-from selene_lib.training.encoding import encode_chat
 
 if TYPE_CHECKING:
     from selene_lib.judges.decoding import Generated
@@ -217,7 +217,7 @@ def _load(path: str, adapter: Path | None, dtype: str | None, device: str | None
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
-    from selene_lib.models.names import silence_missing_4bit_kernel
+    from selene_lib.models.loading import silence_missing_4bit_kernel
 
     silence_missing_4bit_kernel()
     if quantisation not in ("none", "nf4"):
@@ -234,7 +234,7 @@ def _load(path: str, adapter: Path | None, dtype: str | None, device: str | None
         reason = (str(error).strip().splitlines() or ["not found"])[0]
         raise UserError(f"cannot load model {path}: {reason}; give a local folder, or a hub id with network and access") from error
     if quantisation != "none" and device == "cpu":
-        from selene_lib.training.model import keep_4bit_weights_unpacked
+        from selene_lib.models.loading import keep_4bit_weights_unpacked
 
         keep_4bit_weights_unpacked(model)
     if adapter is not None:

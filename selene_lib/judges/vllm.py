@@ -15,8 +15,8 @@ from typing import Any
 from selene_lib.errors import UserError
 from selene_lib.judges import Reply
 from selene_lib.judges.probabilities import label_probabilities
+from selene_lib.prompts.chat import encode_chat
 from selene_lib.prompts.rendering import Prompt, shorten
-from selene_lib.training.encoding import encode_chat
 
 
 class VllmJudge:

@@ -24,17 +24,3 @@ def short_name(name: str) -> str:
 def is_embedded(name: str) -> bool:
     """Whether `name`, or the path it was resolved to, is the embedded model."""
     return name == EMBEDDED or name == resolve_model(EMBEDDED)
-
-
-def use_one_thread() -> None:
-    """Compute on one thread from here on: fastest for a model this small, and the same sums on every machine."""
-    import torch
-
-    torch.set_num_threads(1)
-
-
-def silence_missing_4bit_kernel() -> None:
-    """bitsandbytes says on import that a CPU kernel is missing, which nothing here uses (see `keep_4bit_weights_unpacked`)."""
-    import logging
-
-    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from selene_lib.errors import UserError
 from selene_lib.files import write_text
+from selene_lib.pipeline.environment import VERSIONED
 from selene_lib.pipeline.places import project_root
-from selene_lib.pipeline.runs import VERSIONED
 
 DRIVE_HOME = "/content/drive/MyDrive/selene"
 MODULES = {"scikit-learn": "sklearn", "umap-learn": "umap"}

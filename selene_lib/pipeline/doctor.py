@@ -10,8 +10,8 @@ from importlib import metadata
 from importlib.util import find_spec
 
 from selene_lib.errors import UserError
+from selene_lib.pipeline.environment import VERSIONED
 from selene_lib.pipeline.places import home, project_root
-from selene_lib.pipeline.runs import VERSIONED
 
 GPU_ONLY = {"unsloth", "vllm"}
 INSTALL = "pip install -c constraints.txt -e '.[dev]'"

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from selene_lib.ablation.short_runs import BASE
 from selene_lib.files import read_json, write_text
-from selene_lib.pipeline.chain import clock
+from selene_lib.judges.names import BASE
+from selene_lib.pipeline.execution import clock
 from selene_lib.pipeline.notebooks import STEPS
 from selene_lib.records import TASKS
 
@@ -46,7 +46,8 @@ def results_table(results: Mapping[str, Any]) -> str:
 
 def plan_table() -> str:
     """Return what `selene plan` predicts for the runs that need a GPU: a Markdown table."""
-    from selene_lib.training.planner import plan, spec_of_run
+    from selene_lib.pipeline.plan import spec_of_run
+    from selene_lib.training.planner import plan
 
     lines = ["| run | GPU | pairs seen | peak memory | tokens/s | reference, h | training in all, h |", "|---" * 7 + "|"]
     for run, device in PLANNED:

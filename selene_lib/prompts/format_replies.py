@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from selene_lib.prompts.rendering import REASONING_MARK, RESULT_MARK, Verdict, parse_verdict
+from selene_lib.prompts.verdicts import REASONING_MARK, RESULT_MARK, Verdict, parse_verdict
 from selene_lib.records import LABELS, Task
 
 PLAIN_LABELS: dict[str, dict[str, str]] = {task: {label: label for label in labels} for task, labels in LABELS.items()}

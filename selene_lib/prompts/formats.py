@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 
 from selene_lib.prompts import format_replies as replies
 from selene_lib.prompts.format_replies import ReplyForm
-from selene_lib.prompts.rendering import Prompt, Verdict, escape_marks, fence_for, load_template, render, template_name
+from selene_lib.prompts.rendering import Prompt, escape_marks, fence_for, load_template, render, template_name
+from selene_lib.prompts.verdicts import Verdict
 from selene_lib.records import Sample, Task
 
 Parts = list[tuple[str, str]]

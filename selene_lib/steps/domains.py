@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from selene_lib.ablation.short_runs import side_by_side
 from selene_lib.errors import UserError
-from selene_lib.models.names import is_embedded, use_one_thread
+from selene_lib.judges.judging import judge_sets, open_judges
+from selene_lib.models.names import is_embedded
+from selene_lib.models.parallel import side_by_side, use_one_thread
 from selene_lib.records import Judgement, Sample, Score, unit_hash
-from selene_lib.steps.evaluate import judge_sets, open_judges, published_name
+from selene_lib.steps.evaluate import published_name
 
 MAX_TEXT_CHARACTERS = 800
 

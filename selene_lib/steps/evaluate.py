@@ -2,72 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from selene_lib.ablation.short_runs import BASE, loss_of, side_by_side
 from selene_lib.contamination import Overlap, clean_part
 from selene_lib.data.collection import SHIFTED
-from selene_lib.errors import UserError
 from selene_lib.evaluation.scoring import TaskMean, compare, headline, not_run, score_set, scores_table
 from selene_lib.evaluation.scoring.twin import TwinRow, twin_scores
-from selene_lib.judges.judging import judge_samples
-from selene_lib.models.names import is_embedded, use_one_thread
+from selene_lib.judges.names import BASE, loss_of, main_arm
 from selene_lib.paper.values import BASE_MODEL, SELENE_MINI, published
 from selene_lib.records import TASKS, Judgement, Sample, Score
-
-MAIN_LOSS = "dpo_nll"
-
-
-def adapters_of(folder: Path) -> dict[str, Path | None]:
-    """Return the judges of a run by name: `base` without adapter, then every trained arm."""
-    return {BASE: None, **{path.name: path for path in sorted(folder.iterdir()) if path.is_dir()}}
-
-
-def main_arm(names: Iterable[str]) -> str:
-    """Return the arm that stands for the run: the first of the main loss, else the first trained one."""
-    trained = [name for name in names if name != BASE]
-    if not trained:
-        raise UserError("there is no trained judge: run notebook 04 first, with at least one loss and seed")
-    return next((name for name in trained if name.startswith(MAIN_LOSS)), trained[0])
-
-
-def open_judges(base_model: str, adapters: Mapping[str, Path | None], **options: Any) -> Iterator[Any]:
-    """Open one judge after the other, so that one model is in memory at a time."""
-    from selene_lib.judges import LocalJudge
-
-    for name, adapter in adapters.items():
-        yield LocalJudge(base_model, adapter=adapter, name=name, **options)
-
-
-def judge_sets(judges: Iterable[Any], sets: Mapping[str, Sequence[Sample]], folder: Path, **options: Any) -> list[Judgement]:
-    """Let every judge judge every set; replies are kept in `folder/<judge>/<set>.jsonl` and never asked for again."""
-    found: list[Judgement] = []
-    for judge in judges:
-        for name, samples in sets.items():
-            found += judge_samples(judge, name, samples, store=folder / judge.name / f"{name}.jsonl", **options)
-    return found
-
-
-def judge_arms(base_model: str, adapters: Mapping[str, Path | None], sets: Mapping[str, Sequence[Sample]], folder: Path,
-               *, max_new_tokens: int, max_prompt_tokens: int, **options: Any) -> list[Judgement]:  # fmt: skip
-    """Let the base and every adapter judge every set, replies kept as in `judge_sets`.
-
-    The embedded model judges one arm a core; another model is loaded with one adapter after the other, one at a time in memory.
-    """
-    limits = {"max_new_tokens": max_new_tokens, "max_prompt_tokens": max_prompt_tokens}
-    jobs = [(_judge_arm, (base_model, name, adapter, sets, folder, limits, options)) for name, adapter in adapters.items()]
-    return [judgement for found in side_by_side(jobs, base_model, "judges") for judgement in found]
-
-
-def _judge_arm(base_model: str, name: str, adapter: Path | None, sets: Mapping[str, Sequence[Sample]], folder: Path,
-               limits: Mapping[str, int], options: Mapping[str, Any]) -> list[Judgement]:  # fmt: skip
-    embedded = is_embedded(base_model)
-    if embedded:
-        use_one_thread()
-    return judge_sets(open_judges(base_model, {name: adapter}, **limits), sets, folder, progress=not embedded, **options)
 
 
 def score_sets(sets: Mapping[str, Sequence[Sample]], judgements: Sequence[Judgement], catalogue: Any, overlaps: Sequence[Overlap],
@@ -198,8 +144,3 @@ def means_table(means: Sequence[TaskMean]) -> Any:
     import pandas as pd
 
     return pd.DataFrame([row.__dict__ for row in means])
-
-
-def main_pair(adapters: Mapping[str, Path | None]) -> dict[str, Path | None]:
-    """Return base and the main arm alone."""
-    return {BASE: None, main_arm(adapters): adapters[main_arm(adapters)]}

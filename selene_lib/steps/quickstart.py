@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from selene_lib.prompts.rendering import parse_verdict
+from selene_lib.prompts.verdicts import parse_verdict
 from selene_lib.records import Sample, stable_id
 
 COLUMNS = ("task", "instruction", "response", "response_b", "rubric", "reference")

@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from selene_lib.ablation.short_runs import BASE, loss_of, publish_folder
 from selene_lib.evaluation.scoring import headline, read_scores
-from selene_lib.files import read_json, to_dict
-from selene_lib.pipeline.chain import load_run
+from selene_lib.files import copy_folder, read_json, to_dict
+from selene_lib.judges.names import BASE, loss_of, main_arm
 from selene_lib.pipeline.places import home
+from selene_lib.pipeline.presets import load_run
 from selene_lib.pipeline.runs import Step
-from selene_lib.steps.evaluate import main_arm
 
 
 def collect_results(run_dir: Path) -> dict[str, Any]:
@@ -70,5 +69,5 @@ def publish_figures(step: Step, name: str) -> str:
     """Copy a step's figures to `figures/<name>`; return that folder, relative to the project."""
     figures = home() / "figures" / name
     figures.parent.mkdir(parents=True, exist_ok=True)
-    publish_folder(step.folder / "figures", figures)
+    copy_folder(step.folder / "figures", figures)
     return figures.relative_to(home()).as_posix()

@@ -1,6 +1,6 @@
 """Training a judge: preference pairs in, an adapter out. Names are loaded when they are used, so importing this costs nothing.
 
-`train(spec, pairs, out_dir)` runs a `TrainSpec`; `encode_chat` is the one encoder; `pair_loss` the objective; `plan` predicts memory and
+`train(spec, pairs, out_dir)` runs a `TrainSpec`; `pair_loss` the objective; `plan` predicts memory and
 time before anything is loaded; `export` turns an adapter into what servers read.
 """
 
@@ -11,7 +11,6 @@ _HOME = {
     "TrainSpec": "spec",
     "train": "run",
     "TrainResult": "run",
-    "encode_chat": "encoding",
     "encode_pair": "encoding",
     "encode_pairs": "encoding",
     "EncodedPair": "encoding",

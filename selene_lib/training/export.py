@@ -15,7 +15,8 @@ from typing import Any, Literal
 
 from selene_lib.errors import UserError
 from selene_lib.files import read_json, write_json, write_text
-from selene_lib.prompts.rendering import parse_verdict, render
+from selene_lib.prompts.rendering import render
+from selene_lib.prompts.verdicts import parse_verdict
 from selene_lib.records import Sample
 from selene_lib.training.card import write_model_card
 

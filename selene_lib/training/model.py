@@ -15,7 +15,7 @@ from typing import Any
 
 from selene_lib.errors import UserError
 from selene_lib.files import sha256_file
-from selene_lib.models.names import silence_missing_4bit_kernel
+from selene_lib.models.loading import keep_4bit_weights_unpacked, silence_missing_4bit_kernel, without_loading_bars
 from selene_lib.training.decision import Decision, Hardware, decide, look_at_hardware
 from selene_lib.training.processes import local_rank
 from selene_lib.training.spec import TrainSpec
@@ -99,7 +99,7 @@ def _load_transformers(spec: TrainSpec, decision: Decision) -> tuple[Any, Any]:
             bnb_4bit_quant_storage=dtype,
         )  # fmt: skip
         options["device_map"] = {"": local_rank() if decision.device == "cuda" else "cpu"}
-    with _without_loading_bars():
+    with without_loading_bars():
         base = AutoModelForCausalLM.from_pretrained(spec.base_model, **source, **options)
     if spec.quantisation == "nf4" and decision.device == "cpu":
         keep_4bit_weights_unpacked(base)
@@ -112,34 +112,8 @@ def _load_transformers(spec: TrainSpec, decision: Decision) -> tuple[Any, Any]:
     return _add_lora(base, spec), tokenizer
 
 
-@contextlib.contextmanager
-def _without_loading_bars() -> Any:
-    from transformers.utils import logging as transformers_logging
-
-    shown = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            transformers_logging.enable_progress_bar()
-
-
 def _implementation(attention: str, segments: str) -> str:
     return {"segments": segments, "dense": "sdpa", "causal": "sdpa", "flex": "flex_attention"}[attention]
-
-
-def keep_4bit_weights_unpacked(model: Any) -> int:
-    """Stop bitsandbytes from repacking 4-bit weights on the CPU; return how many layers were told.
-
-    On CPUs with AVX512-BF16 the first forward in eval mode repacks the weights, and every later backward is silently wrong.
-    """
-    from bitsandbytes.nn import Linear4bit
-
-    layers = [module for module in model.modules() if isinstance(module, Linear4bit)]
-    for layer in layers:
-        layer.support_avx512bf16_for_cpu = False
-    return len(layers)
 
 
 def _add_lora(base: Any, spec: TrainSpec) -> Any:

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from selene_lib.files import read_json, write_json
+from selene_lib.models.names import is_embedded
+from selene_lib.models.parallel import use_one_thread
 from selene_lib.records import PreferencePair
 from selene_lib.training import checkpoints
 from selene_lib.training.batching import global_batches, n_steps_for
@@ -45,16 +47,22 @@ def train(
     spec: TrainSpec,
     pairs: Sequence[PreferencePair],
     out_dir: str | Path,
-    *,
     validation: Sequence[PreferencePair] | None = None,
+    *,
     resume: bool = True,
-    progress: bool = True,
+    progress: bool | None = None,
 ) -> TrainResult:
     """Train an adapter (or the full weights) on preference pairs; a killed run continues from its last whole checkpoint.
 
     `out_dir` gets `adapter/`, `log.csv` (deterministic), `telemetry.csv` (this machine), `training.json` and checkpoints. A finished run of
     the same spec, pairs and base is read back, not run again; a folder of something else is a UserError unless `resume=False`.
+    The embedded model trains on one thread (more are slower for it) and, unless asked, without a bar, since its arms run side by side.
     """
+    embedded = is_embedded(spec.base_model)
+    if embedded:
+        use_one_thread()
+    if progress is None:
+        progress = not embedded
     out_dir, loaded = Path(out_dir), load(spec)
     spec = loaded.spec
     process = join(loaded.decision.device)

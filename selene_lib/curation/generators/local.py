@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from selene_lib.curation.generators import Generation, Request
 from selene_lib.curation.generators.batched import generate_batched
 from selene_lib.errors import UserError
-from selene_lib.training.encoding import encode_chat
+from selene_lib.prompts.chat import encode_chat
 
 if TYPE_CHECKING:
     import torch

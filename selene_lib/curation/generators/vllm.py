@@ -33,7 +33,7 @@ class VllmGenerator:
     def _answer(self, batch: Sequence[Request]) -> list[Generation]:
         from vllm import SamplingParams
 
-        from selene_lib.training.encoding import encode_chat
+        from selene_lib.prompts.chat import encode_chat
 
         tokenizer = self._engine.get_tokenizer()
         prompts = [{"prompt_token_ids": encode_chat(tokenizer, request.prompt, None)} for request in batch]

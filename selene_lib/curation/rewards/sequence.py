@@ -86,7 +86,7 @@ class SequenceClassifierReward:
         return self._model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[:, 0].float()
 
     def _encode(self, prompt: str, reply: str) -> list[int]:
-        from selene_lib.training.encoding import encode_chat
+        from selene_lib.prompts.chat import encode_chat
 
         ids = encode_chat(self._tokenizer, prompt, reply)
         limit = self.max_tokens or getattr(self._model.config, "max_position_embeddings", None)

@@ -9,7 +9,7 @@ from pathlib import Path
 from selene_lib.errors import UserError
 from selene_lib.evaluation.scoring import score_set
 from selene_lib.files import read_jsonl, read_parquet
-from selene_lib.prompts.rendering import parse_verdict
+from selene_lib.prompts.verdicts import parse_verdict
 from selene_lib.records import Judgement, Sample, Score
 
 

@@ -1,0 +1,111 @@
+"""Named runs: the YAML files of `runs/`, and `--set` laid over them; an unknown parameter is an error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from selene_lib.errors import UserError
+from selene_lib.pipeline import notebooks
+from selene_lib.pipeline.notebooks import StepSpec, notebook_path, parameter_defaults, step_spec
+from selene_lib.pipeline.places import project_root
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """A named run: `parameters` for every notebook that has one of the name, `notebooks` for one notebook alone."""
+
+    name: str
+    about: str = ""
+    needs: tuple[str, ...] = ()
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    notebooks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+def load_run(run: str) -> RunSpec:
+    """Read `runs/<run>.yaml` or the YAML file at that path; `nano` needs none (the notebooks' own defaults)."""
+    import yaml
+
+    if run == "nano":
+        return RunSpec("nano", "the embedded run: generated data, a tiny judge, no network")
+    folder = project_root() / "runs"
+    path = Path(run) if run.endswith((".yaml", ".yml")) else folder / f"{run}.yaml"
+    if not path.is_file():
+        known = ", ".join(["nano", *(p.stem for p in sorted(folder.glob("*.yaml")) if not p.stem.startswith("accelerate"))])
+        raise UserError(f"no run {run!r}: {path} is not there; known runs: {known}")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: not YAML ({str(error).splitlines()[0]})") from error
+    allowed = {"name", "about", "needs", "parameters", "notebooks"}
+    if not isinstance(content, dict) or not set(content) <= allowed:
+        raise UserError(f"{path}: a run file holds the keys {', '.join(sorted(allowed))} and no others")
+    content["needs"] = tuple(content.get("needs") or ())
+    return RunSpec(**{"name": path.stem, **{k: v for k, v in content.items() if v is not None}})
+
+
+def parse_settings(pairs: list[str]) -> dict[str, Any]:
+    """Read `--set key=value` (or `notebook.key=value`) as YAML scalars."""
+    import yaml
+
+    settings = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise UserError(f"--set {pair!r}: write it as key=value")
+        settings[key] = yaml.safe_load(value) if value else ""
+    return settings
+
+
+def resolve_parameters(spec: RunSpec, steps: tuple[StepSpec, ...], settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return for each step all its parameters: notebook defaults, then the run file, then `settings`.
+
+    Raises `UserError` for a name that no notebook has and for a value of another type than the default's.
+    """
+    defaults = {s.name: parameter_defaults(notebook_path(s.name)) for s in notebooks.STEPS}
+    resolved = {name: {**values, "run": spec.name} for name, values in defaults.items()}
+    for source, values in (("run file", spec.parameters), ("--set", settings)):
+        for key, value in values.items():
+            for name in _targets(key, defaults, source):
+                _assign(resolved[name], defaults[name], name, key.split(".")[-1], value)
+        if source == "run file":
+            for given, own in spec.notebooks.items():
+                name = step_spec(given).name
+                for key, value in own.items():
+                    _assign(resolved[name], defaults[name], name, key, value)
+    return {s.name: resolved[s.name] for s in steps}
+
+
+def _targets(key: str, defaults: Mapping[str, Mapping[str, Any]], source: str) -> list[str]:
+    if "." in key:
+        return [step_spec(key.split(".")[0]).name]
+    names = [name for name, values in defaults.items() if key in values]
+    if not names:
+        known = sorted({k for values in defaults.values() for k in values})
+        raise UserError(f"unknown parameter {key!r} ({source}); known: {', '.join(known)}")
+    return names
+
+
+def _assign(resolved: dict[str, Any], defaults: Mapping[str, Any], name: str, key: str, value: Any) -> None:
+    if key not in defaults:
+        raise UserError(f"notebook {name} has no parameter {key!r}; it has {', '.join(defaults)}")
+    wanted = type(defaults[key])
+    if wanted is float and type(value) is int:
+        value = float(value)
+    if wanted is float and isinstance(value, str) and _is_number(value):  # YAML reads 1e-5 as text
+        value = float(value)
+    if wanted is str and type(value) in (int, float):  # `--set seeds=0` means the text
+        value = str(value)
+    if type(value) is not wanted:
+        raise UserError(f"parameter {key!r} of {name} is {wanted.__name__} (default {defaults[key]!r}), got {value!r}")
+    resolved[key] = value
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
