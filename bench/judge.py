@@ -24,8 +24,9 @@ import numpy as np
 from selene_lib.evaluation import metrics
 from selene_lib.evaluation.audit.swap_probe import measure_swap_probe
 from selene_lib.evaluation.scoring.rescore import rescore
-from selene_lib.judges import LocalJudge, Reply
 from selene_lib.judges.judging import judge_samples
+from selene_lib.judges.local import LocalJudge
+from selene_lib.judges.protocol import Reply
 from selene_lib.prompts.rendering import Prompt, render
 from selene_lib.prompts.verdicts import parse_verdict
 from selene_lib.records import LABELS, Judgement, Sample, swap_verdict
@@ -194,7 +195,7 @@ def bench_vllm(arguments: argparse.Namespace) -> dict | str:
 
     if not torch.cuda.is_available() or importlib.util.find_spec("vllm") is None:
         return "not run: needs a GPU and the extra vllm"
-    from selene_lib.judges import VllmJudge
+    from selene_lib.judges.vllm import VllmJudge
 
     judge = VllmJudge(arguments.model, adapter=arguments.adapter, max_new_tokens=arguments.new_tokens)
     prompts = nano_prompts(arguments.items)

@@ -114,7 +114,7 @@ def make_base(folder: Path, vocabulary: int, n_positions: int) -> Path:
 
 def cpu_spec(side: str, base: Path, args: argparse.Namespace, prompt: int, completion: int):
     """The spec of one side: the same in everything but the trainer."""
-    from selene_lib.training import TrainSpec
+    from selene_lib.training.spec import TrainSpec
 
     return TrainSpec(
         base_model=str(base), trainer=side, batch_size=args.pairs, micro_batch_pairs=args.pairs, micro_batch_tokens=10**9, n_steps=100,

@@ -115,8 +115,8 @@ def gpu_child(args: Any) -> None:
     import torch
     from train_step import prepare, random_pairs
 
-    from selene_lib.training import TrainSpec
     from selene_lib.training.planner import DEVICES, read_shape, training_flops_per_token
+    from selene_lib.training.spec import TrainSpec
 
     spec = TrainSpec(
         base_model=str(args.gpu_folder), quantisation="nf4", dtype="bfloat16", gradient_checkpointing=True, lora_r=16, lora_alpha=32,

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from selene_lib import judges
 from selene_lib.data.tables import read_table, write_table
 from selene_lib.errors import UserError
 from selene_lib.files import write_parquet
 from selene_lib.judges.judging import judge_samples, plan_questions, to_judgement
+from selene_lib.judges.opening import open_judge
+from selene_lib.judges.protocol import Judge as JudgeProtocol
 from selene_lib.models.names import EMBEDDED
 from selene_lib.prompts.rubrics import read_rubric
 from selene_lib.records import TASKS, Judgement, Sample, Score, Task, stable_id, swap_verdict
@@ -43,7 +44,7 @@ class Judge:
     """
 
     def __init__(self, model: str = EMBEDDED, *, family: str | None = None, escape: bool = True, **options: Any) -> None:
-        self.judge = judges.open_judge(model, **options)
+        self.judge = open_judge(model, **options)
         self.family = family or family_of(model)
         self.escape = escape
 
@@ -137,7 +138,7 @@ def judge_file(
     rows = read_table(input_path)
     text = read_rubric(rubric, task) if rubric is not None else ""
     samples = to_samples(rows, task, text, columns or {}, Path(input_path))
-    judge = judges.open_judge(model, **options)
+    judge = open_judge(model, **options)
     output = Path(output_path)
     kept = Path(store) if store else output.with_name(f"{output.name}.replies.jsonl")
     name = Path(input_path).stem
@@ -210,7 +211,7 @@ def _columns_of(result: Finding, task: Task) -> dict[str, Any]:
     return added
 
 
-def _usage(judge: judges.Judge, found: Sequence[Judgement]) -> dict[str, float]:
+def _usage(judge: JudgeProtocol, found: Sequence[Judgement]) -> dict[str, float]:
     usage: dict[str, float] = {"prompt_tokens": sum(j.n_prompt_tokens for j in found), "reply_tokens": sum(j.n_reply_tokens for j in found)}
     spent = getattr(judge, "spent_usd", None)
     return usage | ({"usd": spent} if spent is not None else {})

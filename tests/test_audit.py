@@ -22,7 +22,7 @@ from selene_lib.evaluation.audit.effects import (
 )
 from selene_lib.evaluation.audit.probes import BASE, probe_names
 from selene_lib.evaluation.audit.simulate import QuotingJudge, SimulatedJudge
-from selene_lib.judges import Reply
+from selene_lib.judges.protocol import Reply
 from selene_lib.prompts.rendering import format_reply
 from selene_lib.records import Sample
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from selene_lib.curation.critique_checks import check_reply, contradiction, leaks, reasoning_of
 from selene_lib.curation.critiques import argue_prompt, generate_critiques, shown, wrong_verdict
-from selene_lib.curation.generators import Generation, GeneratorSpec, open_generator
+from selene_lib.curation.generators.opening import open_generator
+from selene_lib.curation.generators.protocol import Generation, GeneratorSpec
 from selene_lib.curation.generators.teacher import TeacherGenerator
 from selene_lib.errors import UserError
 from selene_lib.prompts.rendering import format_reply

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from selene_lib.data.benchmarks import load
+from selene_lib.data.loading import load
 from selene_lib.data.user_domain import load_user_domain
 from selene_lib.errors import UserError
 from selene_lib.evaluation.readings import always, ceilings, domain_table, readings, select_readings

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from selene_lib.errors import UserError
 from selene_lib.evaluation.format_study import format_spread, format_table, judge_formats, variance_decomposition
-from selene_lib.judges import Reply
+from selene_lib.judges.protocol import Reply
 from selene_lib.prompts.formats import FORMATS, fenced
 from selene_lib.records import LABELS, TASKS, Judgement, Sample
 

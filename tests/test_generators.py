@@ -16,7 +16,8 @@ import pytest
 from generators_world import make_samples, stub_teacher
 
 from selene_lib.curation.critiques import generate_critiques
-from selene_lib.curation.generators import GeneratorSpec, Request, open_generator
+from selene_lib.curation.generators.opening import open_generator
+from selene_lib.curation.generators.protocol import GeneratorSpec, Request
 from selene_lib.curation.generators.teacher import TeacherGenerator
 from selene_lib.models.reply_store import ReplyStore
 from selene_lib.prompts.rendering import render

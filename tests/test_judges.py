@@ -9,9 +9,12 @@ import tiny_judge
 
 from selene_lib.errors import UserError
 from selene_lib.files import write_jsonl
-from selene_lib.judges import Judge, LocalJudge, ReplayJudge, Reply, batches_of, open_judge
 from selene_lib.judges.judging import judge_samples, plan_questions
+from selene_lib.judges.local import LocalJudge
+from selene_lib.judges.opening import open_judge
 from selene_lib.judges.probabilities import label_probabilities
+from selene_lib.judges.protocol import Judge, Reply, batches_of
+from selene_lib.judges.replay import ReplayJudge
 from selene_lib.prompts.rendering import Prompt, render
 from selene_lib.prompts.verdicts import parse_verdict
 from selene_lib.records import Sample

@@ -23,8 +23,8 @@ from selene_lib.evaluation.audit.swap_probe import is_doubtful, judge_with_swap_
 from selene_lib.evaluation.scoring.rescore import read_judgements, read_samples, rescore
 from selene_lib.files import read_jsonl, write_jsonl
 from selene_lib.judge import Judge, findings, judge_file
-from selene_lib.judges import Reply
 from selene_lib.judges.judging import judge_samples, plan_questions, random_order
+from selene_lib.judges.protocol import Reply
 from selene_lib.prompts.rubrics import read_rubric
 from selene_lib.records import Judgement, Sample
 
@@ -115,7 +115,7 @@ def test_two_writers_of_one_store_are_refused(tmp_path):
 SCRIPT = """
     import sys, time
     from pathlib import Path
-    from selene_lib.judges import Reply
+    from selene_lib.judges.protocol import Reply
     from selene_lib.judges.judging import judge_samples
     from selene_lib.records import Sample
 

@@ -16,8 +16,8 @@ from selene_lib.data.benchmarks import BENCHMARKS
 from selene_lib.evaluation.scoring import headline, score_set
 from selene_lib.evaluation.scoring.twin import twin_scores
 from selene_lib.files import read_jsonl
-from selene_lib.judges import ReplayJudge
 from selene_lib.judges.judging import judge_samples
+from selene_lib.judges.replay import ReplayJudge
 from selene_lib.prompts.rendering import format_reply
 from selene_lib.records import Sample
 

@@ -12,17 +12,16 @@ from generators_world import make_samples, stub_teacher
 from selene_lib.curation.critiques import generate_critiques, shown
 from selene_lib.curation.generators.teacher import TeacherGenerator
 from selene_lib.curation.pairs import build_pairs
-from selene_lib.curation.rewards import (
-    NanoReward,
+from selene_lib.curation.rewards.nano import NanoReward, teacher_examples
+from selene_lib.curation.rewards.opening import open_reward
+from selene_lib.curation.rewards.thresholds import (
     default_thresholds,
-    open_reward,
     reward_histogram,
     score_critiques,
     score_pairs,
     threshold_grid,
     threshold_table,
 )
-from selene_lib.curation.rewards.nano import teacher_examples
 from selene_lib.errors import UserError
 
 CHAT = "{% for m in messages %}<|start_header_id|>{{ m['role'] }}<|end_header_id|>\n\n{{ m['content'] }}<|eot_id|>{% endfor %}"

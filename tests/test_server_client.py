@@ -14,7 +14,8 @@ import pytest
 from generators_world import FAULTS, ScriptedServer, make_samples, serving
 
 from selene_lib.curation.critiques import generate_critiques, plan_critiques
-from selene_lib.curation.generators import GeneratorSpec, open_generator
+from selene_lib.curation.generators.opening import open_generator
+from selene_lib.curation.generators.protocol import GeneratorSpec
 from selene_lib.errors import UserError
 from selene_lib.files import read_jsonl
 from selene_lib.models.client import ChatRequest, ServerClient, ServerError

@@ -14,7 +14,7 @@ from selene_lib.judges.names import arm_names
 from selene_lib.records import Sample, Score
 from selene_lib.steps.curate import forecast, open_writer
 from selene_lib.steps.train import compare_losses, held_out_pairs, train_arms
-from selene_lib.training import TrainSpec
+from selene_lib.training.spec import TrainSpec
 
 SAMPLES = [Sample(f"s{i}", "made", "classification", "good", "kind", rubric="is it kind", label="Yes") for i in range(5)]
 

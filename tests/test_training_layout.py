@@ -210,7 +210,7 @@ SIX_LAYOUTS = {
 
 
 def test_six_batch_layouts_give_one_trajectory_of_fifty_steps(base, tmp_path):
-    from selene_lib.training import train
+    from selene_lib.training.run import train
 
     losses = {}
     for number, (name, options) in enumerate(SIX_LAYOUTS.items()):

@@ -12,7 +12,6 @@ from selene_lib.errors import UserError
 from selene_lib.pipeline.plan import plan_generation, spec_of_run
 from selene_lib.prompts.chat import encode_chat
 from selene_lib.records import Sample
-from selene_lib.training import TrainSpec, train
 from selene_lib.training.card import write_model_card
 from selene_lib.training.export import (
     choose_merge,
@@ -25,6 +24,8 @@ from selene_lib.training.export import (
     write_modelfile,
 )  # fmt: skip
 from selene_lib.training.planner import GB, generation_cost_usd, plan, read_shape, saved_per_token
+from selene_lib.training.run import train
+from selene_lib.training.spec import TrainSpec
 
 LLAMA = TrainSpec(base_model="meta-llama/Llama-3.1-8B-Instruct", quantisation="nf4", batch_size=32, max_length_tokens=4096)
 
@@ -67,8 +68,9 @@ def test_activations_are_what_autograd_really_keeps(tmp_path, layout, checkpoint
 def _kept(folder, layers, layout, checkpointing):
     """Numbers kept for the backward pass, per token, of one forward through the layout."""
     from selene_lib.training.encoding import EncodedPair
+    from selene_lib.training.forward import lay_out_for
     from selene_lib.training.logprobs import completion_inputs
-    from selene_lib.training.model import lay_out_for, load
+    from selene_lib.training.model import load
 
     base = make_base(folder / str(layers), hidden=128, layers=layers, intermediate_size=344)
     loaded = load(TrainSpec(base_model=str(base), lora_r=4, layout=layout))

@@ -18,11 +18,11 @@ from training_world import make_base, make_pairs
 from selene_lib.errors import UserError
 from selene_lib.files import sha256_file
 from selene_lib.models.loading import keep_4bit_weights_unpacked
-from selene_lib.training import train
 from selene_lib.training.checkpoints import all_checkpoints, latest_whole, remove_broken
 from selene_lib.training.encoding import encode_pairs
 from selene_lib.training.model import load
 from selene_lib.training.reference import live_logps, reference_logps
+from selene_lib.training.run import train
 from selene_lib.training.runlog import read_log
 from selene_lib.training.spec import TrainSpec
 
@@ -50,7 +50,8 @@ sys.path.insert(0, {here!r})
 import torch
 torch.set_num_threads(1)
 from training_world import make_pairs
-from selene_lib.training import TrainSpec, train
+from selene_lib.training.spec import TrainSpec
+from selene_lib.training.run import train
 from selene_lib.training.trainer import PairTrainer
 plain = PairTrainer.training_step
 def training_step(self, model, inputs, num_items_in_batch=None):
@@ -219,8 +220,8 @@ def test_nf4_trains_on_the_cpu_and_its_gradients_survive_an_evaluation(tmp_path)
 
 
 def _gradient(loaded, pairs):
+    from selene_lib.training.forward import lay_out_for
     from selene_lib.training.logprobs import completion_inputs
-    from selene_lib.training.model import lay_out_for
 
     batch = lay_out_for(loaded.decision, pairs, pad_token_id=0)
     loaded.model.train()
@@ -242,7 +243,8 @@ sys.path.insert(0, {here!r})
 import torch
 torch.set_num_threads(1)
 from training_world import make_pairs
-from selene_lib.training import TrainSpec, train
+from selene_lib.training.spec import TrainSpec
+from selene_lib.training.run import train
 train(TrainSpec.from_dict({spec!r}), make_pairs(12), {out!r}, progress=False)
 print("processes:", torch.distributed.get_world_size())
 """

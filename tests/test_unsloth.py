@@ -188,7 +188,7 @@ def config_fields() -> dict[str, str]:
 
 def run(trainer: str, base: Path, folder: Path) -> dict[str, Any]:
     """Train two steps and say what came of it."""
-    from selene_lib.training import train
+    from selene_lib.training.run import train
     from selene_lib.training.runlog import read_log
 
     result = train(spec_of(base, trainer=trainer), make_pairs(2, longest=4), folder / trainer, progress=False)
@@ -204,8 +204,9 @@ def gradients(base: Path, dtype: str, path: Path) -> None:
     from safetensors.torch import save_file
 
     from selene_lib.training.encoding import encode_pairs
+    from selene_lib.training.forward import lay_out_for
     from selene_lib.training.logprobs import completion_inputs
-    from selene_lib.training.model import lay_out_for, load
+    from selene_lib.training.model import load
 
     loaded = load(spec_of(base, dtype=dtype, gradient_checkpointing=False))
     adapter = {name: value for name, value in sorted(loaded.model.named_parameters()) if "lora_" in name}

@@ -14,7 +14,7 @@ from selene_lib.files import read_json, read_parquet, write_json
 from selene_lib.records import TASKS, PreferencePair, Sample, unit_hash
 
 if TYPE_CHECKING:
-    from selene_lib.training import TrainSpec
+    from selene_lib.training.spec import TrainSpec
 
 
 def trusted_pairs(dev_path: Path, validation: Sequence[PreferencePair], family: str, n_per_task: int, seed: int) -> list[PreferencePair]:
@@ -92,7 +92,7 @@ class MarginRun:
     folder: Path
 
     def __call__(self, pairs: Sequence[PreferencePair], seed: int, n_steps: int) -> np.ndarray:
-        from selene_lib.training import train
+        from selene_lib.training.run import train
 
         identity = [
             self.spec.fingerprint,

@@ -17,7 +17,7 @@ from selene_lib.records import PreferencePair, Sample, unit_hash
 if TYPE_CHECKING:
     import numpy as np
 
-    from selene_lib.training import TrainSpec
+    from selene_lib.training.spec import TrainSpec
 
 
 def development_items(
@@ -55,7 +55,7 @@ class ShortRun:
         key = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:20]
         kept = self.folder / f"{key}.json"
         if not kept.is_file():
-            from selene_lib.training import train
+            from selene_lib.training.run import train
 
             result = train(replace(self.spec, seed=seed, n_steps=n_steps), list(pairs), self.folder / key)
             options = {"max_new_tokens": self.max_new_tokens, "quantisation": self.spec.quantisation}
@@ -69,7 +69,7 @@ class ShortRun:
 
 def judge_items(model: str, adapter: Path | None, items: Sequence[tuple[Prompt, str]], **options: Any) -> list[int]:
     """Judge prompts once and return 1 where the verdict is the gold label, 0 elsewhere; `options` go to `LocalJudge`."""
-    from selene_lib.judges import LocalJudge
+    from selene_lib.judges.local import LocalJudge
 
     judge = LocalJudge(model, adapter=adapter, **options)
     replies = judge.judge([prompt for prompt, _ in items])

@@ -65,7 +65,7 @@ def audit(
     from selene_lib.evaluation.audit import audit_card
     from selene_lib.evaluation.scoring.rescore import read_samples
     from selene_lib.judge import family_of
-    from selene_lib.judges import open_judge
+    from selene_lib.judges.opening import open_judge
 
     opened = open_judge(model, adapter=adapter)
     card = audit_card(opened, read_samples(samples), n=n, family=family_of(model), seed=seed, progress=True)

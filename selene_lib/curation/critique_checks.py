@@ -13,7 +13,7 @@ from selene_lib.prompts.verdicts import MARKER, parse_verdict
 from selene_lib.records import Task
 
 if TYPE_CHECKING:
-    from selene_lib.curation.generators import Generation
+    from selene_lib.curation.generators.protocol import Generation
 
 _REASONING = re.compile(r"\*\*\s*reasoning\s*(?:\*\*\s*:|:)[ \t]*(?:\*\*)?", re.IGNORECASE)
 _FIXED = (

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from selene_lib.curation.critique_checks import check_reply
-from selene_lib.curation.generators import Generation, Generator, Request
+from selene_lib.curation.generators.protocol import Generation, Generator, Request
 from selene_lib.errors import UserError
 from selene_lib.ledger import Ledger
 from selene_lib.models.reply_store import ReplyStore, open_store

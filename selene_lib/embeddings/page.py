@@ -7,10 +7,12 @@ import json
 from collections.abc import Sequence
 from importlib import resources
 from string import Template
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from selene_lib.embeddings.topic_map import TopicMap
+if TYPE_CHECKING:
+    from selene_lib.embeddings.topic_map import TopicMap
 
 MAX_HOVER_CHARS = 280
 

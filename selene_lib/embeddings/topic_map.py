@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,6 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from selene_lib.embeddings.page import render_page
+from selene_lib.files import write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,10 +44,6 @@ class TopicMap:
         return f"TopicMap of {len(self)} samples in {len(self.topic_names)} topics ({self.backend})"
 
     def _repr_html_(self) -> str:
-        import html
-
-        from selene_lib.embeddings.page import render_page
-
         page = html.escape(render_page(self), quote=True)
         look = 'sandbox="allow-scripts" style="width:100%;height:38rem;border:0"'
         return f'<iframe title="Interactive topic map" {look} srcdoc="{page}"></iframe>'
@@ -72,9 +72,6 @@ class TopicMap:
 
     def write_html(self, path: str | os.PathLike, *, with_text: bool = False, title: str = "Topic map") -> Path:
         """Write one self-contained interactive page (no network): hover, zoom, pan, legend, search. Texts only `with_text=True`."""
-        from selene_lib.embeddings.page import render_page
-        from selene_lib.files import write_text
-
         return write_text(path, render_page(self, with_text=with_text, title=title))
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from selene_lib.errors import UserError
-from selene_lib.judges import Judge
 from selene_lib.judges.judging import Orders, Question, answer_questions, plan_questions
+from selene_lib.judges.protocol import Judge
 from selene_lib.prompts.formats import FORMATS, PromptFormat
 from selene_lib.records import TIE, Judgement, Sample, swap_verdict
 

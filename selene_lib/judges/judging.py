@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from selene_lib.errors import UserError
 from selene_lib.files import append_jsonl, read_jsonl
-from selene_lib.judges import Judge, Reply, batches_of
+from selene_lib.judges.protocol import Judge, Reply, batches_of
 from selene_lib.models.names import is_embedded
 from selene_lib.models.parallel import side_by_side, use_one_thread
 from selene_lib.prompts.rendering import Prompt, render
@@ -174,7 +174,7 @@ def _sole_writer(store: Path) -> Iterator[None]:
 
 def open_judges(base_model: str, adapters: Mapping[str, Path | None], **options: Any) -> Iterator[Any]:
     """Open one judge after the other, so that one model is in memory at a time."""
-    from selene_lib.judges import LocalJudge
+    from selene_lib.judges.local import LocalJudge
 
     for name, adapter in adapters.items():
         yield LocalJudge(base_model, adapter=adapter, name=name, **options)

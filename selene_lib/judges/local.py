@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selene_lib.errors import UserError
-from selene_lib.judges import Reply
+from selene_lib.judges.protocol import Reply
 from selene_lib.prompts.chat import encode_chat
 from selene_lib.prompts.rendering import Prompt, shorten
 from selene_lib.prompts.verdicts import MARKER, RESULT_MARK

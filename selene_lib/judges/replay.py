@@ -8,7 +8,7 @@ from pathlib import Path
 
 from selene_lib.errors import UserError
 from selene_lib.files import read_jsonl
-from selene_lib.judges import Reply
+from selene_lib.judges.protocol import Reply
 from selene_lib.prompts.rendering import Prompt
 from selene_lib.records import Judgement, Order, Sample
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from selene_lib.errors import UserError
-from selene_lib.judges import Reply
 from selene_lib.judges.probabilities import label_probabilities
+from selene_lib.judges.protocol import Reply
 from selene_lib.models.client import ChatReply, ChatRequest, ServerClient, ServerError
 from selene_lib.prompts.rendering import Prompt, shorten
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from selene_lib.errors import UserError
-from selene_lib.judges import Reply
 from selene_lib.judges.probabilities import label_probabilities
+from selene_lib.judges.protocol import Reply
 from selene_lib.prompts.chat import encode_chat
 from selene_lib.prompts.rendering import Prompt, shorten
 

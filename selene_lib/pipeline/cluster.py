@@ -15,16 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from selene_lib.curation.generators import Generation, GeneratorSpec, Request, open_generator
 from selene_lib.curation.generators.batched import key_of
+from selene_lib.curation.generators.opening import open_generator
+from selene_lib.curation.generators.protocol import Generation, GeneratorSpec, Request
 from selene_lib.errors import UserError
 from selene_lib.files import append_jsonl, from_dict, read_jsonl, to_dict
 from selene_lib.models.reply_store import ReplyStore, request_key
 from selene_lib.records import Sample
 
 if TYPE_CHECKING:
-    from selene_lib.curation.rewards import RewardModel
-    from selene_lib.judges import Judge, Reply
+    from selene_lib.curation.rewards.protocol import RewardModel
+    from selene_lib.judges.protocol import Judge, Reply
     from selene_lib.prompts.rendering import Prompt
 
 Answer = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
@@ -181,7 +182,7 @@ def score_on_cluster(prompts: Sequence[str], replies: Sequence[str], make_model:
 
 def judge_on_cluster(prompts: Sequence[Prompt], make_judge: Callable[[], Judge], cluster: Cluster) -> list[Reply]:
     """Replies to prompts in their order; `make_judge` loads the judge in each worker. A folder belongs to one judge."""
-    from selene_lib.judges import Reply
+    from selene_lib.judges.protocol import Reply
     from selene_lib.prompts.rendering import Prompt
 
     def make_answer() -> Answer:

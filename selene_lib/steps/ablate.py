@@ -10,7 +10,7 @@ from selene_lib.records import PreferencePair
 
 def reward_thresholds(pairs: Sequence[PreferencePair], drop_shares: str) -> list[float | None]:
     """Return the thresholds that drop the given shares of lowest rewards; none where the pairs were not scored."""
-    from selene_lib.curation.rewards import threshold_grid
+    from selene_lib.curation.rewards.thresholds import threshold_grid
 
     shares = [float(part) for part in drop_shares.split(",") if part.strip()]
     scored = all(p.chosen_reward is not None for p in pairs)

@@ -18,7 +18,8 @@ N_TRUSTED = 240
 def open_writer(kind: str, model: str, base_url: str, *, budget_usd: float = 0.0, usd_per_million_prompt_tokens: float = 0.0,
                 usd_per_million_reply_tokens: float = 0.0) -> Any:  # fmt: skip
     """Return the generator of that kind, None for `published`. A budget or price of 0 is none; a budget needs prices."""
-    from selene_lib.curation.generators import GeneratorSpec, open_generator
+    from selene_lib.curation.generators.opening import open_generator
+    from selene_lib.curation.generators.protocol import GeneratorSpec
 
     prices = {"usd_per_million_prompt_tokens": usd_per_million_prompt_tokens, "usd_per_million_reply_tokens": usd_per_million_reply_tokens}
     known = prices if any(prices.values()) else {}
@@ -58,7 +59,8 @@ def open_scorer(name: str, *, family: str, seed: int) -> Any:
 
     `nano` is fitted here, on critiques of generated samples that are in no source and in no evaluation set of the run.
     """
-    from selene_lib.curation.rewards import NanoReward, open_reward
+    from selene_lib.curation.rewards.nano import NanoReward
+    from selene_lib.curation.rewards.opening import open_reward
 
     if name != "nano":
         return open_reward(name)
@@ -71,7 +73,7 @@ def open_scorer(name: str, *, family: str, seed: int) -> Any:
 def finish_pairs(samples: Sequence[Sample], critiques: Sequence[Critique], scorer: Any, ledger: Ledger, *, critique_share: float,
                  family: str, seed: int, max_tokens: int, count_tokens: Any) -> list[PreferencePair]:  # fmt: skip
     """Score the critiques, build one pair a sample, and drop pairs that are too long, refuse, or contradict their own verdict."""
-    from selene_lib.curation.rewards import score_critiques
+    from selene_lib.curation.rewards.thresholds import score_critiques
 
     if scorer is not None and critiques:
         critiques = score_critiques(samples, critiques, scorer, family=family, seed=seed)
@@ -101,7 +103,7 @@ def reward_table(pairs: Sequence[PreferencePair]) -> Any:
     """Return the histogram of rewards by source and side; no row where nothing was scored."""
     import pandas as pd
 
-    from selene_lib.curation.rewards import reward_histogram
+    from selene_lib.curation.rewards.thresholds import reward_histogram
 
     scored = [p for p in pairs if p.chosen_reward is not None and p.rejected_reward is not None]
     rows = reward_histogram(scored) if scored else []

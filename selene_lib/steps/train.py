@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from selene_lib.files import copy_folder
 from selene_lib.models.parallel import side_by_side
 from selene_lib.records import PreferencePair, unit_hash
-from selene_lib.training import train
+from selene_lib.training.run import train
 
 if TYPE_CHECKING:
-    from selene_lib.training import TrainSpec
+    from selene_lib.training.spec import TrainSpec
 
 
 HELD_OUT = ("dpo", "nll", "margin", "reward_accuracy")

@@ -197,7 +197,7 @@ def export_judge(
     """
     from transformers import AutoTokenizer
 
-    from selene_lib.judges import LocalJudge
+    from selene_lib.judges.local import LocalJudge
 
     base_model, adapter_dir, out_dir = str(base_model), Path(adapter_dir), Path(out_dir)
     options = {"max_new_tokens": max_new_tokens}

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import re
@@ -20,7 +19,6 @@ from selene_lib.training.decision import Decision, Hardware, decide, look_at_har
 from selene_lib.training.processes import local_rank
 from selene_lib.training.spec import TrainSpec
 
-FLEX_BLOCK = 128
 _WEIGHTS = ("*.safetensors", "*.bin", "config.json")
 
 
@@ -217,30 +215,6 @@ def base_fingerprint(spec: TrainSpec, decision: Decision) -> str:
     return hashlib.sha256("\n".join([*weights, decision.dtype, spec.quantisation]).encode()).hexdigest()
 
 
-@contextlib.contextmanager
-def adapter_off(model: Any) -> Any:
-    """The reference model: the same weights without the adapter, in eval mode, without gradients."""
-    import torch
-
-    was_training = model.training
-    model.eval()
-    off = model.disable_adapter() if hasattr(model, "disable_adapter") else contextlib.nullcontext()
-    try:
-        with torch.no_grad(), off:
-            yield model
-    finally:
-        model.train(was_training)
-
-
-def autocast(decision: Decision) -> Any:
-    """The mixed-precision context every forward of a run happens in."""
-    import torch
-
-    if decision.dtype == "float32":
-        return contextlib.nullcontext()
-    return torch.autocast(decision.device, dtype=getattr(torch, decision.dtype))
-
-
 def choose_layout(model: Any, spec: TrainSpec, decision: Decision) -> Decision:
     """Return the decision with a layout this model was seen to honour.
 
@@ -261,11 +235,3 @@ def choose_layout(model: Any, spec: TrainSpec, decision: Decision) -> Decision:
             return replace(rung, reasons=(*decision.reasons, *reasons))
         reasons.append(f"layout {rung.layout} with {rung.attention} attention refused: {problem}")
     raise UserError(f"{spec.base_model}: {'; '.join(reasons)}. Set layout to 'pairs' (or 'auto') to train it with two sequences a pair")
-
-
-def lay_out_for(decision: Decision, pairs: Any, *, pad_token_id: int) -> Any:
-    """Lay encoded pairs out as a decision says (FlexAttention wants whole blocks of 128)."""
-    from selene_lib.training.layout import lay_out
-
-    multiple = FLEX_BLOCK if decision.attention == "flex" else 1
-    return lay_out(pairs, decision.layout, packing=decision.packing, pad_token_id=pad_token_id, pad_to_multiple=multiple)

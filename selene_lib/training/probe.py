@@ -66,8 +66,8 @@ def _probe_pairs(vocabulary_size: int) -> tuple[EncodedPair, EncodedPair]:
 
 def _layout_logps(model: Any, pairs: list[EncodedPair], decision: Decision) -> list[Tensor]:
     """Token log-probs of each sequence (first chosen, first rejected, other chosen, ...) through the layout."""
+    from selene_lib.training.forward import adapter_off, autocast, lay_out_for
     from selene_lib.training.logprobs import completion_inputs
-    from selene_lib.training.model import adapter_off, autocast, lay_out_for
 
     batch = lay_out_for(decision, pairs, pad_token_id=0).to(_device(model))
     with adapter_off(model), autocast(decision):
@@ -79,7 +79,7 @@ def _plain_logps(model: Any, pairs: list[EncodedPair], decision: Decision) -> li
     """The same by one plain forward a sequence, with full logits."""
     import torch
 
-    from selene_lib.training.model import adapter_off, autocast
+    from selene_lib.training.forward import adapter_off, autocast
 
     found = []
     for pair in pairs:

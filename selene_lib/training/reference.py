@@ -19,7 +19,8 @@ from selene_lib.files import append_jsonl, read_jsonl
 from selene_lib.training.batching import micro_batches
 from selene_lib.training.decision import Decision
 from selene_lib.training.encoding import EncodedPair
-from selene_lib.training.model import Loaded, adapter_off, autocast, lay_out_for
+from selene_lib.training.forward import adapter_off, autocast, lay_out_for
+from selene_lib.training.model import Loaded
 from selene_lib.training.processes import Process
 
 ALONE = Process()

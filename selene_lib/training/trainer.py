@@ -19,9 +19,10 @@ from selene_lib.errors import UserError
 from selene_lib.training import checkpoints
 from selene_lib.training.batching import micro_batches
 from selene_lib.training.encoding import EncodedPair
+from selene_lib.training.forward import autocast, lay_out_for
 from selene_lib.training.logprobs import completion_inputs, sum_by_sequence
 from selene_lib.training.loss import PairLoss, pair_loss
-from selene_lib.training.model import Loaded, autocast, lay_out_for
+from selene_lib.training.model import Loaded
 from selene_lib.training.runlog import LOG_COLUMNS, TELEMETRY_COLUMNS, StepLog, peak_memory_bytes
 from selene_lib.training.spec import TrainSpec
 

@@ -111,7 +111,7 @@ def train_with_trl(
     process: Process,
 ) -> tuple[int, dict[str, float] | None]:
     """Run the steps with `trl.DPOTrainer`; return the step it continued from and the validation metrics, in our objective's terms."""
-    from selene_lib.training.run import compute_reference, save_adapter
+    from selene_lib.training.saving import compute_reference, save_adapter
     from selene_lib.training.trainer import ProgressBar, argument_values, measure_pairs
 
     known = compute_reference(spec, loaded, [*pairs, *held_out], out_dir, progress, process)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from selene_lib.curation.generators import Generation, Request
+from selene_lib.curation.generators.protocol import Generation, Request
 from selene_lib.models.reply_store import ReplyStore, request_key
 
 

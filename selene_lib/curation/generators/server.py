@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from selene_lib.curation.generators import Generation, GeneratorSpec, Request
+from selene_lib.curation.generators.protocol import Generation, GeneratorSpec, Request
 from selene_lib.errors import UserError
 from selene_lib.models.client import ChatRequest, RequestPlan, ServerClient
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from selene_lib.curation.generators import Generation, Request
+from selene_lib.curation.generators.protocol import Generation, Request
 from selene_lib.errors import UserError
 from selene_lib.records import unit_hash
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from selene_lib.curation.generators import Generation, Request
 from selene_lib.curation.generators.batched import generate_batched
+from selene_lib.curation.generators.protocol import Generation, Request
 from selene_lib.errors import UserError
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from selene_lib.curation.rewards import ARMO
+from selene_lib.curation.rewards.protocol import ARMO
 from selene_lib.curation.rewards.sequence import SequenceClassifierReward
 from selene_lib.errors import UserError
 

@@ -21,7 +21,7 @@ from selene_lib.curation.critique_checks import reasoning_of
 from selene_lib.prompts.verdicts import MARKER
 
 if TYPE_CHECKING:
-    from selene_lib.curation.generators import Generator
+    from selene_lib.curation.generators.protocol import Generator
     from selene_lib.records import Sample
 
 _WORD = re.compile(r"\w+|[^\w\s]")

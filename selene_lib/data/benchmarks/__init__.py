@@ -1,7 +1,5 @@
 """What the judge is measured on: eleven benchmarks, two domain sets, components of LLM-AggreFact, reference tables. One file a set."""
 
-from pathlib import Path
-
 from selene_lib.data.benchmarks import (
     auto_j,
     biggen_bench,
@@ -29,8 +27,7 @@ from selene_lib.data.benchmarks import (
     vicuna_bench,
     wice,
 )
-from selene_lib.data.loading import load
-from selene_lib.data.spec import BenchmarkSpec, DataSpec
+from selene_lib.data.spec import DataSpec
 
 
 def _by_name(*modules) -> dict[str, DataSpec]:
@@ -55,11 +52,10 @@ COMPONENTS = _by_name(wice, expertqa, lfqa_verification, factcheck_gpt, tofueval
 EXTRAS = _by_name(vicuna_bench, flask_items, metacritique)
 REFERENCES = _by_name(llmfao_votes, judge_arena, craft_md_grader)
 
-__all__ = ["BENCHMARKS", "COMPONENTS", "DOMAINS", "EXTRAS", "REFERENCES", "BenchmarkSpec", "load", "status_rows"]
-
-
-def status_rows(data_dir: Path | str | None) -> list[dict]:
-    """Return the rows of `selene benchmarks`."""
-    from selene_lib.data.catalogue import list_rows
-
-    return list_rows("benchmarks", data_dir)
+__all__ = [
+    "BENCHMARKS",
+    "COMPONENTS",
+    "DOMAINS",
+    "EXTRAS",
+    "REFERENCES",
+]

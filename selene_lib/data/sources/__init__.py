@@ -1,9 +1,6 @@
 """What the judge is trained on: sixteen public sources that stand in for the unpublished list of the paper (**our choice**), and the
 further sets of which small public files exist. One file per source."""
 
-from pathlib import Path
-
-from selene_lib.data.loading import load
 from selene_lib.data.sources import (
     alpaca_eval_cot,
     arena_bench_v1,
@@ -29,7 +26,7 @@ from selene_lib.data.sources import (
     ultrafeedback,
     xstest,
 )
-from selene_lib.data.spec import DataSpec, SourceSpec
+from selene_lib.data.spec import DataSpec
 
 
 def _by_name(*modules) -> dict[str, DataSpec]:
@@ -56,11 +53,7 @@ STAND_INS = _by_name(
 )
 SOURCES = STAND_INS | _by_name(alpaca_eval_cot, fine_grained_rlhf, felm, shepherd, xstest, selfee, arena_bench_v1)
 
-__all__ = ["SOURCES", "STAND_INS", "SourceSpec", "load", "status_rows"]
-
-
-def status_rows(data_dir: Path | str | None) -> list[dict]:
-    """Return the rows of `selene sources`."""
-    from selene_lib.data.catalogue import list_rows
-
-    return list_rows("sources", data_dir)
+__all__ = [
+    "SOURCES",
+    "STAND_INS",
+]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from selene_lib.evaluation.audit.probes import BASE, REPEAT, SWAPPED, Probe
-from selene_lib.judges import Reply
+from selene_lib.judges.protocol import Reply
 from selene_lib.prompts.rendering import Prompt, format_reply, render
 from selene_lib.records import LABELS, unit_hash
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from selene_lib.errors import UserError
-from selene_lib.judges import Judge
 from selene_lib.judges.judging import judge_samples
+from selene_lib.judges.protocol import Judge
 from selene_lib.records import Judgement, Sample, swap_verdict
 
 
