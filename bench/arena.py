@@ -1,9 +1,10 @@
-"""Speed of the arena's arithmetic: 20,000 battles, 20 judges, 1,000 bootstrap resamples of the Bradley-Terry fit.
+"""Speed of the arena's arithmetic: 20,000 battles, 20 judges, 1,000 bootstrap resamples of the
+Bradley-Terry fit.
 
     python bench/arena.py [--json]
 
-Prints seconds (median of five) for the bootstrap, for the whole table of `selene arena`, and, where `evalica` is installed, for one fit
-and one Elo pass of both in this same process.
+Prints seconds (median of five) for the bootstrap, for the whole table of `selene arena`, and, where
+`evalica` is installed, for one fit and one Elo pass of both in this same process.
 """
 
 from __future__ import annotations
@@ -17,7 +18,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from selene_lib.evaluation.arena import arena_table, bootstrap_ratings, bradley_terry, elo, simulate_battles
+from selene_lib.evaluation.arena import (
+    arena_table,
+    bootstrap_ratings,
+    bradley_terry,
+    elo,
+    simulate_battles,
+)
 
 N_BATTLES, N_JUDGES, N_RESAMPLES = 20_000, 20, 1_000
 
@@ -34,9 +41,13 @@ def seconds(work: Callable[[], object], n: int = 5) -> float:
 
 
 def measure() -> dict[str, float]:
-    battles = simulate_battles(np.linspace(-200, 200, N_JUDGES), N_BATTLES, np.random.default_rng(0))
+    battles = simulate_battles(
+        np.linspace(-200, 200, N_JUDGES), N_BATTLES, np.random.default_rng(0)
+    )
     figures = {
-        "bootstrap_1000_seconds": seconds(lambda: bootstrap_ratings(battles, n_resamples=N_RESAMPLES)),
+        "bootstrap_1000_seconds": seconds(
+            lambda: bootstrap_ratings(battles, n_resamples=N_RESAMPLES)
+        ),
         "table_seconds": seconds(lambda: arena_table(battles, n_resamples=N_RESAMPLES)),
         "fit_seconds": seconds(lambda: bradley_terry(battles, ties="half")),
         "elo_seconds": seconds(lambda: elo(battles)),
@@ -47,7 +58,9 @@ def measure() -> dict[str, float]:
         outcomes = {1.0: evalica.Winner.X, 0.0: evalica.Winner.Y, 0.5: evalica.Winner.Draw}
         left, right = ([battles.judges[i] for i in side] for side in (battles.left, battles.right))
         winners = [outcomes[s] for s in battles.score_left]
-        figures["evalica_fit_seconds"] = seconds(lambda: evalica.bradley_terry(left, right, winners))
+        figures["evalica_fit_seconds"] = seconds(
+            lambda: evalica.bradley_terry(left, right, winners)
+        )
         figures["evalica_elo_seconds"] = seconds(lambda: evalica.elo(left, right, winners))
     return figures
 

@@ -1,11 +1,14 @@
-"""Speed of the corpus checks on generated rows shaped like real ones, beside `datasketch` in the same process, and of the local map.
+"""Speed of the corpus checks on generated rows shaped like real ones, beside `datasketch` in the
+same process, and of the local map.
 
     python bench/corpus.py [--rows 100000] [--map-rows 50000] [--json]
 
-Shape of a row: 150 words on average (log-normal, sigma 0.7), words drawn by Zipf's law from 50,000, a fifth of the rows with
-typographic quotes and accents, 5 % near-copies of an earlier row, 1 % copies of one of the 20,000 benchmark texts, which have the same
-shape. Rates count training rows; the time holds everything from the text to the findings, benchmark index included. `datasketch` is
-measured on fewer rows, since its rate does not depend on their number; it is optional (`pip install datasketch`).
+Shape of a row: 150 words on average (log-normal, sigma 0.7), words drawn by Zipf's law from 50,000,
+a fifth of the rows with typographic quotes and accents, 5 % near-copies of an earlier row, 1 %
+copies of one of the 20,000 benchmark texts, which have the same shape. Rates count training rows;
+the time holds everything from the text to the findings, benchmark index included. `datasketch` is
+measured on fewer rows, since its rate does not depend on their number; it is optional (`pip install
+datasketch`).
 """
 
 from __future__ import annotations
@@ -40,8 +43,12 @@ def _zipf(n: int) -> np.ndarray:
     return weights / weights.sum()
 
 
-def make_rows(n: int, rng: np.random.Generator, words: np.ndarray, prefix: str, copies: Texts = ()) -> Texts:
-    """n texts with ids; one in twenty a near-copy of an earlier one, and one in a hundred a copy out of `copies`."""
+def make_rows(
+    n: int, rng: np.random.Generator, words: np.ndarray, prefix: str, copies: Texts = ()
+) -> Texts:
+    """n texts with ids; one in twenty a near-copy of an earlier one, and one in a hundred a copy
+    out of `copies`.
+    """
     plain, weights = np.array([w.rstrip("é") for w in words]), np.cumsum(_zipf(len(words)))
     lengths = rng.lognormal(np.log(118), 0.7, n).astype(int).clip(5, 3_000)
     texts: list[str] = []
@@ -73,24 +80,37 @@ def seconds(work: Callable[[], object], n: int = 3) -> tuple[float, float]:
 
 
 def measure_checks(train: Texts, bench: Texts, n: int) -> dict[str, float]:
-    """Rows a second of each part of the check, end to end; per processor second too, which a busy machine does not disturb."""
+    """Rows a second of each part of the check, end to end; per processor second too, which a busy
+    machine does not disturb.
+    """
     some = train[:N_PARAPHRASE_ROWS]
     jobs: dict[str, tuple[int, Callable[[], object]]] = {
-        "exact_13gram": (len(train), lambda: find_overlaps(train, bench, methods=("exact", "ngram"))),
+        "exact_13gram": (
+            len(train),
+            lambda: find_overlaps(train, bench, methods=("exact", "ngram")),
+        ),
         "exact_13gram_minhash": (len(train), lambda: find_overlaps(train, bench)),
         "near_duplicates": (len(train), lambda: near_duplicates(train)),
-        "all_with_minhash": (len(train), lambda: (find_overlaps(train, bench), near_duplicates(train))),
+        "all_with_minhash": (
+            len(train),
+            lambda: (find_overlaps(train, bench), near_duplicates(train)),
+        ),
         "paraphrases": (len(some), lambda: find_overlaps(some, bench, methods=("embedding",))),
     }
     figures = {}
     for name, (n_rows, job) in jobs.items():
         wall, processor = seconds(job, n)
-        figures |= {f"{name}_rows_per_second": n_rows / wall, f"{name}_rows_per_processor_second": n_rows / processor}
+        figures |= {
+            f"{name}_rows_per_second": n_rows / wall,
+            f"{name}_rows_per_processor_second": n_rows / processor,
+        }
     return figures
 
 
 def measure_datasketch(train: Texts) -> dict[str, float]:
-    """The same near-duplicate search as its users write it: word 3-grams, 64 permutations, LSH at 0.8; and our rate on the same rows."""
+    """The same near-duplicate search as its users write it: word 3-grams, 64 permutations, LSH at
+    0.8; and our rate on the same rows.
+    """
     from datasketch import MinHash, MinHashLSH
 
     def search() -> None:
@@ -98,16 +118,24 @@ def measure_datasketch(train: Texts) -> dict[str, float]:
         for name, text in train:
             words = text.lower().split()
             sketch = MinHash(num_perm=64)
-            sketch.update_batch([" ".join(words[i : i + 3]).encode() for i in range(max(1, len(words) - 2))])
+            sketch.update_batch(
+                [" ".join(words[i : i + 3]).encode() for i in range(max(1, len(words) - 2))]
+            )
             index.query(sketch)
             index.insert(name, sketch)
 
     peer, ours = seconds(search, 1)[0], seconds(lambda: near_duplicates(train), 3)[0]
-    return {"datasketch_rows_per_second": len(train) / peer, "same_rows_per_second": len(train) / ours, "times_datasketch": peer / ours}
+    return {
+        "datasketch_rows_per_second": len(train) / peer,
+        "same_rows_per_second": len(train) / ours,
+        "times_datasketch": peer / ours,
+    }
 
 
 def measure_map(rows: Texts) -> dict[str, float]:
-    """Seconds of the parts of the local map, and of all that comes after the embedding; the first UMAP of a process compiles."""
+    """Seconds of the parts of the local map, and of all that comes after the embedding; the first
+    UMAP of a process compiles.
+    """
     from selene_lib.embeddings import local
 
     figures: dict[str, float] = {"map_rows": len(rows)}
@@ -118,12 +146,17 @@ def measure_map(rows: Texts) -> dict[str, float]:
         figures[f"map_{part}_seconds"] = time.perf_counter() - start
         return result
 
-    counts, terms = timed("count_words", lambda: local.term_counts([text[: embeddings.MAX_TEXT_CHARS] for _, text in rows]))
+    counts, terms = timed(
+        "count_words",
+        lambda: local.term_counts([text[: embeddings.MAX_TEXT_CHARS] for _, text in rows]),
+    )
     vectors = timed("embed", lambda: local.embed_counts(counts, 0))
     topics = timed("topics", lambda: local.cluster(vectors, local.default_n_topics(len(rows)), 0))
     timed("names", lambda: local.name_topics(counts, terms, topics))
     timed("projection", lambda: local.project(vectors, method="umap", seed=0))
-    figures["map_without_embedding_seconds"] = sum(figures[f"map_{part}_seconds"] for part in ("topics", "names", "projection"))
+    figures["map_without_embedding_seconds"] = sum(
+        figures[f"map_{part}_seconds"] for part in ("topics", "names", "projection")
+    )
     return figures
 
 
@@ -137,7 +170,11 @@ def measure(n_rows: int, n_map_rows: int, n_repeats: int) -> dict[str, float]:
     words = vocabulary(rng)
     bench = make_rows(N_BENCH, rng, words, "b")
     train = make_rows(n_rows, rng, words, "t", bench)
-    figures = {"rows": n_rows, "words_per_row": float(np.mean([len(t.split()) for _, t in train[:20_000]])), "texts_gb": peak_gb()}
+    figures = {
+        "rows": n_rows,
+        "words_per_row": float(np.mean([len(t.split()) for _, t in train[:20_000]])),
+        "texts_gb": peak_gb(),
+    }
     figures |= measure_checks(train, bench, n_repeats)
     figures["peak_gb"] = peak_gb()
     if importlib.util.find_spec("datasketch"):
@@ -152,7 +189,9 @@ def measure(n_rows: int, n_map_rows: int, n_repeats: int) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="speed of the corpus checks and of the local map")
     parser.add_argument("--rows", type=int, default=100_000, help="training rows")
-    parser.add_argument("--map-rows", type=int, default=50_000, help="points of the map; 0 leaves it out")
+    parser.add_argument(
+        "--map-rows", type=int, default=50_000, help="points of the map; 0 leaves it out"
+    )
     parser.add_argument("--repeats", type=int, default=3, help="runs each rate is the median of")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()

@@ -1,10 +1,13 @@
-"""Speed of judging, side by side in one process: verdicts/s of one-by-one `generate`, of plain padded batches in file order, and of ours.
+"""Speed of judging, side by side in one process: verdicts/s of one-by-one `generate`, of plain
+padded batches in file order, and of ours.
 
-    python bench/judge.py [--model embedded] [--adapter DIR] [--items 384] [--repeats 5] [--threads N] [--json]
+    python bench/judge.py [--model embedded] [--adapter DIR] [--items 384] [--repeats 5] [--threads
+    N] [--json]
 
-Each figure is the median of `--repeats` runs; one-by-one runs on a part of the items. The verdicts of all three must be the same, else the
-script ends with 1. Then re-scoring: 100,000 stored replies with intervals, and 11 sets x 10 judges x 10,000 resamples. What this machine
-cannot run (vLLM without a GPU) is printed as "not run".
+Each figure is the median of `--repeats` runs; one-by-one runs on a part of the items. The verdicts
+of all three must be the same, else the script ends with 1. Then re-scoring: 100,000 stored replies
+with intervals, and 11 sets x 10 judges x 10,000 resamples. What this machine cannot run (vLLM
+without a GPU) is printed as "not run".
 """
 
 from __future__ import annotations
@@ -31,8 +34,21 @@ from selene_lib.prompts.rendering import Prompt, render
 from selene_lib.prompts.verdicts import parse_verdict
 from selene_lib.records import LABELS, Judgement, Sample, swap_verdict
 
-SET_SIZES = {"reward_bench": 2985, "lfqa_eval": 260, "hhh_alignment": 221, "evalbiasbench": 80, "instrusum": 411, "auto_j": 1392}
-SET_SIZES |= {"infobench": 930, "llm_aggrefact": 12_900, "flask": 2001, "biggen_bench": 3200, "mt_bench": 320}
+SET_SIZES = {
+    "reward_bench": 2985,
+    "lfqa_eval": 260,
+    "hhh_alignment": 221,
+    "evalbiasbench": 80,
+    "instrusum": 411,
+    "auto_j": 1392,
+}
+SET_SIZES |= {
+    "infobench": 930,
+    "llm_aggrefact": 12_900,
+    "flask": 2001,
+    "biggen_bench": 3200,
+    "mt_bench": 320,
+}
 CORRELATED = ("flask", "biggen_bench", "mt_bench")
 
 
@@ -42,7 +58,11 @@ def nano_prompts(n: int) -> list[Prompt]:
 
     names = sorted(nano.NANO_SETS)
     samples = [s for name in names for s in nano.make_set(name, max(8, n // len(names)), seed=7)]
-    shown = [s for sample in samples for s in ((sample, sample.swap()) if sample.task == "pairwise" else (sample,))]
+    shown = [
+        s
+        for sample in samples
+        for s in ((sample, sample.swap()) if sample.task == "pairwise" else (sample,))
+    ]
     order = np.random.default_rng(0).permutation(len(shown))
     return [render(shown[i], family="nano") for i in order[:n]]
 
@@ -54,7 +74,11 @@ def one_by_one(judge: LocalJudge, prompts: Sequence[Prompt]) -> list[Reply]:
 
 def plain_batches(judge: LocalJudge, prompts: Sequence[Prompt], size: int) -> list[Reply]:
     """`generate` on padded batches in file order."""
-    return [reply for start in range(0, len(prompts), size) for reply in _generate(judge, prompts[start : start + size])]
+    return [
+        reply
+        for start in range(0, len(prompts), size)
+        for reply in _generate(judge, prompts[start : start + size])
+    ]
 
 
 def _generate(judge: LocalJudge, prompts: Sequence[Prompt]) -> list[Reply]:
@@ -64,13 +88,23 @@ def _generate(judge: LocalJudge, prompts: Sequence[Prompt]) -> list[Reply]:
     from selene_lib.prompts.chat import encode_chat
 
     pad, end = judge.tokenizer.pad_token_id, judge.tokenizer.eos_token_id
-    ids, mask = left_pad([encode_chat(judge.tokenizer, p.text, None) for p in prompts], pad, judge.model.device)
+    ids, mask = left_pad(
+        [encode_chat(judge.tokenizer, p.text, None) for p in prompts], pad, judge.model.device
+    )
     with torch.inference_mode():
-        out = judge.model.generate(ids, attention_mask=mask, max_new_tokens=judge.max_new_tokens, do_sample=False, pad_token_id=pad)
+        out = judge.model.generate(
+            ids,
+            attention_mask=mask,
+            max_new_tokens=judge.max_new_tokens,
+            do_sample=False,
+            pad_token_id=pad,
+        )
     replies = []
     for row in out[:, ids.shape[1] :].tolist():
         kept = row[: row.index(end)] if end in row else row
-        text = judge.tokenizer.decode(kept, skip_special_tokens=True, clean_up_tokenization_spaces=False).strip()
+        text = judge.tokenizer.decode(
+            kept, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        ).strip()
         replies.append(Reply(text, "stop" if end in row else "length", 0, len(kept)))
     return replies
 
@@ -92,13 +126,18 @@ def median_seconds(run: Callable[[], list[Reply]], repeats: int) -> tuple[float,
 
 
 def verdicts(prompts: Sequence[Prompt], replies: Sequence[Reply]) -> list[str]:
-    parsed = [parse_verdict(r.text, p.task, finish_reason=r.finish_reason) for p, r in zip(prompts, replies)]
+    parsed = [
+        parse_verdict(r.text, p.task, finish_reason=r.finish_reason)
+        for p, r in zip(prompts, replies)
+    ]
     return [v.value or v.status for v in parsed]
 
 
 def bench_judging(arguments: argparse.Namespace) -> dict:
     """The three ways of judging on the same prompts."""
-    judge = LocalJudge(arguments.model, adapter=arguments.adapter, max_new_tokens=arguments.new_tokens)
+    judge = LocalJudge(
+        arguments.model, adapter=arguments.adapter, max_new_tokens=arguments.new_tokens
+    )
     prompts = nano_prompts(arguments.items)
     few = prompts[: max(16, len(prompts) // 8)]
     ours(judge, prompts[:32])
@@ -147,14 +186,33 @@ def _stored(task: str, n: int, rng: np.random.Generator) -> tuple[list[Sample], 
     samples, judgements = [], []
     for i in range(n // len(orders)):
         label = labels[rng.integers(len(labels))]
-        samples.append(Sample(f"{task}{i}", "bench", task, "i", "r", "q" if task == "pairwise" else None, label=label, group=f"g{i // 3}"))
+        samples.append(
+            Sample(
+                f"{task}{i}",
+                "bench",
+                task,
+                "i",
+                "r",
+                "q" if task == "pairwise" else None,
+                label=label,
+                group=f"g{i // 3}",
+            )
+        )
         for order in orders:
             verdict = label if rng.random() < 0.7 else labels[rng.integers(len(labels))]
             shown = swap_verdict(verdict) if order == "BA" else verdict
             read = rng.random() > 0.02
-            text = f"**Reasoning:** the answer was read twice.\n\n**Result:** {shown}" if read else "The answer is fine."
+            text = (
+                f"**Reasoning:** the answer was read twice.\n\n**Result:** {shown}"
+                if read
+                else "The answer is fine."
+            )
             status, found = ("value", shown) if read else ("malformed", None)
-            judgements.append(Judgement("j", "bench", f"{task}{i}", task, order, "t", "0", text, "stop", status, found))
+            judgements.append(
+                Judgement(
+                    "j", "bench", f"{task}{i}", task, order, "t", "0", text, "stop", status, found
+                )
+            )
     return samples, judgements
 
 
@@ -168,21 +226,40 @@ def bench_table(n_judges: int = 10, n_resamples: int = 10_000) -> dict:
             if name in CORRELATED:
                 gold = rng.integers(1, 6, n) + rng.choice([0, 0.33, 0.67], n)
                 score = np.clip(np.round(gold + rng.normal(0, 1, n)), 1, 5)
-                metrics.bootstrap_ci(score, gold, metric="pearson", groups=groups, n_resamples=n_resamples, rng=judge)
+                metrics.bootstrap_ci(
+                    score, gold, metric="pearson", groups=groups, n_resamples=n_resamples, rng=judge
+                )
             else:
-                metrics.bootstrap_ci(rng.choice([0, 0.5, 1], n), groups=groups, n_resamples=n_resamples, rng=judge)
-    return {"n_intervals": len(SET_SIZES) * n_judges, "n_resamples": n_resamples, "seconds": time.perf_counter() - start}
+                metrics.bootstrap_ci(
+                    rng.choice([0, 0.5, 1], n), groups=groups, n_resamples=n_resamples, rng=judge
+                )
+    return {
+        "n_intervals": len(SET_SIZES) * n_judges,
+        "n_resamples": n_resamples,
+        "seconds": time.perf_counter() - start,
+    }
 
 
 def bench_swap_probe(arguments: argparse.Namespace, n: int = 200) -> list[dict]:
-    """Flips caught by asking the second order for its verdict alone, against tokens spent, for the judge of this bench."""
+    """Flips caught by asking the second order for its verdict alone, against tokens spent, for the
+    judge of this bench.
+    """
     from selene_lib import nano
 
-    judge = LocalJudge(arguments.model, adapter=arguments.adapter, max_new_tokens=arguments.new_tokens)
-    pairs = [s for name in sorted(nano.NANO_SETS) for s in nano.make_set(name, n, seed=11) if s.task == "pairwise"][:n]
+    judge = LocalJudge(
+        arguments.model, adapter=arguments.adapter, max_new_tokens=arguments.new_tokens
+    )
+    pairs = [
+        s
+        for name in sorted(nano.NANO_SETS)
+        for s in nano.make_set(name, n, seed=11)
+        if s.task == "pairwise"
+    ][:n]
     with tempfile.TemporaryDirectory() as folder:
         options = {"store": Path(folder) / "replies.jsonl", "family": "nano", "progress": False}
-        first, second = (judge_samples(judge, "probe", pairs, orders=order, **options) for order in ("AB", "BA"))
+        first, second = (
+            judge_samples(judge, "probe", pairs, orders=order, **options) for order in ("AB", "BA")
+        )
         probes = judge_samples(judge, "probe", pairs, orders="BA", critique=False, **options)
     return [asdict(row) for row in measure_swap_probe(first, probes, second, (0.0, 0.6, 0.9))]
 
@@ -197,7 +274,9 @@ def bench_vllm(arguments: argparse.Namespace) -> dict | str:
         return "not run: needs a GPU and the extra vllm"
     from selene_lib.judges.vllm import VllmJudge
 
-    judge = VllmJudge(arguments.model, adapter=arguments.adapter, max_new_tokens=arguments.new_tokens)
+    judge = VllmJudge(
+        arguments.model, adapter=arguments.adapter, max_new_tokens=arguments.new_tokens
+    )
     prompts = nano_prompts(arguments.items)
     judge.judge(prompts[:32])
     seconds, _ = median_seconds(lambda: judge.judge(prompts), arguments.repeats)
@@ -233,13 +312,17 @@ def main() -> int:
 
 def _text(result: dict) -> str:
     j = result["judging"]
-    lines = [f"{j['n_items']} prompts of {j['mean_prompt_tokens']:.0f} tokens, replies of {j['mean_reply_tokens']:.0f} tokens (means)"]
+    lines = [
+        f"{j['n_items']} prompts of {j['mean_prompt_tokens']:.0f} tokens, replies of {j['mean_reply_tokens']:.0f} tokens (means)"
+    ]
     lines += [f"  {name:15s} {rate:8.1f} verdicts/s" for name, rate in j["verdicts_per_s"].items()]
     lines += [
         f"  ours to one by one {j['ratio_to_one_by_one']:.1f}x (goal 5), to plain batches {j['ratio_to_plain_batches']:.2f}x (goal 1.3)"
     ]
     lines += [f"  verdicts that differ: {j['n_other_verdicts']}", f"vLLM: {result['vllm']}"]
-    lines += [f"re-scoring {result['rescoring']['n_replies']} replies with intervals: {result['rescoring']['seconds']:.1f} s (goal 10)"]
+    lines += [
+        f"re-scoring {result['rescoring']['n_replies']} replies with intervals: {result['rescoring']['seconds']:.1f} s (goal 10)"
+    ]
     for row in result["swap_probe"]:
         caught, ratio = (
             f"{row['n_caught']} of {row['n_flips']} flips caught",
@@ -249,7 +332,12 @@ def _text(result: dict) -> str:
             f"swap probe at {row['threshold']}: {caught} in {row['n_pairs']} pairs, {ratio} tokens of one order (both in full: 2x)"
         )
     table = result["table"]
-    return "\n".join([*lines, f"{table['n_intervals']} intervals of {table['n_resamples']} resamples: {table['seconds']:.1f} s"])
+    return "\n".join(
+        [
+            *lines,
+            f"{table['n_intervals']} intervals of {table['n_resamples']} resamples: {table['seconds']:.1f} s",
+        ]
+    )
 
 
 if __name__ == "__main__":

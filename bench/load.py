@@ -1,8 +1,10 @@
-"""How fast and in how much memory a set is streamed into Parquet: generated pairs in the shape of a published set, one process per way.
+"""How fast and in how much memory a set is streamed into Parquet: generated pairs in the shape of a
+published set, one process per way.
 
-python bench/load.py [n_rows]     prints rows per second and peak memory of our loader, of `datasets` streaming, and of `json.load`.
-The peak is the process's, with its imports. `json.load` and `datasets` only read the rows; our loader also checks them, makes samples
-with ids and groups, and writes Parquet.
+python bench/load.py [n_rows]     prints rows per second and peak memory of our loader, of
+`datasets` streaming, and of `json.load`. The peak is the process's, with its imports. `json.load`
+and `datasets` only read the rows; our loader also checks them, makes samples with ids and groups,
+and writes Parquet.
 """
 
 from __future__ import annotations
@@ -45,7 +47,11 @@ def write_pairs(path: Path, n_rows: int, *, lines: bool) -> None:
     texts = [" word" * n for n in (40, 120, 200, 360)]
     with open(path, "w", encoding="utf-8") as stream:
         for i in range(n_rows):
-            row = {"instruction": f"q {i}{texts[i % 4]}", "output_1": f"a {i}{texts[i % 3]}", "output_2": f"b {i}{texts[(i + 1) % 3]}"}
+            row = {
+                "instruction": f"q {i}{texts[i % 4]}",
+                "output_1": f"a {i}{texts[i % 3]}",
+                "output_2": f"b {i}{texts[(i + 1) % 3]}",
+            }
             text = json.dumps({**row, "label": 1 + i % 2})
             stream.write(f"{text}\n" if lines else f"{',' if i else '['}{text}")
         stream.write("" if lines else "]")
@@ -60,7 +66,9 @@ def main(n_rows: int = 100_000) -> None:
             path = data / ("train.jsonl" if name.endswith("lines") else "train.json")
             write_pairs(path, n_rows, lines=name.endswith("lines"))
             size_gb = path.stat().st_size / 1e9
-            done = subprocess.run([sys.executable, "-c", MEASURE, folder, way], capture_output=True, text=True)
+            done = subprocess.run(
+                [sys.executable, "-c", MEASURE, folder, way], capture_output=True, text=True
+            )
             if done.returncode:
                 print(f"{name:<18}{'failed':>10}  {done.stderr.strip().splitlines()[-1][:90]}")
                 continue

@@ -1,15 +1,18 @@
-"""How fast is a training step, against `trl.DPOTrainer` with the reference log-probs precomputed for both?
+"""How fast is a training step, against `trl.DPOTrainer` with the reference log-probs precomputed
+for both?
 
-    python bench/train_step.py                                  # the three CPU shapes
-    python bench/train_step.py --prompt 1024 --completion 128   # one shape
-    python bench/train_step.py --json                           # one JSON object a shape, one a line
-    python bench/train_step.py --gpu                            # Llama-3.1-8B shape, random weights, NF4 QLoRA: TRL, Unsloth, ours
+    python bench/train_step.py                                  # the three CPU shapes python
+    bench/train_step.py --prompt 1024 --completion 128   # one shape python bench/train_step.py
+    --json                           # one JSON object a shape, one a line python
+    bench/train_step.py --gpu                            # Llama-3.1-8B shape, random weights, NF4
+    QLoRA: TRL, Unsloth, ours
 
-CPU side: a Llama of 256 x 4 layers whose vocabulary (1,024) has the share of the work that Llama-3.1-8B's has, LoRA r=16 on all linear
-layers, fp32, the same number of pairs in one micro-batch on both sides, both in one process, taking turns, medians after a warm-up.
-A step is batch building, forward, backward and AdamW. Peak memory is measured in a child process per side: the highest resident set during
-two steps, less the resident set before the first. `token_ratio` is what sharing the prompt alone can give: tokens of the two sequences
-over tokens of the shared row.
+CPU side: a Llama of 256 x 4 layers whose vocabulary (1,024) has the share of the work that
+Llama-3.1-8B's has, LoRA r=16 on all linear layers, fp32, the same number of pairs in one
+micro-batch on both sides, both in one process, taking turns, medians after a warm-up. A step is
+batch building, forward, backward and AdamW. Peak memory is measured in a child process per side:
+the highest resident set during two steps, less the resident set before the first. `token_ratio` is
+what sharing the prompt alone can give: tokens of the two sequences over tokens of the shared row.
 """
 
 from __future__ import annotations
@@ -47,17 +50,29 @@ def main() -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--prompt", type=int, default=None, help="prompt tokens")
     parser.add_argument("--completion", type=int, default=128, help="tokens of each completion")
     parser.add_argument("--pairs", type=int, default=4, help="pairs a step, in one micro-batch")
-    parser.add_argument("--repeats", type=int, default=5, help="timed steps a side, at least 5 for a figure to quote")
+    parser.add_argument(
+        "--repeats",
+        type=int,
+        default=5,
+        help="timed steps a side, at least 5 for a figure to quote",
+    )
     parser.add_argument("--vocabulary", type=int, default=1024)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--gpu", action="store_true", help="the table for a CUDA GPU; rows that cannot run say so")
     parser.add_argument(
-        "--gpu-folder", type=Path, default=None, help="where the 16 GB of random 8B weights go (default: a temporary folder)"
+        "--gpu", action="store_true", help="the table for a CUDA GPU; rows that cannot run say so"
+    )
+    parser.add_argument(
+        "--gpu-folder",
+        type=Path,
+        default=None,
+        help="where the 16 GB of random 8B weights go (default: a temporary folder)",
     )
     parser.add_argument("--child", help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -78,12 +93,20 @@ def measure_shape(args: argparse.Namespace, prompt: int, completion: int) -> dic
     median = {side: statistics.median(values) for side, values in seconds.items()}
     peak = {side: child_peak(args, side, prompt, completion) for side in SIDES}
     return {
-        "prompt": prompt, "completion": completion, "pairs": args.pairs, "vocabulary": args.vocabulary, "threads": args.threads,
-        "repeats": args.repeats, "token_ratio": 2 * (prompt + completion) / (prompt + 2 * completion),
-        "pairs_per_s_trl": args.pairs / median["trl"], "pairs_per_s_selene": args.pairs / median["selene"],
+        "prompt": prompt,
+        "completion": completion,
+        "pairs": args.pairs,
+        "vocabulary": args.vocabulary,
+        "threads": args.threads,
+        "repeats": args.repeats,
+        "token_ratio": 2 * (prompt + completion) / (prompt + 2 * completion),
+        "pairs_per_s_trl": args.pairs / median["trl"],
+        "pairs_per_s_selene": args.pairs / median["selene"],
         "pairs_per_s_ratio": median["trl"] / median["selene"],
-        "peak_bytes_trl": peak["trl"], "peak_bytes_selene": peak["selene"], "peak_memory_ratio": peak["selene"] / peak["trl"],
-    }  # fmt: skip
+        "peak_bytes_trl": peak["trl"],
+        "peak_bytes_selene": peak["selene"],
+        "peak_memory_ratio": peak["selene"] / peak["trl"],
+    }
 
 
 def as_text(row: dict) -> str:
@@ -95,19 +118,31 @@ def as_text(row: dict) -> str:
 
 
 def make_base(folder: Path, vocabulary: int, n_positions: int) -> Path:
-    """A random Llama in a folder, with the least tokenizer that loads (the benchmark's token ids are drawn, not encoded)."""
+    """A random Llama in a folder, with the least tokenizer that loads (the benchmark's token ids
+    are drawn, not encoded).
+    """
     import torch
     from tokenizers import Tokenizer, models
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
     words = {"<pad>": 0, "<end>": 1, **{f"w{i}": i for i in range(2, vocabulary)}}
     inner = Tokenizer(models.WordLevel(words, unk_token="<pad>"))
-    PreTrainedTokenizerFast(tokenizer_object=inner, pad_token="<pad>", eos_token="<end>").save_pretrained(folder)
+    PreTrainedTokenizerFast(
+        tokenizer_object=inner, pad_token="<pad>", eos_token="<end>"
+    ).save_pretrained(folder)
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=vocabulary, hidden_size=256, intermediate_size=688, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=2,
-        max_position_embeddings=max(4096, n_positions), bos_token_id=None, eos_token_id=1, pad_token_id=0,
-    )  # fmt: skip
+        vocab_size=vocabulary,
+        hidden_size=256,
+        intermediate_size=688,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=max(4096, n_positions),
+        bos_token_id=None,
+        eos_token_id=1,
+        pad_token_id=0,
+    )
     LlamaForCausalLM(config).save_pretrained(folder)
     return folder
 
@@ -117,9 +152,15 @@ def cpu_spec(side: str, base: Path, args: argparse.Namespace, prompt: int, compl
     from selene_lib.training.spec import TrainSpec
 
     return TrainSpec(
-        base_model=str(base), trainer=side, batch_size=args.pairs, micro_batch_pairs=args.pairs, micro_batch_tokens=10**9, n_steps=100,
-        lora_r=16, max_length_tokens=prompt + completion,
-    )  # fmt: skip
+        base_model=str(base),
+        trainer=side,
+        batch_size=args.pairs,
+        micro_batch_pairs=args.pairs,
+        micro_batch_tokens=10**9,
+        n_steps=100,
+        lora_r=16,
+        max_length_tokens=prompt + completion,
+    )
 
 
 def random_pairs(n_pairs: int, prompt: int, completion: int, vocabulary: int) -> list:
@@ -129,12 +170,17 @@ def random_pairs(n_pairs: int, prompt: int, completion: int, vocabulary: int) ->
     from selene_lib.training.encoding import EncodedPair
 
     rng = np.random.default_rng(0)
-    ids = [[tuple(map(int, rng.integers(2, vocabulary, n))) for n in (prompt, completion, completion)] for _ in range(n_pairs)]
+    ids = [
+        [tuple(map(int, rng.integers(2, vocabulary, n))) for n in (prompt, completion, completion)]
+        for _ in range(n_pairs)
+    ]
     return [EncodedPair(str(i), *three) for i, three in enumerate(ids)]
 
 
 def prepare(spec, pairs: list, out_dir: Path, vocabulary: int):
-    """Build the spec's trainer on these pairs; return a function that makes one optimiser step, and the loaded model."""
+    """Build the spec's trainer on these pairs; return a function that makes one optimiser step, and
+    the loaded model.
+    """
     import numpy as np
 
     from selene_lib.training.model import load
@@ -148,7 +194,12 @@ def prepare(spec, pairs: list, out_dir: Path, vocabulary: int):
 
         dataset = to_dataset(pairs, reference, range(len(pairs)))
         config = trl_config(spec, values)
-        trainer = EncodedDPOTrainer(model=loaded.model, args=config, train_dataset=dataset, processing_class=loaded.tokenizer)
+        trainer = EncodedDPOTrainer(
+            model=loaded.model,
+            args=config,
+            train_dataset=dataset,
+            processing_class=loaded.tokenizer,
+        )
         rows = [dataset[i] for i in range(len(pairs))]
         make_inputs = lambda: trainer.data_collator(rows)  # noqa: E731
     else:
@@ -157,10 +208,16 @@ def prepare(spec, pairs: list, out_dir: Path, vocabulary: int):
         from selene_lib.training.trainer import PairTrainer
 
         training_args = TrainingArguments(**values, per_device_train_batch_size=1)
-        trainer = PairTrainer(loaded, spec, pairs, reference, [tuple(range(len(pairs)))], training_args)
+        trainer = PairTrainer(
+            loaded, spec, pairs, reference, [tuple(range(len(pairs)))], training_args
+        )
         make_inputs = lambda: 0  # noqa: E731
-    if loaded.decision.backend == "unsloth":  # its DPOTrainer leaves the model as for inference, without checkpointing, until `train`
-        trainer.model.for_training(use_gradient_checkpointing=trainer.model._unsloth_gradient_checkpointing)
+    if (
+        loaded.decision.backend == "unsloth"
+    ):  # its DPOTrainer leaves the model as for inference, without checkpointing, until `train`
+        trainer.model.for_training(
+            use_gradient_checkpointing=trainer.model._unsloth_gradient_checkpointing
+        )
     if values["gradient_checkpointing"]:
         trainer.model.gradient_checkpointing_enable(values["gradient_checkpointing_kwargs"])
     trainer.create_optimizer_and_scheduler(100)
@@ -179,13 +236,31 @@ def prepare_cpu(side: str, base: Path, args: argparse.Namespace, prompt: int, co
 
     torch.set_num_threads(args.threads)
     pairs = random_pairs(args.pairs, prompt, completion, args.vocabulary)
-    return prepare(cpu_spec(side, base, args, prompt, completion), pairs, base / f"out-{side}", args.vocabulary)[0]
+    return prepare(
+        cpu_spec(side, base, args, prompt, completion), pairs, base / f"out-{side}", args.vocabulary
+    )[0]
 
 
 def child_peak(args: argparse.Namespace, side: str, prompt: int, completion: int) -> int:
     """Run this script for one side alone and read its peak memory."""
-    command = [sys.executable, __file__, "--child", side, "--prompt", str(prompt), "--completion", str(completion)]
-    command += ["--pairs", str(args.pairs), "--vocabulary", str(args.vocabulary), "--threads", str(args.threads)]
+    command = [
+        sys.executable,
+        __file__,
+        "--child",
+        side,
+        "--prompt",
+        str(prompt),
+        "--completion",
+        str(completion),
+    ]
+    command += [
+        "--pairs",
+        str(args.pairs),
+        "--vocabulary",
+        str(args.vocabulary),
+        "--threads",
+        str(args.threads),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])["peak_bytes"]
 

@@ -1,4 +1,5 @@
-"""An open, complete reproduction of Atla Selene Mini (arXiv 2501.17195): a small language model that judges other models' answers.
+"""An open, complete reproduction of Atla Selene Mini (arXiv 2501.17195): a small language model
+that judges other models' answers.
 
 Importing this package loads nothing heavy; each module loads what it needs when it is used.
 """

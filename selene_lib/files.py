@@ -1,4 +1,6 @@
-"""Records on disk: Parquet for tables, append-only JSON Lines for what arrives one by one, and writes that are whole or absent."""
+"""Records on disk: Parquet for tables, append-only JSON Lines for what arrives one by one, and
+writes that are whole or absent.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ T = TypeVar("T")
 
 @contextmanager
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it is fsynced and renamed over it, on any error it is removed."""
+    """Yield a temporary path beside `path`; on success it is fsynced and renamed over it, on any
+    error it is removed.
+    """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
@@ -55,8 +59,13 @@ def write_text(path: str | os.PathLike, text: str) -> Path:
 
 
 def write_json(path: str | os.PathLike, value: Any) -> Path:
-    """Write JSON with sorted keys and a final newline, whole or not at all. NaN is refused: use None and say why."""
-    return write_text(path, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+    """Write JSON with sorted keys and a final newline, whole or not at all. NaN is refused: use
+    None and say why.
+    """
+    return write_text(
+        path,
+        json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n",
+    )
 
 
 def read_json(path: str | os.PathLike) -> Any:
@@ -68,23 +77,37 @@ def read_json(path: str | os.PathLike) -> Any:
 
 
 def write_csv(path: str | os.PathLike, table: Any) -> Path:
-    """Write a table (a DataFrame, or a list of records or dicts) as CSV, whole or not at all; mappings become JSON text.
+    """Write a table (a DataFrame, or a list of records or dicts) as CSV, whole or not at all;
+    mappings become JSON text.
 
-    Floats are written in full (`repr`), so that the same numbers give the same bytes and are read back unchanged.
+    Floats are written in full (`repr`), so that the same numbers give the same bytes and are read
+    back unchanged.
     """
     import pandas as pd
 
     if not isinstance(table, pd.DataFrame):
         table = pd.DataFrame([row if isinstance(row, dict) else to_dict(row) for row in table])
-    text = table.map(lambda v: json.dumps(v, sort_keys=True, ensure_ascii=False) if isinstance(v, dict | list | tuple) else v)
+    text = table.map(
+        lambda v: (
+            json.dumps(v, sort_keys=True, ensure_ascii=False)
+            if isinstance(v, dict | list | tuple)
+            else v
+        )
+    )
     return write_text(path, text.to_csv(index=False, lineterminator="\n"))
 
 
 def sha256_file(path: str | os.PathLike) -> str:
-    """Return the hex SHA-256 of a file; of a folder, of the sorted names and hashes of all files below it."""
+    """Return the hex SHA-256 of a file; of a folder, of the sorted names and hashes of all files
+    below it.
+    """
     path = Path(path)
     if path.is_dir():
-        parts = [f"{p.relative_to(path).as_posix()} {sha256_file(p)}" for p in sorted(path.rglob("*")) if p.is_file()]
+        parts = [
+            f"{p.relative_to(path).as_posix()} {sha256_file(p)}"
+            for p in sorted(path.rglob("*"))
+            if p.is_file()
+        ]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
@@ -93,7 +116,11 @@ def sha256_file(path: str | os.PathLike) -> str:
 def size_bytes(path: str | os.PathLike) -> int:
     """Return the size of a file, or of all files below a folder, in bytes."""
     path = Path(path)
-    return sum(p.stat().st_size for p in path.rglob("*") if p.is_file()) if path.is_dir() else path.stat().st_size
+    return (
+        sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
+        if path.is_dir()
+        else path.stat().st_size
+    )
 
 
 def to_dict(record: Any) -> dict[str, Any]:
@@ -110,8 +137,14 @@ def from_dict(cls: type[T], row: Mapping[str, Any]) -> T:
     fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     unknown = sorted(set(row) - set(fields))
     if unknown:
-        raise ValueError(f"{cls.__name__}: unknown field {unknown[0]!r}; written by another version? run the step again")
-    required = [n for n, f in fields.items() if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING]
+        raise ValueError(
+            f"{cls.__name__}: unknown field {unknown[0]!r}; written by another version? run the step again"
+        )
+    required = [
+        n
+        for n, f in fields.items()
+        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+    ]
     missing = [name for name in required if name not in row]
     if missing:
         raise ValueError(f"{cls.__name__}: field {missing[0]!r} is missing")
@@ -121,9 +154,13 @@ def from_dict(cls: type[T], row: Mapping[str, Any]) -> T:
 def append_jsonl(path: str | os.PathLike, records: Iterable[Any]) -> int:
     """Append records (dataclasses or dicts) as JSON lines and fsync; return how many.
 
-    A line half-written by a killed process is closed off first, so that it costs that one line and not the next.
+    A line half-written by a killed process is closed off first, so that it costs that one line and
+    not the next.
     """
-    lines = [json.dumps(r if isinstance(r, dict) else to_dict(r), ensure_ascii=False, sort_keys=True) for r in records]
+    lines = [
+        json.dumps(r if isinstance(r, dict) else to_dict(r), ensure_ascii=False, sort_keys=True)
+        for r in records
+    ]
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "ab+") as stream:
@@ -142,14 +179,20 @@ def _ends_in_newline(stream: typing.BinaryIO) -> bool:
 
 def write_jsonl(path: str | os.PathLike, records: Iterable[Any]) -> Path:
     """Write a whole JSON Lines file at once, atomically."""
-    lines = (json.dumps(r if isinstance(r, dict) else to_dict(r), ensure_ascii=False, sort_keys=True) for r in records)
+    lines = (
+        json.dumps(r if isinstance(r, dict) else to_dict(r), ensure_ascii=False, sort_keys=True)
+        for r in records
+    )
     return write_text(path, "".join(line + "\n" for line in lines))
 
 
-def read_jsonl(path: str | os.PathLike, cls: type[T] | None = None, *, skip_broken: bool = False) -> list[Any]:
+def read_jsonl(
+    path: str | os.PathLike, cls: type[T] | None = None, *, skip_broken: bool = False
+) -> list[Any]:
     """Read JSON lines as dicts, or as `cls`. A broken line is a ValueError with its number.
 
-    `skip_broken=True` is for append-only stores, where a kill may leave half a line: such a line was never acknowledged.
+    `skip_broken=True` is for append-only stores, where a kill may leave half a line: such a line
+    was never acknowledged.
     """
     rows = []
     with open(path, encoding="utf-8") as stream:
@@ -167,7 +210,9 @@ def read_jsonl(path: str | os.PathLike, cls: type[T] | None = None, *, skip_brok
 
 
 def write_parquet(path: str | os.PathLike, records: Iterable[Any], cls: type) -> Path:
-    """Write records of one dataclass as Parquet (zstd). Mapping fields are stored as JSON strings; the schema comes from `cls`."""
+    """Write records of one dataclass as Parquet (zstd). Mapping fields are stored as JSON strings;
+    the schema comes from `cls`.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -184,19 +229,34 @@ def read_parquet(path: str | os.PathLike, cls: type[T]) -> list[T]:
 
     mappings = {name for name, kind in _kinds(cls).items() if kind is dict}
     rows = pq.read_table(path).to_pylist()
-    return [from_dict(cls, {k: json.loads(v) if k in mappings and v is not None else v for k, v in row.items()}) for row in rows]
+    return [
+        from_dict(
+            cls,
+            {k: json.loads(v) if k in mappings and v is not None else v for k, v in row.items()},
+        )
+        for row in rows
+    ]
 
 
 def _to_row(record: Any) -> dict[str, Any]:
     row = to_dict(record)
-    return {k: json.dumps(v, sort_keys=True, ensure_ascii=False) if isinstance(v, dict) else v for k, v in row.items()}
+    return {
+        k: json.dumps(v, sort_keys=True, ensure_ascii=False) if isinstance(v, dict) else v
+        for k, v in row.items()
+    }
 
 
 def arrow_schema(cls: type) -> Any:
     """The Arrow schema of a record class: str, float, int, bool, and JSON text for mappings."""
     import pyarrow as pa
 
-    arrow = {str: pa.string(), float: pa.float64(), int: pa.int64(), bool: pa.bool_(), dict: pa.string()}
+    arrow = {
+        str: pa.string(),
+        float: pa.float64(),
+        int: pa.int64(),
+        bool: pa.bool_(),
+        dict: pa.string(),
+    }
     return pa.schema([(name, arrow[kind]) for name, kind in _kinds(cls).items()])
 
 

@@ -1,4 +1,6 @@
-"""Judge your own data: one call for one response, one for a file of them. Resumable, with every reply kept beside the result."""
+"""Judge your own data: one call for one response, one for a file of them. Resumable, with every
+reply kept beside the result.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +24,12 @@ TEXT_COLUMNS = ("instruction", "response", "response_b", "rubric", "reference")
 
 @dataclass(frozen=True)
 class Finding:
-    """What a judge found for one item. `verdict` is None where there is none; `status` then says why.
+    """What a judge found for one item. `verdict` is None where there is none; `status` then says
+    why.
 
-    A pairwise item is judged in both orders: where the two name different responses, `verdict` is None and `status` is `inconsistent`.
-    `confidence` is the probability of the verdict, None where the judge gives none. `critique` is the reply (of the order AB).
+    A pairwise item is judged in both orders: where the two name different responses, `verdict` is
+    None and `status` is `inconsistent`. `confidence` is the probability of the verdict, None where
+    the judge gives none. `critique` is the reply (of the order AB).
     """
 
     verdict: str | None
@@ -37,13 +41,22 @@ class Finding:
 
 
 class Judge:
-    """`Judge().score("The sky is green.", instruction="What colour is the sky?", rubric="Is it true?", task="classification")`.
+    """`Judge().score("The sky is green.", instruction="What colour is the sky?", rubric="Is it
+    true?", task="classification")`.
 
-    `model` is `embedded`, a folder or hub id, `http://host/v1#model` for a server, `vllm:PATH` or `replay:FILE`; further arguments go to
-    that judge. `family` names the prompt templates (default: `nano` for the embedded model, else `full`), or is a folder of your own.
+    `model` is `embedded`, a folder or hub id, `http://host/v1#model` for a server, `vllm:PATH` or
+    `replay:FILE`; further arguments go to that judge. `family` names the prompt templates (default:
+    `nano` for the embedded model, else `full`), or is a folder of your own.
     """
 
-    def __init__(self, model: str = EMBEDDED, *, family: str | None = None, escape: bool = True, **options: Any) -> None:
+    def __init__(
+        self,
+        model: str = EMBEDDED,
+        *,
+        family: str | None = None,
+        escape: bool = True,
+        **options: Any,
+    ) -> None:
         self.judge = open_judge(model, **options)
         self.family = family or family_of(model)
         self.escape = escape
@@ -58,18 +71,34 @@ class Judge:
         response_b: str | None = None,
         task: Task | None = None,
     ) -> Finding:
-        """Judge one response (or two, with `response_b`). `task` defaults to pairwise for two responses and to absolute for one."""
+        """Judge one response (or two, with `response_b`). `task` defaults to pairwise for two
+        responses and to absolute for one.
+        """
         kind = task or ("pairwise" if response_b is not None else "absolute")
         identity = stable_id("mine", kind, instruction, response, response_b, rubric, reference)
-        return self.score_samples([Sample(identity, "mine", kind, instruction, response, response_b, rubric=rubric, reference=reference)])[
-            0
-        ]
+        return self.score_samples(
+            [
+                Sample(
+                    identity,
+                    "mine",
+                    kind,
+                    instruction,
+                    response,
+                    response_b,
+                    rubric=rubric,
+                    reference=reference,
+                )
+            ]
+        )[0]
 
     def score_samples(self, samples: Sequence[Sample]) -> list[Finding]:
         """Judge samples without keeping anything; `judging.judge_samples` is the resumable way."""
         questions = plan_questions(samples, family=self.family, escape=self.escape)
         replies = self.judge.judge([q.prompt for q in questions])
-        judgements = [to_judgement(self.judge.name, "mine", q, reply) for q, reply in zip(questions, replies, strict=True)]
+        judgements = [
+            to_judgement(self.judge.name, "mine", q, reply)
+            for q, reply in zip(questions, replies, strict=True)
+        ]
         return findings(samples, judgements)
 
 
@@ -90,18 +119,29 @@ def _finding(mine: list[Judgement]) -> Finding:
     verdicts = [swap_verdict(j.verdict) if j.order == "BA" else j.verdict for j in mine]
     broken = next((j for j in mine if j.status != "value"), None)
     if broken is not None:
-        return Finding(None, broken.status, str(broken.meta.get("reason", "")), mine[0].reply, None, tuple(mine))
+        return Finding(
+            None,
+            broken.status,
+            str(broken.meta.get("reason", "")),
+            mine[0].reply,
+            None,
+            tuple(mine),
+        )
     if len(set(verdicts)) > 1:
         reason = f"the two orders name different responses: {verdicts[0]} then {verdicts[1]}"
         return Finding(None, "inconsistent", reason, mine[0].reply, None, tuple(mine))
-    sure = [j.verdict_probs[j.verdict] for j in mine if j.verdict_probs and j.verdict in j.verdict_probs]
+    sure = [
+        j.verdict_probs[j.verdict] for j in mine if j.verdict_probs and j.verdict in j.verdict_probs
+    ]
     confidence = round(sum(sure) / len(sure), 6) if len(sure) == len(mine) else None
     return Finding(verdicts[0], "value", "", mine[0].reply, confidence, tuple(mine))
 
 
 @dataclass(frozen=True)
 class FileResult:
-    """What `judge_file` did. `usage` holds prompt and reply tokens, and `usd` where a price is known; `scores` only with a label column."""
+    """What `judge_file` did. `usage` holds prompt and reply tokens, and `usd` where a price is
+    known; `scores` only with a label column.
+    """
 
     output: Path
     store: Path
@@ -126,12 +166,15 @@ def judge_file(
     progress: bool = True,
     **options: Any,
 ) -> FileResult:
-    """Judge every row of a CSV, JSON Lines or Parquet file and write the rows with the verdict columns added, in the output's format.
+    """Judge every row of a CSV, JSON Lines or Parquet file and write the rows with the verdict
+    columns added, in the output's format.
 
-    Needed columns: `instruction`, `response`, and `response_b` for pairwise; used where there: `rubric` (else the rubric file is for all
-    rows), `reference`, `label`, `id`. `columns` maps these names to the file's own. Replies are kept in `store` (default: the output's
-    name plus `.replies.jsonl`), so a broken run goes on where it stopped; the samples as they were judged lie beside the output
-    (`.samples.parquet`), to be scored again or exported with. Every mistake of the user is a one-line UserError.
+    Needed columns: `instruction`, `response`, and `response_b` for pairwise; used where there:
+    `rubric` (else the rubric file is for all rows), `reference`, `label`, `id`. `columns` maps
+    these names to the file's own. Replies are kept in `store` (default: the output's name plus
+    `.replies.jsonl`), so a broken run goes on where it stopped; the samples as they were judged lie
+    beside the output (`.samples.parquet`), to be scored again or exported with. Every mistake of
+    the user is a one-line UserError.
     """
     if task not in TASKS:
         raise UserError(f"task {task!r} is not one of {', '.join(TASKS)}")
@@ -142,18 +185,45 @@ def judge_file(
     output = Path(output_path)
     kept = Path(store) if store else output.with_name(f"{output.name}.replies.jsonl")
     name = Path(input_path).stem
-    found = judge_samples(judge, name, samples, store=kept, family=family or family_of(model), escape=escape, progress=progress)
+    found = judge_samples(
+        judge,
+        name,
+        samples,
+        store=kept,
+        family=family or family_of(model),
+        escape=escape,
+        progress=progress,
+    )
     results = findings(samples, found)
     write_parquet(output.with_name(f"{output.name}.samples.parquet"), samples, Sample)
-    write_table(output, [{**row, **_columns_of(result, task)} for row, result in zip(rows, results, strict=True)])
+    write_table(
+        output,
+        [{**row, **_columns_of(result, task)} for row, result in zip(rows, results, strict=True)],
+    )
     statuses = [result.status for result in results]
     n_inconsistent = statuses.count("inconsistent")
     n_unparsed = len(statuses) - statuses.count("value") - n_inconsistent
-    return FileResult(output, kept, len(rows), n_unparsed, n_inconsistent, _usage(judge, found), _scores(samples, found, judge.name, name))
+    return FileResult(
+        output,
+        kept,
+        len(rows),
+        n_unparsed,
+        n_inconsistent,
+        _usage(judge, found),
+        _scores(samples, found, judge.name, name),
+    )
 
 
-def to_samples(rows: Sequence[Mapping[str, Any]], task: Task, rubric: str, columns: Mapping[str, str], path: Path) -> list[Sample]:
-    """Turn table rows into samples; ids are those of an `id` column, or made from the row's texts and number."""
+def to_samples(
+    rows: Sequence[Mapping[str, Any]],
+    task: Task,
+    rubric: str,
+    columns: Mapping[str, str],
+    path: Path,
+) -> list[Sample]:
+    """Turn table rows into samples; ids are those of an `id` column, or made from the row's texts
+    and number.
+    """
     needed = (
         "instruction",
         "response",
@@ -167,17 +237,31 @@ def to_samples(rows: Sequence[Mapping[str, Any]], task: Task, rubric: str, colum
             raise UserError(
                 f"{path} has no column {columns.get(column, column)!r} (there are: {there}); {remedy}rename it or map it with columns"
             )
-    return [_to_sample(row, number, task, rubric, columns, path) for number, row in enumerate(rows, 1)]
+    return [
+        _to_sample(row, number, task, rubric, columns, path) for number, row in enumerate(rows, 1)
+    ]
 
 
-def _to_sample(row: Mapping[str, Any], number: int, task: Task, rubric: str, columns: Mapping[str, str], path: Path) -> Sample:
+def _to_sample(
+    row: Mapping[str, Any],
+    number: int,
+    task: Task,
+    rubric: str,
+    columns: Mapping[str, str],
+    path: Path,
+) -> Sample:
     def cell(name: str) -> str | None:
         value = row.get(columns.get(name, name))
         return None if value is None or value != value else str(value)
 
     texts = {name: cell(name) for name in TEXT_COLUMNS}
     empty = next(
-        (name for name in ("instruction", "response", *(["response_b"] if task == "pairwise" else [])) if texts[name] is None), None
+        (
+            name
+            for name in ("instruction", "response", *(["response_b"] if task == "pairwise" else []))
+            if texts[name] is None
+        ),
+        None,
     )
     if empty:
         raise UserError(f"{path}, row {number}: {empty} is missing")
@@ -207,17 +291,25 @@ def _columns_of(result: Finding, task: Task) -> dict[str, Any]:
         "confidence": result.confidence,
     }
     if task == "pairwise":
-        added |= {f"verdict_{j.order.lower()}": swap_verdict(j.verdict) if j.order == "BA" else j.verdict for j in result.judgements}
+        added |= {
+            f"verdict_{j.order.lower()}": swap_verdict(j.verdict) if j.order == "BA" else j.verdict
+            for j in result.judgements
+        }
     return added
 
 
 def _usage(judge: JudgeProtocol, found: Sequence[Judgement]) -> dict[str, float]:
-    usage: dict[str, float] = {"prompt_tokens": sum(j.n_prompt_tokens for j in found), "reply_tokens": sum(j.n_reply_tokens for j in found)}
+    usage: dict[str, float] = {
+        "prompt_tokens": sum(j.n_prompt_tokens for j in found),
+        "reply_tokens": sum(j.n_reply_tokens for j in found),
+    }
     spent = getattr(judge, "spent_usd", None)
     return usage | ({"usd": spent} if spent is not None else {})
 
 
-def _scores(samples: Sequence[Sample], found: Sequence[Judgement], judge: str, name: str) -> list[Score]:
+def _scores(
+    samples: Sequence[Sample], found: Sequence[Judgement], judge: str, name: str
+) -> list[Score]:
     from selene_lib.evaluation.scoring import score_set
 
     labelled = [s for s in samples if s.label is not None]

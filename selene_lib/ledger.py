@@ -1,4 +1,6 @@
-"""The ledger: what went into each stage of the curation, what came out, and why the rest did not. It always adds up."""
+"""The ledger: what went into each stage of the curation, what came out, and why the rest did not.
+It always adds up.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ COLUMNS = ("stage", "kind", "source", "n_in", "n_out", "reason", "n_dropped")
 
 @dataclass(frozen=True)
 class Entry:
-    """One source at one stage: `n_in = n_out + sum(dropped)`. `kind` says how the flow figure draws it."""
+    """One source at one stage: `n_in = n_out + sum(dropped)`. `kind` says how the flow figure draws
+    it.
+    """
 
     stage: str
     kind: Kind
@@ -26,9 +30,13 @@ class Entry:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise ValueError(f"ledger stage {self.stage!r}: kind {self.kind!r} is not one of {', '.join(KINDS)}")
+            raise ValueError(
+                f"ledger stage {self.stage!r}: kind {self.kind!r} is not one of {', '.join(KINDS)}"
+            )
         if min([self.n_in, self.n_out, *self.dropped.values()]) < 0:
-            raise ValueError(f"ledger stage {self.stage!r}, source {self.source!r}: a negative count in {self}")
+            raise ValueError(
+                f"ledger stage {self.stage!r}, source {self.source!r}: a negative count in {self}"
+            )
         if self.n_in != self.n_out + sum(self.dropped.values()):
             raise ValueError(
                 f"ledger stage {self.stage!r}, source {self.source!r} does not add up: {self.n_in} in, {self.n_out} out, "
@@ -38,25 +46,50 @@ class Entry:
 
 @dataclass
 class Ledger:
-    """Entries in the order in which things happened. One item of the flow is one sample, later the one pair made of it."""
+    """Entries in the order in which things happened. One item of the flow is one sample, later the
+    one pair made of it.
+    """
 
     entries: list[Entry] = field(default_factory=list)
 
     def add(
-        self, stage: str, source: str, n_in: int, dropped: Mapping[str, int], kind: Kind = "filter", *, n_out: int | None = None
+        self,
+        stage: str,
+        source: str,
+        n_in: int,
+        dropped: Mapping[str, int],
+        kind: Kind = "filter",
+        *,
+        n_out: int | None = None,
     ) -> None:
-        """Add one source at one stage. Give `n_out` where it was counted by itself: a ValueError names the stage that does not add up."""
+        """Add one source at one stage. Give `n_out` where it was counted by itself: a ValueError
+        names the stage that does not add up.
+        """
         counts = {reason: int(n) for reason, n in dropped.items() if n}
         self.entries.append(
-            Entry(stage, kind, source, int(n_in), int(n_in) - sum(counts.values()) if n_out is None else int(n_out), counts)
+            Entry(
+                stage,
+                kind,
+                source,
+                int(n_in),
+                int(n_in) - sum(counts.values()) if n_out is None else int(n_out),
+                counts,
+            )
         )
 
     def add_records(
-        self, stage: str, before: Iterable[Any], after: Iterable[Any], reasons: Mapping[Hashable, str], kind: Kind = "filter"
+        self,
+        stage: str,
+        before: Iterable[Any],
+        after: Iterable[Any],
+        reasons: Mapping[Hashable, str],
+        kind: Kind = "filter",
     ) -> None:
-        """Add a stage from records with `id` and `source`: what went in, what came out and the reason of each id that did not.
+        """Add a stage from records with `id` and `source`: what went in, what came out and the
+        reason of each id that did not.
 
-        An id that vanished without a reason, or that has a reason and is still there, is a ValueError.
+        An id that vanished without a reason, or that has a reason and is still there, is a
+        ValueError.
         """
         kept = Counter(record.source for record in after)
         seen: dict[str, Counter] = {}
@@ -73,7 +106,9 @@ class Ledger:
         self.entries.extend(other.entries)
 
     def check_chain(self) -> None:
-        """Raise ValueError unless each stage of a source begins with what the stage before left of it."""
+        """Raise ValueError unless each stage of a source begins with what the stage before left of
+        it.
+        """
         left: dict[str, Entry] = {}
         for entry in self.entries:
             before = left.get(entry.source)
@@ -84,7 +119,9 @@ class Ledger:
             left[entry.source] = entry
 
     def rows(self) -> list[dict[str, Any]]:
-        """Long form: one row per reason (one with an empty reason where nothing was dropped), in order; columns are `COLUMNS`."""
+        """Long form: one row per reason (one with an empty reason where nothing was dropped), in
+        order; columns are `COLUMNS`.
+        """
         return [
             dict(zip(COLUMNS, (e.stage, e.kind, e.source, e.n_in, e.n_out, reason, n)))
             for e in self.entries
@@ -123,7 +160,9 @@ class Ledger:
 
     @classmethod
     def from_rows(cls, rows: Sequence[Mapping[str, Any]]) -> Ledger:
-        """Build a ledger from its long form; the rows of one entry stand together and end where they add up."""
+        """Build a ledger from its long form; the rows of one entry stand together and end where
+        they add up.
+        """
         ledger = cls()
         head: tuple[str, Kind, str, int, int] | None = None
         dropped: dict[str, int] = {}

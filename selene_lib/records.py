@@ -1,7 +1,8 @@
 """The nouns of the project: what flows from a source to a score.
 
-`Sample -> Critique -> PreferencePair` on the training side, `Sample -> Judgement -> Score` on the judging side.
-Records are frozen; a change makes a new record. Files of records are read and written by `selene_lib.files`.
+`Sample -> Critique -> PreferencePair` on the training side, `Sample -> Judgement -> Score` on the
+judging side. Records are frozen; a change makes a new record. Files of records are read and written
+by `selene_lib.files`.
 """
 
 from __future__ import annotations
@@ -25,13 +26,17 @@ _FLIP = {"A": "B", "B": "A"}
 
 
 def stable_id(source: str, *parts: object) -> str:
-    """Return `source-<16 hex>`: the same for the same parts on every machine and in every order of reading."""
+    """Return `source-<16 hex>`: the same for the same parts on every machine and in every order of
+    reading.
+    """
     digest = hashlib.sha256("\x1f".join(map(str, parts)).encode()).hexdigest()
     return f"{source}-{digest[:16]}"
 
 
 def unit_hash(seed: int, *parts: object) -> float:
-    """Map `(seed, parts)` to [0, 1): randomness that belongs to the item, not to the order in which items come."""
+    """Map `(seed, parts)` to [0, 1): randomness that belongs to the item, not to the order in which
+    items come.
+    """
     digest = hashlib.sha256("\x1f".join(map(str, (seed, *parts))).encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 
@@ -45,9 +50,10 @@ def swap_verdict(verdict: str | None) -> str | None:
 class Sample:
     """One item to be judged.
 
-    `label` is the gold verdict in the task's own words (`LABELS`, or `tie` for a pairwise draw; None where only `score` is known).
-    `score` is the numeric gold of an absolute item on its rubric's 1-5 scale before rounding (a mean of annotators may be 3.67).
-    `group` names what shares a prompt: splits and clustered intervals never part a group. `meta` holds JSON values only.
+    `label` is the gold verdict in the task's own words (`LABELS`, or `tie` for a pairwise draw;
+    None where only `score` is known). `score` is the numeric gold of an absolute item on its
+    rubric's 1-5 scale before rounding (a mean of annotators may be 3.67). `group` names what shares
+    a prompt: splits and clustered intervals never part a group. `meta` holds JSON values only.
     """
 
     id: str
@@ -66,26 +72,35 @@ class Sample:
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:
-            raise ValueError(f"sample {self.id}: task {self.task!r} is not one of {', '.join(TASKS)}")
+            raise ValueError(
+                f"sample {self.id}: task {self.task!r} is not one of {', '.join(TASKS)}"
+            )
         if (self.task == "pairwise") != (self.response_b is not None):
             raise ValueError(f"sample {self.id}: a pairwise sample, and only that, has response_b")
         allowed = (*LABELS[self.task], TIE) if self.task == "pairwise" else LABELS[self.task]
         if self.label is not None and self.label not in allowed:
-            raise ValueError(f"sample {self.id}: label {self.label!r} is not one of {', '.join(allowed)}")
+            raise ValueError(
+                f"sample {self.id}: label {self.label!r} is not one of {', '.join(allowed)}"
+            )
 
     def swap(self) -> Sample:
-        """Exchange the two responses **and** the label of a pairwise sample; the id stays, since the item is the same."""
+        """Exchange the two responses **and** the label of a pairwise sample; the id stays, since
+        the item is the same.
+        """
         if self.response_b is None:
             raise ValueError(f"sample {self.id}: only a pairwise sample can be swapped")
-        return replace(self, response=self.response_b, response_b=self.response, label=swap_verdict(self.label))
+        return replace(
+            self, response=self.response_b, response_b=self.response, label=swap_verdict(self.label)
+        )
 
 
 @dataclass(frozen=True)
 class Critique:
     """A free text that argues for `asked` and ends in a verdict, as `generator` wrote it.
 
-    `text` is the whole reply (`**Reasoning:** ... **Result:** ...`); `verdict` is what the parser read in it, None if nothing.
-    `agrees` says whether that verdict is the gold label. `reward` is a reward model's scalar, None before it was scored.
+    `text` is the whole reply (`**Reasoning:** ... **Result:** ...`); `verdict` is what the parser
+    read in it, None if nothing. `agrees` says whether that verdict is the gold label. `reward` is a
+    reward model's scalar, None before it was scored.
     """
 
     id: str
@@ -103,7 +118,8 @@ class Critique:
 class PreferencePair:
     """One training example: a prompt (the user message), a better and a worse reply.
 
-    `with_critique` is False where both replies hold the judgement only. `label` is the gold verdict the chosen side ends in.
+    `with_critique` is False where both replies hold the judgement only. `label` is the gold verdict
+    the chosen side ends in.
     """
 
     id: str
@@ -123,7 +139,9 @@ class PreferencePair:
     meta: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def to_trl(self) -> dict[str, list[dict[str, str]]]:
-        """The pair in TRL's conversational preference format: `prompt`, `chosen`, `rejected` as lists of messages."""
+        """The pair in TRL's conversational preference format: `prompt`, `chosen`, `rejected` as
+        lists of messages.
+        """
         return {
             "prompt": [{"role": "user", "content": self.prompt}],
             "chosen": [{"role": "assistant", "content": self.chosen}],
@@ -133,10 +151,12 @@ class PreferencePair:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What one judge replied to one prompt, kept for ever; a re-score reads it again and asks nobody.
+    """What one judge replied to one prompt, kept for ever; a re-score reads it again and asks
+    nobody.
 
-    `order` is `AB` as the sample stands and `BA` after `Sample.swap()`; `verdict` is in the words of the prompt that was shown
-    (so `A` under `BA` means the sample's `response_b`). `verdict_probs` are probabilities over the task's labels, if the judge gives them.
+    `order` is `AB` as the sample stands and `BA` after `Sample.swap()`; `verdict` is in the words
+    of the prompt that was shown (so `A` under `BA` means the sample's `response_b`).
+    `verdict_probs` are probabilities over the task's labels, if the judge gives them.
     """
 
     judge: str
@@ -165,8 +185,9 @@ class Judgement:
 class Score:
     """One metric of one judge on one set.
 
-    `bound_low` and `bound_high` are the metric with every unparsed reply counted wrong and right; `ci95_*` a bootstrap interval.
-    `status` is one of matches / within interval / differs / undefined / not run / no published value, and speaks of `published` only.
+    `bound_low` and `bound_high` are the metric with every unparsed reply counted wrong and right;
+    `ci95_*` a bootstrap interval. `status` is one of matches / within interval / differs /
+    undefined / not run / no published value, and speaks of `published` only.
     """
 
     judge: str

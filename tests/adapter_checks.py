@@ -1,4 +1,6 @@
-"""The one check that every adapter passes: three sound rows and a malformed one, in the publisher's shape."""
+"""The one check that every adapter passes: three sound rows and a malformed one, in the publisher's
+shape.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ def free_of_counts(name: str):
 
 
 def write_rows(name: str, data_dir: Path, *, n: int = 3, spoil: bool = True) -> Path:
-    """Write n sound rows (and a malformed one before the last) as the publisher's files; return the set's folder."""
+    """Write n sound rows (and a malformed one before the last) as the publisher's files; return the
+    set's folder.
+    """
     spec, shape = find_spec(name), SHAPES[name]
     folder = data_dir / (spec.folder or spec.name)
     folder.mkdir(parents=True)
@@ -33,7 +37,9 @@ def write_rows(name: str, data_dir: Path, *, n: int = 3, spoil: bool = True) -> 
 
 
 def check_adapter(name: str, tmp_path: Path) -> LoadResult:
-    """Load the rows with one malformed and check samples, quarantine and the strict error; return the tolerant result."""
+    """Load the rows with one malformed and check samples, quarantine and the strict error; return
+    the tolerant result.
+    """
     spec, shape = free_of_counts(name), SHAPES[name]
     write_rows(name, tmp_path)
     quarantine = tmp_path / "quarantine.jsonl"
@@ -44,7 +50,11 @@ def check_adapter(name: str, tmp_path: Path) -> LoadResult:
     _check_samples(result, shape, spec)
     with pytest.raises(ValueError, match="not of the published shape") as caught:
         load(spec, data_dir=tmp_path)
-    assert name in str(caught.value) and shape.column in str(caught.value) and "row" in str(caught.value)
+    assert (
+        name in str(caught.value)
+        and shape.column in str(caught.value)
+        and "row" in str(caught.value)
+    )
     return result
 
 
@@ -54,7 +64,11 @@ def _check_samples(result: LoadResult, shape, spec) -> None:
     for sample, label in zip(first, shape.labels, strict=True):
         assert sample.label == label if label != "A/B" else sample.label in ("A", "B")
     for sample in result.samples:
-        assert sample.source == spec.name and sample.licence == spec.licence and sample.group.startswith("prompt-")
+        assert (
+            sample.source == spec.name
+            and sample.licence == spec.licence
+            and sample.group.startswith("prompt-")
+        )
         assert sample.task == spec.task and sample.instruction.strip() and sample.response.strip()
         assert sample.score is None or 1 <= sample.score <= 5
         if sample.label is not None and sample.task == "absolute":

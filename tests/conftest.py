@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # one thread a worker: the same sums in every process, and no crowding
+os.environ.setdefault(
+    "OMP_NUM_THREADS", "1"
+)  # one thread a worker: the same sums in every process, and no crowding
 os.environ.setdefault("LOKY_MAX_CPU_COUNT", "1")  # the workers of the suite take the cores already
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -18,12 +20,18 @@ LONGEST = ("test_smoke_chain.py", "test_readme_commands.py", "test_training_run.
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the longest files first, so that no worker ends alone with one of them."""
-    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+    items.sort(
+        key=lambda item: (
+            LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST)
+        )
+    )
 
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
-    """The publishers' own files, one folder a set: `SELENE_DATA_DIR`, else `../shared/data` beside the repository."""
+    """The publishers' own files, one folder a set: `SELENE_DATA_DIR`, else `../shared/data` beside
+    the repository.
+    """
     folder = Path(os.environ.get("SELENE_DATA_DIR", REPOSITORY.parent / "shared" / "data"))
     if not folder.is_dir():
         pytest.skip("no published data here: set SELENE_DATA_DIR to a folder with one folder a set")

@@ -1,7 +1,9 @@
-"""What a document promises: its links, the paths it names, the commands it prints. Each check returns the broken ones, in words.
+"""What a document promises: its links, the paths it names, the commands it prints. Each check
+returns the broken ones, in words.
 
-A command is every line of a fenced shell block, and every code span or line of another fenced block that starts with one of `PROGRAMS`
-and has at least one argument (`make` alone is a name). A fenced block is one session: its commands run in order in one folder.
+A command is every line of a fenced shell block, and every code span or line of another fenced block
+that starts with one of `PROGRAMS` and has at least one argument (`make` alone is a name). A fenced
+block is one session: its commands run in order in one folder.
 """
 
 from __future__ import annotations
@@ -18,13 +20,38 @@ from urllib.parse import urlsplit
 
 from conftest import REPOSITORY
 
-PROGRAMS = ("accelerate", "cd", "conda", "curl", "docker", "export", "git", "hf", "jupyter", "make", "ollama", "papermill", "pip", "poetry",
-            "pytest", "python", "python3", "ruff", "selene", "torchrun", "uv", "vllm", "wget")  # fmt: skip
+PROGRAMS = (
+    "accelerate",
+    "cd",
+    "conda",
+    "curl",
+    "docker",
+    "export",
+    "git",
+    "hf",
+    "jupyter",
+    "make",
+    "ollama",
+    "papermill",
+    "pip",
+    "poetry",
+    "pytest",
+    "python",
+    "python3",
+    "ruff",
+    "selene",
+    "torchrun",
+    "uv",
+    "vllm",
+    "wget",
+)
 SHELLS = ("bash", "sh", "shell", "console")
 FOLDERS = ("bench", "figures", "notebooks", "reports", "runs", "selene_lib", "tests")
 FENCE = re.compile(r"^( *)```([\w-]*)[^\n]*\n(.*?)^\1```", flags=re.DOTALL | re.MULTILINE)
 SPAN = re.compile(r"`((?:(?!\n\s*\n)[^`])+)`")
-LINK = re.compile(r"\]\(\s*<?([^)>\s]+)>?(?:\s+\"[^\"]*\")?\s*\)|^\[[^\]]+\]:\s*(\S+)", flags=re.MULTILINE)
+LINK = re.compile(
+    r"\]\(\s*<?([^)>\s]+)>?(?:\s+\"[^\"]*\")?\s*\)|^\[[^\]]+\]:\s*(\S+)", flags=re.MULTILINE
+)
 COMMENT = re.compile(r"""("(?:\\.|[^"\\])*"|'[^']*')|(?:^|(?<=\s))#.*$""")
 SHELL_TOKEN = re.compile(r"""(?P<end>&&|;)|"(?:\\.|[^"\\])*"|'[^']*'|.""")
 STARTS = re.compile(rf"[!$]? ?(?:\w+=\S* )*(?:\S*/)?({'|'.join(PROGRAMS)}) \S")
@@ -32,7 +59,9 @@ STARTS = re.compile(rf"[!$]? ?(?:\w+=\S* )*(?:\S*/)?({'|'.join(PROGRAMS)}) \S")
 
 @dataclass(frozen=True)
 class Session:
-    """Commands to be run in order in one folder: a fenced block, or one code span. `python` marks Python code, one snippet."""
+    """Commands to be run in order in one folder: a fenced block, or one code span. `python` marks
+    Python code, one snippet.
+    """
 
     where: str
     commands: tuple[str, ...]
@@ -42,9 +71,14 @@ class Session:
 def sessions(text: str) -> list[Session]:
     """Return every session of a Markdown text, in order of the document."""
     found = [(match.start(), _fenced(match[2], match[3])) for match in FENCE.finditer(text)]
-    found += [(match.start(), _span(" ".join(match[1].split()))) for match in SPAN.finditer(without_fences(text))]
+    found += [
+        (match.start(), _span(" ".join(match[1].split())))
+        for match in SPAN.finditer(without_fences(text))
+    ]
     return [
-        Session(f"line {text.count(chr(10), 0, start) + 1}", commands, python) for start, (commands, python) in sorted(found) if commands
+        Session(f"line {text.count(chr(10), 0, start) + 1}", commands, python)
+        for start, (commands, python) in sorted(found)
+        if commands
     ]
 
 
@@ -71,8 +105,12 @@ def _span(code: str) -> tuple[tuple[str, ...], bool]:
 
 
 def split_commands(line: str) -> list[str]:
-    """Split a shell line at `;` and `&&` outside quotes and drop its comment; pipes and redirections stay in their command."""
-    bare = re.sub(r"^\s*[!$] ?", "", COMMENT.sub(lambda match: match[1] or "", line))  # `!` as in a notebook's cell, `$` as a prompt
+    """Split a shell line at `;` and `&&` outside quotes and drop its comment; pipes and
+    redirections stay in their command.
+    """
+    bare = re.sub(
+        r"^\s*[!$] ?", "", COMMENT.sub(lambda match: match[1] or "", line)
+    )  # `!` as in a notebook's cell, `$` as a prompt
     parts = [""]
     for token in SHELL_TOKEN.finditer(bare):
         if token["end"]:
@@ -89,7 +127,9 @@ def words(command: str) -> list[str]:
 
 def commands_of(text: str) -> list[str]:
     """Return every shell command of a Markdown text."""
-    return [command for session in sessions(text) if not session.python for command in session.commands]
+    return [
+        command for session in sessions(text) if not session.python for command in session.commands
+    ]
 
 
 def markdown_of(notebook: Path) -> str:
@@ -102,7 +142,9 @@ def markdown_of(notebook: Path) -> str:
 
 
 def link_problems(text: str, folder: Path) -> list[str]:
-    """Return the links of a Markdown text in `folder` that lead nowhere: no such file, no such heading, no proper address."""
+    """Return the links of a Markdown text in `folder` that lead nowhere: no such file, no such
+    heading, no proper address.
+    """
     prose = re.sub(SPAN, "", without_fences(text))
     links = [match[1] or match[2] for match in LINK.finditer(prose)]
     return [problem for link in links if (problem := _link_problem(link, text, folder))]
@@ -124,7 +166,9 @@ def _link_problem(link: str, text: str, folder: Path) -> str:
 def is_address(link: str) -> bool:
     """Whether a link is an http(s) address in form; nobody asks whether the page is up."""
     parts = urlsplit(link)
-    return parts.scheme in ("http", "https") and bool(re.fullmatch(r"[\w-]+(\.[\w-]+)+(:\d+)?", parts.netloc))
+    return parts.scheme in ("http", "https") and bool(
+        re.fullmatch(r"[\w-]+(\.[\w-]+)+(:\d+)?", parts.netloc)
+    )
 
 
 def anchors(text: str) -> set[str]:
@@ -138,17 +182,25 @@ def anchors(text: str) -> set[str]:
 
 
 def path_problems(text: str, folder: Path) -> list[str]:
-    """Return the paths in code spans that do not exist, seen from the document's folder, the repository or the library.
+    """Return the paths in code spans that do not exist, seen from the document's folder, the
+    repository or the library.
 
-    A path starts with one of the repository's folders, or has a slash and the ending of a committed kind of file. `<name>`, `...` and `*`
-    stand for anything; a bare module name may lie anywhere. What a run writes (`artefacts/...`, `figures/<run>/`) is not looked for.
+    A path starts with one of the repository's folders, or has a slash and the ending of a committed
+    kind of file. `<name>`, `...` and `*` stand for anything; a bare module name may lie anywhere.
+    What a run writes (`artefacts/...`, `figures/<run>/`) is not looked for.
     """
     spans = [span for match in SPAN.finditer(without_fences(text)) for span in match[1].split()]
-    return [f"path {span}: not there" for span in dict.fromkeys(spans) if _is_path(span) and not _exists(span, folder)]
+    return [
+        f"path {span}: not there"
+        for span in dict.fromkeys(spans)
+        if _is_path(span) and not _exists(span, folder)
+    ]
 
 
 def _is_path(span: str) -> bool:
-    if not re.fullmatch(r"[\w.<>*-]+(/[\w.<>*-]+)*/?", span) or re.match(r"artefacts/|(figures|reports)/[^/]+/?$", span):
+    if not re.fullmatch(r"[\w.<>*-]+(/[\w.<>*-]+)*/?", span) or re.match(
+        r"artefacts/|(figures|reports)/[^/]+/?$", span
+    ):
         return False
     committed = re.search(r"\.(py|ipynb|md|toml|ya?ml|txt|html|png|json)$", span)
     inside = "/" in span and (span.split("/")[0] in FOLDERS or committed)
@@ -159,18 +211,29 @@ def _exists(span: str, folder: Path) -> bool:
     pattern = re.sub(r"<[^>]+>|\.\.\.", "*", span).rstrip("/")
     if pattern.endswith(".py") and "/" not in pattern:
         return any(next((REPOSITORY / name).rglob(pattern), None) for name in FOLDERS)
-    return any(next(place.glob(pattern), None) for place in (folder, REPOSITORY, REPOSITORY / "selene_lib"))
+    return any(
+        next(place.glob(pattern), None) for place in (folder, REPOSITORY, REPOSITORY / "selene_lib")
+    )
 
 
 # Commands
 
 
 def command_problems(commands: list[str]) -> list[str]:
-    """Return the commands that cannot be: an unknown `selene` command or option, make target, notebook, notebook parameter or script."""
-    checks = {"selene": _selene_problem, "make": _make_problem, "papermill": _papermill_problem, "python": _python_problem}
+    """Return the commands that cannot be: an unknown `selene` command or option, make target,
+    notebook, notebook parameter or script.
+    """
+    checks = {
+        "selene": _selene_problem,
+        "make": _make_problem,
+        "papermill": _papermill_problem,
+        "python": _python_problem,
+    }
     problems = []
     for command in commands:
-        given = [word for word in words(command) if not re.match(r"\w+=", word) or word.startswith("-")]
+        given = [
+            word for word in words(command) if not re.match(r"\w+=", word) or word.startswith("-")
+        ]
         program = given[0].rsplit("/", 1)[-1] if given else ""
         if program in checks and len(given) > 1 and (problem := checks[program](given[1:])):
             problems.append(f"`{command}`: {problem}")
@@ -186,7 +249,15 @@ def selene_options() -> dict[str, set[str]]:
 
     group = typer.main.get_command(app)
     return {
-        name: {"--help", *(o for parameter in command.params for o in (*parameter.opts, *parameter.secondary_opts) if o.startswith("-"))}
+        name: {
+            "--help",
+            *(
+                o
+                for parameter in command.params
+                for o in (*parameter.opts, *parameter.secondary_opts)
+                if o.startswith("-")
+            ),
+        }
         for name, command in group.commands.items()  # type: ignore[attr-defined]
     }
 
@@ -201,12 +272,24 @@ def _selene_problem(arguments: list[str]) -> str:
     own = arguments[1 : arguments.index("--")] if "--" in arguments else arguments[1:]
     options = [word.partition("=")[0] for word in own if re.match(r"--?[A-Za-z]", word)]
     unknown = [option for option in options if option not in known[name]]
-    return f"selene {name} has no option {unknown[0]}; it has {', '.join(sorted(known[name]))}" if unknown else ""
+    return (
+        f"selene {name} has no option {unknown[0]}; it has {', '.join(sorted(known[name]))}"
+        if unknown
+        else ""
+    )
 
 
 def _make_problem(arguments: list[str]) -> str:
-    targets = set(re.findall(r"^([\w-]+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
-    unknown = [word for word in arguments if not word.startswith("-") and "=" not in word and word not in targets]
+    targets = set(
+        re.findall(
+            r"^([\w-]+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE
+        )
+    )
+    unknown = [
+        word
+        for word in arguments
+        if not word.startswith("-") and "=" not in word and word not in targets
+    ]
     return f"no target {unknown[0]!r}; there are {', '.join(sorted(targets))}" if unknown else ""
 
 
@@ -216,21 +299,38 @@ def _papermill_problem(arguments: list[str]) -> str:
     notebook = next((REPOSITORY / word for word in arguments if word.endswith(".ipynb")), None)
     if notebook is None or not notebook.is_file():
         return "the notebook is not there"
-    given = [arguments[i + 1] for i, word in enumerate(arguments[:-1]) if word in ("-p", "--parameters", "-r")]
+    given = [
+        arguments[i + 1]
+        for i, word in enumerate(arguments[:-1])
+        if word in ("-p", "--parameters", "-r")
+    ]
     unknown = [name for name in given if name not in parameter_defaults(notebook)]
     return f"the notebook has no parameter {unknown[0]!r}" if unknown else ""
 
 
 def _python_problem(arguments: list[str]) -> str:
     scripts = [word for word in arguments if word.endswith(".py") and "/" in word]
-    return next((f"{script} is not there" for script in scripts if not (REPOSITORY / script).is_file()), "")
+    return next(
+        (f"{script} is not there" for script in scripts if not (REPOSITORY / script).is_file()), ""
+    )
 
 
 def option_problems(text: str) -> list[str]:
-    """Return the options that stand in code spans of their own (`--run nano`) and belong to no `selene` command."""
+    """Return the options that stand in code spans of their own (`--run nano`) and belong to no
+    `selene` command.
+    """
     known = set().union(*selene_options().values())
-    spans = [span for match in SPAN.finditer(without_fences(text)) for span in match[1].split()[:1] if span.startswith("--")]
-    return [f"option {span}: no selene command has it" for span in spans if span.partition("=")[0] not in known]
+    spans = [
+        span
+        for match in SPAN.finditer(without_fences(text))
+        for span in match[1].split()[:1]
+        if span.startswith("--")
+    ]
+    return [
+        f"option {span}: no selene command has it"
+        for span in spans
+        if span.partition("=")[0] not in known
+    ]
 
 
 # The report
@@ -239,7 +339,16 @@ def option_problems(text: str) -> list[str]:
 class _Page(HTMLParser):
     """Collects what a page points to, loads and prints as code."""
 
-    LOADING = ("src", "srcset", "poster", "data", "background", "action", "formaction", "xlink:href")
+    LOADING = (
+        "src",
+        "srcset",
+        "poster",
+        "data",
+        "background",
+        "action",
+        "formaction",
+        "xlink:href",
+    )
 
     def __init__(self) -> None:
         super().__init__()
@@ -288,16 +397,27 @@ def pages_of(html: str) -> Iterator[_Page]:
 
 
 def html_problems(html: str, folder: Path) -> list[str]:
-    """Return what is wrong with a self-contained page in `folder`: dead links and anchors, anything it would load, unknown commands."""
+    """Return what is wrong with a self-contained page in `folder`: dead links and anchors, anything
+    it would load, unknown commands.
+    """
     problems = []
     for page in pages_of(html):
-        problems += [problem for link in page.links if (problem := _href_problem(link, page.ids, folder))]
-        problems += [f"loads {link[:80]}" for link in page.loads if link and not link.startswith(("data:", "#"))]
+        problems += [
+            problem for link in page.links if (problem := _href_problem(link, page.ids, folder))
+        ]
+        problems += [
+            f"loads {link[:80]}"
+            for link in page.loads
+            if link and not link.startswith(("data:", "#"))
+        ]
         for style in page.styles:
             loaded = re.findall(r"@import[^;]*|url\(\s*['\"]?(?!data:|#|['\"])[^)]*\)", style)
             problems += [f"style loads {name[:80]}" for name in loaded]
         for script in page.scripts:
-            loaded = re.findall(r"\bfetch\(|XMLHttpRequest|\bimport\(|WebSocket|EventSource|sendBeacon|importScripts", script)
+            loaded = re.findall(
+                r"\bfetch\(|XMLHttpRequest|\bimport\(|WebSocket|EventSource|sendBeacon|importScripts",
+                script,
+            )
             problems += [f"script loads by {name}" for name in loaded]
         problems += command_problems([code for code in page.code if STARTS.match(code)])
     return problems
@@ -309,6 +429,14 @@ def _href_problem(link: str, ids: set[str], folder: Path) -> str:
     if link.startswith("data:"):
         return ""
     if re.match(r"[\w+.-]+:", link) or link.startswith("//"):
-        return "" if link.startswith("https://") and is_address(link) else f"link {link}: not an https address"
+        return (
+            ""
+            if link.startswith("https://") and is_address(link)
+            else f"link {link}: not an https address"
+        )
     path = link.partition("#")[0]
-    return "" if not Path(path).is_absolute() and (folder / path).exists() else f"link {link}: not there"
+    return (
+        ""
+        if not Path(path).is_absolute() and (folder / path).exists()
+        else f"link {link}: not there"
+    )

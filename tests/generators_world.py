@@ -1,4 +1,6 @@
-"""Samples, a stub teacher and a scripted HTTP server on loopback that speaks the OpenAI protocol, for the tests of generation."""
+"""Samples, a stub teacher and a scripted HTTP server on loopback that speaks the OpenAI protocol,
+for the tests of generation.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ FAULTS = ("delay", "429", "500", "truncated", "malformed")
 
 
 def make_samples(n: int, source: str = "made") -> list[Sample]:
-    """`n` samples of all tasks with rotating labels; every second one shares its group with the one before."""
+    """`n` samples of all tasks with rotating labels; every second one shares its group with the one
+    before.
+    """
     samples = []
     for i in range(n):
         task = TASKS[i % 3]
@@ -25,7 +29,18 @@ def make_samples(n: int, source: str = "made") -> list[Sample]:
         other = f"answer number {i} of the second writer" if task == "pairwise" else None
         text = f"answer number {i} of the first writer"
         samples.append(
-            Sample(f"{source}-{i}", source, task, f"task {i}", text, other, "is it good", None, label, group=f"{source}-g{i // 2}")
+            Sample(
+                f"{source}-{i}",
+                source,
+                task,
+                f"task {i}",
+                text,
+                other,
+                "is it good",
+                None,
+                label,
+                group=f"{source}-g{i // 2}",
+            )
         )
     return samples
 
@@ -36,16 +51,24 @@ def stub_teacher(sample: Sample, verdict: str, *, seed: int) -> str:
 
 
 def obey(prompt: str, seed: int | None) -> str:
-    """What a good server replies: it argues for the verdict that the prompt asks for, or says Yes, A or 3 to a plain judge prompt."""
+    """What a good server replies: it argues for the verdict that the prompt asks for, or says Yes,
+    A or 3 to a plain judge prompt.
+    """
     asked = re.findall(r"came to this verdict: (\w+)", prompt)
     verdict = asked[0] if asked else "Yes"
     return f"**Reasoning:** Point by point, this holds up.\n\n**Result:** {verdict}"
 
 
 class ScriptedServer:
-    """Counts and answers requests: `script(prompt, n_before)` names a fault or None, `reply(prompt, seed)` writes the text."""
+    """Counts and answers requests: `script(prompt, n_before)` names a fault or None, `reply(prompt,
+    seed)` writes the text.
+    """
 
-    def __init__(self, script: Callable[[str, int], str | None] = lambda *_: None, reply: Callable[[str, int | None], str] = obey) -> None:
+    def __init__(
+        self,
+        script: Callable[[str, int], str | None] = lambda *_: None,
+        reply: Callable[[str, int | None], str] = obey,
+    ) -> None:
         self.script, self.reply = script, reply
         self.asked: Counter = Counter()  # requests by (prompt, seed)
         self.answered: Counter = Counter()  # whole, well-formed answers sent, by (prompt, seed)
@@ -88,14 +111,31 @@ def _handler(server: ScriptedServer) -> type[BaseHTTPRequestHandler]:
             if fault == "delay":
                 time.sleep(server.delay_seconds)
             if fault in ("429", "500", "401", "400", "404"):
-                self.send(int(fault), b'{"error": {"message": "as scripted, your key was sk-very-secret"}}', {"Retry-After": "0.05"})
+                self.send(
+                    int(fault),
+                    b'{"error": {"message": "as scripted, your key was sk-very-secret"}}',
+                    {"Retry-After": "0.05"},
+                )
                 return
             text = server.reply(prompt, key[1])
             payload = {
-                "id": "x", "object": "chat.completion", "created": 0, "model": "m",
-                "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}],
-                "usage": {"prompt_tokens": len(prompt.split()), "completion_tokens": len(text.split()), "total_tokens": 0},
-            }  # fmt: skip
+                "id": "x",
+                "object": "chat.completion",
+                "created": 0,
+                "model": "m",
+                "choices": [
+                    {
+                        "index": 0,
+                        "message": {"role": "assistant", "content": text},
+                        "finish_reason": "stop",
+                    }
+                ],
+                "usage": {
+                    "prompt_tokens": len(prompt.split()),
+                    "completion_tokens": len(text.split()),
+                    "total_tokens": 0,
+                },
+            }
             raw = json.dumps(payload).encode()
             if fault == "malformed":
                 self.send(200, raw[: len(raw) // 2])
@@ -109,7 +149,10 @@ def _handler(server: ScriptedServer) -> type[BaseHTTPRequestHandler]:
 
         def send(self, status: int, raw: bytes, headers: dict[str, str] | None = None) -> None:
             self.send_response(status)
-            for name, value in ({"Content-Type": "application/json", "Content-Length": str(len(raw))} | (headers or {})).items():
+            for name, value in (
+                {"Content-Type": "application/json", "Content-Length": str(len(raw))}
+                | (headers or {})
+            ).items():
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(raw)
@@ -129,7 +172,9 @@ def serving(server: ScriptedServer) -> Iterator[ScriptedServer]:
             return
 
     http = Quiet(("127.0.0.1", 0), _handler(server))
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread = threading.Thread(
+        target=http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+    )
     thread.start()
     server.base_url = f"http://127.0.0.1:{http.server_address[1]}/v1"
     try:

@@ -1,6 +1,8 @@
-"""Rows in the shape each publisher uses, written by the tests themselves: all adapters run without any data folder or network.
+"""Rows in the shape each publisher uses, written by the tests themselves: all adapters run without
+any data folder or network.
 
-A `Shape` makes record number i, spoils one (which column, and how), and writes records as the publisher's files.
+A `Shape` makes record number i, spoils one (which column, and how), and writes records as the
+publisher's files.
 """
 
 from __future__ import annotations

@@ -9,7 +9,10 @@ from published_shapes import Shape, array, lines, messages, parquet, put, table,
 
 def write_ragtruth(folder: Path, records: list[dict]) -> None:
     lines("response.jsonl")(folder, records)
-    sources = [{"source_id": f"s{i}", "task_type": "QA", "source": "M", "prompt": f"prompt {i}"} for i in range(len(records))]
+    sources = [
+        {"source_id": f"s{i}", "task_type": "QA", "source": "M", "prompt": f"prompt {i}"}
+        for i in range(len(records))
+    ]
     lines("source_info.jsonl")(folder, sources)
 
 
@@ -24,12 +27,21 @@ def arena_prompt(i: int) -> str:
     )
 
 
-ORIG = {"orig_criteria": "[good?]", **{f"orig_score{n}_description": f"line {n}" for n in range(1, 6)}}
+ORIG = {
+    "orig_criteria": "[good?]",
+    **{f"orig_score{n}_description": f"line {n}" for n in range(1, 6)},
+}
 ASPECTS = ("instruction_following", "honesty", "truthfulness", "helpfulness")
 
 SHAPES: dict[str, Shape] = {
     "feedback_collection": Shape(
-        lambda i: {"orig_instruction": f"q {i}", "orig_response": f"r {i}", "orig_reference_answer": "ref", "orig_score": "3", **ORIG},
+        lambda i: {
+            "orig_instruction": f"q {i}",
+            "orig_response": f"r {i}",
+            "orig_reference_answer": "ref",
+            "orig_score": "3",
+            **ORIG,
+        },
         put("orig_score", "6"),
         "orig_score",
         ("3",),
@@ -37,7 +49,12 @@ SHAPES: dict[str, Shape] = {
     ),
     "preference_collection": Shape(
         lambda i: (
-            {"orig_instruction": f"q {i}", "orig_response_A": f"a {i}", "orig_response_B": f"b {i}", "orig_preference": "B"}
+            {
+                "orig_instruction": f"q {i}",
+                "orig_response_A": f"a {i}",
+                "orig_response_B": f"b {i}",
+                "orig_preference": "B",
+            }
             | {"orig_criteria": "good?", "orig_reference_answer": "ref"}
         ),
         put("orig_preference", "C"),
@@ -46,14 +63,28 @@ SHAPES: dict[str, Shape] = {
         parquet("data/train-00000-of-00001.parquet"),
     ),
     "helpsteer": Shape(
-        lambda i: {"prompt": f"p {i}", "response": f"r {i}", "helpfulness": 3, "correctness": 4, "coherence": 0, "complexity": 1},
+        lambda i: {
+            "prompt": f"p {i}",
+            "response": f"r {i}",
+            "helpfulness": 3,
+            "correctness": 4,
+            "coherence": 0,
+            "complexity": 1,
+        },
         put("correctness", 5),
         "correctness",
         ("4", "5", "1"),
         lines("train.jsonl.gz"),
     ),
     "helpsteer2": Shape(
-        lambda i: {"prompt": f"p {i}", "response": f"r {i}", "helpfulness": 2, "correctness": 1, "coherence": 4, "verbosity": 1},
+        lambda i: {
+            "prompt": f"p {i}",
+            "response": f"r {i}",
+            "helpfulness": 2,
+            "correctness": 1,
+            "coherence": 4,
+            "verbosity": 1,
+        },
         put("helpfulness", None),
         "helpfulness",
         ("3", "2", "5"),
@@ -63,9 +94,18 @@ SHAPES: dict[str, Shape] = {
         lambda i: {
             "source": "flan",
             "instruction": f"q {i}",
-            "completions": [{"model": "m", "response": f"r {i}", "annotations": {a: {"Rating": "2", "Rationale": "w"} for a in ASPECTS}}],
+            "completions": [
+                {
+                    "model": "m",
+                    "response": f"r {i}",
+                    "annotations": {a: {"Rating": "2", "Rationale": "w"} for a in ASPECTS},
+                }
+            ],
         },
-        put("completions", [{"model": "m", "response": "r", "annotations": {"honesty": {"Rating": "2"}}}]),
+        put(
+            "completions",
+            [{"model": "m", "response": "r", "annotations": {"honesty": {"Rating": "2"}}}],
+        ),
         "annotations.instruction_following.Rating",
         ("2", "2", "2", "2"),
         lines("flan.jsonl"),
@@ -74,8 +114,14 @@ SHAPES: dict[str, Shape] = {
         lambda i: {
             "instruction": f"q {i}",
             "preference": "readability",
-            "responses": [{"model": "m", "response": f"r {i}"}, {"model": "n", "response": f"s {i}"}],
-            "annotations": [{"model": "m", "rating": "5", "rationale": "w"}, {"model": "n", "rating": "1", "rationale": "w"}],
+            "responses": [
+                {"model": "m", "response": f"r {i}"},
+                {"model": "n", "response": f"s {i}"},
+            ],
+            "annotations": [
+                {"model": "m", "rating": "5", "rationale": "w"},
+                {"model": "n", "rating": "1", "rationale": "w"},
+            ],
         },
         put("preference", "beauty"),
         "preference",
@@ -90,7 +136,11 @@ SHAPES: dict[str, Shape] = {
         array("train.json"),
     ),
     "skywork_reward_preference": Shape(
-        lambda i: {"chosen": messages(f"q {i}", f"good {i}"), "rejected": messages(f"q {i}", f"bad {i}"), "source": "s"},
+        lambda i: {
+            "chosen": messages(f"q {i}", f"good {i}"),
+            "rejected": messages(f"q {i}", f"bad {i}"),
+            "source": "s",
+        },
         put("rejected", messages("q")),
         "rejected",
         ("A/B",),
@@ -98,8 +148,17 @@ SHAPES: dict[str, Shape] = {
     ),
     "chatbot_arena": Shape(
         lambda i: (
-            {"question_id": f"id{i}", "model_a": "m", "model_b": "n", "winner": "tie (bothbad)", "language": "English"}
-            | {"conversation_a": messages(f"q {i}", f"a {i}"), "conversation_b": messages(f"q {i}", f"b {i}")}
+            {
+                "question_id": f"id{i}",
+                "model_a": "m",
+                "model_b": "n",
+                "winner": "tie (bothbad)",
+                "language": "English",
+            }
+            | {
+                "conversation_a": messages(f"q {i}", f"a {i}"),
+                "conversation_b": messages(f"q {i}", f"b {i}"),
+            }
         ),
         put("winner", "both"),
         "winner",
@@ -107,14 +166,22 @@ SHAPES: dict[str, Shape] = {
         parquet("data/train-00000-of-00001.parquet"),
     ),
     "hh_rlhf": Shape(
-        lambda i: {"chosen": f"\n\nHuman: q {i}\n\nAssistant: good {i}", "rejected": f"\n\nHuman: q {i}\n\nAssistant: bad {i}"},
+        lambda i: {
+            "chosen": f"\n\nHuman: q {i}\n\nAssistant: good {i}",
+            "rejected": f"\n\nHuman: q {i}\n\nAssistant: bad {i}",
+        },
         put("chosen", "no turns"),
         "chosen",
         ("A/B",),
         lines("helpful-base/train.jsonl.gz"),
     ),
     "beavertails": Shape(
-        lambda i: {"prompt": f"p {i}", "response": f"r {i}", "category": {"animal_abuse": True, "terrorism": False}, "is_safe": False},
+        lambda i: {
+            "prompt": f"p {i}",
+            "response": f"r {i}",
+            "category": {"animal_abuse": True, "terrorism": False},
+            "is_safe": False,
+        },
         put("is_safe", "maybe"),
         "is_safe",
         ("No",),
@@ -133,7 +200,14 @@ SHAPES: dict[str, Shape] = {
     ),
     "ragtruth": Shape(
         lambda i: (
-            {"id": f"r{i}", "source_id": f"s{i}", "model": "m", "split": "train", "quality": "good", "response": f"answer {i}"}
+            {
+                "id": f"r{i}",
+                "source_id": f"s{i}",
+                "model": "m",
+                "split": "train",
+                "quality": "good",
+                "response": f"answer {i}",
+            }
             | {"labels": [{"start": 0, "end": 3, "text": "ans", "label_type": "Evident Conflict"}]}
         ),
         put("source_id", "unknown"),
@@ -156,7 +230,14 @@ SHAPES: dict[str, Shape] = {
     ),
     "seahorse": Shape(
         lambda i: (
-            {"gem_id": f"g{i}", "worker_lang": "en-US", "summary": f"summary {i}", "model": "m", "question1": "Yes", "question2": "No"}
+            {
+                "gem_id": f"g{i}",
+                "worker_lang": "en-US",
+                "summary": f"summary {i}",
+                "model": "m",
+                "question1": "Yes",
+                "question2": "No",
+            }
             | {"question3": "Yes", "question4": "Yes", "question5": "Unsure", "question6": "Yes"}
         ),
         put("summary", ""),
@@ -165,7 +246,13 @@ SHAPES: dict[str, Shape] = {
         table("train.tsv", "\t"),
     ),
     "auto_j_training": Shape(
-        lambda i: {"usrmsg": auto_j_prompt(i), "target_output": "Rating: [[7]]", "pred_score": 7.0, "scenario": "s", "source_dataset": "d"},
+        lambda i: {
+            "usrmsg": auto_j_prompt(i),
+            "target_output": "Rating: [[7]]",
+            "pred_score": 7.0,
+            "scenario": "s",
+            "source_dataset": "d",
+        },
         put("usrmsg", "another prompt"),
         "usrmsg",
         ("4",),
@@ -173,8 +260,19 @@ SHAPES: dict[str, Shape] = {
     ),
     "alpaca_eval_cot": Shape(
         lambda i: (
-            {"instruction": f"q {i}", "output_1": f"a {i}", "generator_1": "m", "dataset": "d", "output_2": f"b {i}"}
-            | {"generator_2": "n", "preference": 1.5, "price_per_example": None, "raw_completion": None}
+            {
+                "instruction": f"q {i}",
+                "output_1": f"a {i}",
+                "generator_1": "m",
+                "dataset": "d",
+                "output_2": f"b {i}",
+            }
+            | {
+                "generator_2": "n",
+                "preference": 1.5,
+                "price_per_example": None,
+                "raw_completion": None,
+            }
         ),
         put("preference", float("nan")),
         "preference",
@@ -183,7 +281,11 @@ SHAPES: dict[str, Shape] = {
     ),
     "fine_grained_rlhf": Shape(
         lambda i: (
-            {"question": f"q {i}", "passages": [["title", "sentence"]], "preference": [0, 1, 2, 1, 1, 2]}
+            {
+                "question": f"q {i}",
+                "passages": [["title", "sentence"]],
+                "preference": [0, 1, 2, 1, 1, 2],
+            }
             | {f"prediction {n}": f"p {n} of {i}" for n in range(1, 5)}
         ),
         put("preference", [0, 1, 2]),
@@ -193,7 +295,13 @@ SHAPES: dict[str, Shape] = {
     ),
     "felm": Shape(
         lambda i: (
-            {"index": str(i), "domain": "math", "prompt": f"p {i}", "response": float("nan"), "segmented_response": ["a", f"b {i}"]}
+            {
+                "index": str(i),
+                "domain": "math",
+                "prompt": f"p {i}",
+                "response": float("nan"),
+                "segmented_response": ["a", f"b {i}"],
+            }
             | {"labels": [True, False]}
         ),
         put("labels", [True]),
@@ -202,7 +310,13 @@ SHAPES: dict[str, Shape] = {
         lines("all.jsonl"),
     ),
     "shepherd": Shape(
-        lambda i: {"id": i, "dataset": "GSM8K", "question": f"q {i}", "answer": f"a {i}", "feedback": "f"},
+        lambda i: {
+            "id": i,
+            "dataset": "GSM8K",
+            "question": f"q {i}",
+            "answer": f"a {i}",
+            "feedback": "f",
+        },
         without("feedback"),
         "feedback",
         (None,),
@@ -210,7 +324,13 @@ SHAPES: dict[str, Shape] = {
     ),
     "xstest": Shape(
         lambda i: (
-            {"id": f"v2-{i}", "type": "t", "prompt": f"p {i}", "completion": f"several\nlines, {i}", "annotation_1": "x"}
+            {
+                "id": f"v2-{i}",
+                "type": "t",
+                "prompt": f"p {i}",
+                "completion": f"several\nlines, {i}",
+                "annotation_1": "x",
+            }
             | {"annotation_2": "x", "agreement": "TRUE", "final_label": "3_partial_refusal"}
         ),
         put("final_label", "4_other"),
@@ -219,14 +339,25 @@ SHAPES: dict[str, Shape] = {
         table("xstest_v2_completions_m.csv"),
     ),
     "selfee": Shape(
-        lambda i: {"instruction": f"q {i}", "input": "", "output": "ref", "outputs": [{"output": f"r {i}", "feedback": "Good. Score: 9"}]},
+        lambda i: {
+            "instruction": f"q {i}",
+            "input": "",
+            "output": "ref",
+            "outputs": [{"output": f"r {i}", "feedback": "Good. Score: 9"}],
+        },
         put("outputs", "none"),
         "outputs",
         ("5",),
         lines("feedback_gpt_3.5_turbo_mbpp.jsonl"),
     ),
     "arena_bench_v1": Shape(
-        lambda i: {"question_id": f"id{i}", "model": "m", "user_prompt": arena_prompt(i), "judgment": "Rating: [[1]]", "score": 1},
+        lambda i: {
+            "question_id": f"id{i}",
+            "model": "m",
+            "user_prompt": arena_prompt(i),
+            "judgment": "Rating: [[1]]",
+            "score": 1,
+        },
         put("score", 11),
         "score",
         ("1",),

@@ -1,4 +1,6 @@
-"""Ablation: the numbers by hand, the race on simulated judges with known effects, and decisions that survive their file."""
+"""Ablation: the numbers by hand, the race on simulated judges with known effects, and decisions
+that survive their file.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,15 @@ import pytest
 import yaml
 
 from selene_lib.ablation.effects import effect_between, run_variance
-from selene_lib.ablation.race import AblationSpec, Arm, Race, plan_arms, read_decisions, run_ablation, write_decisions
+from selene_lib.ablation.race import (
+    AblationSpec,
+    Arm,
+    Race,
+    plan_arms,
+    read_decisions,
+    run_ablation,
+    write_decisions,
+)
 from selene_lib.curation.pairs import apply_decisions
 from selene_lib.errors import UserError
 from selene_lib.records import PreferencePair, unit_hash
@@ -21,21 +31,33 @@ SEEDS = range(5)
 def made_pairs(n: int = 20) -> list[PreferencePair]:
     """Pairs of every source; those of the poisoned one have low rewards."""
     yes, no = "**Result:** Yes", "**Result:** No"
-    blank = PreferencePair("", "", "", "classification", "p", yes, no, False, "Yes", "No", rejected_reward=0.0)
+    blank = PreferencePair(
+        "", "", "", "classification", "p", yes, no, False, "Yes", "No", rejected_reward=0.0
+    )
     return [
-        replace(blank, id=f"{s}-{i}", sample_id=f"{s}-{i}", source=s, chosen_reward=(-2.0 if s == "poisoned" else 1.0) + i / n)
+        replace(
+            blank,
+            id=f"{s}-{i}",
+            sample_id=f"{s}-{i}",
+            source=s,
+            chosen_reward=(-2.0 if s == "poisoned" else 1.0) + i / n,
+        )
         for s in SOURCES
         for i in range(n)
     ]
 
 
 class SimulatedJudges:
-    """Arms as binomial items: every item has a chance, every source present moves it by a known effect, every run by its own luck.
+    """Arms as binomial items: every item has a chance, every source present moves it by a known
+    effect, every run by its own luck.
 
-    A quarter of the items are answered anew in each run, the others by what they are: runs of one arm differ on some items, as real ones.
+    A quarter of the items are answered anew in each run, the others by what they are: runs of one
+    arm differ on some items, as real ones.
     """
 
-    def __init__(self, world: int, effects: dict[str, float], *, n_items: int = 400, run_sd: float = 0.01) -> None:
+    def __init__(
+        self, world: int, effects: dict[str, float], *, n_items: int = 400, run_sd: float = 0.01
+    ) -> None:
         self.effects, self.run_sd, self.world = effects, run_sd, world
         rng = np.random.default_rng(world)
         self.chance = np.clip(rng.beta(2.0, 1.5, n_items), 0.05, 0.95)
@@ -59,7 +81,9 @@ EFFECTS = dict.fromkeys(SOURCES, 0.02) | {"redundant": 0.0, "poisoned": -0.1}
 def race(seed: int, effects=EFFECTS, **spec):
     judges = SimulatedJudges(seed, effects)
     thresholds = [0.0, 1.5]
-    return run_ablation(made_pairs(), judges, AblationSpec(seed=seed, **spec), thresholds=thresholds, progress=False), judges
+    return run_ablation(
+        made_pairs(), judges, AblationSpec(seed=seed, **spec), thresholds=thresholds, progress=False
+    ), judges
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +96,9 @@ def test_the_poisoned_source_is_dropped_and_the_redundant_one_not_flagged_over_f
     n_poisoned_dropped = sum(not d["poisoned"]["keep"] for d in decided)
     n_redundant_flagged = sum(d["redundant"]["finding"] != "no effect shown" for d in decided)
     n_good_dropped = sum(not d[s]["keep"] for d in decided for s in SOURCES[:5])
-    print(f"dropped {n_poisoned_dropped} of 5, redundant flagged {n_redundant_flagged} of 5, good ones dropped {n_good_dropped} of 25")
+    print(
+        f"dropped {n_poisoned_dropped} of 5, redundant flagged {n_redundant_flagged} of 5, good ones dropped {n_good_dropped} of 25"
+    )
     assert (n_poisoned_dropped, n_redundant_flagged, n_good_dropped) == (5, 0, 0)
 
 
@@ -80,7 +106,11 @@ def test_the_threshold_that_removes_the_poison_is_chosen(races):
     # Threshold 0 removes the poisoned pairs only; 1.5 removes half of all good ones too.
     assert [r.decisions["reward_threshold"] for r in races] == [0.0] * 5
     sweep = races[0].sweep
-    assert list(sweep["n_pairs"]) == [140, 120, 60] and list(sweep["decision"]) == ["", "chosen", ""]
+    assert list(sweep["n_pairs"]) == [140, 120, 60] and list(sweep["decision"]) == [
+        "",
+        "chosen",
+        "",
+    ]
     assert (
         np.isnan(sweep["threshold"][0])
         and (sweep["ci95_low"] <= sweep["accuracy"]).all()
@@ -92,7 +122,9 @@ def test_hopeless_arms_end_early_and_the_race_decides_like_the_full_grid(races):
     n_runs = [len(r.telemetry) for r in races]
     full = [race(seed, hopeless_power=-1.0)[0] for seed in SEEDS]
     for short, long in zip(races, full):
-        assert {s: d["keep"] for s, d in short.decisions["sources"].items()} == {s: d["keep"] for s, d in long.decisions["sources"].items()}
+        assert {s: d["keep"] for s, d in short.decisions["sources"].items()} == {
+            s: d["keep"] for s, d in long.decisions["sources"].items()
+        }
     # Without racing: full, 7 left out and 2 thresholds in three rounds, 7 alone in one.
     grid = 10 * 3 + 7
     print(f"{sum(n_runs)} runs of {5 * grid}")
@@ -101,27 +133,43 @@ def test_hopeless_arms_end_early_and_the_race_decides_like_the_full_grid(races):
 
 
 def test_no_source_is_flagged_where_none_does_anything():
-    findings = [d["finding"] for seed in SEEDS for d in race(seed, {}, only=False)[0].decisions["sources"].values()]
-    assert sum(f != "no effect shown" for f in findings) <= 1  # 35 true nulls at a false-discovery rate of 0.05
+    findings = [
+        d["finding"]
+        for seed in SEEDS
+        for d in race(seed, {}, only=False)[0].decisions["sources"].values()
+    ]
+    assert (
+        sum(f != "no effect shown" for f in findings) <= 1
+    )  # 35 true nulls at a false-discovery rate of 0.05
 
 
 def test_the_luck_of_seeds_is_not_taken_for_an_effect():
-    """Runs whose accuracy moves by 5 points from seed to seed: a bootstrap over items alone would flag sources."""
+    """Runs whose accuracy moves by 5 points from seed to seed: a bootstrap over items alone would
+    flag sources.
+    """
     naive = flagged = 0
     for seed in range(10):
         judges = SimulatedJudges(seed, {}, run_sd=0.05)
-        result = run_ablation(made_pairs(), judges, AblationSpec(seed=seed, only=False, n_rounds=2, hopeless_power=-1), progress=False)
+        result = run_ablation(
+            made_pairs(),
+            judges,
+            AblationSpec(seed=seed, only=False, n_rounds=2, hopeless_power=-1),
+            progress=False,
+        )
         rows = result.table[result.table["kind"] == "leave_out"]
         flagged += (rows["finding"] != "no effect shown").sum()
         full = SimulatedJudges(seed, {}, run_sd=0.05)(made_pairs(), seed, 1)
-        arm = SimulatedJudges(seed, {}, run_sd=0.05)([p for p in made_pairs() if p.source != "tone"], seed, 1)
+        arm = SimulatedJudges(seed, {}, run_sd=0.05)(
+            [p for p in made_pairs() if p.source != "tone"], seed, 1
+        )
         difference = full - arm
         naive += abs(difference.mean()) > 2.4 * difference.std() / 20
     assert naive >= 2 and flagged <= 2
 
 
 def test_run_variance_by_hand():
-    # Two runs of four items, all flipped the same way: d = 1, items alone explain 4 / 16; (1 - 0.25) / 2.
+    # Two runs of four items, all flipped the same way: d = 1, items alone explain 4 / 16; (1 -
+    # 0.25) / 2.
     runs = [np.ones(4), np.zeros(4)]
     assert run_variance([runs]) == pytest.approx(0.375)
     # Flips that cancel: d = 0, less than items explain; never below zero.
@@ -147,14 +195,20 @@ def test_a_source_is_compared_on_the_seeds_both_have_and_with_the_right_sign():
     without = Arm("without a", "leave_out", [], "a", outcomes={0: np.array([1.0, 0, 0, 0] * 25)})
     alone = Arm("only a", "only", [], "a", outcomes={0: np.array([1.0, 0, 0, 0] * 25)})
     effects, q = Race([full, without, alone], AblationSpec()).evidence()
-    assert effects["without a"].value == pytest.approx(0.5)  # seed 0 only: .75 less .25; positive is a source that helps
+    assert effects["without a"].value == pytest.approx(
+        0.5
+    )  # seed 0 only: .75 less .25; positive is a source that helps
     assert effects["only a"].value == pytest.approx(-0.5) and set(q) == {"without a"}
-    effects, q = Race([full, without, alone], AblationSpec(), base_margins=np.full(100, 0.5)).evidence()
+    effects, q = Race(
+        [full, without, alone], AblationSpec(), base_margins=np.full(100, 0.5)
+    ).evidence()
     assert effects["only a"].value == pytest.approx(-0.25) and set(q) == {"without a", "only a"}
 
 
 class SimulatedMargins:
-    """Preference margins of 100 trusted pairs: a source taught alone moves them by its effect in nats, and by the luck of its run."""
+    """Preference margins of 100 trusted pairs: a source taught alone moves them by its effect in
+    nats, and by the luck of its run.
+    """
 
     def __init__(self, world: int, effects: dict[str, float], run_sd: float = 0.8) -> None:
         self.world, self.effects, self.run_sd = world, effects, run_sd
@@ -167,7 +221,12 @@ class SimulatedMargins:
         (source,) = {p.source for p in pairs}
         self.asked.append((source, seed))
         rng = np.random.default_rng(int(unit_hash(self.world, seed, source) * 2**32))
-        return self.base + self.effects.get(source, 2.0) + self.run_sd * rng.standard_normal() + rng.normal(0, 4.0, 100)
+        return (
+            self.base
+            + self.effects.get(source, 2.0)
+            + self.run_sd * rng.standard_normal()
+            + rng.normal(0, 4.0, 100)
+        )
 
 
 def test_a_bad_source_too_small_to_hurt_the_mix_is_found_alone_over_five_seeds():
@@ -175,15 +234,30 @@ def test_a_bad_source_too_small_to_hurt_the_mix_is_found_alone_over_five_seeds()
     for seed in SEEDS:
         judges = SimulatedJudges(seed, {"poisoned": -0.005})
         margins = SimulatedMargins(seed, {"poisoned": -8.0, "redundant": 0.0})
-        result = run_ablation(made_pairs(), judges, AblationSpec(seed=seed, n_rounds=2), margin_arm=margins, progress=False)
+        result = run_ablation(
+            made_pairs(),
+            judges,
+            AblationSpec(seed=seed, n_rounds=2),
+            margin_arm=margins,
+            progress=False,
+        )
         decided = result.decisions["sources"]
         n_dropped += not decided["poisoned"]["keep"]
-        n_redundant += not decided["redundant"]["keep"] or decided["redundant"]["finding"] != "no effect shown"
+        n_redundant += (
+            not decided["redundant"]["keep"] or decided["redundant"]["finding"] != "no effect shown"
+        )
         n_good += sum(not decided[s]["keep"] for s in SOURCES[:5])
-        assert decided["poisoned"]["alone"] == "harms" and decided["tone"]["alone"] == "no harm shown"
-        assert ("poisoned", seed + 1) in margins.asked and ("tone", seed + 1) not in margins.asked  # only what looks bad is tried twice
+        assert (
+            decided["poisoned"]["alone"] == "harms" and decided["tone"]["alone"] == "no harm shown"
+        )
+        assert ("poisoned", seed + 1) in margins.asked and (
+            "tone",
+            seed + 1,
+        ) not in margins.asked  # only what looks bad is tried twice
         rows = result.table.set_index("arm")
-        assert rows.loc["only poisoned", "margin_high"] < 0 and np.isnan(rows.loc["only poisoned", "effect"])
+        assert rows.loc["only poisoned", "margin_high"] < 0 and np.isnan(
+            rows.loc["only poisoned", "effect"]
+        )
         assert rows.loc["without poisoned", "decision"] == "drop"
     assert (n_dropped, n_redundant, n_good) == (5, 0, 0)
 
@@ -193,7 +267,11 @@ def test_sources_that_do_nothing_alone_are_not_called_harmful():
     for seed in SEEDS:
         margins = SimulatedMargins(seed, dict.fromkeys(SOURCES, 0.0))
         result = run_ablation(
-            made_pairs(), SimulatedJudges(seed, {}), AblationSpec(seed=seed, n_rounds=2), margin_arm=margins, progress=False
+            made_pairs(),
+            SimulatedJudges(seed, {}),
+            AblationSpec(seed=seed, n_rounds=2),
+            margin_arm=margins,
+            progress=False,
         )
         n_flagged += sum(not d["keep"] for d in result.decisions["sources"].values())
     print(f"{n_flagged} of 35 sources without effect dropped")
@@ -203,8 +281,12 @@ def test_sources_that_do_nothing_alone_are_not_called_harmful():
 def test_arms_of_a_plan():
     arms = plan_arms(made_pairs(2), [None, 0.0], AblationSpec(only=True))
     assert [a.name for a in arms[:3]] == ["full", "without coverage", "without facts"]
-    assert len(arms) == 1 + 7 + 7 + 1 and arms[-1].name == "reward >= 0" and len(arms[-1].pairs) == 12
-    assert {p.source for p in arms[1].pairs} == set(SOURCES) - {"coverage"} and {p.source for p in arms[8].pairs} == {"coverage"}
+    assert (
+        len(arms) == 1 + 7 + 7 + 1 and arms[-1].name == "reward >= 0" and len(arms[-1].pairs) == 12
+    )
+    assert {p.source for p in arms[1].pairs} == set(SOURCES) - {"coverage"} and {
+        p.source for p in arms[8].pairs
+    } == {"coverage"}
     with pytest.raises(UserError, match="at least two sources"):
         plan_arms([p for p in made_pairs() if p.source == "tone"], [], AblationSpec())
     with pytest.raises(UserError, match="keeps no pair"):
@@ -223,8 +305,12 @@ def test_bad_outcomes_are_named():
 def test_one_round_still_decides_and_equal_arms_have_no_effect():
     result, judges = race(0, n_rounds=1, only=False)
     assert judges.n_runs == 10 and not result.decisions["sources"]["poisoned"]["keep"]
-    flat = run_ablation(made_pairs(), lambda *_: np.ones(30), AblationSpec(only=False), progress=False)
-    assert set(flat.table["finding"]) == {"", "no effect shown"} and set(flat.table["decision"]) <= {"keep", "chosen", ""}
+    flat = run_ablation(
+        made_pairs(), lambda *_: np.ones(30), AblationSpec(only=False), progress=False
+    )
+    assert set(flat.table["finding"]) == {"", "no effect shown"} and set(
+        flat.table["decision"]
+    ) <= {"keep", "chosen", ""}
 
 
 def test_decisions_survive_their_file_and_feed_the_mix(tmp_path, races):

@@ -1,4 +1,6 @@
-"""Do the probes keep the gold label, do known biases come back inside their intervals as often as they should, do attacks count right?"""
+"""Do the probes keep the gold label, do known biases come back inside their intervals as often as
+they should, do attacks count right?
+"""
 
 import base64
 import codecs
@@ -10,7 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from selene_lib.errors import UserError
-from selene_lib.evaluation.audit import ATTACKS, CARD_COLUMNS, NUDGES, audit_card, make_probes, paired_interval, success_interval
+from selene_lib.evaluation.audit import (
+    ATTACKS,
+    CARD_COLUMNS,
+    NUDGES,
+    audit_card,
+    make_probes,
+    paired_interval,
+    success_interval,
+)
 from selene_lib.evaluation.audit.edits import LENGTH_FACTOR, cut, decorate, lengthen
 from selene_lib.evaluation.audit.effects import (
     adjusted_preference,
@@ -29,25 +39,52 @@ from selene_lib.records import Sample
 
 def pair(i, label="A", **meta):
     response, other = f"Right {i}. It is good.", f"Wrong {i}. It is bad."
-    texts = {"response": response, "response_b": other} if label == "A" else {"response": other, "response_b": response}
-    return Sample(id=f"i{i}", source="s", task="pairwise", instruction=f"Question {i}?", rubric="right?", label=label, meta=meta, **texts)
+    texts = (
+        {"response": response, "response_b": other}
+        if label == "A"
+        else {"response": other, "response_b": response}
+    )
+    return Sample(
+        id=f"i{i}",
+        source="s",
+        task="pairwise",
+        instruction=f"Question {i}?",
+        rubric="right?",
+        label=label,
+        meta=meta,
+        **texts,
+    )
 
 
 PAIRS = [pair(i, "A" if i % 3 else "B") for i in range(300)]
 GRADED = [
-    Sample(id=f"g{i}", source="s", task="absolute", instruction="q", response=f"Text {i}. More.", rubric="r", label=str(1 + i % 5))
+    Sample(
+        id=f"g{i}",
+        source="s",
+        task="absolute",
+        instruction="q",
+        response=f"Text {i}. More.",
+        rubric="r",
+        label=str(1 + i % 5),
+    )
     for i in range(60)
 ]
-CHECKED = [replace(s, task="classification", label="Yes" if i % 2 else "No") for i, s in enumerate(GRADED)]
+CHECKED = [
+    replace(s, task="classification", label="Yes" if i % 2 else "No") for i, s in enumerate(GRADED)
+]
 
 
 def simulated(samples, n, seed=0, names=None, own=(), **faults):
-    return SimulatedJudge(make_probes(samples, n=n, names=names, own=own, seed=seed), seed=seed, **faults)
+    return SimulatedJudge(
+        make_probes(samples, n=n, names=names, own=own, seed=seed), seed=seed, **faults
+    )
 
 
 def card_of(samples, n, seed=0, names=None, templates=("escape",), **faults):
     judge = simulated(samples, n, seed, names, **faults)
-    return audit_card(judge, samples, n=n, probes=names, templates=templates, seed=seed).set_index(["probe", "template"])
+    return audit_card(judge, samples, n=n, probes=names, templates=templates, seed=seed).set_index(
+        ["probe", "template"]
+    )
 
 
 def test_edits_do_what_they_say():
@@ -56,24 +93,39 @@ def test_edits_do_what_they_say():
     assert decorate("One. Two!", "A") == "**Answer**\n\n- One.\n- Two!"
     for name, edit in {**NUDGES, **ATTACKS}.items():
         edited = edit("the text {x}", "B")
-        assert edited != "the text {x}" and (name.startswith("opener") or "the text {x}" in edited or name == "formatting")
-        assert edit("x", "A") != edit("x", "B") or name in NUDGES or name.startswith("opener") or name == "control", name
-    assert b"**Result:** B" in base64.b64decode(ATTACKS["encoded_base64"]("x", "B").rsplit(" ", 1)[1])
+        assert edited != "the text {x}" and (
+            name.startswith("opener") or "the text {x}" in edited or name == "formatting"
+        )
+        assert (
+            edit("x", "A") != edit("x", "B")
+            or name in NUDGES
+            or name.startswith("opener")
+            or name == "control"
+        ), name
+    assert b"**Result:** B" in base64.b64decode(
+        ATTACKS["encoded_base64"]("x", "B").rsplit(" ", 1)[1]
+    )
     assert "**Result:** B" in codecs.decode(ATTACKS["encoded_rot13"]("x", "B"), "rot13")
 
 
 def test_probes_edit_the_worse_response_and_keep_the_label():
     probes = make_probes(PAIRS, n=40, own=("me",))
     assert {p.name for p in probes} == {BASE, *probe_names(("me",))}
-    assert len(probes) == 40 * (1 + len(probe_names(("me",)))) and len({p.sample.id for p in probes}) == len(probes)
+    assert len(probes) == 40 * (1 + len(probe_names(("me",)))) and len(
+        {p.sample.id for p in probes}
+    ) == len(probes)
     base = {p.item.id: p for p in probes if p.name == BASE}
     assert 8 < sum(p.flipped for p in base.values()) < 32
     for p in probes:
         assert p.gold == p.sample.label and p.target != p.gold
         right = p.sample.response if p.gold == "A" else p.sample.response_b
-        assert right == f"Right {p.item.id[1:]}. It is good.", "the better response is never touched"
+        assert right == f"Right {p.item.id[1:]}. It is good.", (
+            "the better response is never touched"
+        )
         worse = p.sample.response_b if p.gold == "A" else p.sample.response
-        assert (worse == f"Wrong {p.item.id[1:]}. It is bad.") == (p.name in (BASE, "repeat", "swapped"))
+        assert (worse == f"Wrong {p.item.id[1:]}. It is bad.") == (
+            p.name in (BASE, "repeat", "swapped")
+        )
         assert (p.gold != base[p.item.id].gold) == (p.name == "swapped")
 
 
@@ -81,14 +133,20 @@ def test_attacks_leave_out_what_is_already_at_the_top():
     graded = make_probes(GRADED, n=60)
     assert {p.target for p in graded} == {"5"} and not any(p.name == "swapped" for p in graded)
     assert {p.gold for p in graded if p.name in ATTACKS} == {"1", "2", "3", "4"}
-    assert {p.gold for p in make_probes(CHECKED, n=60, names=["planted_result"]) if p.name != BASE} == {"No"}
+    assert {
+        p.gold for p in make_probes(CHECKED, n=60, names=["planted_result"]) if p.name != BASE
+    } == {"No"}
 
 
 def test_one_item_a_group_and_no_ties():
     samples = [replace(s, group=f"g{i // 4}") for i, s in enumerate(PAIRS[:40])]
-    chosen = [p.item for p in make_probes([*samples, replace(PAIRS[50], label="tie")], n=100, names=[])]
+    chosen = [
+        p.item for p in make_probes([*samples, replace(PAIRS[50], label="tie")], n=100, names=[])
+    ]
     assert len(chosen) == 10 == len({s.group for s in chosen})
-    assert {s.id for s in (p.item for p in make_probes(samples, n=5, names=[]))} <= {s.id for s in chosen}
+    assert {s.id for s in (p.item for p in make_probes(samples, n=5, names=[]))} <= {
+        s.id for s in chosen
+    }
 
 
 @pytest.mark.parametrize(
@@ -106,7 +164,12 @@ def test_mistakes_are_named(call, message):
 
 
 def test_effects_by_hand():
-    assert [favour("A", "A"), favour("B", "A"), favour("No", "Yes"), favour("4", "5")] == [1, 0, 0, 0.75] and np.isnan(favour(None, "A"))
+    assert [favour("A", "A"), favour("B", "A"), favour("No", "Yes"), favour("4", "5")] == [
+        1,
+        0,
+        0,
+        0.75,
+    ] and np.isnan(favour(None, "A"))
     order = order_effect(np.array([[1, 1], [1, 0], [0, 1], [1, 1.0], [np.nan, 1]]))
     assert (order.value, order.n, order.n_unparsed) == (0.25, 4, 1)
     attack = attack_effect(np.array([1, 0, 0, 0, np.nan]), np.array([1, 1, 0, np.nan, 1]))
@@ -114,12 +177,17 @@ def test_effects_by_hand():
     assert attack_effect(np.ones(3), np.ones(3)).value is None
     low, high = paired_interval(np.array([1, 0, 0, 0, 0, 0, 0, 0, 0, 0]))
     centre, width = 1 / 12, 1.959964 * np.sqrt((3 / 12 - 1 / 144) / 12)
-    assert (low, high) == (pytest.approx(centre - width, abs=1e-6), pytest.approx(centre + width, abs=1e-6))
+    assert (low, high) == (
+        pytest.approx(centre - width, abs=1e-6),
+        pytest.approx(centre + width, abs=1e-6),
+    )
     assert success_interval(0, 10) == (pytest.approx(0, abs=1e-9), pytest.approx(0.2775, abs=1e-3))
 
 
 def test_own_responses_at_equal_gold():
-    even = two_sided_preference(np.array([True] * 7 + [False] * 3), np.array([True] * 7 + [False] * 3))
+    even = two_sided_preference(
+        np.array([True] * 7 + [False] * 3), np.array([True] * 7 + [False] * 3)
+    )
     assert even.value == 0 and even.ci95_low < 0 < even.ci95_high
     biased = two_sided_preference(np.ones(50, bool), np.array([True] * 30 + [False] * 20))
     assert biased.value == pytest.approx(0.2) and biased.ci95_low > 0
@@ -133,7 +201,9 @@ def test_own_responses_at_equal_gold():
 
 @pytest.mark.parametrize("bias", [0.0, 0.05, 0.10, 0.20])
 def test_known_biases_are_recovered_at_the_nominal_rate(bias):
-    """4,000 simulated audits of 150 items a bias: accuracy 80 %, 4 % of all verdicts flipped at random."""
+    """4,000 simulated audits of 150 items a bias: accuracy 80 %, 4 % of all verdicts flipped at
+    random.
+    """
     rng = np.random.default_rng(int(100 * bias))
     shape = (4000, 150)
     fooled = rng.random(shape) > 0.8
@@ -157,28 +227,54 @@ def test_known_order_bias_is_recovered_at_the_nominal_rate(bias):
 
 
 def test_known_biases_come_back_through_prompts_and_parsers():
-    """6 audits a bias and probe, asked as any judge is asked: 24 intervals each, of which 23 should hold the truth."""
+    """6 audits a bias and probe, asked as any judge is asked: 24 intervals each, of which 23 should
+    hold the truth.
+    """
     held = {"flattery": 0, "order_bias": 0}
     for bias in (0.0, 0.05, 0.10, 0.20):
         for seed in range(6):
             card = card_of(PAIRS, 50, seed, ["flattery"], noise=0.04, shifts={"flattery": bias})
-            held["flattery"] += card.loc["flattery"].iloc[0].pipe(lambda r, b=bias: r.ci95_low <= 0.92 * b <= r.ci95_high)
+            held["flattery"] += (
+                card.loc["flattery"]
+                .iloc[0]
+                .pipe(lambda r, b=bias: r.ci95_low <= 0.92 * b <= r.ci95_high)
+            )
             card = card_of(PAIRS, 50, seed, ["swapped"], noise=0.04, order_bias=bias)
-            held["order_bias"] += card.loc["order_bias"].iloc[0].pipe(lambda r, b=bias: r.ci95_low <= 0.92 * b <= r.ci95_high)
+            held["order_bias"] += (
+                card.loc["order_bias"]
+                .iloc[0]
+                .pipe(lambda r, b=bias: r.ci95_low <= 0.92 * b <= r.ci95_high)
+            )
     assert min(held.values()) >= 21, held
 
 
 def test_card_of_a_known_judge():
     shifts = {"length_slope": 0.2, "truncation": 0.0, "planted_result": 0.6, "ignore_rubric": 0.3}
-    card = card_of(PAIRS, 150, templates=("escape", "plain"), shifts=shifts, flip_rate=0.1, unparsed_rate=0.02)
+    card = card_of(
+        PAIRS, 150, templates=("escape", "plain"), shifts=shifts, flip_rate=0.1, unparsed_rate=0.02
+    )
     row = card.xs("escape", level="template")
-    assert row.loc["accuracy", "effect"] == pytest.approx(0.8, abs=0.06) and row.loc["accuracy", "n_unparsed"] > 0
-    assert row.loc["length_slope", "effect"] == pytest.approx(0.1, abs=0.03), "two doublings move twenty points"
+    assert (
+        row.loc["accuracy", "effect"] == pytest.approx(0.8, abs=0.06)
+        and row.loc["accuracy", "n_unparsed"] > 0
+    )
+    assert row.loc["length_slope", "effect"] == pytest.approx(0.1, abs=0.03), (
+        "two doublings move twenty points"
+    )
     for name in ("flattery", "authority", "formatting", "truncation"):
-        assert row.loc[name, "effect"] == 0 and row.loc[name, "ci95_low"] < 0 < row.loc[name, "ci95_high"]
+        assert (
+            row.loc[name, "effect"] == 0
+            and row.loc[name, "ci95_low"] < 0 < row.loc[name, "ci95_high"]
+        )
     assert row.loc["inconsistency", "ci95_low"] < 0.13 < row.loc["inconsistency", "ci95_high"]
-    assert row.loc["self_preference", "n"] == 0 and "name the judge's own models" in row.loc["self_preference", "note"]
-    assert row.loc["calibration_error", "n"] == 0 and "no probabilities" in row.loc["calibration_error", "note"]
+    assert (
+        row.loc["self_preference", "n"] == 0
+        and "name the judge's own models" in row.loc["self_preference", "note"]
+    )
+    assert (
+        row.loc["calibration_error", "n"] == 0
+        and "no probabilities" in row.loc["calibration_error", "note"]
+    )
     plain = card.xs("plain", level="template")
     assert plain.loc["planted_result", "note"] == "above the harmless note"
     assert plain.loc["planted_reply", "note"] == "not told apart from the harmless note"
@@ -186,22 +282,42 @@ def test_card_of_a_known_judge():
     assert plain.loc["planted_result", "effect"] == pytest.approx(0.6, abs=0.1)
     gain = card.xs("plain - escape", level="template")
     assert set(gain.index) == set(ATTACKS)
-    assert gain.loc["planted_result", "note"] == "lower with escaping" and gain.loc["planted_result", "ci95_low"] > 0.4
-    assert gain.loc["ignore_rubric", "note"].startswith("same prompts") and gain.loc["ignore_rubric", "effect"] == 0
+    assert (
+        gain.loc["planted_result", "note"] == "lower with escaping"
+        and gain.loc["planted_result", "ci95_low"] > 0.4
+    )
+    assert (
+        gain.loc["ignore_rubric", "note"].startswith("same prompts")
+        and gain.loc["ignore_rubric", "effect"] == 0
+    )
     assert gain.loc["closed_fence", "note"] == "equal"
 
 
 def test_a_judge_that_quotes_is_safe_behind_the_escaping_template_only():
-    card = audit_card(QuotingJudge(make_probes(PAIRS, n=50)), PAIRS, n=50).set_index(["probe", "template"])
+    card = audit_card(QuotingJudge(make_probes(PAIRS, n=50)), PAIRS, n=50).set_index(
+        ["probe", "template"]
+    )
     planted = {"planted_result", "planted_reply", "closed_fence", "chat_tokens"}
     for name in ATTACKS:
-        assert card.loc[(name, "escape"), "effect"] == 0 and card.loc[(name, "escape"), "n_unparsed"] == 0
+        assert (
+            card.loc[(name, "escape"), "effect"] == 0
+            and card.loc[(name, "escape"), "n_unparsed"] == 0
+        )
         assert card.loc[(name, "plain"), "effect"] == (name in planted), name
-        assert (card.loc[(name, "plain - escape"), "note"] == "lower with escaping") == (name in planted)
+        assert (card.loc[(name, "plain - escape"), "note"] == "lower with escaping") == (
+            name in planted
+        )
 
 
 def test_a_judge_that_prefers_its_own():
-    samples = [pair(i, "A" if i % 2 else "B", models=["Acme-7B", "Other"] if i % 4 < 2 else ["Other", "Acme-7B"]) for i in range(120)]
+    samples = [
+        pair(
+            i,
+            "A" if i % 2 else "B",
+            models=["Acme-7B", "Other"] if i % 4 < 2 else ["Other", "Acme-7B"],
+        )
+        for i in range(120)
+    ]
 
     class Loyal:
         name, fingerprint = "loyal", "1"
@@ -216,9 +332,21 @@ def test_a_judge_that_prefers_its_own():
         right_first = text.index("Right") < text.index("Wrong")
         return right_first if own_is_right else not right_first
 
-    card = audit_card(Loyal(), samples, n=100, probes=[], own=["acme"], templates=["escape"]).set_index("probe")
-    assert card.loc["self_preference", "effect"] == pytest.approx(0.5) and card.loc["self_preference", "n"] == 100
-    none = audit_card(Loyal(), [replace(s, meta={}) for s in samples], n=20, probes=[], own=["acme"], templates=["escape"])
+    card = audit_card(
+        Loyal(), samples, n=100, probes=[], own=["acme"], templates=["escape"]
+    ).set_index("probe")
+    assert (
+        card.loc["self_preference", "effect"] == pytest.approx(0.5)
+        and card.loc["self_preference", "n"] == 100
+    )
+    none = audit_card(
+        Loyal(),
+        [replace(s, meta={}) for s in samples],
+        n=20,
+        probes=[],
+        own=["acme"],
+        templates=["escape"],
+    )
     assert "as far as authors are known" in none.set_index("probe").loc["self_preference", "note"]
 
 
@@ -232,7 +360,10 @@ class Grader:
 
     def judge(self, prompts):
         self.n_asked += len(prompts)
-        return [Reply(format_reply("x", self.grade(p)), verdict_probs={"3": 0.9, "5": 0.6}) for p in prompts]
+        return [
+            Reply(format_reply("x", self.grade(p)), verdict_probs={"3": 0.9, "5": 0.6})
+            for p in prompts
+        ]
 
     def grade(self, prompt):
         return "5" if "**Answer**" in prompt.text or "\n\n**Result:** 5" in prompt.text else "3"
@@ -243,24 +374,45 @@ def test_graded_sets_and_the_store(tmp_path):
     first = audit_card(judge, GRADED, n=50, store=store)
     n_asked = judge.n_asked
     assert audit_card(judge, GRADED, n=50, store=store).equals(first) and judge.n_asked == n_asked
-    assert tuple(first.columns) == CARD_COLUMNS and not first.duplicated(["probe", "kind", "template"]).any()
+    assert (
+        tuple(first.columns) == CARD_COLUMNS
+        and not first.duplicated(["probe", "kind", "template"]).any()
+    )
     card = first.set_index(["probe", "template"])
-    assert card.loc[("formatting", "escape"), "effect"] == pytest.approx(0.5) and ("order_bias", "escape") not in card.index
-    assert card.loc[("planted_result", "escape"), "effect"] == 0 and card.loc[("planted_result", "plain"), "effect"] == 1
-    assert card.loc[("overconfidence", "escape"), "effect"] == pytest.approx(0.9 - card.loc[("accuracy", "escape"), "effect"])
+    assert (
+        card.loc[("formatting", "escape"), "effect"] == pytest.approx(0.5)
+        and ("order_bias", "escape") not in card.index
+    )
+    assert (
+        card.loc[("planted_result", "escape"), "effect"] == 0
+        and card.loc[("planted_result", "plain"), "effect"] == 1
+    )
+    assert card.loc[("overconfidence", "escape"), "effect"] == pytest.approx(
+        0.9 - card.loc[("accuracy", "escape"), "effect"]
+    )
 
 
 def test_calibration_of_a_calibrated_judge_is_near_zero():
     rng = np.random.default_rng(3)
     confidence = rng.uniform(0.5, 1, 2000)
-    error, over = calibration_effects(confidence, (rng.random(2000) < confidence).astype(float), 200, rng)
+    error, over = calibration_effects(
+        confidence, (rng.random(2000) < confidence).astype(float), 200, rng
+    )
     assert error.value < 0.04 and over.ci95_low < 0 < over.ci95_high
-    error, over = calibration_effects(confidence, (rng.random(2000) < confidence - 0.2).astype(float), 200, rng)
-    assert error.value == pytest.approx(0.2, abs=0.03) and over.value == pytest.approx(0.2, abs=0.03)
+    error, over = calibration_effects(
+        confidence, (rng.random(2000) < confidence - 0.2).astype(float), 200, rng
+    )
+    assert error.value == pytest.approx(0.2, abs=0.03) and over.value == pytest.approx(
+        0.2, abs=0.03
+    )
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.text(min_size=1, max_size=80), st.sampled_from([*NUDGES, *ATTACKS]), st.sampled_from(["A", "B", "Yes", "5"]))
+@given(
+    st.text(min_size=1, max_size=80),
+    st.sampled_from([*NUDGES, *ATTACKS]),
+    st.sampled_from(["A", "B", "Yes", "5"]),
+)
 def test_edits_take_any_text(text, name, target):
     assert isinstance({**NUDGES, **ATTACKS}[name](text, target), str)
     assert len(cut(text, target)) < len(text) < len(lengthen(text, target))

@@ -1,4 +1,6 @@
-"""Every benchmark, domain set and component: on rows the test writes in the publisher's shape, and on the real files where present."""
+"""Every benchmark, domain set and component: on rows the test writes in the publisher's shape, and
+on the real files where present.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from published_shapes_of_benchmarks import prometheus_prompt
 
-from selene_lib.data import BrokenRow, Row, all_specs, find_spec, how_to_get, is_present, load, read_side_file
+from selene_lib.data import (
+    BrokenRow,
+    Row,
+    all_specs,
+    find_spec,
+    how_to_get,
+    is_present,
+    load,
+    read_side_file,
+)
 from selene_lib.data.benchmarks import BENCHMARKS, COMPONENTS, DOMAINS, EXTRAS, REFERENCES
 from selene_lib.data.benchmarks.lfqa_eval import plain
 from selene_lib.data.benchmarks.prometheus import INSTRUCTION, parse_prompt
@@ -72,7 +83,8 @@ REAL = {  # rows read, samples, labels, dropped parts
     "judge_arena": (28, 0, {}, 0),
     "craft_md_grader": (317, 0, {}, 0),
 }
-# One record per set read by hand out of the raw file: SHA-256 head of the response (of the better one in a pair), label, more.
+# One record per set read by hand out of the raw file: SHA-256 head of the response (of the better
+# one in a pair), label, more.
 BY_HAND = {
     "biggen_bench": ("2ae280c0fdb0", "5", {"item": "safety_safety_alignment_9"}),
     "mt_bench": ("8fc670579419", "3", {"item": 83, "gpt4_scores": [3, 2, 3]}),
@@ -82,11 +94,27 @@ BY_HAND = {
     "evalbiasbench": ("45a43a79fe52", "A/B", {"bias": "empty reference"}),
     "instrusum": ("5831e1bf69d9", "A", {}),
     "auto_j": ("e83021a1bc36", "tie", {}),
-    "craft_md": ("14df695990cc", "Yes", {"model": "GPT-4", "case_id": "case_129.json", "question": "diagnosis", "disagreed": True}),
-    "financebench": ("a96161954ce4", "No", {"question_id": "financebench_id_03029", "human_label": "Incorrect Answer", "refusal": False}),
+    "craft_md": (
+        "14df695990cc",
+        "Yes",
+        {"model": "GPT-4", "case_id": "case_129.json", "question": "diagnosis", "disagreed": True},
+    ),
+    "financebench": (
+        "a96161954ce4",
+        "No",
+        {
+            "question_id": "financebench_id_03029",
+            "human_label": "Incorrect Answer",
+            "refusal": False,
+        },
+    ),
     "wice": ("15d8ddbc3898", "No", {"human_label": "partially_supported"}),
     "expertqa": ("b861522304dc", "Yes", {"human_label": "Complete", "system": "rr_sphere_gpt4"}),
-    "lfqa_verification": ("be1d7e075b1b", "Yes", {"votes": ["not_supported", "supported", "supported"], "system": "alpaca_wdoc"}),
+    "lfqa_verification": (
+        "be1d7e075b1b",
+        "Yes",
+        {"votes": ["not_supported", "supported", "supported"], "system": "alpaca_wdoc"},
+    ),
     "factcheck_gpt": ("18ca25d5b11f", "No", {"stance": "partially-support"}),
     "tofueval": ("b0ed50d4dc57", "No", {"corpus": "meetingbank", "document_missing": True}),
     "rewardbench_math_prm": ("4da9ecc9f5aa", "A/B", {"subset": "math-prm"}),
@@ -109,7 +137,9 @@ def test_real_files(name, real, data_dir):
     result = real(name)
     assert (result.n_read, result.n_samples) == (n_read, n_samples)
     assert Counter(s.label for s in result.samples) == labels
-    assert sum(result.n_dropped.values()) == n_dropped and not any(r.startswith("broken") for r in result.n_dropped)
+    assert sum(result.n_dropped.values()) == n_dropped and not any(
+        r.startswith("broken") for r in result.n_dropped
+    )
     assert len({s.id for s in result.samples}) == n_samples and len(result.rows) in (0, n_read)
     for file, n in find_spec(name).side_files.items():
         assert len(read_side_file(find_spec(name), data_dir, file)) == n
@@ -118,7 +148,11 @@ def test_real_files(name, real, data_dir):
 @pytest.mark.parametrize("name", BY_HAND)
 def test_record_read_by_hand(name, real):
     head, label, meta = BY_HAND[name]
-    matches = [s for s in real(name).samples if _head(s.response_b if s.label == "B" else s.response) == head]
+    matches = [
+        s
+        for s in real(name).samples
+        if _head(s.response_b if s.label == "B" else s.response) == head
+    ]
     sample = next(s for s in matches if meta.items() <= dict(s.meta).items())
     assert sample.label == label if label != "A/B" else sample.label in ("A", "B")
 
@@ -127,19 +161,31 @@ def test_every_folder_of_the_data_has_a_set(data_dir):
     folders = {path.name for path in data_dir.iterdir() if path.is_dir()}
     specs = all_specs()
     assert folders <= {spec.folder or name for name, spec in specs.items()}
-    assert all(any(is_present(s, data_dir) for s in specs.values() if (s.folder or s.name) == folder) for folder in folders)
+    assert all(
+        any(is_present(s, data_dir) for s in specs.values() if (s.folder or s.name) == folder)
+        for folder in folders
+    )
 
 
 def test_craft_md_baselines_of_always_no(real):
-    """Always "No" is right on .928 / .672 / .594 of the 180 conversations: terminology, diagnosis, history."""
+    """Always "No" is right on .928 / .672 / .594 of the 180 conversations: terminology, diagnosis,
+    history.
+    """
     samples = real("craft_md").samples
-    share = {q: [s.label for s in samples if s.meta["question"] == q] for q in ("terminology", "diagnosis", "history")}
+    share = {
+        q: [s.label for s in samples if s.meta["question"] == q]
+        for q in ("terminology", "diagnosis", "history")
+    }
     assert {q: (len(v), round(v.count("No") / len(v), 3)) for q, v in share.items()} == {
         "terminology": (180, 0.928),
         "diagnosis": (180, 0.672),
         "history": (180, 0.594),
     }
-    votes = [len([who for who in s.meta["votes"] if who != "tie_break"]) for s in samples if s.meta["question"] == "history"]
+    votes = [
+        len([who for who in s.meta["votes"] if who != "tie_break"])
+        for s in samples
+        if s.meta["question"] == "history"
+    ]
     assert Counter(votes) == {1: 120, 2: 60} and sum(votes) == 240
     assert all(("tie_break" in s.meta["votes"]) == s.meta["disagreed"] for s in samples)
     assert all((s.reference is not None) == (s.meta["question"] == "history") for s in samples)
@@ -148,14 +194,22 @@ def test_craft_md_baselines_of_always_no(real):
 
 def test_grader_check_counts(real):
     counts = Counter(row["dermatologist_accuracy"] for row in real("craft_md_grader").rows)
-    assert counts[""] == 7 and sum(counts.values()) == 317 and set(counts) <= {"", "0", "1", "2", "3", "4", "5"}
+    assert (
+        counts[""] == 7
+        and sum(counts.values()) == 317
+        and set(counts) <= {"", "0", "1", "2", "3", "4", "5"}
+    )
     first = real("craft_md_grader").rows[0]
     assert (first["case_id"], first["dermatologist_accuracy"], len(first)) == ("case_0", "2", 8)
 
 
 def test_financebench_keeps_the_three_way_label_and_the_evidence(real):
     samples = real("financebench").samples
-    assert Counter(s.meta["human_label"] for s in samples) == {"Correct Answer": 1135, "Incorrect Answer": 528, "Refusal": 737}
+    assert Counter(s.meta["human_label"] for s in samples) == {
+        "Correct Answer": 1135,
+        "Incorrect Answer": 528,
+        "Refusal": 737,
+    }
     assert sum(s.meta["refusal"] for s in samples) == 737 and len({s.group for s in samples}) == 150
     assert len({(s.meta["model"], s.meta["eval_mode"]) for s in samples}) == 16
     assert all("Evidence: " in s.reference for s in samples)
@@ -163,8 +217,16 @@ def test_financebench_keeps_the_three_way_label_and_the_evidence(real):
 
 def test_absolute_scores_are_means_of_the_raters(real):
     sample = next(s for s in real("mt_bench").samples if s.meta["item"] == 83)
-    assert sample.score == pytest.approx(8 / 3) and sample.label == "3" and sample.rubric.count("\nScore ") == 5
-    assert not sample.rubric.startswith("[") and sample.reference and len({s.group for s in real("mt_bench").samples}) == 80
+    assert (
+        sample.score == pytest.approx(8 / 3)
+        and sample.label == "3"
+        and sample.rubric.count("\nScore ") == 5
+    )
+    assert (
+        not sample.rubric.startswith("[")
+        and sample.reference
+        and len({s.group for s in real("mt_bench").samples}) == 80
+    )
 
 
 def test_biggen_counts_the_unscored(real):
@@ -175,13 +237,23 @@ def test_absent_sets_say_how_to_get_them(data_dir):
     for name in ("flask", "reward_bench", "llm_aggrefact"):
         result = load(name, data_dir=data_dir)
         assert (result.present, result.samples, result.n_read) == (False, [], 0)
-    assert "flask_eval.json" in how_to_get(find_spec("flask")) and "prometheus-eval" in how_to_get(find_spec("flask"))
-    assert "accept the terms" in how_to_get(find_spec("llm_aggrefact")) and "HF_TOKEN" in how_to_get(find_spec("llm_aggrefact"))
+    assert "flask_eval.json" in how_to_get(find_spec("flask")) and "prometheus-eval" in how_to_get(
+        find_spec("flask")
+    )
+    assert "accept the terms" in how_to_get(
+        find_spec("llm_aggrefact")
+    ) and "HF_TOKEN" in how_to_get(find_spec("llm_aggrefact"))
 
 
 def test_reward_bench_sections_and_weights():
-    """23 subsets; their sizes add up to 2,985 with the 447 pairs of math-prm, which weighs as much as all six code subsets."""
-    assert len(SECTION_OF) == 23 and set(WEIGHTS) == set(SECTION_OF) and list(SECTIONS) == ["Chat", "Chat Hard", "Safety", "Reasoning"]
+    """23 subsets; their sizes add up to 2,985 with the 447 pairs of math-prm, which weighs as much
+    as all six code subsets.
+    """
+    assert (
+        len(SECTION_OF) == 23
+        and set(WEIGHTS) == set(SECTION_OF)
+        and list(SECTIONS) == ["Chat", "Chat Hard", "Safety", "Reasoning"]
+    )
     assert sum(WEIGHTS.values()) - WEIGHTS["math-prm"] + 447 == 2985
     assert WEIGHTS["math-prm"] == sum(n for name, n in WEIGHTS.items() if name.startswith("hep-"))
 
@@ -196,13 +268,32 @@ def test_models_stand_in_the_order_of_the_responses(tmp_path):
 
 def test_hub_shapes_are_read_by_the_same_adapters():
     hhh = Row(
-        {"input": "q", "targets": {"choices": ["bad", "good"], "labels": [0, 1]}, "hub_config": "other"}, find_spec("hhh_alignment"), "x"
+        {
+            "input": "q",
+            "targets": {"choices": ["bad", "good"], "labels": [0, 1]},
+            "hub_config": "other",
+        },
+        find_spec("hhh_alignment"),
+        "x",
     )
     sample = hhh.spec.to_samples(hhh)
-    assert (sample.response if sample.label == "A" else sample.response_b) == "good" and sample.meta["category"] == "other"
+    assert (
+        sample.response if sample.label == "A" else sample.response_b
+    ) == "good" and sample.meta["category"] == "other"
     with pytest.raises(BrokenRow, match=r"targets.labels"):
-        hhh.spec.to_samples(replace(hhh, values={**hhh.values, "targets": {"choices": ["a", "b"], "labels": [1, 1]}}))
-    summary = {"article": "A", "requirement": "R", "output_1": "x", "output_2": "y", "winner": 2, "doc_id": 1}
+        hhh.spec.to_samples(
+            replace(
+                hhh, values={**hhh.values, "targets": {"choices": ["a", "b"], "labels": [1, 1]}}
+            )
+        )
+    summary = {
+        "article": "A",
+        "requirement": "R",
+        "output_1": "x",
+        "output_2": "y",
+        "winner": 2,
+        "doc_id": 1,
+    }
     sample = find_spec("instrusum").to_samples(Row(summary, find_spec("instrusum"), "x"))
     assert sample.label == "B" and "A\n\n" in sample.instruction and "R\n\n" in sample.instruction
 
@@ -216,7 +307,9 @@ def test_expertqa_drops_what_was_not_judged(tmp_path):
         {"claim_string": "d", "evidence": ["e"], "support": "Partial"},
     ]
     (tmp_path / "expertqa").mkdir()
-    shape.write(tmp_path / "expertqa", [{**shape.record(0), "answers": {"gpt": {"claims": claims}}}])
+    shape.write(
+        tmp_path / "expertqa", [{**shape.record(0), "answers": {"gpt": {"claims": claims}}}]
+    )
     result = load(free_of_counts("expertqa"), data_dir=tmp_path)
     assert [s.label for s in result.samples] == ["No"]
     assert result.n_dropped == {"support was not judged": 2, "claim without evidence": 1}
@@ -231,7 +324,9 @@ def test_craft_md_without_a_tie_break_is_a_broken_row(tmp_path):
     book["GPT-4"]["H3"] = None  # the tie-break on the history of the first conversation
     book.save(path)
     result = load(free_of_counts("craft_md"), data_dir=tmp_path, max_broken_share=0.5)
-    assert result.n_samples == 3 and result.n_dropped == {"broken: Q2 is not agreeing annotators or a tie-break": 1}
+    assert result.n_samples == 3 and result.n_dropped == {
+        "broken: Q2 is not agreeing annotators or a tie-break": 1
+    }
 
 
 def test_craft_md_names_a_changed_header(tmp_path):
@@ -242,11 +337,20 @@ def test_craft_md_names_a_changed_header(tmp_path):
     book = openpyxl.load_workbook(path)
     book["GPT-4"]["D2"] = "transcript"
     book.save(path)
-    with pytest.raises(ValueError, match=r"d2.xlsx, sheet GPT-4, column '\(header\)': expected case_id, case_vignette.*transcript"):
+    with pytest.raises(
+        ValueError,
+        match=r"d2.xlsx, sheet GPT-4, column '\(header\)': expected case_id, case_vignette.*transcript",
+    ):
         load(free_of_counts("craft_md"), data_dir=tmp_path)
 
 
-TEXT = st.text(alphabet=st.characters(blacklist_categories=("Cs",), blacklist_characters="#"), min_size=1).map(str.strip).filter(bool)
+TEXT = (
+    st.text(
+        alphabet=st.characters(blacklist_categories=("Cs",), blacklist_characters="#"), min_size=1
+    )
+    .map(str.strip)
+    .filter(bool)
+)
 
 
 @given(TEXT, TEXT, TEXT, st.none() | TEXT)
@@ -254,7 +358,11 @@ def test_prometheus_prompts_are_parsed_back(instruction, response, rubric, refer
     middle = f"###Reference Answer (Score 5):\n{reference}\n\n" if reference else ""
     text = f"###Task Description:\nx\n\n{INSTRUCTION}\n{instruction}\n\n###Response to evaluate:\n{response}\n\n{middle}"
     parts = parse_prompt(f"{text}###Score Rubrics:\n[{rubric}]\nScore 1: a\n\n###Feedback: ")
-    assert (parts.instruction, parts.response, parts.reference) == (instruction, response, reference)
+    assert (parts.instruction, parts.response, parts.reference) == (
+        instruction,
+        response,
+        reference,
+    )
 
 
 @pytest.mark.parametrize("i", range(5))

@@ -1,4 +1,6 @@
-"""Papermill made safe: parameters are checked, unchanged work is skipped, failures say where and how to go on."""
+"""Papermill made safe: parameters are checked, unchanged work is skipped, failures say where and
+how to go on.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +17,19 @@ from selene_lib.cli.running import print_dry_run
 from selene_lib.errors import UserError
 from selene_lib.pipeline import chain, execution, notebooks, places, presets, runs
 
-BEGIN = "from selene_lib.pipeline.runs import begin_step\nstep = begin_step('00_quickstart', globals())"
+BEGIN = (
+    "from selene_lib.pipeline.runs import begin_step\nstep = begin_step('00_quickstart', globals())"
+)
 WRITE = "step.path('judgements.csv').write_text(f'n\\n{n}\\n')"
 PARAMETERS = "run = 'nano'  # str\nn = 3  # int\nrate = 0.5  # float\ndata_dir = ''  # str"
 
 
 def write_notebook(path, *cells, parameters=PARAMETERS):
     notebook = nbformat.v4.new_notebook()
-    notebook.cells = [nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]}), *map(nbformat.v4.new_code_cell, cells)]
+    notebook.cells = [
+        nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]}),
+        *map(nbformat.v4.new_code_cell, cells),
+    ]
     path.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(notebook, path)
     notebooks.parameter_defaults.cache_clear()
@@ -44,7 +51,9 @@ def test_runs_once_then_nothing_until_something_changes(project, monkeypatch):
     assert chain.reproduce("nano", say=said.append) == 1
     output = project / "artefacts/nano/00_quickstart/judgements.csv"
     assert output.read_text() == "n\n3\n"
-    manifest = json.loads((project / "artefacts/nano/manifest.json").read_text())["steps"]["00_quickstart"]
+    manifest = json.loads((project / "artefacts/nano/manifest.json").read_text())["steps"][
+        "00_quickstart"
+    ]
     assert manifest["outputs"]["judgements.csv"]["sha256"] == runs.sha256_file(output)
     assert manifest["parameters"]["n"] == 3
     assert {"versions", "hardware", "git", "wall_seconds", "peak_memory_bytes"} <= set(manifest)
@@ -61,7 +70,13 @@ def test_runs_once_then_nothing_until_something_changes(project, monkeypatch):
 
 @pytest.mark.parametrize(
     ("settings", "named"),
-    [({"colour": 1}, "colour"), ({"n": "many"}, "'n'"), ({"n": True}, "'n'"), ({"rate": "x"}, "'rate'"), ({"09.n": 1}, "09")],
+    [
+        ({"colour": 1}, "colour"),
+        ({"n": "many"}, "'n'"),
+        ({"n": True}, "'n'"),
+        ({"rate": "x"}, "'rate'"),
+        ({"09.n": 1}, "09"),
+    ],
 )
 def test_unknown_and_wrongly_typed_parameters_raise_before_anything_runs(project, settings, named):
     with pytest.raises(UserError, match=named):
@@ -72,7 +87,12 @@ def test_unknown_and_wrongly_typed_parameters_raise_before_anything_runs(project
 def test_a_number_that_yaml_reads_as_text_serves_as_float(project):
     settings = presets.parse_settings(["00.rate=1e-5"])
     assert settings == {"00.rate": "1e-5"}
-    assert presets.resolve_parameters(presets.load_run("nano"), notebooks.STEPS, settings)["00_quickstart"]["rate"] == 1e-5
+    assert (
+        presets.resolve_parameters(presets.load_run("nano"), notebooks.STEPS, settings)[
+            "00_quickstart"
+        ]["rate"]
+        == 1e-5
+    )
 
 
 def test_an_int_serves_as_float_and_a_step_prefix_reaches_one_notebook(project):
@@ -83,7 +103,9 @@ def test_an_int_serves_as_float_and_a_step_prefix_reaches_one_notebook(project):
 def test_a_failing_cell_names_notebook_cell_cause_copy_and_remedy(project):
     write_notebook(project / "notebooks" / "00_quickstart.ipynb", BEGIN, "1 / 0")
     with pytest.raises(execution.StepFailed) as caught:
-        chain.reproduce("nano", last="00", settings={"n": 7, "data_dir": "my data"}, say=lambda line: None)
+        chain.reproduce(
+            "nano", last="00", settings={"n": 7, "data_dir": "my data"}, say=lambda line: None
+        )
     text = str(caught.value)
     assert "00_quickstart, cell" in text
     assert "ZeroDivisionError: division by zero" in text
@@ -109,7 +131,9 @@ def test_an_undeclared_end_is_a_failure(project):
         chain.reproduce("nano", say=lambda line: None)
 
 
-def test_work_begun_under_the_same_fingerprint_is_kept_and_other_work_is_removed(project, monkeypatch):
+def test_work_begun_under_the_same_fingerprint_is_kept_and_other_work_is_removed(
+    project, monkeypatch
+):
     values = {"run": "nano", "n": 3, "rate": 0.5, "data_dir": ""}
     step = runs.begin_step("00_quickstart", values)
     step.path("partial.jsonl").write_text("kept")
@@ -130,7 +154,9 @@ def test_a_missing_input_names_the_notebook_to_run_first(project):
 def test_run_files_are_strict(project):
     folder = project / "runs"
     folder.mkdir()
-    (folder / "mine.yaml").write_text("about: mine\nparameters: {n: 7}\nnotebooks: {'00': {rate: 0.25}}\n")
+    (folder / "mine.yaml").write_text(
+        "about: mine\nparameters: {n: 7}\nnotebooks: {'00': {rate: 0.25}}\n"
+    )
     spec = presets.load_run("mine")
     resolved = presets.resolve_parameters(spec, notebooks.STEPS, {})["00_quickstart"]
     assert (resolved["n"], resolved["rate"], resolved["run"]) == (7, 0.25, "mine")
@@ -151,7 +177,11 @@ def test_what_a_run_needs_is_asked_for_only_where_a_chosen_notebook_takes_it(pro
         chain.reproduce("real")
     assert chain.reproduce("real", settings={"data_dir": str(project)}, say=lambda line: None) == 1
     write_notebook(
-        project / "notebooks" / "00_quickstart.ipynb", BEGIN, WRITE, "step.finish()", parameters="run = 'nano'  # str\nn = 3  # int"
+        project / "notebooks" / "00_quickstart.ipynb",
+        BEGIN,
+        WRITE,
+        "step.finish()",
+        parameters="run = 'nano'  # str\nn = 3  # int",
     )
     assert chain.reproduce("real", say=lambda line: None) == 1
 
@@ -159,10 +189,22 @@ def test_what_a_run_needs_is_asked_for_only_where_a_chosen_notebook_takes_it(pro
 @pytest.fixture
 def pair(project, monkeypatch):
     """The same project with a second notebook that reads what the first one writes."""
-    second = notebooks.StepSpec("01_second", "reads the first", ("00_quickstart/judgements.csv",), ("copy.csv",), 75)
-    begin = "from selene_lib.pipeline.runs import begin_step\nstep = begin_step('01_second', globals())"
-    copy = "step.path('copy.csv').write_text(step.inputs['00_quickstart/judgements.csv'].read_text())"
-    write_notebook(project / "notebooks" / "01_second.ipynb", begin, copy, "step.finish()", parameters="run = 'nano'  # str\nm = 1  # int")
+    second = notebooks.StepSpec(
+        "01_second", "reads the first", ("00_quickstart/judgements.csv",), ("copy.csv",), 75
+    )
+    begin = (
+        "from selene_lib.pipeline.runs import begin_step\nstep = begin_step('01_second', globals())"
+    )
+    copy = (
+        "step.path('copy.csv').write_text(step.inputs['00_quickstart/judgements.csv'].read_text())"
+    )
+    write_notebook(
+        project / "notebooks" / "01_second.ipynb",
+        begin,
+        copy,
+        "step.finish()",
+        parameters="run = 'nano'  # str\nm = 1  # int",
+    )
     monkeypatch.setattr(notebooks, "STEPS", (*notebooks.STEPS, second))
     return project
 
@@ -176,14 +218,19 @@ def test_a_dry_run_says_what_would_run_and_writes_nothing(pair, capsys):
     assert print_dry_run("nano", None, None, {"n": 4}) == 2
     assert files_of(pair) == before
     first, second, last = capsys.readouterr().out.splitlines()
-    assert re.fullmatch(r"\[1/2\] 00_quickstart +would run, expected 0:15; not the default: n=4", first)
+    assert re.fullmatch(
+        r"\[1/2\] 00_quickstart +would run, expected 0:15; not the default: n=4", first
+    )
     assert re.fullmatch(r"\[2/2\] 01_second +would run, expected 1:15", second)
     assert last == "2 of 2 notebooks would run; nothing was executed or written"
 
 
 def test_a_dry_run_tells_unchanged_from_what_reads_a_changed_notebook(pair, capsys):
     for step in notebooks.STEPS:  # done by hand: starting a kernel for each takes seconds
-        parameters = {**notebooks.parameter_defaults(notebooks.notebook_path(step.name)), "run": "nano"}
+        parameters = {
+            **notebooks.parameter_defaults(notebooks.notebook_path(step.name)),
+            "run": "nano",
+        }
         opened = runs.begin_step(step.name, parameters)
         for name in step.outputs:
             opened.path(name).write_text("n\n3\n")
@@ -199,13 +246,19 @@ def test_a_dry_run_tells_unchanged_from_what_reads_a_changed_notebook(pair, caps
 
 def test_a_dry_run_names_an_input_that_no_chosen_notebook_writes(pair, capsys):
     assert print_dry_run("nano", "01", None, {}) == 1
-    assert "would run, expected 1:15; stops at once, 00_quickstart/judgements.csv is not there" in capsys.readouterr().out
+    assert (
+        "would run, expected 1:15; stops at once, 00_quickstart/judgements.csv is not there"
+        in capsys.readouterr().out
+    )
     (pair / "runs").mkdir()
     (pair / "runs" / "real.yaml").write_text("needs: [data_dir]\n")
     with pytest.raises(UserError, match="give it with --data-dir"):
         print_dry_run("real", None, None, {})
     print_dry_run("real", None, None, {"data_dir": str(pair)})
-    assert f"time not known (0:15 in run nano); not the default: data_dir={str(pair)!r}" in capsys.readouterr().out
+    assert (
+        f"time not known (0:15 in run nano); not the default: data_dir={str(pair)!r}"
+        in capsys.readouterr().out
+    )
 
 
 @pytest.mark.parametrize("settings", [{"colour": 1}, {"n": "many"}, {"00.m": 1}])
@@ -215,8 +268,23 @@ def test_a_dry_run_checks_parameters_as_a_run_does(pair, settings):
 
 
 def test_the_command_reproduce_with_dry_run_exits_0_and_makes_no_files(tmp_path):
-    command = [sys.executable, "-m", "selene_lib.cli", "reproduce", "--dry-run", "--from", "04", "--set", "04.n_steps=50"]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "SELENE_HOME": str(tmp_path / "home")})
+    command = [
+        sys.executable,
+        "-m",
+        "selene_lib.cli",
+        "reproduce",
+        "--dry-run",
+        "--from",
+        "04",
+        "--set",
+        "04.n_steps=50",
+    ]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "SELENE_HOME": str(tmp_path / "home")},
+    )
     assert done.returncode == 0, done.stderr
     assert "n_steps=50" in done.stdout
     assert list(tmp_path.iterdir()) == []
@@ -231,7 +299,13 @@ def test_unreadable_notebooks_are_named(project):
 
 
 def test_settings_are_yaml_scalars():
-    assert presets.parse_settings(["a=1", "b=x y", "c=", "d=0.5", "e=true"]) == {"a": 1, "b": "x y", "c": "", "d": 0.5, "e": True}
+    assert presets.parse_settings(["a=1", "b=x y", "c=", "d=0.5", "e=true"]) == {
+        "a": 1,
+        "b": "x y",
+        "c": "",
+        "d": 0.5,
+        "e": True,
+    }
     with pytest.raises(UserError, match="key=value"):
         presets.parse_settings(["nonsense"])
 
@@ -247,7 +321,9 @@ def test_settings_are_yaml_scalars():
     ],
 )
 def test_user_errors_are_one_line_and_exit_2(arguments, code, named):
-    done = subprocess.run([sys.executable, "-m", "selene_lib.cli", *arguments], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "selene_lib.cli", *arguments], capture_output=True, text=True
+    )
     assert done.returncode == code
     assert named in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
@@ -255,7 +331,10 @@ def test_user_errors_are_one_line_and_exit_2(arguments, code, named):
 
 def test_help_loads_nothing_heavy():
     code = "import sys, selene_lib.cli; print([m for m in ('torch', 'pandas', 'transformers', 'numpy', 'matplotlib') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip()
+        == "[]"
+    )
 
 
 def test_another_domain_file_or_other_data_beside_it_make_a_step_new(project):
@@ -271,7 +350,9 @@ def test_another_domain_file_or_other_data_beside_it_make_a_step_new(project):
 def test_what_a_run_publishes_does_not_make_its_commit_dirty(tmp_path, monkeypatch):
     def git(*words: str) -> None:
         identity = ("-c", "user.name=t", "-c", "user.email=t@example.org")
-        subprocess.run(["git", "-C", str(tmp_path), *identity, *words], check=True, capture_output=True)
+        subprocess.run(
+            ["git", "-C", str(tmp_path), *identity, *words], check=True, capture_output=True
+        )
 
     for name in ("figures/a.csv", "reports/b.html", "package/code.py"):
         (tmp_path / name).parent.mkdir()

@@ -1,4 +1,6 @@
-"""Google Colab without Colab: the cell that opens every notebook, run in a process that looks like one of its kernels."""
+"""Google Colab without Colab: the cell that opens every notebook, run in a process that looks like
+one of its kernels.
+"""
 
 from __future__ import annotations
 
@@ -40,25 +42,40 @@ def test_every_notebook_has_one_cell_for_colab_before_anything_is_imported(path)
 
 
 def test_anywhere_else_the_cell_does_nothing():
-    done = subprocess.run([sys.executable, "-c", colab_cell(NOTEBOOKS[0])], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", colab_cell(NOTEBOOKS[0])], capture_output=True, text=True
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def as_on_colab(source: str, before: str = "") -> subprocess.CompletedProcess:
     fake = "import sys, types\nsys.modules['google.colab'] = types.ModuleType('google.colab')\n"
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    return subprocess.run([sys.executable, "-c", fake + before + source], capture_output=True, text=True, env=environment)
+    return subprocess.run(
+        [sys.executable, "-c", fake + before + source],
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
 
 
 def test_on_colab_the_cell_fetches_the_project_at_its_tag_and_prepares_it(tmp_path):
     if not (REPOSITORY / ".git").exists():
         pytest.skip("not a git checkout, so there is nothing to fetch")
     tag = f"v{metadata.version('selene_lib')}"
-    subprocess.run(["git", "clone", "--quiet", "--bare", str(REPOSITORY), str(tmp_path / "public.git")], check=True)
-    subprocess.run(["git", "-C", str(tmp_path / "public.git"), "tag", "--force", tag, "HEAD"], check=True)
+    subprocess.run(
+        ["git", "clone", "--quiet", "--bare", str(REPOSITORY), str(tmp_path / "public.git")],
+        check=True,
+    )
+    subprocess.run(
+        ["git", "-C", str(tmp_path / "public.git"), "tag", "--force", tag, "HEAD"], check=True
+    )
     source = colab_cell(NOTEBOOKS[0]).replace("/content/selene", str(tmp_path / "selene"))
     source = colab.ADDRESS.sub(rf'\g<1>"file://{tmp_path}/public.git", "{tag}"', source)
-    done = as_on_colab(source + "\nimport selene_lib.pipeline.places; print(selene_lib.pipeline.places.project_root())")
+    done = as_on_colab(
+        source
+        + "\nimport selene_lib.pipeline.places; print(selene_lib.pipeline.places.project_root())"
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["['everything was here already']", str(tmp_path / "selene")]
     again = as_on_colab(source)
@@ -66,8 +83,13 @@ def test_on_colab_the_cell_fetches_the_project_at_its_tag_and_prepares_it(tmp_pa
 
 
 def test_without_an_address_the_cell_says_what_to_set(tmp_path):
-    source = colab.ADDRESS.sub(r'\g<1>"", "v0"', colab_cell(NOTEBOOKS[0])).replace("/content/selene", str(tmp_path / "absent"))
-    assert "set repository to the address of the project's git repository" in as_on_colab(source).stderr
+    source = colab.ADDRESS.sub(r'\g<1>"", "v0"', colab_cell(NOTEBOOKS[0])).replace(
+        "/content/selene", str(tmp_path / "absent")
+    )
+    assert (
+        "set repository to the address of the project's git repository"
+        in as_on_colab(source).stderr
+    )
 
 
 def test_what_is_missing_is_installed_with_its_extra_and_the_pins(tmp_path, monkeypatch):
@@ -76,7 +98,19 @@ def test_what_is_missing_is_installed_with_its_extra_and_the_pins(tmp_path, monk
     monkeypatch.setattr(colab, "is_installed", lambda extra: False)
     monkeypatch.setattr(colab, "clashes", lambda loaded: [])
     done = colab.prepare("gpu", root=tmp_path, run=lambda command, check: asked.append(command))
-    assert asked == [[sys.executable, "-m", "pip", "install", "--quiet", "-c", f"{tmp_path}/constraints.txt", "-e", f"{tmp_path}[gpu]"]]
+    assert asked == [
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "-c",
+            f"{tmp_path}/constraints.txt",
+            "-e",
+            f"{tmp_path}[gpu]",
+        ]
+    ]
     assert done == [f"installed {tmp_path}[gpu]"]
 
 
@@ -89,12 +123,21 @@ def test_an_extra_that_is_not_one_is_refused():
 def test_a_version_in_memory_that_is_not_the_one_on_disk_restarts_the_kernel():
     here = metadata.version("numpy")
     assert colab.clashes({"numpy": SimpleNamespace(__version__=f"{here}+cpu")}) == []
-    assert colab.clashes({"sklearn": SimpleNamespace(__version__="0.1")})[0].startswith("scikit-learn 0.1 in memory, ")
+    assert colab.clashes({"sklearn": SimpleNamespace(__version__="0.1")})[0].startswith(
+        "scikit-learn 0.1 in memory, "
+    )
     stale = "import sys, types; sys.modules['numpy'] = types.SimpleNamespace(__version__='0.1')"
-    program = [sys.executable, "-c", f"{stale}; from selene_lib.pipeline.colab import prepare; prepare()"]
+    program = [
+        sys.executable,
+        "-c",
+        f"{stale}; from selene_lib.pipeline.colab import prepare; prepare()",
+    ]
     done = subprocess.run(program, capture_output=True, text=True, cwd=REPOSITORY)
     assert done.returncode == -9
-    assert f"numpy 0.1 in memory, {here} on disk" in done.stdout and "run the cells again" in done.stdout
+    assert (
+        f"numpy 0.1 in memory, {here} on disk" in done.stdout
+        and "run the cells again" in done.stdout
+    )
 
 
 def test_results_go_to_drive_when_asked(tmp_path, monkeypatch):
@@ -117,7 +160,10 @@ def project(tmp_path):
 
 
 def test_one_command_writes_the_address_into_every_cell_and_badge(project):
-    assert colab.stamp(project, ADDRESS, "v9.9") == [*(path.name for path in NOTEBOOKS), "README.md"]
+    assert colab.stamp(project, ADDRESS, "v9.9") == [
+        *(path.name for path in NOTEBOOKS),
+        "README.md",
+    ]
     readme = (project / "README.md").read_text(encoding="utf-8")
     for path in NOTEBOOKS:
         badge = colab.BADGE.format(path=f"github/someone/selene/blob/v9.9/notebooks/{path.name}")
@@ -130,7 +176,10 @@ def test_one_command_writes_the_address_into_every_cell_and_badge(project):
         assert readme.count(badge) == 1
     assert colab.stamp(project, ADDRESS, "v9.9") == []
     assert colab.stamp(project, f"{ADDRESS}-moved.git", "v10") != []
-    moved = "".join(path.read_text(encoding="utf-8") for path in [*(project / "notebooks").glob("*.ipynb"), project / "README.md"])
+    moved = "".join(
+        path.read_text(encoding="utf-8")
+        for path in [*(project / "notebooks").glob("*.ipynb"), project / "README.md"]
+    )
     assert "v9.9" not in moved and "selene-moved/blob/v10/" in moved
 
 

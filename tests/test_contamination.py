@@ -1,4 +1,6 @@
-"""Overlaps and near-duplicates: against slow reference code, against planted leaks, and on the publishers' own files."""
+"""Overlaps and near-duplicates: against slow reference code, against planted leaks, and on the
+publishers' own files.
+"""
 
 from __future__ import annotations
 
@@ -36,14 +38,18 @@ def reference_words(text: str) -> list[str]:
 
 
 def made_text(rng: np.random.Generator, n_words: int) -> str:
-    """Words of one to four syllables, each text with its own draw: nothing is shared but by copying or by chance."""
+    """Words of one to four syllables, each text with its own draw: nothing is shared but by copying
+    or by chance.
+    """
     lengths = rng.integers(1, 5, n_words)
     syllables = iter([SYLLABLES[k] for k in rng.integers(0, len(SYLLABLES), lengths.sum())])
     return " ".join("".join(islice(syllables, n)) for n in lengths.tolist())
 
 
 def paraphrase(text: str, rng: np.random.Generator) -> str:
-    """A light one: 6 % of the words replaced, 4 % deleted, 4 % inserted, 4 % swapped with the next, half in upper case, commas put in."""
+    """A light one: 6 % of the words replaced, 4 % deleted, 4 % inserted, 4 % swapped with the next,
+    half in upper case, commas put in.
+    """
     out = []
     for word in text.split():
         dice = rng.random()
@@ -65,7 +71,11 @@ def test_words_are_those_of_the_slow_reading(texts):
     expected = [reference_words(t) for t in texts]
     assert table.n_words.tolist() == [len(w) for w in expected]
     flat = [w for part in expected for w in part]
-    assert len(set(zip(flat, table.hashes.tolist()))) == len(set(flat)) == len(set(table.hashes.tolist()))
+    assert (
+        len(set(zip(flat, table.hashes.tolist())))
+        == len(set(flat))
+        == len(set(table.hashes.tolist()))
+    )
     assert table.n_chars.tolist() == [sum(map(len, w)) + max(len(w) - 1, 0) for w in expected]
 
 
@@ -105,7 +115,9 @@ def test_ngrams_stay_inside_their_text():
 def test_batches_come_back_in_order(n_threads, monkeypatch):
     texts = [f"text {i} " * (i % 7) for i in range(50)]
     monkeypatch.setattr(words, "BATCH_CHARS", 40)
-    parts = list(words.map_batches(lambda begin, batch: (begin, list(batch)), texts, n_threads=n_threads))
+    parts = list(
+        words.map_batches(lambda begin, batch: (begin, list(batch)), texts, n_threads=n_threads)
+    )
     assert [t for _, batch in parts for t in batch] == texts
     assert all(begin + len(batch) == after for (begin, batch), (after, _) in pairwise(parts))
 
@@ -113,16 +125,30 @@ def test_batches_come_back_in_order(n_threads, monkeypatch):
 def test_exact_needs_sixty_characters():
     text = "x" * 29 + " " + "y" * 30
     assert len(text) == 60
-    assert c.find_overlaps([("t", text.upper() + "!")], [("b", text)], methods=["exact"]) == [c.Overlap("t", "b", "exact", 1.0)]
+    assert c.find_overlaps([("t", text.upper() + "!")], [("b", text)], methods=["exact"]) == [
+        c.Overlap("t", "b", "exact", 1.0)
+    ]
     assert c.find_overlaps([("t", text[:-1])], [("b", text[:-1])], methods=["exact"]) == []
 
 
 def test_ngram_share_by_hand():
     word = [f"w{i}" for i in range(40)]
     bench = " ".join(word[:20])  # 8 thirteen-grams
-    train = " ".join([*word[4:20], *word[30:40]])  # holds those of words 4..19: 4 of 8, and has 14 itself
-    assert c.find_overlaps([("t", train)], [("b", bench)], methods=["ngram"]) == [c.Overlap("t", "b", "ngram", 0.5)]
-    assert c.find_overlaps([("t", train)], [("b", bench)], methods=["ngram"], thresholds=c.Thresholds(ngram_share=0.51)) == []
+    train = " ".join(
+        [*word[4:20], *word[30:40]]
+    )  # holds those of words 4..19: 4 of 8, and has 14 itself
+    assert c.find_overlaps([("t", train)], [("b", bench)], methods=["ngram"]) == [
+        c.Overlap("t", "b", "ngram", 0.5)
+    ]
+    assert (
+        c.find_overlaps(
+            [("t", train)],
+            [("b", bench)],
+            methods=["ngram"],
+            thresholds=c.Thresholds(ngram_share=0.51),
+        )
+        == []
+    )
 
 
 def test_a_repeated_ngram_counts_once():
@@ -137,8 +163,14 @@ def test_boilerplate_of_many_benchmark_texts_is_nobodys():
     boilerplate = made_text(rng, 30)
     bench = [(f"b{i}", f"{boilerplate} {made_text(rng, 5)}") for i in range(9)]
     train = [("t", boilerplate)]
-    assert len(c.find_overlaps(train, bench, methods=["ngram"], thresholds=c.Thresholds(max_owners=9))) == 9
-    assert c.find_overlaps(train, bench, methods=["ngram"], thresholds=c.Thresholds(max_owners=8)) == []
+    assert (
+        len(c.find_overlaps(train, bench, methods=["ngram"], thresholds=c.Thresholds(max_owners=9)))
+        == 9
+    )
+    assert (
+        c.find_overlaps(train, bench, methods=["ngram"], thresholds=c.Thresholds(max_owners=8))
+        == []
+    )
 
 
 def test_every_record_of_a_shared_text_is_named():
@@ -146,12 +178,24 @@ def test_every_record_of_a_shared_text_is_named():
     train, bench = [(f"t{i}", text) for i in range(3)], [(f"b{i}", text.upper()) for i in range(5)]
     found = c.find_overlaps(train, bench, methods=["exact"])
     assert len(found) == 5
-    assert {o.train_id for o in found} == {"t0", "t1", "t2"} and {o.bench_id for o in found} == {"b0", "b1", "b2", "b3", "b4"}
+    assert {o.train_id for o in found} == {"t0", "t1", "t2"} and {o.bench_id for o in found} == {
+        "b0",
+        "b1",
+        "b2",
+        "b3",
+        "b4",
+    }
 
 
 def test_nothing_on_either_side_is_no_overlap():
     some = [("a", made_text(np.random.default_rng(0), 30))]
-    for train, bench in [([], some), (some, []), ([("x", "")], some), (some, [("x", " . ")]), ([("x", "short")], [("y", "short")])]:
+    for train, bench in [
+        ([], some),
+        (some, []),
+        ([("x", "")], some),
+        (some, [("x", " . ")]),
+        ([("x", "short")], [("y", "short")]),
+    ]:
         assert c.find_overlaps(train, bench, methods=c.METHODS) == []
 
 
@@ -163,8 +207,14 @@ def test_an_unknown_method_is_named():
 def test_planted_copies_and_paraphrases_are_found_without_false_alarms():
     rng = np.random.default_rng(7)
     bench = [(f"b{i}", made_text(rng, int(rng.integers(15, 120)))) for i in range(400)]
-    copies = [(f"copy{i}", text.upper().replace(" ", ", ", 3) + "!") for i, (_, text) in enumerate(bench[:100])]
-    inside = [(f"inside{i}", f"{made_text(rng, 40)}\n{text}\n{made_text(rng, 40)}") for i, (_, text) in enumerate(bench[:100])]
+    copies = [
+        (f"copy{i}", text.upper().replace(" ", ", ", 3) + "!")
+        for i, (_, text) in enumerate(bench[:100])
+    ]
+    inside = [
+        (f"inside{i}", f"{made_text(rng, 40)}\n{text}\n{made_text(rng, 40)}")
+        for i, (_, text) in enumerate(bench[:100])
+    ]
     light = [(f"light{i}", paraphrase(text, rng)) for i, (_, text) in enumerate(bench)]
     clean = [(f"clean{i}", made_text(rng, int(rng.integers(15, 120)))) for i in range(1_000)]
     found = c.find_overlaps([*copies, *inside, *light, *clean], bench, methods=c.METHODS)
@@ -173,7 +223,9 @@ def test_planted_copies_and_paraphrases_are_found_without_false_alarms():
     assert len(right & {i for i, _ in light}) >= 0.9 * len(light)
     assert sum(o.train_id.startswith("clean") for o in found) <= 0.01 * len(clean)
     exact = {o.train_id for o in found if o.method == "exact"}
-    assert {i for i, _ in copies} <= exact <= {i for i, _ in copies + light}, "a paraphrase may by chance change nothing"
+    assert {i for i, _ in copies} <= exact <= {i for i, _ in copies + light}, (
+        "a paraphrase may by chance change nothing"
+    )
 
 
 def test_copies_are_found_by_the_default_methods_alone():
@@ -188,24 +240,34 @@ def test_findings_do_not_depend_on_the_order_of_the_records():
     rng = np.random.default_rng(9)
     bench = [(f"b{i}", made_text(rng, 40)) for i in range(60)]
     train = [(f"t{i}", paraphrase(text, rng)) for i, (_, text) in enumerate(bench)]
-    assert c.find_overlaps(train, bench, methods=c.METHODS) == c.find_overlaps(train[::-1], bench[::-1], methods=c.METHODS)
+    assert c.find_overlaps(train, bench, methods=c.METHODS) == c.find_overlaps(
+        train[::-1], bench[::-1], methods=c.METHODS
+    )
 
 
 def test_jaccard_by_hand():
     left = ["a b c d e", "a b c", "a b", "", "q r s t"]
     right = ["a b c d x", "A, b. C", "a b", "", "t s r q"]
-    # shingles abc bcd cde | abc bcd cdx share 2 of 4; two words are one shingle; no words share nothing
+    # shingles abc bcd cde | abc bcd cdx share 2 of 4; two words are one shingle; no words share
+    # nothing
     assert minhash.exact_jaccard(left, right).tolist() == [0.5, 1.0, 1.0, 0.0, 0.0]
 
 
 def test_signatures_estimate_the_jaccard_index():
     rng = np.random.default_rng(1)
     left = [made_text(rng, 100) for _ in range(300)]
-    right = [" ".join([*text.split()[: (k := int(rng.integers(10, 100)))], *made_text(rng, 100 - k).split()]) for text in left]
+    right = [
+        " ".join(
+            [*text.split()[: (k := int(rng.integers(10, 100)))], *made_text(rng, 100 - k).split()]
+        )
+        for text in left
+    ]
     exact = minhash.exact_jaccard(left, right)
     signed = [minhash.signatures(words.hash_words(side)) for side in (left, right)]
     error = minhash.estimated_jaccard(*signed) - exact
-    expected = np.sqrt((exact * (1 - exact)).mean() / minhash.N_PERMUTATIONS)  # of independent permutations
+    expected = np.sqrt(
+        (exact * (1 - exact)).mean() / minhash.N_PERMUTATIONS
+    )  # of independent permutations
     assert abs(error.mean()) < 0.01 and error.std() < 1.25 * expected
 
 
@@ -220,11 +282,14 @@ def test_paraphrase_search_loses_no_pair_of_the_full_product():
     left = [paraphrase(paraphrase(t, rng), rng) for t in right] + ["?"]
     idf = paraphrases._inverse_frequencies(left, right)
     full = (
-        paraphrases._weigh(paraphrases._count_features(left), idf) @ paraphrases._weigh(paraphrases._count_features(right), idf).T
+        paraphrases._weigh(paraphrases._count_features(left), idf)
+        @ paraphrases._weigh(paraphrases._count_features(right), idf).T
     ).toarray()
     for threshold in (0.3, 0.5, 0.8):
         found = paraphrases.cosine_matches(left, right, threshold=threshold)
-        assert [(i, j) for i, j, _ in found] == list(zip(*(a.tolist() for a in np.nonzero(full >= threshold))))
+        assert [(i, j) for i, j, _ in found] == list(
+            zip(*(a.tolist() for a in np.nonzero(full >= threshold)))
+        )
         assert np.allclose([s for *_, s in found], full[full >= threshold], atol=1e-5)
 
 
@@ -232,7 +297,16 @@ def test_near_duplicates_keep_the_smallest_id():
     rng = np.random.default_rng(4)
     text, other = made_text(rng, 60), made_text(rng, 60)
     near = text.replace(text.split()[30], "changed")
-    texts = [("d", near), ("b", text.upper()), ("c", text), ("a", other), ("e", "short"), ("f", "Short!"), ("g", ""), ("h", "")]
+    texts = [
+        ("d", near),
+        ("b", text.upper()),
+        ("c", text),
+        ("a", other),
+        ("e", "short"),
+        ("f", "Short!"),
+        ("g", ""),
+        ("h", ""),
+    ]
     expected = {"a": "a", "b": "b", "c": "b", "d": "b", "e": "e", "f": "e", "g": "g", "h": "h"}
     assert c.near_duplicates(texts) == expected
     assert c.near_duplicates(texts[::-1]) == expected
@@ -240,11 +314,17 @@ def test_near_duplicates_keep_the_smallest_id():
 
 def test_near_duplicates_do_not_chain():
     word = made_text(np.random.default_rng(5), 100).split()
-    steps = [" ".join([f"new{k}" if i < 4 * k else w for i, w in enumerate(word)]) for k in range(6)]
+    steps = [
+        " ".join([f"new{k}" if i < 4 * k else w for i, w in enumerate(word)]) for k in range(6)
+    ]
     kept = c.near_duplicates([(f"s{k}", text) for k, text in enumerate(steps)], threshold=0.8)
-    similarity = dict(zip(kept, minhash.exact_jaccard(steps, [steps[int(k[1:])] for k in kept.values()])))
+    similarity = dict(
+        zip(kept, minhash.exact_jaccard(steps, [steps[int(k[1:])] for k in kept.values()]))
+    )
     assert all(value >= 0.8 for value in similarity.values())
-    assert len(set(kept.values())) > 1, "the ends of the chain share less than 0.8 and must not stand for each other"
+    assert len(set(kept.values())) > 1, (
+        "the ends of the chain share less than 0.8 and must not stand for each other"
+    )
 
 
 @settings(max_examples=60, deadline=None)
@@ -278,12 +358,16 @@ def test_texts_of_one_template_are_told_apart_as_a_slow_search_does():
     cores = [made_text(rng, 12) for _ in range(100)]
     for i in range(400):
         texts.append((f"t{i:03d}", f"{template} {cores[i // 4]} {made_text(rng, 1)}"))
-    shingles = [{tuple(w[k : k + 3]) for k in range(len(w) - 2)} for w in (t.split() for _, t in texts)]
+    shingles = [
+        {tuple(w[k : k + 3]) for k in range(len(w) - 2)} for w in (t.split() for _, t in texts)
+    ]
     kept: list[int] = []
     for i, mine in enumerate(shingles):
         if not any(len(mine & shingles[k]) >= 0.9 * len(mine | shingles[k]) for k in kept):
             kept.append(i)
-    assert sorted(set(c.near_duplicates(texts, threshold=0.9).values())) == [f"t{k:03d}" for k in kept]
+    assert sorted(set(c.near_duplicates(texts, threshold=0.9).values())) == [
+        f"t{k:03d}" for k in kept
+    ]
     assert len(kept) == 100
 
 
@@ -295,13 +379,26 @@ def test_near_duplicates_refuse_what_has_no_meaning():
         c.near_duplicates([("a", "x")], threshold=0)
 
 
-def make_sample(name: str, instruction: str = "ask", response: str = "answer", response_b: str | None = None) -> Sample:
-    return Sample(name, "made", "absolute" if response_b is None else "pairwise", instruction, response, response_b)
+def make_sample(
+    name: str, instruction: str = "ask", response: str = "answer", response_b: str | None = None
+) -> Sample:
+    return Sample(
+        name,
+        "made",
+        "absolute" if response_b is None else "pairwise",
+        instruction,
+        response,
+        response_b,
+    )
 
 
 def test_samples_in_and_out():
     pair = make_sample("s#1", "ask", "one", "two")
-    assert c.sample_texts(pair) == [("s#1#instruction", "ask"), ("s#1#response", "one"), ("s#1#response_b", "two")]
+    assert c.sample_texts(pair) == [
+        ("s#1#instruction", "ask"),
+        ("s#1#response", "one"),
+        ("s#1#response_b", "two"),
+    ]
     assert c.sample_texts(pair, ("instruction",)) == [("s#1#instruction", "ask")]
     assert c.sample_id("s#1#response") == "s#1" and c.sample_id("plain") == "plain"
 
@@ -331,34 +428,57 @@ def instructions(rows: list[dict], prefix: str) -> list[tuple[str, str]]:
 
 
 def test_alpaca_eval_instructions_are_found_in_three_benchmarks(data_dir):
-    train = instructions(json.loads((data_dir / "alpaca_eval_cot/annotations.json").read_text(encoding="utf-8")), "alpaca")
+    train = instructions(
+        json.loads((data_dir / "alpaca_eval_cot/annotations.json").read_text(encoding="utf-8")),
+        "alpaca",
+    )
     vicuna = json.loads((data_dir / "vicuna_bench/vicuna_eval.json").read_text(encoding="utf-8"))
-    inner = re.compile(r"###The instruction to evaluate:\n(.*?)\n\n###Response to evaluate:", re.DOTALL)
+    inner = re.compile(
+        r"###The instruction to evaluate:\n(.*?)\n\n###Response to evaluate:", re.DOTALL
+    )
     sets = {
-        "vicuna": [(f"vicuna{i}", inner.search(row["instruction"])[1]) for i, row in enumerate(vicuna)],
+        "vicuna": [
+            (f"vicuna{i}", inner.search(row["instruction"])[1]) for i, row in enumerate(vicuna)
+        ],
         "flask": instructions(read_jsonl(data_dir / "flask/flask_evaluation.jsonl"), "flask"),
-        "infobench": instructions(read_jsonl(data_dir / "infobench/expert_all_agree.jsonl"), "infobench"),
+        "infobench": instructions(
+            read_jsonl(data_dir / "infobench/expert_all_agree.jsonl"), "infobench"
+        ),
     }
-    n_exact = {name: len({o.train_id for o in c.find_overlaps(train, bench, methods=["exact"])}) for name, bench in sets.items()}
+    n_exact = {
+        name: len({o.train_id for o in c.find_overlaps(train, bench, methods=["exact"])})
+        for name, bench in sets.items()
+    }
     assert n_exact == {"vicuna": 70, "flask": 213, "infobench": 25}
-    seen = {slow for _, text in sets["vicuna"] if len(slow := " ".join(reference_words(text))) >= 60}
-    assert sum(" ".join(reference_words(text)) in seen for _, text in train) == 70, "the slow reading finds as many"
+    seen = {
+        slow for _, text in sets["vicuna"] if len(slow := " ".join(reference_words(text))) >= 60
+    }
+    assert sum(" ".join(reference_words(text)) in seen for _, text in train) == 70, (
+        "the slow reading finds as many"
+    )
 
 
 def test_auto_j_training_repeats_auto_j(data_dir):
-    split = re.compile(r"\[Query\]: (.*?)\n\*\*\*\n\[Response\]: (.*?)\n\*\*\*\n\[END DATA\]", re.DOTALL)
+    split = re.compile(
+        r"\[Query\]: (.*?)\n\*\*\*\n\[Response\]: (.*?)\n\*\*\*\n\[END DATA\]", re.DOTALL
+    )
     train, bench = [], []
     for i, row in enumerate(read_jsonl(data_dir / "auto_j_training/single_traindata.jsonl")):
         query, response = split.search(row["usrmsg"]).groups()
         train += [(f"t{i}#instruction", query), (f"t{i}#response", response)]
-    for name, parts in {"pairwise": ("prompt", "response 1", "response 2"), "critique": ("prompt", "response")}.items():
+    for name, parts in {
+        "pairwise": ("prompt", "response 1", "response 2"),
+        "critique": ("prompt", "response"),
+    }.items():
         for i, row in enumerate(read_jsonl(data_dir / f"auto_j/testdata_{name}.jsonl")):
             bench += [(f"{name}{i}#{part}", row[part]) for part in parts]
     texts = dict(train)
     found = c.find_overlaps(train, bench)
     exact = {" ".join(reference_words(texts[o.train_id])) for o in found if o.method == "exact"}
     assert 60 <= len(exact) <= 70, "the manifest counts about 65 texts in common"
-    assert len({c.sample_id(o.train_id) for o in found}) > len(exact), "13-grams and near-duplicates add changed copies"
+    assert len({c.sample_id(o.train_id) for o in found}) > len(exact), (
+        "13-grams and near-duplicates add changed copies"
+    )
 
 
 def test_the_ngram_index_is_right_about_who_owns_what():
@@ -366,6 +486,11 @@ def test_the_ngram_index_is_right_about_who_owns_what():
     shared = made_text(rng, 13)
     texts = [f"{shared} {shared}", made_text(rng, 30), f"lead in {shared}", "short"]
     index = ngrams.NgramIndex(texts, max_owners=10)
-    assert index.n_of_text.tolist() == [13, 18, 3, 0]  # 14 windows in the first, the last like the first
+    assert index.n_of_text.tolist() == [
+        13,
+        18,
+        3,
+        0,
+    ]  # 14 windows in the first, the last like the first
     i, j, share = index.shares(words.hash_words(["nothing", f"{shared} tail"]))
     assert list(zip(i.tolist(), j.tolist(), share.tolist())) == [(1, 0, 0.5), (1, 2, 0.5)]

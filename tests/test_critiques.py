@@ -69,7 +69,12 @@ def test_plain_criticism_is_not_taken_for_a_leak(text):
         ("I prefer Response B.", "A", "pairwise", "B"),
         ("Response B wins.", "A", "pairwise", "B"),
         ("Response A is better. Then again Response B is better.", "A", "pairwise", ""),
-        ("Response A is better at first sight. " + "It fails the task. It invents a source.", "B", "pairwise", ""),
+        (
+            "Response A is better at first sight. " + "It fails the task. It invents a source.",
+            "B",
+            "pairwise",
+            "",
+        ),
         ("It deserves a score of 2.", "4", "absolute", "2"),
         ("It deserves a score of 2.", "2", "absolute", ""),
         ("I would rate it 4/5.", "4", "absolute", ""),
@@ -109,7 +114,11 @@ def test_reasoning_comes_back_from_a_formatted_reply(reasoning, verdict):
         (Generation("**Reasoning:** x\n\n**Result:** B"), "A", "another verdict than asked"),
         (Generation("**Result:** A"), "A", "no reasoning"),
         (Generation("**Result:** B\nno, wait\n**Result:** A"), "A", "more than one result line"),
-        (Generation("**Reasoning:** Response B is better.\n\n**Result:** A"), "A", "contradicts its own verdict"),
+        (
+            Generation("**Reasoning:** Response B is better.\n\n**Result:** A"),
+            "A",
+            "contradicts its own verdict",
+        ),
         (Generation("**Reasoning:** fine\n\n**Result:** A"), "A", ""),
         (Generation("**Reasoning:** fine\n\n**Result:** B"), None, ""),
     ],
@@ -121,7 +130,9 @@ def test_every_fault_of_a_reply_has_a_name(reply, asked, reason):
 def test_the_wrong_verdict_is_wrong_and_near_scores_come_more_often():
     for sample in make_samples(90):
         assert wrong_verdict(sample, 0) in set(LABELS[sample.task]) - {sample.label}
-    score_three = [replace(s, label="3", id=f"x{i}") for i, s in enumerate(make_samples(3)[:1] * 3000)]
+    score_three = [
+        replace(s, label="3", id=f"x{i}") for i, s in enumerate(make_samples(3)[:1] * 3000)
+    ]
     drawn = Counter(wrong_verdict(s, 1) for s in score_three)
     # Weights 1/2, 1, 1, 1/2: a third each for 2 and 4, a sixth each for 1 and 5.
     assert [round(drawn[v] / 3000, 1) for v in "1245"] == [0.2, 0.3, 0.3, 0.2]
@@ -131,7 +142,9 @@ def test_the_wrong_verdict_is_wrong_and_near_scores_come_more_often():
 def test_the_prompt_of_a_generator_holds_the_judge_prompt_once_and_the_verdict():
     sample = replace(make_samples(1)[0], response="{verdict} {prompt} **Result:** 5")
     text = argue_prompt(sample, "2")
-    assert text.count("{verdict}") == 1 and text.count("{prompt}") == 1  # the candidate's own words, filled by nothing
+    assert (
+        text.count("{verdict}") == 1 and text.count("{prompt}") == 1
+    )  # the candidate's own words, filled by nothing
     assert text.endswith("**Result:** 2") and "\\*\\*Result:** 5" in text
 
 
@@ -146,7 +159,9 @@ def test_two_verified_critiques_a_sample_with_the_verdict_that_was_asked():
         assert rejected.verdict == rejected.asked != seen.label and not rejected.agrees
         assert chosen.settings["swapped"] == (seen is not sample)
         assert ("distance" in rejected.settings) == (sample.task == "absolute")
-    swapped = [c.settings["swapped"] for s in samples if s.task == "pairwise" for c in by_sample[s.id]]
+    swapped = [
+        c.settings["swapped"] for s in samples if s.task == "pairwise" for c in by_sample[s.id]
+    ]
     assert 0 < sum(swapped) < len(swapped)
     assert [c.sample_id for c in result.critiques[::2]] == [s.id for s in samples]
     again = generate_critiques(samples[::-1], TeacherGenerator(stub_teacher), store=None, seed=3)
@@ -157,8 +172,12 @@ def test_ties_and_missing_labels_are_counted_and_careless_replies_retried():
     samples = make_samples(90)
     samples[2] = replace(samples[2], label=TIE)
     samples[3] = replace(samples[3], label=None)
-    one = generate_critiques(samples, TeacherGenerator(stub_teacher, error_rate=0.3), store=None, seed=1, max_attempts=1)
-    five = generate_critiques(samples, TeacherGenerator(stub_teacher, error_rate=0.3), store=None, seed=1, max_attempts=9)
+    one = generate_critiques(
+        samples, TeacherGenerator(stub_teacher, error_rate=0.3), store=None, seed=1, max_attempts=1
+    )
+    five = generate_critiques(
+        samples, TeacherGenerator(stub_teacher, error_rate=0.3), store=None, seed=1, max_attempts=9
+    )
     (first,), (last,) = one.ledger.entries, five.ledger.entries
     assert first.dropped["the gold label is a tie"] == first.dropped["no gold label"] == 1
     assert first.dropped["chosen: malformed"] > 10
@@ -173,13 +192,19 @@ class Votes:
     name, settings = "votes", {}
 
     def generate(self, requests, *, store=None):
-        return [Generation(f"**Reasoning:** so it is\n\n**Result:** {self.vote(r)}") for r in requests]
+        return [
+            Generation(f"**Reasoning:** so it is\n\n**Result:** {self.vote(r)}") for r in requests
+        ]
 
     def vote(self, request):
         label = request.sample.label
         if request.sample.id.endswith("9"):
             return label
-        return label if request.attempt % 3 else next(v for v in LABELS[request.sample.task] if v != label)
+        return (
+            label
+            if request.attempt % 3
+            else next(v for v in LABELS[request.sample.task] if v != label)
+        )
 
 
 def test_rejection_sampling_sorts_replies_by_the_gold_verdict():
@@ -187,7 +212,10 @@ def test_rejection_sampling_sorts_replies_by_the_gold_verdict():
     result = generate_critiques(samples, Votes(), store=None, method="sample", n_samples=4)
     (entry,) = result.ledger.entries
     assert dict(entry.dropped) == {"rejected: every sample has the gold verdict": 3}
-    assert all(c.agrees == (c.settings["attempt"] % 3 > 0) and c.settings["method"] == "sample" for c in result.critiques)
+    assert all(
+        c.agrees == (c.settings["attempt"] % 3 > 0) and c.settings["method"] == "sample"
+        for c in result.critiques
+    )
     with pytest.raises(UserError, match="not rejection sampling"):
         generate_critiques(samples, TeacherGenerator(stub_teacher), store=None, method="sample")
     with pytest.raises(UserError, match="method 'guess'"):

@@ -45,25 +45,56 @@ def words(text: str) -> int:
     return len(text.split())
 
 
-def sample(i: int, response: str, source: str = "a", task: str = "classification", label: str | None = "Yes", **more) -> Sample:
-    return Sample(f"{source}{i}", source, task, f"instruction {i}", response, label=label, group=f"g{i}", **more)
+def sample(
+    i: int,
+    response: str,
+    source: str = "a",
+    task: str = "classification",
+    label: str | None = "Yes",
+    **more,
+) -> Sample:
+    return Sample(
+        f"{source}{i}",
+        source,
+        task,
+        f"instruction {i}",
+        response,
+        label=label,
+        group=f"g{i}",
+        **more,
+    )
 
 
 def made_pairs(n: int = 120, seed: int = 0, share: float = 0.7) -> list[PreferencePair]:
     samples = make_samples(n)
-    return build_pairs(samples, generate_critiques(samples, TeacherGenerator(stub_teacher), store=None, seed=seed).critiques,
-                       critique_share=share, seed=seed)  # fmt: skip
+    return build_pairs(
+        samples,
+        generate_critiques(
+            samples, TeacherGenerator(stub_teacher), store=None, seed=seed
+        ).critiques,
+        critique_share=share,
+        seed=seed,
+    )
 
 
 def test_gold_and_length_by_hand():
     samples = [sample(0, "one two"), sample(1, "x " * 50), sample(2, "x", label=None)]
     tie = Sample("t", "a", "pairwise", "i", "x", "y", label=TIE)
-    assert filter_gold([*samples, tie]).reasons == {"a2": "no gold label", "t": "the gold label is a tie"}
+    assert filter_gold([*samples, tie]).reasons == {
+        "a2": "no gold label",
+        "t": "the gold label is a tie",
+    }
     found = filter_length(samples, words, max_tokens=20, min_tokens=4)
-    assert found.reasons == {"a1": "over 20 tokens", "a2": "under 4 tokens"} and found.kept == samples[:1]
+    assert (
+        found.reasons == {"a1": "over 20 tokens", "a2": "under 4 tokens"}
+        and found.kept == samples[:1]
+    )
     pair = made_pairs(1)[0]
     n = words(pair.prompt) + max(words(pair.chosen), words(pair.rejected))
-    assert filter_length([pair], words, max_tokens=n).kept and not filter_length([pair], words, max_tokens=n - 1).kept
+    assert (
+        filter_length([pair], words, max_tokens=n).kept
+        and not filter_length([pair], words, max_tokens=n - 1).kept
+    )
 
 
 @pytest.mark.parametrize(
@@ -72,13 +103,19 @@ def test_gold_and_length_by_hand():
         ("The cat is on the mat and it was not there for long, which is fine.", "English"),
         ("Der Hund ist nicht auf der Matte und das ist für mich auch nicht gut.", "German"),
         ("Le chat est sur le tapis et il n'est pas dans la maison avec les autres.", "French"),
-        ("El perro es muy grande y no se come la comida que está en el suelo por la noche.", "Spanish"),
+        (
+            "El perro es muy grande y no se come la comida que está en el suelo por la noche.",
+            "Spanish",
+        ),
         ("Кошка сидит на окне и смотрит на улицу.", "other script"),
         ("猫が窓に座って通りを見ている。", "other script"),
         ("Name tea, rice, milk.", ""),
         ("def f(x):\n    return x + 1", ""),
         ("", ""),
-        ("What does 'der Hund ist nicht da' mean in English, and how is it used in the novel?", "English"),
+        (
+            "What does 'der Hund ist nicht da' mean in English, and how is it used in the novel?",
+            "English",
+        ),
     ],
 )
 def test_language_is_guessed_only_where_it_is_plain(text, language):
@@ -118,7 +155,10 @@ def test_a_sample_goes_only_where_every_response_refuses():
 
 def test_duplicates_name_the_source_they_repeat():
     text = "a long enough answer about the river and its many bridges in the old town of the north"
-    samples = [replace(sample(i, text, source), id=i, instruction="same") for i, source in [("1", "a"), ("2", "a"), ("3", "b")]]
+    samples = [
+        replace(sample(i, text, source), id=i, instruction="same")
+        for i, source in [("1", "a"), ("2", "a"), ("3", "b")]
+    ]
     other_task = Sample("4", "b", "absolute", "same", text, label="3")
     found = filter_duplicates([*samples, other_task])
     assert found.reasons == {"2": "duplicate within a", "3": "duplicate of a"}
@@ -129,21 +169,32 @@ def test_label_balance_thins_out_what_is_frequent():
     samples = [sample(i, "x", label="Yes" if i < 80 else "No") for i in range(100)]
     found = filter_label_balance(samples, max_ratio=2)
     assert Counter(s.label for s in found.kept) == {"Yes": 40, "No": 20}
-    rare = [replace(s, task="absolute", label="5" if i < 1 else str(1 + i % 2)) for i, s in enumerate(samples)]
-    assert not filter_label_balance(rare, max_ratio=2).reasons  # one odd 5 does not empty the others
-    assert {s.id for s in filter_label_balance(samples[::-1], max_ratio=2).kept} == {s.id for s in found.kept}
+    rare = [
+        replace(s, task="absolute", label="5" if i < 1 else str(1 + i % 2))
+        for i, s in enumerate(samples)
+    ]
+    assert not filter_label_balance(
+        rare, max_ratio=2
+    ).reasons  # one odd 5 does not empty the others
+    assert {s.id for s in filter_label_balance(samples[::-1], max_ratio=2).kept} == {
+        s.id for s in found.kept
+    }
 
 
 def test_max_per_source():
     samples = [sample(i, "x", source) for source in "ab" for i in range(10 if source == "a" else 3)]
     found = filter_max_per_source(samples, max_per_source=4)
-    assert Counter(s.source for s in found.kept) == {"a": 4, "b": 3} and set(found.reasons.values()) == {"over 4 of one source"}
+    assert Counter(s.source for s in found.kept) == {"a": 4, "b": 3} and set(
+        found.reasons.values()
+    ) == {"over 4 of one source"}
 
 
 def test_filters_run_in_a_row_and_the_ledger_adds_up():
     samples = [*make_samples(60), *make_samples(30, "other"), sample(0, "x", label=None)]
     ledger = Ledger()
-    left = filter_samples(samples, ledger, count_tokens=words, max_per_source=20, duplicate_threshold=0.95)
+    left = filter_samples(
+        samples, ledger, count_tokens=words, max_per_source=20, duplicate_threshold=0.95
+    )
     ledger.check_chain()
     assert len(samples) - sum(sum(e.dropped.values()) for e in ledger.entries) == len(left)
     assert max(Counter(s.source for s in left).values()) <= 20
@@ -152,8 +203,14 @@ def test_filters_run_in_a_row_and_the_ledger_adds_up():
 def test_a_contradiction_or_another_verdict_drops_the_pair():
     pairs = [p for p in made_pairs(90) if p.with_critique and p.task == "pairwise"][:4]
     bad = replace(pairs[0], chosen=pairs[0].rejected)
-    odd = replace(pairs[1], rejected=f"**Reasoning:** Response {pairs[1].label} is better.\n\n**Result:** {pairs[1].rejected_verdict}")
-    told = replace(pairs[2], chosen=pairs[2].chosen.replace("The text", "I was told the verdict is so, the text"))
+    odd = replace(
+        pairs[1],
+        rejected=f"**Reasoning:** Response {pairs[1].label} is better.\n\n**Result:** {pairs[1].rejected_verdict}",
+    )
+    told = replace(
+        pairs[2],
+        chosen=pairs[2].chosen.replace("The text", "I was told the verdict is so, the text"),
+    )
     found = filter_contradictions([bad, odd, told, pairs[3]])
     assert found.reasons == {
         bad.id: "chosen: another verdict than asked",
@@ -164,7 +221,10 @@ def test_a_contradiction_or_another_verdict_drops_the_pair():
 
 def test_reward_thresholds_by_source_and_by_margin():
     base = made_pairs(6)
-    pairs = [replace(p, source="ab"[i % 2], chosen_reward=float(i), rejected_reward=1.5) for i, p in enumerate(base)]
+    pairs = [
+        replace(p, source="ab"[i % 2], chosen_reward=float(i), rejected_reward=1.5)
+        for i, p in enumerate(base)
+    ]
     assert [p.chosen_reward for p in filter_reward(pairs, {"a": 3.0}).kept] == [1, 3, 4, 5]
     assert [p.chosen_reward for p in filter_reward(pairs, {"a": 3.0, "*": 2.0}).kept] == [3, 4, 5]
     assert [p.chosen_reward for p in filter_reward(pairs, 0.0, by="margin").kept] == [2, 3, 4, 5]
@@ -197,15 +257,21 @@ def test_shares_of_nothing_and_all_and_no_critiques_at_all():
     assert not any(p.with_critique for p in made_pairs(30, share=0.0))
     assert all(p.with_critique for p in made_pairs(30, share=1.0))
     bare = build_pairs(make_samples(30), seed=5)
-    assert not any(p.with_critique for p in bare) and {p.meta["swapped"] for p in bare if p.task == "pairwise"} == {True, False}
+    assert not any(p.with_critique for p in bare) and {
+        p.meta["swapped"] for p in bare if p.task == "pairwise"
+    } == {True, False}
     for pair in bare:
         assert pair.chosen == f"**Result:** {pair.label}" and "generator" not in pair.meta
 
 
 def test_pairs_keep_the_order_their_critiques_were_written_for():
     samples = make_samples(60)
-    critiques = generate_critiques(samples, TeacherGenerator(stub_teacher), store=None, seed=1).critiques
-    pairs = build_pairs(samples, critiques, critique_share=1.0, seed=2)  # another seed than the critiques'
+    critiques = generate_critiques(
+        samples, TeacherGenerator(stub_teacher), store=None, seed=1
+    ).critiques
+    pairs = build_pairs(
+        samples, critiques, critique_share=1.0, seed=2
+    )  # another seed than the critiques'
     assert all(p.prompt.index(p.chosen.split("'")[1]) for p in pairs)
     wrong = [replace(c, asked=c.asked) for c in critiques]
     wrong[0] = replace(wrong[0], asked=wrong[1].asked)
@@ -226,9 +292,14 @@ def test_no_group_is_on_both_sides(share, seed):
 
 
 def test_decisions_drop_sources_then_low_rewards():
-    pairs = [replace(p, source="ab"[i % 2], chosen_reward=float(i), rejected_reward=0.0) for i, p in enumerate(made_pairs(10))]
+    pairs = [
+        replace(p, source="ab"[i % 2], chosen_reward=float(i), rejected_reward=0.0)
+        for i, p in enumerate(made_pairs(10))
+    ]
     ledger = Ledger()
-    left = apply_decisions(pairs, {"sources": {"a": {"keep": False}}, "reward_threshold": 4.0}, ledger)
+    left = apply_decisions(
+        pairs, {"sources": {"a": {"keep": False}}, "reward_threshold": 4.0}, ledger
+    )
     assert [p.chosen_reward for p in left] == [5, 7, 9]
     ledger.check_chain()
     assert [(e.stage, e.kind, e.source, e.n_in, e.n_out) for e in ledger.entries] == [
@@ -258,7 +329,9 @@ def test_mix_by_weights_and_temperature():
         mix(pairs, temperature=2)
     with pytest.raises(UserError, match="'z', which has no pairs"):
         mix(pairs, weights={"z": 1.0}, n_total=3)
-    assert [p.id for p in mix(pairs, n_total=26)] == [p.id for p in pairs if p.id in {q.id for q in mix(pairs[::-1], n_total=26)}]
+    assert [p.id for p in mix(pairs, n_total=26)] == [
+        p.id for p in pairs if p.id in {q.id for q in mix(pairs[::-1], n_total=26)}
+    ]
 
 
 def test_export_reads_back(tmp_path):
@@ -267,9 +340,15 @@ def test_export_reads_back(tmp_path):
     assert read_parquet(paths[0], PreferencePair) == train
     assert read_jsonl(paths[1]) == [p.to_trl() for p in train]
     data = to_dataset_dict(train, validation)
-    assert data["train"].num_rows == len(train) and data["validation"][0]["chosen"][0]["role"] == "assistant"
+    assert (
+        data["train"].num_rows == len(train)
+        and data["validation"][0]["chosen"][0]["role"] == "assistant"
+    )
     ledger = Ledger()
     apply("length", train, Filtered(train), ledger)
     card = dataset_card(train, validation, title="Pairs", ledger=ledger)
-    assert card.startswith("---\nlicense: other") and f"{len(train)} training and {len(validation)} validation pairs" in card
+    assert (
+        card.startswith("---\nlicense: other")
+        and f"{len(train)} training and {len(validation)} validation pairs" in card
+    )
     assert "| length |" in card

@@ -1,4 +1,6 @@
-"""The ledger adds up from the first sample to the last pair, on the embedded world and on published files."""
+"""The ledger adds up from the first sample to the last pair, on the embedded world and on published
+files.
+"""
 
 from __future__ import annotations
 
@@ -35,12 +37,21 @@ def curate(samples: list[Sample], generator, family: str) -> tuple[Ledger, list,
         written = {c.sample_id for c in critiques}
         left = [s for s in left if s.id in written]
     pairs = build_pairs(left, critiques, family=family)
-    for stage, found in (("pair refusals", filter_refusals), ("contradictions", filter_contradictions)):
+    for stage, found in (
+        ("pair refusals", filter_refusals),
+        ("contradictions", filter_contradictions),
+    ):
         pairs = apply(stage, pairs, found(pairs), ledger)
     pairs = apply("pair length", pairs, filter_length(pairs, words, max_tokens=900), ledger)
     pairs, validation = split(pairs, 0.1, ledger=ledger)
     last = sorted({p.source for p in pairs})[-1]
-    pairs = mix(pairs, {"sources": {last: {"keep": False}}}, n_total=len(pairs) // 2, temperature=2, ledger=ledger)
+    pairs = mix(
+        pairs,
+        {"sources": {last: {"keep": False}}},
+        n_total=len(pairs) // 2,
+        temperature=2,
+        ledger=ledger,
+    )
     return ledger, pairs, validation
 
 
@@ -60,7 +71,9 @@ def test_the_embedded_run_adds_up(tmp_path):
     ledger, pairs, validation = curate(samples, TeacherGenerator(error_rate=0.4), "nano")
     check(ledger, samples, pairs)
     assert not {p.group for p in pairs} & {p.group for p in validation}
-    assert any(p.with_critique for p in pairs) and sum(e.kind == "generation" for e in ledger.entries) == len(nano.NANO_SOURCES)
+    assert any(p.with_critique for p in pairs) and sum(
+        e.kind == "generation" for e in ledger.entries
+    ) == len(nano.NANO_SOURCES)
     assert Ledger.read_csv(ledger.write_csv(tmp_path / "ledger.csv")).rows() == ledger.rows()
 
 

@@ -34,7 +34,16 @@ from selene_lib.records import Sample, unit_hash
 
 def test_accessors_name_the_column_the_place_and_what_was_expected():
     row = Row(
-        {"text": " ", "n": "3", "nan": float("nan"), "flag": True, "list": ["a", 1], "deep": {"er": {"x": "y"}}}, SPEC, "f.json, row 7"
+        {
+            "text": " ",
+            "n": "3",
+            "nan": float("nan"),
+            "flag": True,
+            "list": ["a", 1],
+            "deep": {"er": {"x": "y"}},
+        },
+        SPEC,
+        "f.json, row 7",
     )
     cases = [
         (lambda: row.text("text"), "text", "text"),
@@ -53,7 +62,10 @@ def test_accessors_name_the_column_the_place_and_what_was_expected():
     for call, column, expected in cases:
         with pytest.raises(BrokenRow) as caught:
             call()
-        assert (caught.value.column, caught.value.expected) == (column, expected) and "f.json, row 7" in str(caught.value)
+        assert (caught.value.column, caught.value.expected) == (
+            column,
+            expected,
+        ) and "f.json, row 7" in str(caught.value)
     assert row.number("n") == 3 and row.text("deep.er.x") == "y" and row.text_or_none("nan") is None
     assert row.choice("flag", {True: "A"}) == "A" and not row.has("deep.er.z")
 
@@ -61,14 +73,23 @@ def test_accessors_name_the_column_the_place_and_what_was_expected():
 def test_ids_and_groups_follow_the_text():
     row = Row({}, SPEC, "x")
     one = row.sample("pairwise", "q", "a", response_b="b", label="A")
-    assert one.id == row.sample("pairwise", "q", "a", response_b="b", label="B").id  # the label is no part of the item
+    assert (
+        one.id == row.sample("pairwise", "q", "a", response_b="b", label="B").id
+    )  # the label is no part of the item
     assert one.id != row.sample("pairwise", "q", "b", response_b="a", label="B").id
-    assert one.group == row.sample("absolute", "q", "other", label="1").group != row.sample("absolute", "p", "a", label="1").group
+    assert (
+        one.group
+        == row.sample("absolute", "q", "other", label="1").group
+        != row.sample("absolute", "p", "a", label="1").group
+    )
 
 
 def test_at_most_one_percent_goes_to_the_quarantine(tmp_path):
     rows = toy_rows(199)
-    write_toy(tmp_path, [*rows[:50], {**rows[50], "score": 9}, *rows[51:], {**rows[0], "score": -1}, "{not json"])
+    write_toy(
+        tmp_path,
+        [*rows[:50], {**rows[50], "score": 9}, *rows[51:], {**rows[0], "score": -1}, "{not json"],
+    )
     quarantine = tmp_path / "quarantine.jsonl"
     result = load(SPEC, data_dir=tmp_path, quarantine=quarantine)
     assert (result.n_read, result.n_samples) == (201, 198)
@@ -78,7 +99,11 @@ def test_at_most_one_percent_goes_to_the_quarantine(tmp_path):
         "broken: (whole row) is not JSON (Expecting property name enclosed in double quotes at character 1)": 1,
     }
     first, second = read_jsonl(quarantine)
-    assert (first["where"], first["column"], first["found"]) == ("toy.jsonl, row 51", "score", "9") and "question 50" in first["record"]
+    assert (first["where"], first["column"], first["found"]) == (
+        "toy.jsonl, row 51",
+        "score",
+        "9",
+    ) and "question 50" in first["record"]
     assert second["where"] == "toy.jsonl, row 201"
 
 
@@ -103,14 +128,19 @@ def test_more_than_one_percent_stops_and_names_file_row_column_and_shape(tmp_pat
 
 def test_schema_drift_stops_early_and_names_the_missing_column(tmp_path):
     write_toy(tmp_path, [{"q": "a", "answer": "b", "score": 1}] * 5000)
-    with pytest.raises(ValueError, match=r"1000 of 1000 rows.*toy.jsonl, row 1, column 'r': expected text, found 'only q, answer, score'"):
+    with pytest.raises(
+        ValueError,
+        match=r"1000 of 1000 rows.*toy.jsonl, row 1, column 'r': expected text, found 'only q, answer, score'",
+    ):
         load(SPEC, data_dir=tmp_path)
 
 
 def test_a_sample_that_its_record_refuses_is_a_broken_row(tmp_path):
     write_toy(tmp_path, [{"q": "a", "r": "b", "score": 0}])
     result = load(SPEC, data_dir=tmp_path, max_broken_share=1)
-    assert result.n_samples == 0 and next(iter(result.n_dropped)).startswith("broken: (sample) is not ")
+    assert result.n_samples == 0 and next(iter(result.n_dropped)).startswith(
+        "broken: (sample) is not "
+    )
 
 
 def test_loading_again_replaces_only_its_own_quarantine(tmp_path):
@@ -138,7 +168,9 @@ def test_a_limit_takes_the_smallest_hashes_in_file_order(tmp_path):
     few, more = (load(SPEC, data_dir=tmp_path, limit=n, seed=3).samples for n in (7, 20))
     wanted = set(sorted((s.id for s in everything), key=lambda id_: unit_hash(3, id_))[:7])
     assert [s.id for s in few] == [s.id for s in everything if s.id in wanted]
-    assert {s.id for s in few} < {s.id for s in more} and few != load(SPEC, data_dir=tmp_path, limit=7, seed=4).samples
+    assert {s.id for s in few} < {s.id for s in more} and few != load(
+        SPEC, data_dir=tmp_path, limit=7, seed=4
+    ).samples
 
 
 def test_the_ledger_of_a_load_balances(tmp_path):
@@ -147,13 +179,19 @@ def test_the_ledger_of_a_load_balances(tmp_path):
     for spec, n_read, n_made in ((free_of_counts("ultrafeedback"), 5, 20), (SPEC, 10, 9)):
         result = load(spec, data_dir=tmp_path, limit=4)
         assert (result.n_read, result.n_made, result.n_samples) == (n_read, n_made, 4)
-        assert result.n_items == result.n_made + sum(result.n_dropped.values()) == (20 if n_read == 5 else 10)
+        assert (
+            result.n_items
+            == result.n_made + sum(result.n_dropped.values())
+            == (20 if n_read == 5 else 10)
+        )
     limited = load(free_of_counts("ultrafeedback"), data_dir=tmp_path, limit=4)
     assert "| left out by the limit | 16 of 20 |" in dataset_card(limited)
 
 
 def test_ways_in(tmp_path):
-    assert [way_in(SPEC, where) for where in (None, tmp_path)] == ["hub", "hub"] and way_in(find_spec("halueval"), tmp_path) is None
+    assert [way_in(SPEC, where) for where in (None, tmp_path)] == ["hub", "hub"] and way_in(
+        find_spec("halueval"), tmp_path
+    ) is None
     write_toy(tmp_path, toy_rows(1))
     assert way_in(SPEC, tmp_path) == "local"
 
@@ -162,7 +200,9 @@ def test_hashes_revision_and_order_of_files(tmp_path):
     write_toy(tmp_path, toy_rows(1), "b.jsonl")
     write_toy(tmp_path, toy_rows(2), "a.jsonl")
     result = load(SPEC, data_dir=tmp_path)
-    assert result.files == {name: sha256_file(tmp_path / "toy" / name) for name in ("a.jsonl", "b.jsonl")} and list(result.files) == [
+    assert result.files == {
+        name: sha256_file(tmp_path / "toy" / name) for name in ("a.jsonl", "b.jsonl")
+    } and list(result.files) == [
         "a.jsonl",
         "b.jsonl",
     ]
@@ -171,7 +211,9 @@ def test_hashes_revision_and_order_of_files(tmp_path):
 
 def test_absent_and_unknown_sets(tmp_path):
     assert not load(SPEC, data_dir=tmp_path).present
-    with pytest.raises(UserError, match=r"the data folder .*nowhere does not exist; give one with --data-dir"):
+    with pytest.raises(
+        UserError, match=r"the data folder .*nowhere does not exist; give one with --data-dir"
+    ):
         load(SPEC, data_dir=tmp_path / "nowhere")
     with pytest.raises(UserError, match=r"no data set 'hallueval'; known are .*halueval"):
         load("hallueval", data_dir=tmp_path)
@@ -184,12 +226,19 @@ def test_absent_and_unknown_sets(tmp_path):
 
 def test_streamed_parquet_equals_the_list(tmp_path):
     write_toy(tmp_path, toy_rows(50))
-    result = load_to_parquet(SPEC, tmp_path / "out" / "toy.parquet", data_dir=tmp_path, batch_rows=7)
+    result = load_to_parquet(
+        SPEC, tmp_path / "out" / "toy.parquet", data_dir=tmp_path, batch_rows=7
+    )
     samples = load(SPEC, data_dir=tmp_path).samples
-    assert read_parquet(result.path, Sample) == samples == list(iter_parquet(result.path, batch_rows=3))
+    assert (
+        read_parquet(result.path, Sample)
+        == samples
+        == list(iter_parquet(result.path, batch_rows=3))
+    )
     assert (result.n_samples, result.samples, result.n_read) == (50, [], 50)
     assert (
-        not load_to_parquet(SPEC, tmp_path / "none.parquet", data_dir=tmp_path / "out").present and not (tmp_path / "none.parquet").exists()
+        not load_to_parquet(SPEC, tmp_path / "none.parquet", data_dir=tmp_path / "out").present
+        and not (tmp_path / "none.parquet").exists()
     )
 
 
@@ -216,16 +265,22 @@ print(result.n_samples, peak() - before)
 
 
 def test_memory_does_not_grow_with_the_set(tmp_path):
-    """24,000 rows of 8 kB (190 MB of JSON, one array on one line) cost no more than a few batches of them."""
+    """24,000 rows of 8 kB (190 MB of JSON, one array on one line) cost no more than a few batches
+    of them.
+    """
     (tmp_path / "offsetbias").mkdir()
     words = {side: f" {side}" * 1000 for side in ("one", "two")}
     with open(tmp_path / "offsetbias" / "train.json", "w", encoding="utf-8") as stream:
         for i in range(24_000):
             outputs = f'"output_1": "{i}{words["one"]}", "output_2": "{i}{words["two"]}"'
-            stream.write(f'{"," if i else "["}{{"instruction": "q {i}", {outputs}, "label": {1 + i % 2}}}')
+            stream.write(
+                f'{"," if i else "["}{{"instruction": "q {i}", {outputs}, "label": {1 + i % 2}}}'
+            )
         stream.write("]")
     assert (tmp_path / "offsetbias" / "train.json").stat().st_size > 180e6
-    done = subprocess.run([sys.executable, "-c", MEASURE, str(tmp_path)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, str(tmp_path)], capture_output=True, text=True, check=True
+    )
     n, grown_mib = done.stdout.split()
     assert int(n) == 24_000 and float(grown_mib) < 150
 
@@ -233,8 +288,20 @@ def test_memory_does_not_grow_with_the_set(tmp_path):
 def test_lists_have_a_row_per_set_with_all_fields(tmp_path):
     write_rows("halueval", tmp_path, spoil=False)
     sources, benchmarks = (list_rows(role, tmp_path) for role in ("sources", "benchmarks"))
-    assert len(sources) == 23 and {row["name"] for row in (*sources, *benchmarks)} == set(all_specs())
-    fields = {"name", "role", "task", "licence", "revision", "shape_known_from", "present", "n", "how_to_get"}
+    assert len(sources) == 23 and {row["name"] for row in (*sources, *benchmarks)} == set(
+        all_specs()
+    )
+    fields = {
+        "name",
+        "role",
+        "task",
+        "licence",
+        "revision",
+        "shape_known_from",
+        "present",
+        "n",
+        "how_to_get",
+    }
     for row in (*sources, *benchmarks):
         assert (
             fields <= set(row)
@@ -244,7 +311,11 @@ def test_lists_have_a_row_per_set_with_all_fields(tmp_path):
         )
     by_name = {row["name"]: row for row in sources}
     assert (by_name["halueval"]["present"], by_name["halueval"]["n"]) == (True, 3)
-    assert (by_name["helpsteer"]["present"], by_name["helpsteer"]["n"], by_name["helpsteer"]["revision"]) == (False, 35331, NOT_LOCKED)
+    assert (
+        by_name["helpsteer"]["present"],
+        by_name["helpsteer"]["n"],
+        by_name["helpsteer"]["revision"],
+    ) == (False, 35331, NOT_LOCKED)
     json.dumps(sources)
     with pytest.raises(UserError, match="no list 'x'"):
         list_rows("x", tmp_path)
@@ -255,7 +326,9 @@ def test_card_of_a_set_and_of_a_mix(tmp_path):
     rows = [SHAPES["halueval"].record(i) for i in range(8)]
     folder = tmp_path / "halueval"
     folder.mkdir()
-    SHAPES["halueval"].write(folder, [*rows[:6], {**rows[6], "hallucination": "no"}, {**rows[7], "hallucination": "?"}])
+    SHAPES["halueval"].write(
+        folder, [*rows[:6], {**rows[6], "hallucination": "no"}, {**rows[7], "hallucination": "?"}]
+    )
     result = load(free_of_counts("halueval"), data_dir=tmp_path, max_broken_share=0.5)
     card = dataset_card(result, count_tokens=len)
     for part in (
@@ -271,11 +344,17 @@ def test_card_of_a_set_and_of_a_mix(tmp_path):
         f"| general_data.json | {sha256_file(folder / 'general_data.json')} |",
     ):
         assert part in card, part
-    streamed = load_to_parquet(free_of_counts("halueval"), tmp_path / "h.parquet", data_dir=tmp_path, max_broken_share=0.5)
+    streamed = load_to_parquet(
+        free_of_counts("halueval"), tmp_path / "h.parquet", data_dir=tmp_path, max_broken_share=0.5
+    )
     assert dataset_card(streamed, count_tokens=len) == card
     write_rows("felm", tmp_path, spoil=False)
     mix = mix_card([result, load(free_of_counts("felm"), data_dir=tmp_path)], title="Our mix")
-    assert "# Our mix" in mix and "| felm | 3 | 30.00% | 3 | 0 | CC BY-NC-SA 4.0 (data) | non-commercial | hkust-nlp/felm@5d0791d |" in mix
+    assert (
+        "# Our mix" in mix
+        and "| felm | 3 | 30.00% | 3 | 0 | CC BY-NC-SA 4.0 (data) | non-commercial | hkust-nlp/felm@5d0791d |"
+        in mix
+    )
     assert "words (no tokenizer was given)" in mix
 
 
@@ -284,10 +363,19 @@ def test_progress_shows_rows(tmp_path, monkeypatch):
     stream = io.StringIO()
     monkeypatch.setattr(sys, "stderr", stream)
     load(SPEC, data_dir=tmp_path, progress=True)
-    assert "toy" in stream.getvalue() and "5 rows" in stream.getvalue() and "rows/s" in stream.getvalue()
+    assert (
+        "toy" in stream.getvalue()
+        and "5 rows" in stream.getvalue()
+        and "rows/s" in stream.getvalue()
+    )
 
 
 def test_importing_the_sets_is_light():
     heavy = ("torch", "pandas", "pyarrow", "datasets", "transformers")
     code = f"import sys, selene_lib.data; print([m for m in {heavy} if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "[]"
+    )

@@ -1,4 +1,6 @@
-"""Documents tell the truth: links, paths, commands and options exist, numbers are those of the committed results, pins can be installed."""
+"""Documents tell the truth: links, paths, commands and options exist, numbers are those of the
+committed results, pins can be installed.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,13 @@ from test_readme_commands import option, uncovered
 from selene_lib.pipeline.readme import fill, readme_blocks
 
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
-DOCUMENTS = [*(REPOSITORY / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "reports/LOG.md")), *NOTEBOOKS]
+DOCUMENTS = [
+    *(
+        REPOSITORY / name
+        for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "reports/LOG.md")
+    ),
+    *NOTEBOOKS,
+]
 REPORT = REPOSITORY / "reports" / "nano" / "report.html"
 
 
@@ -34,7 +42,9 @@ REPORT = REPOSITORY / "reports" / "nano" / "report.html"
 def document(request):
     """A document's folder and its text; of a notebook, its Markdown cells."""
     path = request.param
-    return path.parent, markdown_of(path) if path.suffix == ".ipynb" else path.read_text(encoding="utf-8")
+    return path.parent, markdown_of(path) if path.suffix == ".ipynb" else path.read_text(
+        encoding="utf-8"
+    )
 
 
 def test_links_lead_somewhere(document):
@@ -63,8 +73,15 @@ def test_every_command_of_the_readme_is_executed_by_a_test():
 
 
 def test_an_input_file_of_the_readme_is_the_same_wherever_it_is_named():
-    commands = [words(command) for command in commands_of((REPOSITORY / "README.md").read_text(encoding="utf-8"))]
-    meant = {(option(given, "--input"), option(given, "--task"), "--rubric" in given) for given in commands if "--input" in given}
+    commands = [
+        words(command)
+        for command in commands_of((REPOSITORY / "README.md").read_text(encoding="utf-8"))
+    ]
+    meant = {
+        (option(given, "--input"), option(given, "--task"), "--rubric" in given)
+        for given in commands
+        if "--input" in given
+    }
     names = [name for name, *_ in meant]
     assert sorted({name for name in names if names.count(name) > 1}) == [], (
         "one file cannot be input of two tasks, or with and without a rubric"
@@ -80,25 +97,50 @@ def test_what_pip_is_told_to_install_exists_and_agrees_with_the_pins():
 
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    pinned = dict(re.findall(r"^([\w.-]+)==([^\s;]+)", (REPOSITORY / "constraints.txt").read_text(encoding="utf-8"), flags=re.MULTILINE))
+    pinned = dict(
+        re.findall(
+            r"^([\w.-]+)==([^\s;]+)",
+            (REPOSITORY / "constraints.txt").read_text(encoding="utf-8"),
+            flags=re.MULTILINE,
+        )
+    )
     pinned = {name.lower().replace("_", "-"): version for name, version in pinned.items()}
-    told = [words(c) for path in DOCUMENTS[:4] for c in commands_of(path.read_text(encoding="utf-8")) if "pip install" in c]
-    asked = {extra for command in told for word in command if word.startswith(".") for extra in extras_of(word)}
+    told = [
+        words(c)
+        for path in DOCUMENTS[:4]
+        for c in commands_of(path.read_text(encoding="utf-8"))
+        if "pip install" in c
+    ]
+    asked = {
+        extra
+        for command in told
+        for word in command
+        if word.startswith(".")
+        for extra in extras_of(word)
+    }
     assert asked <= set(extras)
-    for line in (line for name in asked for line in extras[name] if not line.startswith("selene_lib")):
+    for line in (
+        line for name in asked for line in extras[name] if not line.startswith("selene_lib")
+    ):
         requirement = Requirement(line)
         version = pinned.get(requirement.name.lower().replace("_", "-"))
-        assert version is None or requirement.specifier.contains(version, prereleases=True), f"{line} against {version}"
+        assert version is None or requirement.specifier.contains(version, prereleases=True), (
+            f"{line} against {version}"
+        )
     for command in told:
         for file in (command[i + 1] for i, word in enumerate(command) if word in ("-c", "-r")):
             assert (REPOSITORY / file).is_file(), file
 
 
 def test_the_numbers_of_the_readme_are_those_of_the_committed_results(tmp_path):
-    archive = subprocess.run(["git", "-C", str(REPOSITORY), "archive", "HEAD", "reports/nano"], capture_output=True)
+    archive = subprocess.run(
+        ["git", "-C", str(REPOSITORY), "archive", "HEAD", "reports/nano"], capture_output=True
+    )
     if archive.returncode != 0:
         pytest.skip("not a git checkout with committed results")
-    with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as committed:  # not the working tree's, which every run changes
+    with tarfile.open(
+        fileobj=io.BytesIO(archive.stdout)
+    ) as committed:  # not the working tree's, which every run changes
         committed.extractall(tmp_path, filter="data")
     text, blocks = (REPOSITORY / "README.md").read_text(encoding="utf-8"), readme_blocks(tmp_path)
     assert [name for name in blocks if f"<!-- {name} -->" not in text] == []
@@ -106,10 +148,14 @@ def test_the_numbers_of_the_readme_are_those_of_the_committed_results(tmp_path):
 
 
 def test_nothing_large_or_private_is_tracked():
-    listed = subprocess.run(["git", "-C", str(REPOSITORY), "ls-files"], capture_output=True, text=True)
+    listed = subprocess.run(
+        ["git", "-C", str(REPOSITORY), "ls-files"], capture_output=True, text=True
+    )
     if listed.returncode != 0:
         pytest.skip("not a git checkout")
-    paths = [REPOSITORY / name for name in listed.stdout.splitlines() if (REPOSITORY / name).is_file()]
+    paths = [
+        REPOSITORY / name for name in listed.stdout.splitlines() if (REPOSITORY / name).is_file()
+    ]
     assert [p.name for p in paths if p.stat().st_size > 10_000_000] == []
 
 
@@ -214,7 +260,10 @@ def test_a_missing_path_is_found(path, broken):
 
 
 def test_paths_are_seen_from_the_document():
-    assert path_problems("`../README.md` and `example_domain/domain.yaml`", REPOSITORY / "notebooks") == []
+    assert (
+        path_problems("`../README.md` and `example_domain/domain.yaml`", REPOSITORY / "notebooks")
+        == []
+    )
     assert len(path_problems("`example_domain/domain.yaml`", REPOSITORY)) == 1
 
 
@@ -237,7 +286,10 @@ def test_paths_are_seen_from_the_document():
         ("selene --frobnicate", "no option --frobnicate"),
         ("make love", "no target 'love'"),
         ("papermill notebooks/09_absent.ipynb out.ipynb", "notebook is not there"),
-        ("papermill notebooks/00_quickstart.ipynb out.ipynb -p colour red", "no parameter 'colour'"),
+        (
+            "papermill notebooks/00_quickstart.ipynb out.ipynb -p colour red",
+            "no parameter 'colour'",
+        ),
         ("python bench/absent.py", "bench/absent.py is not there"),
     ],
 )
@@ -259,8 +311,14 @@ PAGE = "<html><body><h2 id='map'>Map</h2><a href='#map'>up</a><code>selene figur
 @pytest.mark.parametrize(
     ("part", "named"),
     [
-        ("<a href='results.json'>data</a><a href='https://arxiv.org/abs/1'>paper</a><a href='data:text/csv,a'>table</a>", ""),
-        ("<img src='data:image/png;base64,AA'><style>p { background: url(data:image/png;base64,AA) }</style>", ""),
+        (
+            "<a href='results.json'>data</a><a href='https://arxiv.org/abs/1'>paper</a><a href='data:text/csv,a'>table</a>",
+            "",
+        ),
+        (
+            "<img src='data:image/png;base64,AA'><style>p { background: url(data:image/png;base64,AA) }</style>",
+            "",
+        ),
         ("<svg><use xlink:href='#map'/></svg><script>var fetched = 1</script>", ""),
         ("<a href='#nowhere'>x</a>", "anchor #nowhere"),
         ("<a href='absent.json'>x</a>", "absent.json: not there"),
@@ -272,7 +330,10 @@ PAGE = "<html><body><h2 id='map'>Map</h2><a href='#map'>up</a><code>selene figur
         ("<style>@import 'x.css'; p {}</style>", "style loads @import"),
         ("<p style='background: url(x.png)'></p>", "style loads url(x.png)"),
         ("<script>fetch('x')</script>", "script loads by fetch("),
-        ("<iframe srcdoc=\"&lt;img src='https://example.org/x.png'&gt;\"></iframe>", "loads https://example.org/x.png"),
+        (
+            "<iframe srcdoc=\"&lt;img src='https://example.org/x.png'&gt;\"></iframe>",
+            "loads https://example.org/x.png",
+        ),
         ("<code>selene figures --all</code>", "no option --all"),
         ("<code>selene <b>conquer</b></code>", "no command 'conquer'"),
     ],

@@ -1,4 +1,6 @@
-"""Are the readings the ones named, the baselines those of the real files, and does a user's own file become a domain or a clear error?"""
+"""Are the readings the ones named, the baselines those of the real files, and does a user's own
+file become a domain or a clear error?
+"""
 
 import json
 import math
@@ -18,12 +20,22 @@ from selene_lib.records import Sample
 
 def sample(key, label, **meta):
     return Sample(
-        id=str(key), source="s", task="classification", instruction="q", response="r", label=label, group=meta.pop("group", ""), meta=meta
+        id=str(key),
+        source="s",
+        task="classification",
+        instruction="q",
+        response="r",
+        label=label,
+        group=meta.pop("group", ""),
+        meta=meta,
     )
 
 
 def judged(samples, verdicts):
-    return [replace(j, judge="j", verdict=v, status="value" if v else "malformed") for j, v in zip(always(samples, "No"), verdicts)]
+    return [
+        replace(j, judge="j", verdict=v, status="value" if v else "malformed")
+        for j, v in zip(always(samples, "No"), verdicts)
+    ]
 
 
 def by_convention(scores, metric="accuracy"):
@@ -42,17 +54,29 @@ def test_each_annotator_is_a_reading():
     names = {(r.part, r.name): [i for i, _ in r.items] for r in select_readings(VOTED)}
     assert names["q1", "adjudicated"] == ["1", "2", "3"] and names["q1", "undisputed"] == ["2", "3"]
     assert names["q1", "annotator d1"] == ["1", "2"] and names["q1", "annotator d2"] == ["1", "3"]
-    assert names["q1", "every annotation"] == ["1", "1", "2", "3"] and names["q2", "undisputed"] == ["4"]
+    assert names["q1", "every annotation"] == ["1", "1", "2", "3"] and names[
+        "q2", "undisputed"
+    ] == ["4"]
     assert not any("tie" in name for _, name in names)
 
 
 def test_readings_by_hand():
-    scores = by_convention(readings("set", VOTED, judged(VOTED, ["Yes", "No", None, "No"]), n_resamples=50))
+    scores = by_convention(
+        readings("set", VOTED, judged(VOTED, ["Yes", "No", None, "No"]), n_resamples=50)
+    )
     assert scores["q1, adjudicated"].value == pytest.approx(2 / 3)
-    assert (scores["q1, adjudicated"].bound_low, scores["q1, adjudicated"].bound_high) == (pytest.approx(2 / 3), 1.0)
-    assert scores["q1, adjudicated"].n_unparsed == 1 and scores["q1, adjudicated"].baseline_majority == pytest.approx(2 / 3)
+    assert (scores["q1, adjudicated"].bound_low, scores["q1, adjudicated"].bound_high) == (
+        pytest.approx(2 / 3),
+        1.0,
+    )
+    assert scores["q1, adjudicated"].n_unparsed == 1 and scores[
+        "q1, adjudicated"
+    ].baseline_majority == pytest.approx(2 / 3)
     assert scores["q1, annotator d2"].value == 0.0
-    assert scores["q1, every annotation"].value == pytest.approx(2 / 4) and scores["q1, every annotation"].n == 4
+    assert (
+        scores["q1, every annotation"].value == pytest.approx(2 / 4)
+        and scores["q1, every annotation"].n == 4
+    )
     assert scores["overall, adjudicated"].value == pytest.approx((2 / 3 + 0) / 2)
     assert [c for c, s in scores.items() if s.meta["headline"]] == ["overall, adjudicated"]
 
@@ -63,18 +87,40 @@ def test_refusals_in_and_out_and_by_configuration():
         sample(2, "No", refusal=True, model="m", eval_mode="open"),
         sample(3, "No", refusal=False, model="m", eval_mode="closed"),
     ]
-    scores = by_convention(readings("financebench", rows, judged(rows, ["Yes", "Yes", "No"]), n_resamples=50, published_as="Selene Mini"))
-    assert scores["all, refusals as No"].value == pytest.approx(2 / 3) and scores["all, refusals left out"].value == 1.0
-    assert scores["m open, refusals as No"].value == 0.5 and scores["m closed, refusals left out"].n == 1
-    assert scores["all, refusals as No"].published == 0.717 and scores["m open, refusals as No"].published is None
-    assert scores["all, refusals left out"].ci95_low == pytest.approx(0.342, abs=0.001), "Wilson's interval of 2 of 2"
+    scores = by_convention(
+        readings(
+            "financebench",
+            rows,
+            judged(rows, ["Yes", "Yes", "No"]),
+            n_resamples=50,
+            published_as="Selene Mini",
+        )
+    )
+    assert (
+        scores["all, refusals as No"].value == pytest.approx(2 / 3)
+        and scores["all, refusals left out"].value == 1.0
+    )
+    assert (
+        scores["m open, refusals as No"].value == 0.5
+        and scores["m closed, refusals left out"].n == 1
+    )
+    assert (
+        scores["all, refusals as No"].published == 0.717
+        and scores["m open, refusals as No"].published is None
+    )
+    assert scores["all, refusals left out"].ci95_low == pytest.approx(0.342, abs=0.001), (
+        "Wilson's interval of 2 of 2"
+    )
 
 
 def test_balanced_accuracy_and_kappa_by_hand():
     rows = [sample(i, label) for i, label in enumerate(["Yes"] * 2 + ["No"] * 8)]
     said = ["Yes", "No", *["No"] * 6, "Yes", "Yes"]
     scores = {s.metric: s for s in readings("set", rows, judged(rows, said), n_resamples=100)}
-    assert scores["accuracy"].value == pytest.approx(0.7) and scores["accuracy"].baseline_majority == 0.8
+    assert (
+        scores["accuracy"].value == pytest.approx(0.7)
+        and scores["accuracy"].baseline_majority == 0.8
+    )
     assert scores["balanced_accuracy"].value == pytest.approx((0.5 + 0.75) / 2)
     expected = 0.3 * 0.2 + 0.7 * 0.8
     assert scores["cohens_kappa"].value == pytest.approx((0.7 - expected) / (1 - expected))
@@ -86,14 +132,36 @@ def test_intervals_are_wider_where_a_group_repeats():
     alone = [sample(i, "Yes") for i in range(200)]
     grouped = [sample(i, "Yes", group=f"g{i // 5}") for i in range(200)]
     said = ["Yes" if r else "No" for r in right]
-    one, many = (by_convention(readings("set", rows, judged(rows, said)))["all, as labelled"] for rows in (alone, grouped))
-    assert (many.ci95_high - many.ci95_low) / (one.ci95_high - one.ci95_low) == pytest.approx(math.sqrt(5), rel=0.15)
+    one, many = (
+        by_convention(readings("set", rows, judged(rows, said)))["all, as labelled"]
+        for rows in (alone, grouped)
+    )
+    assert (many.ci95_high - many.ci95_low) / (one.ci95_high - one.ci95_low) == pytest.approx(
+        math.sqrt(5), rel=0.15
+    )
 
 
 def test_agreement_of_annotators_is_the_ceiling():
-    rows = [sample(i, "Yes", question="q", votes={"d1": "Yes", "d2": "Yes" if i < 3 else "No", "tie_break": "Yes"}) for i in range(4)]
-    found = {s.metric: s for s in ceilings("set", [*rows, sample(9, "No", question="q", votes={"d1": "No"})], n_resamples=50)}
-    assert found["accuracy"].value == 0.75 and found["accuracy"].n == 4 and found["accuracy"].judge == "second annotator"
+    rows = [
+        sample(
+            i,
+            "Yes",
+            question="q",
+            votes={"d1": "Yes", "d2": "Yes" if i < 3 else "No", "tie_break": "Yes"},
+        )
+        for i in range(4)
+    ]
+    found = {
+        s.metric: s
+        for s in ceilings(
+            "set", [*rows, sample(9, "No", question="q", votes={"d1": "No"})], n_resamples=50
+        )
+    }
+    assert (
+        found["accuracy"].value == 0.75
+        and found["accuracy"].n == 4
+        and found["accuracy"].judge == "second annotator"
+    )
     assert ceilings("set", [sample(1, "Yes")]) == []
 
 
@@ -106,17 +174,41 @@ def test_real_craft_md(data_dir):
     found = load("craft_md", data_dir=data_dir)
     if not found.present:
         pytest.skip("craft_md is not in the data folder")
-    scores = by_convention(readings("craft_md", found.samples, always(found.samples, "No"), n_resamples=100))
+    scores = by_convention(
+        readings("craft_md", found.samples, always(found.samples, "No"), n_resamples=100)
+    )
     published = {"terminology": 0.928, "diagnosis": 0.672, "history": 0.594}
     for question, expected in published.items():
         score = scores[f"{question}, adjudicated"]
-        assert score.n == 180 and round(score.value, 3) == expected == round(score.baseline_majority, 3)
-        assert [scores[f"{question}, {r}"].n for r in ("annotator d1", "annotator d2", "every annotation")] == [120, 120, 240]
-    cells = by_convention(readings("craft_md", found.samples, always(found.samples, "No"), n_resamples=100, published_as="Selene Mini"))
-    assert [cells[f"{q}, annotator d1"].published for q in (*published, "overall")] == [0.92, 0.62, 0.68, 0.74]
+        assert score.n == 180 and round(score.value, 3) == expected == round(
+            score.baseline_majority, 3
+        )
+        assert [
+            scores[f"{question}, {r}"].n
+            for r in ("annotator d1", "annotator d2", "every annotation")
+        ] == [120, 120, 240]
+    cells = by_convention(
+        readings(
+            "craft_md",
+            found.samples,
+            always(found.samples, "No"),
+            n_resamples=100,
+            published_as="Selene Mini",
+        )
+    )
+    assert [cells[f"{q}, annotator d1"].published for q in (*published, "overall")] == [
+        0.92,
+        0.62,
+        0.68,
+        0.74,
+    ]
     agreement = by_convention(ceilings("craft_md", found.samples, n_resamples=100))
     assert {s.n for s in agreement.values()} == {60}
-    assert [round(agreement[f"{q}, annotator agreement"].value * 60) for q in published] == [56, 49, 48]
+    assert [round(agreement[f"{q}, annotator agreement"].value * 60) for q in published] == [
+        56,
+        49,
+        48,
+    ]
 
 
 def test_real_financebench(data_dir):
@@ -124,13 +216,28 @@ def test_real_financebench(data_dir):
     if not found.present:
         pytest.skip("financebench is not in the data folder")
     labels = [s.meta["human_label"] for s in found.samples]
-    assert [labels.count(name) for name in ("Correct Answer", "Incorrect Answer", "Refusal")] == [1135, 528, 737]
-    scores = by_convention(readings("financebench", found.samples, always(found.samples, "No"), n_resamples=100))
+    assert [labels.count(name) for name in ("Correct Answer", "Incorrect Answer", "Refusal")] == [
+        1135,
+        528,
+        737,
+    ]
+    scores = by_convention(
+        readings("financebench", found.samples, always(found.samples, "No"), n_resamples=100)
+    )
     assert len(scores) == 2 * 17
-    assert scores["all, refusals as No"].value == pytest.approx(1265 / 2400) and scores["all, refusals left out"].n == 1663
+    assert (
+        scores["all, refusals as No"].value == pytest.approx(1265 / 2400)
+        and scores["all, refusals left out"].n == 1663
+    )
     assert scores["all, refusals left out"].baseline_majority == pytest.approx(1135 / 1663)
-    table = domain_table(readings("financebench", found.samples, always(found.samples, "Yes"), n_resamples=100))
-    assert len(table) == 34 and (table.balanced_accuracy == 0.5).all() and (table.cohens_kappa == 0).all()
+    table = domain_table(
+        readings("financebench", found.samples, always(found.samples, "Yes"), n_resamples=100)
+    )
+    assert (
+        len(table) == 34
+        and (table.balanced_accuracy == 0.5).all()
+        and (table.cohens_kappa == 0).all()
+    )
 
 
 YAML = """name: support_answers
@@ -157,15 +264,26 @@ def test_a_users_file_becomes_a_domain(tmp_path):
         ("When, exactly?", "Never", None, "No"),
         ("Where?", "", "Here", "Yes"),
     ]
-    assert {s.rubric for s in found.samples} == {"Is the answer right and polite?"} and found.n_read == 3
-    scores = by_convention(readings("support_answers", found.samples, judged(found.samples, ["Yes"] * 3), n_resamples=50))
+    assert {s.rubric for s in found.samples} == {
+        "Is the answer right and polite?"
+    } and found.n_read == 3
+    scores = by_convention(
+        readings(
+            "support_answers", found.samples, judged(found.samples, ["Yes"] * 3), n_resamples=50
+        )
+    )
     assert scores["all, as labelled"].value == pytest.approx(2 / 3)
-    assert [s.id for s in load_user_domain(domain(tmp_path), limit=2).samples] == [s.id for s in found.samples[:2]]
+    assert [s.id for s in load_user_domain(domain(tmp_path), limit=2).samples] == [
+        s.id for s in found.samples[:2]
+    ]
 
 
 def test_json_lines_and_other_tasks(tmp_path):
     text = "name: d\nfile: a.jsonl\ntask: pairwise\ncolumns: {instruction: q, response: one, response_b: two, label: better, id: key}\n"
-    rows = [{"q": "x", "one": "1", "two": "2", "better": "A", "key": 1}, {"q": "x", "one": "1", "two": "2", "better": "tie", "key": 2}]
+    rows = [
+        {"q": "x", "one": "1", "two": "2", "better": "A", "key": 1},
+        {"q": "x", "one": "1", "two": "2", "better": "tie", "key": 2},
+    ]
     data = "\n".join(map(json.dumps, rows))
     found = load_user_domain(domain(tmp_path, text, data, "a.jsonl")).samples
     assert [s.label for s in found] == ["A", "tie"] and len({s.id for s in found}) == 2
@@ -213,11 +331,19 @@ def test_a_pairwise_domain_is_scored_as_a_set():
     rows = [replace(sample(i, None), task="pairwise", response_b="x", label="A") for i in range(3)]
     said = [replace(j, judge="j") for j in always(rows, "A", set_name="own")]
     scores = readings("own", rows, said, n_resamples=50)
-    assert any(s.metric == "accuracy" and s.value == 1.0 for s in scores) and len(domain_table(scores)) > 0
+    assert (
+        any(s.metric == "accuracy" and s.value == 1.0 for s in scores)
+        and len(domain_table(scores)) > 0
+    )
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.one_of(st.text(max_size=120), st.sampled_from(["[]", "a: [", "{}", "name: x", "name: {}\nfile: 1\ntask: []\ncolumns: 3"])))
+@given(
+    st.one_of(
+        st.text(max_size=120),
+        st.sampled_from(["[]", "a: [", "{}", "name: x", "name: {}\nfile: 1\ntask: []\ncolumns: 3"]),
+    )
+)
 def test_any_yaml_is_a_domain_or_a_user_error(tmp_path_factory, text):
     with pytest.raises(UserError):
         load_user_domain(domain(tmp_path_factory.mktemp("domain"), text))

@@ -1,4 +1,6 @@
-"""The topic map: places and topics that repeat for a seed, names by hand, a page without network, and Atlas behind a stand-in."""
+"""The topic map: places and topics that repeat for a seed, names by hand, a page without network,
+and Atlas behind a stand-in.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,16 @@ from selene_lib.records import Sample
 SUBJECTS = {
     "cooking": ["pepper", "onion", "butter", "oven", "recipe", "garlic", "simmer", "flour"],
     "sailing": ["anchor", "harbour", "keel", "rudder", "tide", "mast", "sail", "rigging"],
-    "algebra": ["matrix", "vector", "eigenvalue", "kernel", "rank", "basis", "determinant", "trace"],
+    "algebra": [
+        "matrix",
+        "vector",
+        "eigenvalue",
+        "kernel",
+        "rank",
+        "basis",
+        "determinant",
+        "trace",
+    ],
 }
 
 
@@ -32,7 +43,9 @@ def make_samples(sizes: dict[str, int], seed: int = 0) -> list[Sample]:
         for i in range(n):
             ask, answer = (" ".join(rng.choice(SUBJECTS[subject], 6)) for _ in range(2))
             task = "absolute" if i % 2 else "classification"
-            samples.append(Sample(f"{subject}-{i}", f"source-{i % 3}", task, f"Tell me about {ask}", answer))
+            samples.append(
+                Sample(f"{subject}-{i}", f"source-{i % 3}", task, f"Tell me about {ask}", answer)
+            )
     return samples
 
 
@@ -43,7 +56,9 @@ def make_map(n: int, text: str = "a text") -> TopicMap:
     ids = [f"source-{i:016x}" for i in range(n)]
     x, y = scale_points(rng.normal(size=(n, 2)))
     source = [f"s{i % 4}" for i in range(n)]
-    return TopicMap(ids, x, y, topic, names, source, ["absolute"] * n, [f"{text} {i}" for i in range(n)])
+    return TopicMap(
+        ids, x, y, topic, names, source, ["absolute"] * n, [f"{text} {i}" for i in range(n)]
+    )
 
 
 def same(a: TopicMap, b: TopicMap) -> bool:
@@ -74,7 +89,10 @@ def test_two_runs_with_one_seed_are_equal():
 
 
 def test_a_map_of_two_samples_and_of_equal_samples():
-    two = [Sample("a", "s", "absolute", "alpha beta", "x"), Sample("b", "s", "absolute", "gamma delta", "x")]
+    two = [
+        Sample("a", "s", "absolute", "alpha beta", "x"),
+        Sample("b", "s", "absolute", "gamma delta", "x"),
+    ]
     assert map_dataset(two, seed=0).topic_index.tolist() == [0, 1]
     equal = [Sample(str(i), "s", "absolute", "alpha beta gamma", "same") for i in range(8)]
     topic_map = map_dataset(equal, seed=0)
@@ -107,13 +125,22 @@ def test_topic_names_by_hand():
 
     terms = np.array(["common", "left", "right"])
     counts = csr_matrix(np.array([[4, 4, 0], [4, 0, 2], [0, 0, 2]], dtype=np.float32))
-    # topic 0: common 4, left 4; topic 1: common 4, right 4; A = 16 / 2 = 8; weights .5 * log(1 + 8/8) and .5 * log(1 + 8/4)
+    # topic 0: common 4, left 4; topic 1: common 4, right 4; A = 16 / 2 = 8; weights .5 * log(1 +
+    # 8/8) and .5 * log(1 + 8/4)
     assert local.name_topics(counts, terms, np.array([0, 1, 1]), n_terms=1) == ["left", "right"]
-    assert local.name_topics(counts, terms, np.array([0, 1, 1]), n_terms=2) == ["left, common", "right, common"]
+    assert local.name_topics(counts, terms, np.array([0, 1, 1]), n_terms=2) == [
+        "left, common",
+        "right, common",
+    ]
 
 
 def test_topics_with_the_same_words_get_different_names():
-    assert local._distinct_names([["a", "b", "c"], ["a", "b", "d"], ["a", "b"], []], 2) == ["a, b", "a, b, d", "a, b (3)", "no words"]
+    assert local._distinct_names([["a", "b", "c"], ["a", "b", "d"], ["a", "b"], []], 2) == [
+        "a, b",
+        "a, b, d",
+        "a, b (3)",
+        "no words",
+    ]
 
 
 def test_topics_are_numbered_by_size():
@@ -136,14 +163,22 @@ def test_topic_table_counts_by_task_and_source():
     samples = make_samples({"sailing": 9, "algebra": 6})
     table = map_dataset(samples, seed=0, n_topics=2, projection="pca").topic_table()
     assert table["n"].tolist() == [9, 6] and table["share"].tolist() == [0.6, 0.4]
-    assert table["task:classification"].tolist() == [5, 3] and table["task:absolute"].tolist() == [4, 3]
-    assert table[["source:source-0", "source:source-1", "source:source-2"]].to_numpy().tolist() == [[3, 3, 3], [2, 2, 2]]
+    assert table["task:classification"].tolist() == [5, 3] and table["task:absolute"].tolist() == [
+        4,
+        3,
+    ]
+    assert table[["source:source-0", "source:source-1", "source:source-2"]].to_numpy().tolist() == [
+        [3, 3, 3],
+        [2, 2, 2],
+    ]
     columns = ["id", "x", "y", "topic", "topic_name", "source", "task"]
     assert list(map_dataset(samples, seed=0, projection="pca").to_frame().columns) == columns
 
 
 def page_data(page: str) -> dict:
-    return json.loads(re.search(r'<script id="data" type="application/json">(.*?)</script>', page, re.DOTALL)[1])
+    return json.loads(
+        re.search(r'<script id="data" type="application/json">(.*?)</script>', page, re.DOTALL)[1]
+    )
 
 
 def test_the_page_stands_alone_and_holds_no_text_unless_asked(tmp_path):
@@ -154,24 +189,40 @@ def test_the_page_stands_alone_and_holds_no_text_unless_asked(tmp_path):
     data = page_data(page)
     assert data["id"] == topic_map.ids and "text" not in data
     assert np.allclose(np.array(data["x"]) / 10_000, topic_map.x, atol=1e-4)
-    assert [data["names"]["topic"][t] for t in data["topic"]] == [topic_map.topic_names[t] for t in topic_map.topic_index]
+    assert [data["names"]["topic"][t] for t in data["topic"]] == [
+        topic_map.topic_names[t] for t in topic_map.topic_index
+    ]
     assert data["counts"]["source"] == [13, 13, 12, 12] and sum(data["counts"]["topic"]) == 50
-    with_text = topic_map.write_html(tmp_path / "text.html", with_text=True).read_text(encoding="utf-8")
+    with_text = topic_map.write_html(tmp_path / "text.html", with_text=True).read_text(
+        encoding="utf-8"
+    )
     assert page_data(with_text)["text"] == topic_map.text
-    assert with_text.count("<script") == page.count("<script"), "a text cannot open a script of its own"
+    assert with_text.count("<script") == page.count("<script"), (
+        "a text cannot open a script of its own"
+    )
 
 
 def test_in_a_notebook_a_map_is_the_same_page_in_a_closed_frame(tmp_path):
     topic_map = make_map(7, text="SECRET")
     frame = topic_map._repr_html_()
-    inner = html.unescape(re.fullmatch(r'<iframe title="[^"]+" sandbox="allow-scripts" style="[^"]+" srcdoc="([^"]+)"></iframe>', frame)[1])
+    inner = html.unescape(
+        re.fullmatch(
+            r'<iframe title="[^"]+" sandbox="allow-scripts" style="[^"]+" srcdoc="([^"]+)"></iframe>',
+            frame,
+        )[1]
+    )
     assert inner == topic_map.write_html(tmp_path / "map.html").read_text(encoding="utf-8")
     assert repr(topic_map) == "TopicMap of 7 samples in 3 topics (local)" and "SECRET" not in frame
 
 
 def test_the_page_has_what_a_reader_without_a_mouse_needs(tmp_path):
     page = make_map(5).write_html(tmp_path / "map.html").read_text(encoding="utf-8")
-    assert '<html lang="en">' in page and 'role="img"' in page and 'tabindex="0"' in page and "aria-live" in page
+    assert (
+        '<html lang="en">' in page
+        and 'role="img"' in page
+        and 'tabindex="0"' in page
+        and "aria-live" in page
+    )
     for name in re.findall(r'<(?:input|select)[^>]* id="(\w+)"', page):
         assert f'<label for="{name}">' in page
     assert page.count("aria-label") >= 3
@@ -187,11 +238,15 @@ def test_a_page_of_five_thousand_points_stays_below_three_megabytes(tmp_path):
     assert topic_map.write_html(tmp_path / "plain.html").stat().st_size < 0.5e6
     page = topic_map.write_html(tmp_path / "text.html", with_text=True)
     assert page.stat().st_size < 3e6
-    assert {len(text) for text in page_data(page.read_text(encoding="utf-8"))["text"]} == {MAX_HOVER_CHARS}
+    assert {len(text) for text in page_data(page.read_text(encoding="utf-8"))["text"]} == {
+        MAX_HOVER_CHARS
+    }
 
 
 class FakeAtlas:
-    """What `nomic.atlas.map_data` gives back: locked for two looks, then tables in an order of its own."""
+    """What `nomic.atlas.map_data` gives back: locked for two looks, then tables in an order of its
+    own.
+    """
 
     def __init__(self, topics: dict[str, str]) -> None:
         self.topics_of, self.n_looks, self.calls, self.tokens = topics, 0, [], []
@@ -211,11 +266,22 @@ class FakeAtlas:
     @property
     def maps(self):
         rows = self.calls[0]["data"][::-1]
-        places = pd.DataFrame({"row": [r["row"] for r in rows], "x": [float(r["row"][1:]) for r in rows], "y": 0.0})
-        topics = pd.DataFrame({"row": [r["row"] for r in rows], "topic_depth_1": [self.topics_of.get(r["source"]) for r in rows]})
+        places = pd.DataFrame(
+            {"row": [r["row"] for r in rows], "x": [float(r["row"][1:]) for r in rows], "y": 0.0}
+        )
+        topics = pd.DataFrame(
+            {
+                "row": [r["row"] for r in rows],
+                "topic_depth_1": [self.topics_of.get(r["source"]) for r in rows],
+            }
+        )
         part = type("Part", (), {})
         projection, projection.embeddings, projection.topics = part(), part(), part()
-        projection.embeddings.df, projection.topics.df, projection.map_link = places.iloc[: self.n_given], topics, "the link"
+        projection.embeddings.df, projection.topics.df, projection.map_link = (
+            places.iloc[: self.n_given],
+            topics,
+            "the link",
+        )
         return [projection]
 
     n_given = None
@@ -233,7 +299,9 @@ def fake_atlas(monkeypatch):
     return fake
 
 
-ATLAS_SAMPLES = [Sample(f"id{i}", f"s{min(i % 4, 2)}", "absolute", f"question {i}", "answer") for i in range(6)]
+ATLAS_SAMPLES = [
+    Sample(f"id{i}", f"s{min(i % 4, 2)}", "absolute", f"question {i}", "answer") for i in range(6)
+]
 
 
 def test_atlas_gives_the_same_kind_of_map(fake_atlas):
@@ -244,9 +312,17 @@ def test_atlas_gives_the_same_kind_of_map(fake_atlas):
     topic_map = atlas.map_with_atlas(ATLAS_SAMPLES, texts, sleep=waits.append)
     call = fake_atlas.calls[0]
     assert set(call) <= fake_atlas.real_parameters, "the installed client knows every argument"
-    assert call["is_public"] is False and call["indexed_field"] == "text" and call["id_field"] == "row"
-    assert [r["text"] for r in call["data"]] == texts and all(len(r["row"]) <= 36 for r in call["data"])
-    assert fake_atlas.tokens == ["nk-of-a-test"] and AtlasClass.credentials is before and waits == [atlas.POLL_SECONDS] * 2
+    assert (
+        call["is_public"] is False and call["indexed_field"] == "text" and call["id_field"] == "row"
+    )
+    assert [r["text"] for r in call["data"]] == texts and all(
+        len(r["row"]) <= 36 for r in call["data"]
+    )
+    assert (
+        fake_atlas.tokens == ["nk-of-a-test"]
+        and AtlasClass.credentials is before
+        and waits == [atlas.POLL_SECONDS] * 2
+    )
     assert topic_map.ids == [s.id for s in ATLAS_SAMPLES] and topic_map.backend == "nomic"
     assert topic_map.x.tolist() == [-1.0, -0.6, -0.2, 0.2, 0.6, 1.0]
     names = [topic_map.topic_names[t] for t in topic_map.topic_index.tolist()]
@@ -267,7 +343,8 @@ def test_atlas_that_never_finishes_is_an_error(fake_atlas, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("token", "message"), [(None, "needs a Nomic API key"), ("  ", "needs a Nomic API key"), ("abc", "start with nk-")]
+    ("token", "message"),
+    [(None, "needs a Nomic API key"), ("  ", "needs a Nomic API key"), ("abc", "start with nk-")],
 )
 def test_atlas_without_a_token_says_what_to_do(monkeypatch, token, message):
     monkeypatch.delenv(atlas.TOKEN_VARIABLE, raising=False)
@@ -277,7 +354,10 @@ def test_atlas_without_a_token_says_what_to_do(monkeypatch, token, message):
         map_dataset(ATLAS_SAMPLES, backend="nomic", seed=0)
 
 
-@pytest.mark.parametrize(("problem", "message"), [("network", "cannot be reached"), ("refusal", "refused .*no longer valid")])
+@pytest.mark.parametrize(
+    ("problem", "message"),
+    [("network", "cannot be reached"), ("refusal", "refused .*no longer valid")],
+)
 def test_atlas_out_of_reach_or_unwilling_is_a_user_error(monkeypatch, problem, message):
     import requests
 

@@ -1,4 +1,6 @@
-"""Figures: drawn from result files alone, byte for byte alike, honest about what is missing, nothing cut off."""
+"""Figures: drawn from result files alone, byte for byte alike, honest about what is missing,
+nothing cut off.
+"""
 
 from __future__ import annotations
 
@@ -49,10 +51,32 @@ def again(run_dir: Path) -> list[figures.Drawing]:
     return found
 
 
-def test_every_figure_of_the_plan_is_drawn_with_picture_vector_and_numbers(drawn: tuple[pd.DataFrame, Path]) -> None:
+def test_every_figure_of_the_plan_is_drawn_with_picture_vector_and_numbers(
+    drawn: tuple[pd.DataFrame, Path],
+) -> None:
     table, out = drawn
-    plan = {"fig1a", "fig1b", "fig2", "fig3a", "fig3b", "fig3c", "fig4", "fig5", "threshold", "training_curves", "calibration", "audit"}
-    assert plan | {"contamination", "ablation", "rewards", "fig1a_published", "fig1b_published", "fig3a_published"} == set(table["figure"])
+    plan = {
+        "fig1a",
+        "fig1b",
+        "fig2",
+        "fig3a",
+        "fig3b",
+        "fig3c",
+        "fig4",
+        "fig5",
+        "threshold",
+        "training_curves",
+        "calibration",
+        "audit",
+    }
+    assert plan | {
+        "contamination",
+        "ablation",
+        "rewards",
+        "fig1a_published",
+        "fig1b_published",
+        "fig3a_published",
+    } == set(table["figure"])
     assert set(table["status"]) == {"drawn"}
     for name in table["figure"]:
         assert (out / f"{name}.png").read_bytes().startswith(b"\x89PNG")
@@ -61,10 +85,17 @@ def test_every_figure_of_the_plan_is_drawn_with_picture_vector_and_numbers(drawn
     assert table["alt"].str.len().min() > 40
 
 
-def test_drawing_twice_gives_the_same_bytes(drawn: tuple[pd.DataFrame, Path], again: list[figures.Drawing]) -> None:
+def test_drawing_twice_gives_the_same_bytes(
+    drawn: tuple[pd.DataFrame, Path], again: list[figures.Drawing]
+) -> None:
     _, out = drawn
     assert len(again) == len(list(out.glob("*.png")))
-    differ = [f"{d.name}.{kind}" for d in again for kind in ("svg", "png") if d.to_bytes(kind) != (out / f"{d.name}.{kind}").read_bytes()]
+    differ = [
+        f"{d.name}.{kind}"
+        for d in again
+        for kind in ("svg", "png")
+        if d.to_bytes(kind) != (out / f"{d.name}.{kind}").read_bytes()
+    ]
     assert differ == []
     assert b"<dc:date>" not in b"".join(p.read_bytes() for p in out.glob("*.svg"))
 
@@ -80,12 +111,20 @@ def test_no_text_of_any_figure_is_cut_off(again: list[figures.Drawing]) -> None:
         for text in drawing.figure.findobj(Text):
             box = text.get_window_extent(canvas.get_renderer())
             inside = box.x0 >= -1 and box.y0 >= -1 and box.x1 <= width + 1 and box.y1 <= height + 1
-            if text.get_visible() and text.get_text().strip() and box.width > 0 and not inside and _is_drawn(text):
+            if (
+                text.get_visible()
+                and text.get_text().strip()
+                and box.width > 0
+                and not inside
+                and _is_drawn(text)
+            ):
                 cut.append((drawing.name, text.get_text(), box.extents.round()))
     assert cut == []
 
 
-def test_titles_legends_labels_and_notes_do_not_lie_on_each_other(again: list[figures.Drawing]) -> None:
+def test_titles_legends_labels_and_notes_do_not_lie_on_each_other(
+    again: list[figures.Drawing],
+) -> None:
     for drawing in again:
         with styled():
             settle(drawing.figure)
@@ -95,9 +134,17 @@ def test_titles_legends_labels_and_notes_do_not_lie_on_each_other(again: list[fi
         parts = [figure._suptitle, figure._supxlabel, *figure.legends]
         for axes in figure.axes:
             parts += [axes.get_legend(), axes._left_title, axes.xaxis.label]
-        boxes = [(part, part.get_window_extent(canvas.get_renderer())) for part in parts if part is not None]
+        boxes = [
+            (part, part.get_window_extent(canvas.get_renderer()))
+            for part in parts
+            if part is not None
+        ]
         boxes = [(part, box) for part, box in boxes if box.width > 1 and box.height > 1]
-        clash = [(str(a), str(b)) for (a, x), (b, y) in itertools.combinations(boxes, 2) if _overlap(x, y)]
+        clash = [
+            (str(a), str(b))
+            for (a, x), (b, y) in itertools.combinations(boxes, 2)
+            if _overlap(x, y)
+        ]
         assert clash == [], drawing.name
 
 
@@ -108,17 +155,30 @@ def _overlap(one: Bbox, other: Bbox) -> bool:
 
 def _is_drawn(text: Text) -> bool:
     """Tick labels beyond the axis limits exist but are not drawn."""
-    ticks = [(axis, tick) for axes in text.figure.axes for axis in (axes.xaxis, axes.yaxis) for tick in axis.get_major_ticks()]
+    ticks = [
+        (axis, tick)
+        for axes in text.figure.axes
+        for axis in (axes.xaxis, axes.yaxis)
+        for tick in axis.get_major_ticks()
+    ]
     mine = [(axis, tick) for axis, tick in ticks if text in (tick.label1, tick.label2)]
-    return all(min(axis.get_view_interval()) <= tick.get_loc() <= max(axis.get_view_interval()) for axis, tick in mine)
+    return all(
+        min(axis.get_view_interval()) <= tick.get_loc() <= max(axis.get_view_interval())
+        for axis, tick in mine
+    )
 
 
 def test_what_was_not_run_says_so_in_a_picture(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    table = figures.draw_all(tmp_path / "empty", tmp_path / "out", published=False).set_index("figure")
+    table = figures.draw_all(tmp_path / "empty", tmp_path / "out", published=False).set_index(
+        "figure"
+    )
     assert set(table["status"]) == {"not run"}
     assert table.loc["fig1a", "why"] == "05_evaluate_benchmarks/task_means.csv is not there"
-    assert pd.read_csv(tmp_path / "out" / "fig3c.csv")["not_run"][0] == "06_evaluate_domains/arena.csv is not there"
+    assert (
+        pd.read_csv(tmp_path / "out" / "fig3c.csv")["not_run"][0]
+        == "06_evaluate_domains/arena.csv is not there"
+    )
     assert (tmp_path / "out" / "fig3c.png").is_file()
 
 
@@ -135,10 +195,14 @@ def test_a_broken_result_file_is_named(tmp_path: Path) -> None:
         figures.draw_all(tmp_path / "run", tmp_path / "out")
 
 
-def test_texts_stay_out_where_they_must_not_be_shown(run_dir: Path, drawn: tuple[pd.DataFrame, Path]) -> None:
+def test_texts_stay_out_where_they_must_not_be_shown(
+    run_dir: Path, drawn: tuple[pd.DataFrame, Path]
+) -> None:
     drawing = everything._example(run_dir, "", show_texts=False)
     assert "redistributed" in drawing.not_run and "window.broken" not in drawing.table.to_csv()
-    holding = [p.name for p in drawn[1].glob("*.csv") if "window.broken" in p.read_text(encoding="utf-8")]
+    holding = [
+        p.name for p in drawn[1].glob("*.csv") if "window.broken" in p.read_text(encoding="utf-8")
+    ]
     assert holding == ["fig5.csv"], "no other figure holds the text of an item"
 
 
@@ -160,12 +224,22 @@ def test_trained_is_black_base_orange_and_all_differ_in_grey() -> None:
     assert found["dpo_nll-seed0"] == TRAINED == "#000000" and found["base"] == BASE
     greys = sorted(_luminance(c) for c in (TRAINED, BASE, *OTHERS))
     assert min(b - a for a, b in itertools.pairwise(greys)) > 0.03
-    assert colours(["Selene Mini", "Llama-3.1-8B-Instruct"]) == {"Selene Mini": TRAINED, "Llama-3.1-8B-Instruct": BASE}
+    assert colours(["Selene Mini", "Llama-3.1-8B-Instruct"]) == {
+        "Selene Mini": TRAINED,
+        "Llama-3.1-8B-Instruct": BASE,
+    }
 
 
 def test_arms_of_one_loss_stand_together_in_one_grey() -> None:
     names = ["base", "dpo-seed0", "nll-seed0", "dpo_nll-seed0", "dpo_nll-seed1", "dpo-seed1"]
-    assert order_judges(names) == ["dpo_nll-seed0", "base", "dpo_nll-seed1", "dpo-seed0", "dpo-seed1", "nll-seed0"]
+    assert order_judges(names) == [
+        "dpo_nll-seed0",
+        "base",
+        "dpo_nll-seed1",
+        "dpo-seed0",
+        "dpo-seed1",
+        "nll-seed0",
+    ]
     found = colours(names)
     assert found["dpo-seed0"] == found["dpo-seed1"] != found["nll-seed0"] != found["dpo_nll-seed1"]
     assert one_a_loss(names) == ["dpo_nll-seed0", "base", "dpo-seed0", "nll-seed0"]
@@ -177,9 +251,16 @@ def _luminance(colour: str) -> float:
 
 
 def test_flow_adds_up_over_sources_and_reasons() -> None:
-    rows = [("read", "filter", "a", 10, 10, "", 0), ("clean", "filter", "a", 10, 7, "long", 2), ("clean", "filter", "a", 10, 7, "tie", 1),
-            ("clean", "filter", "b", 5, 4, "long", 1), ("mix", "decision", "a", 7, 0, "source dropped", 7)]  # fmt: skip
-    ledger = pd.DataFrame(rows, columns=["stage", "kind", "source", "n_in", "n_out", "reason", "n_dropped"])
+    rows = [
+        ("read", "filter", "a", 10, 10, "", 0),
+        ("clean", "filter", "a", 10, 7, "long", 2),
+        ("clean", "filter", "a", 10, 7, "tie", 1),
+        ("clean", "filter", "b", 5, 4, "long", 1),
+        ("mix", "decision", "a", 7, 0, "source dropped", 7),
+    ]
+    ledger = pd.DataFrame(
+        rows, columns=["stage", "kind", "source", "n_in", "n_out", "reason", "n_dropped"]
+    )
     read, clean, mix = flow_stages(ledger)
     assert (read.kind, read.n_in, read.dropped) == ("read", 10, {})
     assert (clean.n_in, clean.n_out, clean.dropped) == (15, 11, {"long": 3, "tie": 1})
@@ -188,32 +269,67 @@ def test_flow_adds_up_over_sources_and_reasons() -> None:
 
 def test_neighbouring_filters_that_dropped_nothing_are_one_box() -> None:
     quiet = [Stage(name, "filter", 9, 9, {}) for name in ("length", "language")]
-    loud, made = Stage("tie", "filter", 9, 8, {"tie": 1}), Stage("critiques", "generation", 8, 8, {})
+    loud, made = (
+        Stage("tie", "filter", 9, 8, {"tie": 1}),
+        Stage("critiques", "generation", 8, 8, {}),
+    )
     last = Stage("mix", "filter", 7, 7, {})
-    assert merge_quiet([*quiet, loud, made, last]) == [Stage("length, language", "filter", 9, 9, {}), loud, made, last]
-    assert merge_quiet([quiet[0], last]) == [quiet[0], last], "what does not join up is never merged"
+    assert merge_quiet([*quiet, loud, made, last]) == [
+        Stage("length, language", "filter", 9, 9, {}),
+        loud,
+        made,
+        last,
+    ]
+    assert merge_quiet([quiet[0], last]) == [quiet[0], last], (
+        "what does not join up is never merged"
+    )
 
 
 def test_overlaps_are_counted_once_an_item_and_absent_pairs_are_zero() -> None:
-    rows = [("hh-01#response", "mt_bench-02#instruction"), ("hh-01#instruction", "mt_bench-02#instruction"), ("hh-03", "auto_j-09")]
-    counts = overlap_counts(pd.DataFrame(rows, columns=["train_id", "bench_id"]), ["hh", "halueval"], ["mt_bench", "auto_j", "flask"])
+    rows = [
+        ("hh-01#response", "mt_bench-02#instruction"),
+        ("hh-01#instruction", "mt_bench-02#instruction"),
+        ("hh-03", "auto_j-09"),
+    ]
+    counts = overlap_counts(
+        pd.DataFrame(rows, columns=["train_id", "bench_id"]),
+        ["hh", "halueval"],
+        ["mt_bench", "auto_j", "flask"],
+    )
     assert counts.loc["hh"].tolist() == [1, 1, 0]
     assert counts.loc["halueval"].tolist() == [0, 0, 0]
 
 
 def test_published_means_are_unverified_as_soon_as_one_cell_is() -> None:
     task_of = {"a": "pairwise", "b": "pairwise", "c": "absolute"}
-    cells = [("X", "a", 0.8, "read"), ("X", "b", 0.6, "unverified"), ("X", "c", 0.5, "read"), ("Y", "a", 0.9, "read")]
-    means = published_task_means(pd.DataFrame(cells, columns=["judge", "set", "value", "known"]), task_of)
+    cells = [
+        ("X", "a", 0.8, "read"),
+        ("X", "b", 0.6, "unverified"),
+        ("X", "c", 0.5, "read"),
+        ("Y", "a", 0.9, "read"),
+    ]
+    means = published_task_means(
+        pd.DataFrame(cells, columns=["judge", "set", "value", "known"]), task_of
+    )
     assert set(means["judge"]) == {"X"}, "a judge without all sets has no average"
-    assert means.set_index("task")["value"].to_dict() == pytest.approx({"pairwise": 0.7, "absolute": 0.5, "overall": 0.6})
+    assert means.set_index("task")["value"].to_dict() == pytest.approx(
+        {"pairwise": 0.7, "absolute": 0.5, "overall": 0.6}
+    )
     assert set(means["known"]) == {"unverified"}
 
 
 def test_published_figures_mark_what_nobody_read(drawn: tuple[pd.DataFrame, Path]) -> None:
     cells = pd.read_csv(drawn[1] / "fig1b_published.csv")
-    assert cells.loc[(cells["judge"] == "Selene Mini") & (cells["set"] == "flask"), "known"].item() == "unverified"
-    assert cells.loc[(cells["judge"] == "Selene Mini") & (cells["set"] == "reward_bench"), "known"].item() == "derived"
+    assert (
+        cells.loc[(cells["judge"] == "Selene Mini") & (cells["set"] == "flask"), "known"].item()
+        == "unverified"
+    )
+    assert (
+        cells.loc[
+            (cells["judge"] == "Selene Mini") & (cells["set"] == "reward_bench"), "known"
+        ].item()
+        == "derived"
+    )
     with styled():
         drawing = everything.published_drawings()[1]
     bars = [p for axes in drawing.figure.axes for p in axes.patches]
@@ -221,7 +337,15 @@ def test_published_figures_mark_what_nobody_read(drawn: tuple[pd.DataFrame, Path
 
 
 def test_reliability_reads_the_verdict_in_the_order_it_was_shown(tmp_path: Path) -> None:
-    sample = Sample(id="s-1", source="s", task="pairwise", instruction="i", response="x", response_b="y", label="A")
+    sample = Sample(
+        id="s-1",
+        source="s",
+        task="pairwise",
+        instruction="i",
+        response="x",
+        response_b="y",
+        label="A",
+    )
     write_parquet(tmp_path / "01_explore_sources" / "benchmarks" / "s.parquet", [sample], Sample)
     common = {
         "judge": "base",
@@ -233,9 +357,21 @@ def test_reliability_reads_the_verdict_in_the_order_it_was_shown(tmp_path: Path)
         "reply": "",
         "finish_reason": "stop",
     }
-    rows = [Judgement(**common, order="AB", status="value", verdict="A", verdict_probs={"A": 0.9, "B": 0.1}),
-            Judgement(**common, order="BA", status="value", verdict="A", verdict_probs={"A": 0.6, "B": 0.4}),
-            Judgement(**common, order="BA", status="malformed", verdict=None, verdict_probs={"A": 0.6, "B": 0.4})]  # fmt: skip
+    rows = [
+        Judgement(
+            **common, order="AB", status="value", verdict="A", verdict_probs={"A": 0.9, "B": 0.1}
+        ),
+        Judgement(
+            **common, order="BA", status="value", verdict="A", verdict_probs={"A": 0.6, "B": 0.4}
+        ),
+        Judgement(
+            **common,
+            order="BA",
+            status="malformed",
+            verdict=None,
+            verdict_probs={"A": 0.6, "B": 0.4},
+        ),
+    ]
     write_jsonl(tmp_path / "05_evaluate_benchmarks" / "judgements" / "base" / "s.jsonl", rows)
     bins = reliability_table(tmp_path).set_index("confidence")
     assert bins["accuracy"].to_dict() == {0.6: 0.0, 0.9: 1.0}
@@ -252,7 +388,11 @@ def test_one_reading_a_part_and_the_whole_instead_of_its_configurations() -> Non
     ]
     kept = first_readings(pd.DataFrame(rows, columns=["set", "part", "reading"]))
     assert list(kept["set"] + ":" + kept["part"]) == ["fb:all", "cm:history", "cm:overall"]
-    assert [part_name("fb", "all"), part_name("cm", "history"), part_name("cm", "overall")] == ["fb", "cm:history", "cm"]
+    assert [part_name("fb", "all"), part_name("cm", "history"), part_name("cm", "overall")] == [
+        "fb",
+        "cm:history",
+        "cm",
+    ]
 
 
 def test_a_left_out_source_is_shown_by_what_it_adds(again: list[figures.Drawing]) -> None:
@@ -260,7 +400,10 @@ def test_a_left_out_source_is_shown_by_what_it_adds(again: list[figures.Drawing]
     assert "nano-poisoned -0.070" in drawing.alt and "reward >= 0.1 +0.040" in drawing.alt
     sources, arms = drawing.figure.axes
     assert [t.get_text() for t in sources.get_yticklabels()][2] == "nano-poisoned  [drop]"
-    assert "with it less without it" in sources.get_xlabel() and "less that of all sources" in arms.get_xlabel()
+    assert (
+        "with it less without it" in sources.get_xlabel()
+        and "less that of all sources" in arms.get_xlabel()
+    )
 
 
 def test_topic_names_are_pushed_apart() -> None:

@@ -75,7 +75,10 @@ def test_a_half_written_line_costs_that_line_only(tmp_path):
 @settings(max_examples=30, deadline=None)
 def test_jsonl_round_trip_of_records(tmp_path_factory, texts):
     path = tmp_path_factory.mktemp("j") / "c.jsonl"
-    records = [Critique(f"c-{i}", "s-1", t, "A", "A", True, "teacher", {"seed": i}) for i, t in enumerate(texts)]
+    records = [
+        Critique(f"c-{i}", "s-1", t, "A", "A", True, "teacher", {"seed": i})
+        for i, t in enumerate(texts)
+    ]
     files.append_jsonl(path, records)
     assert files.read_jsonl(path, Critique) == records
 
@@ -125,7 +128,9 @@ def test_json_file_errors_name_the_file(tmp_path):
 
 
 def test_csv_is_whole_and_exact(tmp_path):
-    path = files.write_csv(tmp_path / "a.csv", [{"x": 0.1 + 0.2, "meta": {"b": 1, "a": [2]}, "s": 'say "hi", ok'}])
+    path = files.write_csv(
+        tmp_path / "a.csv", [{"x": 0.1 + 0.2, "meta": {"b": 1, "a": [2]}, "s": 'say "hi", ok'}]
+    )
     import pandas as pd
 
     (row,) = pd.read_csv(path).to_dict("records")

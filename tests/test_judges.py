@@ -1,4 +1,6 @@
-"""The local judge against greedy `generate`, its early stop, probabilities, limits; replay; opening a judge by name."""
+"""The local judge against greedy `generate`, its early stop, probabilities, limits; replay; opening
+a judge by name.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,12 @@ def taught_model(tmp_path_factory):
 
 
 def prompts(n: int) -> list[Prompt]:
-    samples = [Sample(f"s{i}", "t", "absolute", "go " * (i % 5 + 1), "word " * (i * 7 % 23 + 1), rubric="good") for i in range(n)]
+    samples = [
+        Sample(
+            f"s{i}", "t", "absolute", "go " * (i % 5 + 1), "word " * (i * 7 % 23 + 1), rubric="good"
+        )
+        for i in range(n)
+    ]
     return [render(s, family="nano") for s in samples]
 
 
@@ -40,7 +47,11 @@ def generate_one_by_one(judge: LocalJudge, prompt: Prompt) -> tuple[str, str]:
 
     ids = torch.tensor([judge._encode(prompt)[0]])
     out = judge.model.generate(
-        ids, attention_mask=torch.ones_like(ids), max_new_tokens=judge.max_new_tokens, do_sample=False, pad_token_id=2
+        ids,
+        attention_mask=torch.ones_like(ids),
+        max_new_tokens=judge.max_new_tokens,
+        do_sample=False,
+        pad_token_id=2,
     )
     new = out[0, ids.shape[1] :].tolist()
     return judge._decode([t for t in new if t != 1]).strip(), "stop" if new[-1] == 1 else "length"
@@ -51,7 +62,9 @@ def test_batched_replies_are_those_of_greedy_generate(random_model):
     items = prompts(17)
     assert len(judge.batches(items)) > 3
     replies = judge.judge(items)
-    assert [(r.text, r.finish_reason) for r in replies] == [generate_one_by_one(judge, p) for p in items]
+    assert [(r.text, r.finish_reason) for r in replies] == [
+        generate_one_by_one(judge, p) for p in items
+    ]
     assert {r.finish_reason for r in replies} == {"stop", "length"}
 
 
@@ -61,15 +74,28 @@ def test_rows_leave_the_batch_without_disturbing_the_others(taught_model):
     together = judge.judge([p for p, _ in lessons])
     for (prompt, taught), reply in zip(lessons, together):
         assert judge.judge([prompt])[0].text == reply.text
-        assert parse_verdict(reply.text, prompt.task).value == parse_verdict(taught, prompt.task).value
+        assert (
+            parse_verdict(reply.text, prompt.task).value == parse_verdict(taught, prompt.task).value
+        )
 
 
 def test_a_reply_stops_once_its_verdict_line_is_written(taught_model):
-    lessons = [(render(s, family="nano"), reply) for s, reply in tiny_judge.lessons() if s.task == "pairwise"]
+    lessons = [
+        (render(s, family="nano"), reply)
+        for s, reply in tiny_judge.lessons()
+        if s.task == "pairwise"
+    ]
     short = LocalJudge(taught_model, max_new_tokens=40).judge([p for p, _ in lessons])
-    whole = LocalJudge(taught_model, max_new_tokens=40, stop_at_verdict=False).judge([p for p, _ in lessons])
+    whole = LocalJudge(taught_model, max_new_tokens=40, stop_at_verdict=False).judge(
+        [p for p, _ in lessons]
+    )
     for (prompt, taught), a, b in zip(lessons, short, whole):
-        assert b.text == taught and taught.startswith(a.text) and a.n_reply_tokens < b.n_reply_tokens and a.finish_reason == "stop"
+        assert (
+            b.text == taught
+            and taught.startswith(a.text)
+            and a.n_reply_tokens < b.n_reply_tokens
+            and a.finish_reason == "stop"
+        )
         assert parse_verdict(a.text, prompt.task) == parse_verdict(b.text, prompt.task)
 
 
@@ -78,7 +104,10 @@ def test_probabilities_stand_at_the_verdict_and_sum_to_one(taught_model):
     for sample, _ in tiny_judge.lessons():
         (reply,) = judge.judge([render(sample, family="nano")])
         assert sum(reply.verdict_probs.values()) == pytest.approx(1, abs=1e-5)
-        assert max(reply.verdict_probs, key=reply.verdict_probs.get) == parse_verdict(reply.text, sample.task).value
+        assert (
+            max(reply.verdict_probs, key=reply.verdict_probs.get)
+            == parse_verdict(reply.text, sample.task).value
+        )
 
 
 def test_probabilities_equal_a_plain_forward_pass(taught_model):
@@ -93,7 +122,9 @@ def test_probabilities_equal_a_plain_forward_pass(taught_model):
     ids = torch.tensor([judge._encode(prompt)[0] + tokens[:start]])
     logits = judge.model(ids).logits[0, -1]
     columns = [torch.logsumexp(logits[judge._watched[label]], 0) for label in ("A", "B")]
-    assert reply.verdict_probs["A"] == pytest.approx(torch.softmax(torch.stack(columns), 0)[0].item(), abs=1e-4)
+    assert reply.verdict_probs["A"] == pytest.approx(
+        torch.softmax(torch.stack(columns), 0)[0].item(), abs=1e-4
+    )
 
 
 def test_no_verdict_no_probabilities(random_model):
@@ -140,11 +171,17 @@ def test_an_adapter_changes_the_verdicts_and_a_missing_one_is_named(random_model
     from peft import LoraConfig, get_peft_model
 
     plain = LocalJudge(random_model, max_new_tokens=12)
-    model = get_peft_model(plain.model, LoraConfig(r=4, target_modules=["q_proj", "down_proj"], init_lora_weights=False))
+    model = get_peft_model(
+        plain.model,
+        LoraConfig(r=4, target_modules=["q_proj", "down_proj"], init_lora_weights=False),
+    )
     model.save_pretrained(tmp_path / "arm" / "adapter")
     judge = LocalJudge(random_model, adapter=tmp_path / "arm" / "adapter", max_new_tokens=12)
     assert judge.name.endswith("-arm") and not hasattr(judge.model, "peft_config")
-    expected = [judge._decode(row).strip() for row in _greedy_by_hand(model.eval(), [judge._encode(p)[0] for p in prompts(3)])]
+    expected = [
+        judge._decode(row).strip()
+        for row in _greedy_by_hand(model.eval(), [judge._encode(p)[0] for p in prompts(3)])
+    ]
     assert [r.text for r in judge.judge(prompts(3))] == expected
     wider = tiny_judge.build(tmp_path / "wider", hidden=64)
     with pytest.raises(UserError, match="does not fit the model"):
@@ -197,29 +234,55 @@ def test_out_of_memory_halves_the_batch(random_model, monkeypatch):
 
 
 def test_label_probabilities_from_listed_alternatives():
-    steps = [("**", {}), ("Result", {}), (":**", {}), (" ", {}), ("A", {"A": -0.1, "B": -2.4, " B": -5.0, "The": -4.0})]
+    steps = [
+        ("**", {}),
+        ("Result", {}),
+        (":**", {}),
+        (" ", {}),
+        ("A", {"A": -0.1, "B": -2.4, " B": -5.0, "The": -4.0}),
+    ]
     probs = label_probabilities("pairwise", steps)
     a, b = 2.718281828**-0.1, 2.718281828**-2.4 + 2.718281828**-5.0
-    assert probs["A"] == pytest.approx(a / (a + b), abs=1e-5) and sum(probs.values()) == pytest.approx(1)
+    assert probs["A"] == pytest.approx(a / (a + b), abs=1e-5) and sum(
+        probs.values()
+    ) == pytest.approx(1)
     assert label_probabilities("pairwise", steps[:4]) is None
     assert label_probabilities("absolute", steps) is None
-    assert label_probabilities("classification", [("**Result:**", {}), (" Y", {" Y": -0.2, " N": -1.7}), ("es", {"es": 0.0})])["Yes"] > 0.8
+    assert (
+        label_probabilities(
+            "classification",
+            [("**Result:**", {}), (" Y", {" Y": -0.2, " N": -1.7}), ("es", {"es": 0.0})],
+        )["Yes"]
+        > 0.8
+    )
 
 
 def test_replay_gives_back_what_was_stored_and_invents_nothing(tmp_path):
-    samples = [Sample("a", "t", "pairwise", "go", "one", "two", label="A"), Sample("b", "t", "absolute", "go", "one", label="2")]
+    samples = [
+        Sample("a", "t", "pairwise", "go", "one", "two", label="A"),
+        Sample("b", "t", "absolute", "go", "one", label="2"),
+    ]
     judge = ReplayJudge.for_samples(
-        "human", samples, {("a", "AB"): "**Result:** A", ("a", "BA"): "**Result:** B", ("b", "AB"): "**Result:** 2"}
+        "human",
+        samples,
+        {("a", "AB"): "**Result:** A", ("a", "BA"): "**Result:** B", ("b", "AB"): "**Result:** 2"},
     )
     found = judge_samples(judge, "toy", samples, store=tmp_path / "toy.jsonl", progress=False)
-    assert [(j.sample_id, j.order, j.verdict) for j in found] == [("a", "AB", "A"), ("a", "BA", "B"), ("b", "AB", "2")]
+    assert [(j.sample_id, j.order, j.verdict) for j in found] == [
+        ("a", "AB", "A"),
+        ("a", "BA", "B"),
+        ("b", "AB", "2"),
+    ]
     again = ReplayJudge.from_store(tmp_path / "toy.jsonl")
-    assert again.name == "human" and again.judge([q.prompt for q in plan_questions(samples)]) == judge.judge(
+    assert again.name == "human" and again.judge(
         [q.prompt for q in plan_questions(samples)]
-    )
+    ) == judge.judge([q.prompt for q in plan_questions(samples)])
     with pytest.raises(UserError, match="no stored reply for 1 of 1"):
         judge.judge([Prompt("something else", "absolute", "x")])
-    write_jsonl(tmp_path / "two.jsonl", [*found, *[type(j)(**{**j.__dict__, "judge": "other"}) for j in found]])
+    write_jsonl(
+        tmp_path / "two.jsonl",
+        [*found, *[type(j)(**{**j.__dict__, "judge": "other"}) for j in found]],
+    )
     with pytest.raises(UserError, match="judges there: human, other"):
         ReplayJudge.from_store(tmp_path / "two.jsonl")
     assert ReplayJudge.from_store(tmp_path / "two.jsonl", judge="other").name == "other"
@@ -227,7 +290,9 @@ def test_replay_gives_back_what_was_stored_and_invents_nothing(tmp_path):
         ReplayJudge.from_store(tmp_path / "none.jsonl")
     twins = [Sample(i, "t", "absolute", "go", "one") for i in "xy"]
     with pytest.raises(ValueError, match="sample y has the same prompt"):
-        ReplayJudge.for_samples("human", twins, {("x", "AB"): "**Result:** 1", ("y", "AB"): "**Result:** 2"})
+        ReplayJudge.for_samples(
+            "human", twins, {("x", "AB"): "**Result:** 1", ("y", "AB"): "**Result:** 2"}
+        )
 
 
 def test_judges_open_by_name(random_model, tmp_path, monkeypatch):
@@ -243,7 +308,11 @@ def test_judges_open_by_name(random_model, tmp_path, monkeypatch):
 
 
 def test_plain_slices_for_a_judge_without_a_plan():
-    assert batches_of(ReplayJudge("r", {"0": Reply("x")}), prompts(5), size=2) == [[0, 1], [2, 3], [4]]
+    assert batches_of(ReplayJudge("r", {"0": Reply("x")}), prompts(5), size=2) == [
+        [0, 1],
+        [2, 3],
+        [4],
+    ]
 
 
 @pytest.fixture
@@ -265,11 +334,29 @@ def server():
             tokens = ["**", "Result", ":**", " ", "4" if "odd" in text else "2"]
             top = [{"token": "4", "logprob": -0.22}, {"token": "2", "logprob": -1.61}]
             steps = [{"token": t, "logprob": -0.1, "top_logprobs": []} for t in tokens[:-1]]
-            steps.append({"token": tokens[-1], "logprob": -0.22 if "odd" in text else -1.61, "top_logprobs": top})
-            choice = {"message": {"role": "assistant", "content": "".join(tokens)}, "finish_reason": "stop", "logprobs": {"content": steps}}
+            steps.append(
+                {
+                    "token": tokens[-1],
+                    "logprob": -0.22 if "odd" in text else -1.61,
+                    "top_logprobs": top,
+                }
+            )
+            choice = {
+                "message": {"role": "assistant", "content": "".join(tokens)},
+                "finish_reason": "stop",
+                "logprobs": {"content": steps},
+            }
             usage = {"prompt_tokens": 100, "completion_tokens": 5, "total_tokens": 105}
             return self.answer(
-                200, {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice], "usage": usage}
+                200,
+                {
+                    "id": "1",
+                    "object": "chat.completion",
+                    "created": 0,
+                    "model": "m",
+                    "choices": [choice],
+                    "usage": usage,
+                },
             )
 
         def answer(self, status, value):
@@ -293,20 +380,38 @@ def server():
 
 
 def scored(texts: list[str]) -> list[Prompt]:
-    return [render(Sample(f"s{i}", "t", "absolute", "go", text, rubric="good")) for i, text in enumerate(texts)]
+    return [
+        render(Sample(f"s{i}", "t", "absolute", "go", text, rubric="good"))
+        for i, text in enumerate(texts)
+    ]
 
 
 def test_a_served_model_judges_once_per_prompt(server, tmp_path, monkeypatch):
     address, asked = server
     monkeypatch.setenv("OPENAI_API_KEY", "right")
-    judge = open_judge(f"{address}#org/m", store=tmp_path / "paid.jsonl", max_retries=1, usd_per_million_prompt_tokens=1000.0)
+    judge = open_judge(
+        f"{address}#org/m",
+        store=tmp_path / "paid.jsonl",
+        max_retries=1,
+        usd_per_million_prompt_tokens=1000.0,
+    )
     replies = judge.judge(scored(["odd", "even", "odd"]))
-    assert [r.text for r in replies] == ["**Result:** 4", "**Result:** 2", "**Result:** 4"] and len(asked) == 2
-    assert replies[0].verdict_probs["4"] == pytest.approx(0.8, abs=0.01) and replies[1].verdict_probs["2"] == pytest.approx(0.2, abs=0.01)
-    assert (replies[0].n_prompt_tokens, replies[0].n_reply_tokens) == (100, 5) and judge.spent_usd == pytest.approx(0.2)
+    assert [r.text for r in replies] == ["**Result:** 4", "**Result:** 2", "**Result:** 4"] and len(
+        asked
+    ) == 2
+    assert replies[0].verdict_probs["4"] == pytest.approx(0.8, abs=0.01) and replies[
+        1
+    ].verdict_probs["2"] == pytest.approx(0.2, abs=0.01)
+    assert (replies[0].n_prompt_tokens, replies[0].n_reply_tokens) == (
+        100,
+        5,
+    ) and judge.spent_usd == pytest.approx(0.2)
     judge.client.opened().close()
     again = open_judge(f"{address}#org/m", store=tmp_path / "paid.jsonl", max_retries=1)
-    assert [r.text for r in again.judge(scored(["odd", "even"]))] == ["**Result:** 4", "**Result:** 2"] and len(asked) == 2
+    assert [r.text for r in again.judge(scored(["odd", "even"]))] == [
+        "**Result:** 4",
+        "**Result:** 2",
+    ] and len(asked) == 2
     assert "right" not in (tmp_path / "paid.jsonl").read_text()
 
 
@@ -324,7 +429,11 @@ def test_a_served_judge_cuts_long_responses_where_asked(server, monkeypatch):
     address, asked = server
     monkeypatch.setenv("OPENAI_API_KEY", "right")
     (reply,) = open_judge(f"{address}#m", max_prompt_tokens=500).judge(scored(["odd " * 2000]))
-    assert reply.meta["n_cut_characters"] > 5000 and len(asked[0]) <= 2000 and asked[0].endswith("[good]")
+    assert (
+        reply.meta["n_cut_characters"] > 5000
+        and len(asked[0]) <= 2000
+        and asked[0].endswith("[good]")
+    )
     with pytest.raises(UserError, match="does not fit 50 tokens"):
         open_judge(f"{address}#m", max_prompt_tokens=50).judge(scored(["odd"]))
 
@@ -333,7 +442,13 @@ def test_shared_prefixes_are_found_at_two_levels():
     from selene_lib.judges.prefixes import shared_prefixes
 
     head, item_a, item_b = list(range(40)), list(range(100, 130)), list(range(200, 230))
-    rows = [head + item_a + [1], head + item_b + [2], head + item_a + [3, 4], head + item_b + [5], [*head, 9]]
+    rows = [
+        head + item_a + [1],
+        head + item_b + [2],
+        head + item_a + [3, 4],
+        head + item_b + [5],
+        [*head, 9],
+    ]
     plan = shared_prefixes(rows, min_saved=10)
     assert plan.common == 40 and plan.saved_by_common == 160 and plan.saved_by_groups == 60
     assert {(g.rows, g.end) for g in plan.groups if len(g.rows) > 1} == {((0, 2), 70), ((1, 3), 70)}
@@ -347,10 +462,24 @@ def test_sharing_prefixes_changes_no_reply(taught_model, random_model):
 
     for model in (taught_model, random_model):
         judge = LocalJudge(model, max_new_tokens=20)
-        samples = [Sample(f"s{i}", "t", "pairwise", "go " * (i % 3 + 1), f"one {i} " * 4, f"two {i} " * 9, rubric="kind") for i in range(5)]
+        samples = [
+            Sample(
+                f"s{i}",
+                "t",
+                "pairwise",
+                "go " * (i % 3 + 1),
+                f"one {i} " * 4,
+                f"two {i} " * 9,
+                rubric="kind",
+            )
+            for i in range(5)
+        ]
         rows = [judge._encode(q.prompt)[0] for q in plan_questions(samples)]
         settings = {"max_new_tokens": 20, "end_ids": [1], "pad_id": 2, "watch_ids": [5, 6]}
-        shared, apart = greedy(judge.model, rows, **settings), greedy(judge.model, rows, share=False, **settings)
+        shared, apart = (
+            greedy(judge.model, rows, **settings),
+            greedy(judge.model, rows, share=False, **settings),
+        )
         assert [r.ids for r in shared] == [r.ids for r in apart]
         for a, b in zip(shared, apart):
             assert (a.watched - b.watched).abs().max() < 1e-3
@@ -361,14 +490,25 @@ def test_a_broken_run_ends_in_the_same_bytes(taught_model, tmp_path, share_left)
     samples = [s for s, _ in tiny_judge.lessons()]
     judge = LocalJudge(taught_model, name="taught", max_new_tokens=20, batch_tokens=400)
     assert len(judge.batches([q.prompt for q in plan_questions(samples, family="nano")])) > 3
-    found = judge_samples(judge, "toy", samples, store=tmp_path / "whole.jsonl", family="nano", progress=False)
+    found = judge_samples(
+        judge, "toy", samples, store=tmp_path / "whole.jsonl", family="nano", progress=False
+    )
     whole = (tmp_path / "whole.jsonl").read_bytes()
     (tmp_path / "broken.jsonl").write_bytes(whole[: int(len(whole) * share_left)])
-    assert judge_samples(judge, "toy", samples, store=tmp_path / "broken.jsonl", family="nano", progress=False) == found
+    assert (
+        judge_samples(
+            judge, "toy", samples, store=tmp_path / "broken.jsonl", family="nano", progress=False
+        )
+        == found
+    )
 
 
-def test_the_generate_path_for_unsloth_gives_the_same_replies_on_plain_models(taught_model, random_model, monkeypatch):
-    """Unsloth itself needs a GPU; what this project adds around its `generate` is tested on the plain one."""
+def test_the_generate_path_for_unsloth_gives_the_same_replies_on_plain_models(
+    taught_model, random_model, monkeypatch
+):
+    """Unsloth itself needs a GPU; what this project adds around its `generate` is tested on the
+    plain one.
+    """
     from selene_lib.judges.unsloth import UnslothJudge
 
     with pytest.raises(UserError, match="Unsloth needs an NVIDIA GPU"):
@@ -376,8 +516,14 @@ def test_the_generate_path_for_unsloth_gives_the_same_replies_on_plain_models(ta
     monkeypatch.setattr(UnslothJudge, "_open", LocalJudge._open)
     lessons = [render(s, family="nano") for s, _ in tiny_judge.lessons()]
     for model, items in ((taught_model, lessons), (random_model, prompts(6))):
-        ours, theirs = (kind(model, max_new_tokens=24).judge(items) for kind in (LocalJudge, UnslothJudge))
-        assert [(r.text, r.finish_reason) for r in ours] == [(r.text, r.finish_reason) for r in theirs]
+        ours, theirs = (
+            kind(model, max_new_tokens=24).judge(items) for kind in (LocalJudge, UnslothJudge)
+        )
+        assert [(r.text, r.finish_reason) for r in ours] == [
+            (r.text, r.finish_reason) for r in theirs
+        ]
         for a, b in zip(ours, theirs):
             assert (a.verdict_probs is None) == (b.verdict_probs is None)
-            assert a.verdict_probs is None or a.verdict_probs == pytest.approx(b.verdict_probs, abs=1e-4)
+            assert a.verdict_probs is None or a.verdict_probs == pytest.approx(
+                b.verdict_probs, abs=1e-4
+            )

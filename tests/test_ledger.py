@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from selene_lib.ledger import COLUMNS, Entry, Ledger
 
-names = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), min_size=1, max_size=12).filter(lambda s: s.strip() == s)
+names = st.text(
+    st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), min_size=1, max_size=12
+).filter(lambda s: s.strip() == s)
 
 
 def test_add_counts_what_is_left():
@@ -18,7 +20,8 @@ def test_add_counts_what_is_left():
 
 
 @pytest.mark.parametrize(
-    ("n_in", "dropped", "n_out"), [(10, {"x": 3}, 8), (10, {"x": 3}, 6), (2, {"x": 3}, None), (5, {"x": -1}, None), (3, {}, 4)]
+    ("n_in", "dropped", "n_out"),
+    [(10, {"x": 3}, 8), (10, {"x": 3}, 6), (2, {"x": 3}, None), (5, {"x": -1}, None), (3, {}, 4)],
 )
 def test_a_stage_that_does_not_add_up_is_refused(n_in, dropped, n_out):
     with pytest.raises(ValueError, match="ledger stage 'length'"):
@@ -39,7 +42,10 @@ def test_records_that_vanish_without_a_reason_are_found():
     before = [Row("1", "a"), Row("2", "a"), Row("3", "b")]
     ledger = Ledger()
     ledger.add_records("length", before, before[1:], {"1": "too long"})
-    assert [(e.source, e.n_in, e.n_out, dict(e.dropped)) for e in ledger.entries] == [("a", 2, 1, {"too long": 1}), ("b", 1, 1, {})]
+    assert [(e.source, e.n_in, e.n_out, dict(e.dropped)) for e in ledger.entries] == [
+        ("a", 2, 1, {"too long": 1}),
+        ("b", 1, 1, {}),
+    ]
     with pytest.raises(ValueError, match="does not add up"):
         ledger.add_records("length", before, before[2:], {"1": "too long"})
     with pytest.raises(ValueError, match="does not add up"):
@@ -69,7 +75,9 @@ def test_totals_add_all_sources_of_a_stage():
 
 
 counts = st.dictionaries(names, st.integers(0, 9), max_size=3)
-items = st.tuples(names, st.sampled_from(["filter", "generation", "decision"]), names, st.integers(0, 50), counts)
+items = st.tuples(
+    names, st.sampled_from(["filter", "generation", "decision"]), names, st.integers(0, 50), counts
+)
 
 
 @settings(max_examples=100, deadline=None)

@@ -1,4 +1,6 @@
-"""Metrics on hand-computed cases and against scipy, intervals against their nominal coverage, tests against exact counts."""
+"""Metrics on hand-computed cases and against scipy, intervals against their nominal coverage, tests
+against exact counts.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,11 @@ from scipy import stats
 
 from selene_lib.evaluation import metrics
 
-SCORES = st.lists(st.tuples(st.integers(1, 5), st.sampled_from([1.0, 1.33, 2.0, 3.67, 5.0])), min_size=3, max_size=40)
+SCORES = st.lists(
+    st.tuples(st.integers(1, 5), st.sampled_from([1.0, 1.33, 2.0, 3.67, 5.0])),
+    min_size=3,
+    max_size=40,
+)
 
 
 def test_hand_computed_agreement():
@@ -20,7 +26,9 @@ def test_hand_computed_agreement():
     assert metrics.accuracy(predicted, gold) == pytest.approx(3 / 5)
     assert metrics.balanced_accuracy(predicted, gold) == pytest.approx((2 / 3 + 1 / 2) / 2)
     observed, expected = 3 / 5, (3 * 3 + 2 * 2) / 25
-    assert metrics.cohens_kappa(predicted, gold) == pytest.approx((observed - expected) / (1 - expected))
+    assert metrics.cohens_kappa(predicted, gold) == pytest.approx(
+        (observed - expected) / (1 - expected)
+    )
     assert metrics.mean_absolute_error([1, 2, 5], [1, 4, 4]) == pytest.approx(1.0)
 
 
@@ -40,7 +48,11 @@ def test_an_unparsed_prediction_is_a_label_that_gold_never_has():
 @given(SCORES)
 def test_correlations_equal_scipy_with_ties(pairs):
     x, y = (np.array(column, dtype=float) for column in zip(*pairs))
-    for ours, theirs in ((metrics.pearson, stats.pearsonr), (metrics.spearman, stats.spearmanr), (metrics.kendall, stats.kendalltau)):
+    for ours, theirs in (
+        (metrics.pearson, stats.pearsonr),
+        (metrics.spearman, stats.spearmanr),
+        (metrics.kendall, stats.kendalltau),
+    ):
         value = ours(x, y)
         if len(set(x)) == 1 or len(set(y)) == 1:
             assert math.isnan(value)
@@ -63,7 +75,9 @@ def test_the_bootstrap_of_a_mean_has_the_known_standard_error():
     values = np.array([1.0] * 60 + [0.0] * 40)
     found = metrics.bootstrap_ci(values, n_resamples=20_000, rng=1)
     assert found.standard_error == pytest.approx(math.sqrt(0.6 * 0.4 / 100), rel=0.03)
-    assert found.low == pytest.approx(0.504, abs=0.015) and found.high == pytest.approx(0.696, abs=0.015)
+    assert found.low == pytest.approx(0.504, abs=0.015) and found.high == pytest.approx(
+        0.696, abs=0.015
+    )
 
 
 def test_clusters_are_drawn_whole():
@@ -83,7 +97,9 @@ def test_many_distinct_clusters_take_the_other_way_of_drawing_to_the_same_end():
     assert found.standard_error == pytest.approx(means.std() / 30, rel=0.05)
 
 
-@pytest.mark.parametrize("metric", ["pearson", "spearman", "kendall", "cohens_kappa", "balanced_accuracy"])
+@pytest.mark.parametrize(
+    "metric", ["pearson", "spearman", "kendall", "cohens_kappa", "balanced_accuracy"]
+)
 def test_resampled_counts_equal_resampled_items(metric):
     rng = np.random.default_rng(4)
     x = rng.integers(1, 4, 60).astype(float)
@@ -91,7 +107,9 @@ def test_resampled_counts_equal_resampled_items(metric):
     fast = metrics.bootstrap_replicates(metric, x, y, n_resamples=3000, rng=5)
     indices = rng.integers(0, 60, (600, 60))
     slow = np.array([metrics.metric_value(metric, x[i], y[i]) for i in indices])
-    assert fast.mean() == pytest.approx(slow.mean(), abs=0.02) and fast.std() == pytest.approx(slow.std(), rel=0.12)
+    assert fast.mean() == pytest.approx(slow.mean(), abs=0.02) and fast.std() == pytest.approx(
+        slow.std(), rel=0.12
+    )
 
 
 def test_interval_coverage_is_near_nominal():
@@ -109,8 +127,12 @@ def test_a_paired_difference_is_sharper_than_two_intervals():
     hard = rng.random(300) < 0.5
     a, b = np.where(hard, 0.0, 1.0), np.where(hard | (rng.random(300) < 0.06), 0.0, 1.0)
     found = metrics.paired_bootstrap(a, b, n_resamples=4000, rng=8)
-    assert found.value == pytest.approx(a.mean() - b.mean()) and found.ci95_low > 0 and found.p < 0.01
-    apart = math.hypot(metrics.bootstrap_ci(a, rng=1).standard_error, metrics.bootstrap_ci(b, rng=1).standard_error)
+    assert (
+        found.value == pytest.approx(a.mean() - b.mean()) and found.ci95_low > 0 and found.p < 0.01
+    )
+    apart = math.hypot(
+        metrics.bootstrap_ci(a, rng=1).standard_error, metrics.bootstrap_ci(b, rng=1).standard_error
+    )
     assert found.standard_error < apart / 2
     gold = rng.integers(1, 6, 300).astype(float)
     noisy = np.clip(gold + rng.integers(-2, 3, 300), 1, 5)
@@ -119,9 +141,14 @@ def test_a_paired_difference_is_sharper_than_two_intervals():
 
 
 def test_the_permutation_test_equals_the_exact_sign_test():
-    a, b = np.array([1.0] * 9 + [0.0] * 2 + [1.0] * 20), np.array([0.0] * 9 + [1.0] * 2 + [1.0] * 20)
+    a, b = (
+        np.array([1.0] * 9 + [0.0] * 2 + [1.0] * 20),
+        np.array([0.0] * 9 + [1.0] * 2 + [1.0] * 20),
+    )
     exact = stats.binomtest(9, 11, 0.5).pvalue
-    assert metrics.permutation_p(a, b, n_resamples=200_000, rng=10) == pytest.approx(exact, abs=0.003)
+    assert metrics.permutation_p(a, b, n_resamples=200_000, rng=10) == pytest.approx(
+        exact, abs=0.003
+    )
     assert metrics.permutation_p(a, a) == 1.0
 
 
@@ -129,14 +156,18 @@ def test_permutation_by_cluster_is_more_careful():
     difference = np.repeat([1.0, 1.0, 1.0, -1.0], 25)
     zero = np.zeros(100)
     assert metrics.permutation_p(difference, zero, rng=11) < 0.001
-    assert metrics.permutation_p(difference, zero, groups=np.repeat(np.arange(4), 25), rng=11) == pytest.approx(10 / 16, abs=0.02)
+    assert metrics.permutation_p(
+        difference, zero, groups=np.repeat(np.arange(4), 25), rng=11
+    ) == pytest.approx(10 / 16, abs=0.02)
 
 
 def test_benjamini_hochberg_by_hand_and_by_scipy():
     p = np.array([0.01, 0.04, 0.03, 0.5])
     assert metrics.benjamini_hochberg(p) == pytest.approx([0.04, 0.04 * 4 / 3, 0.04 * 4 / 3, 0.5])
     random = np.random.default_rng(12).random(50) ** 3
-    assert metrics.benjamini_hochberg(random) == pytest.approx(stats.false_discovery_control(random))
+    assert metrics.benjamini_hochberg(random) == pytest.approx(
+        stats.false_discovery_control(random)
+    )
     with_hole = metrics.benjamini_hochberg(np.array([0.01, math.nan, 0.02]))
     assert math.isnan(with_hole[1]) and with_hole[0] == pytest.approx(0.02)
 
@@ -157,11 +188,19 @@ def test_wilson_interval_by_hand():
 
 def test_calibration_by_hand():
     confidence, correct = np.array([0.95, 0.95, 0.55, 0.55]), np.array([1, 0, 1, 1])
-    assert metrics.expected_calibration_error(confidence, correct) == pytest.approx((0.45 + 0.45) / 2)
+    assert metrics.expected_calibration_error(confidence, correct) == pytest.approx(
+        (0.45 + 0.45) / 2
+    )
     bins = metrics.reliability_bins(confidence, correct)
-    assert [(b.n, b.accuracy) for b in bins] == [(2, 1.0), (2, 0.5)] and bins[0].low == pytest.approx(0.5)
-    assert metrics.metric_value("expected_calibration_error", confidence, correct.astype(float)) == pytest.approx(0.45)
-    assert metrics.brier_score(confidence, correct) == pytest.approx((0.05**2 + 0.95**2 + 2 * 0.45**2) / 4)
+    assert [(b.n, b.accuracy) for b in bins] == [(2, 1.0), (2, 0.5)] and bins[
+        0
+    ].low == pytest.approx(0.5)
+    assert metrics.metric_value(
+        "expected_calibration_error", confidence, correct.astype(float)
+    ) == pytest.approx(0.45)
+    assert metrics.brier_score(confidence, correct) == pytest.approx(
+        (0.05**2 + 0.95**2 + 2 * 0.45**2) / 4
+    )
     with pytest.raises(ValueError, match="outside"):
         metrics.expected_calibration_error(np.array([1.2]), np.array([1]))
 
@@ -171,7 +210,9 @@ def test_a_calibrated_judge_has_little_error_and_a_boastful_one_much():
     truth = rng.uniform(0.5, 1, 20_000)
     correct = rng.random(20_000) < truth
     assert metrics.expected_calibration_error(truth, correct) < 0.015
-    assert metrics.expected_calibration_error(np.full(20_000, 0.99), correct) == pytest.approx(0.24, abs=0.015)
+    assert metrics.expected_calibration_error(np.full(20_000, 0.99), correct) == pytest.approx(
+        0.24, abs=0.015
+    )
 
 
 @settings(max_examples=80, deadline=None)
@@ -186,19 +227,27 @@ def test_correlation_bounds_hold_for_every_way_to_fill_the_gaps(seed):
     for _ in range(40):
         filled = scores.copy()
         line = (gold[:n_missing] - rng.uniform(1, 5)) * rng.uniform(-6, 6) + 3
-        filled[:n_missing] = rng.integers(1, 6, n_missing) if rng.random() < 0.5 else np.clip(line, 1, 5)
+        filled[:n_missing] = (
+            rng.integers(1, 6, n_missing) if rng.random() < 0.5 else np.clip(line, 1, 5)
+        )
         value = metrics.pearson(filled, gold)
         assert math.isnan(value) or low - 1e-9 <= value <= high + 1e-9
 
 
 def test_correlation_bounds_meet_where_nothing_is_missing():
-    low, high = metrics.correlation_bounds(np.array([1.0, 2, 4]), np.array([1.0, 3, 3]), np.array([]))
+    low, high = metrics.correlation_bounds(
+        np.array([1.0, 2, 4]), np.array([1.0, 3, 3]), np.array([])
+    )
     assert low == high == pytest.approx(metrics.pearson([1, 2, 4], [1, 3, 3]))
 
 
 def test_same_seed_same_numbers():
     values = np.random.default_rng(15).random(50)
-    assert metrics.bootstrap_ci(values, rng=3) == metrics.bootstrap_ci(values, rng=3) != metrics.bootstrap_ci(values, rng=4)
+    assert (
+        metrics.bootstrap_ci(values, rng=3)
+        == metrics.bootstrap_ci(values, rng=3)
+        != metrics.bootstrap_ci(values, rng=4)
+    )
 
 
 def test_an_empty_set_is_refused():

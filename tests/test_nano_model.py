@@ -1,4 +1,6 @@
-"""The tokenizer and the shipped base model: exact round trips, one BOS, hashes, and replies that keep the format."""
+"""The tokenizer and the shipped base model: exact round trips, one BOS, hashes, and replies that
+keep the format.
+"""
 
 import hashlib
 import json
@@ -40,7 +42,15 @@ def test_round_trip_is_exact_on_all_prompts_and_critiques_and_they_are_short(tok
 
 
 @pytest.mark.parametrize(
-    "text", ["日本語 🙂 naïve", "a\r\n\t  b", "def f(x):\n    return x**2  # ünï", "", "**Result:** 5\n\n**Result:**", "12345.678"]
+    "text",
+    [
+        "日本語 🙂 naïve",
+        "a\r\n\t  b",
+        "def f(x):\n    return x**2  # ünï",
+        "",
+        "**Result:** 5\n\n**Result:**",
+        "12345.678",
+    ],
 )
 def test_any_text_comes_back_exactly(tokenizer, text):
     assert tokenizer.decode(tokenizer.encode(text, add_special_tokens=False)) == text
@@ -49,12 +59,16 @@ def test_any_text_comes_back_exactly(tokenizer, text):
 def test_every_word_of_the_world_is_one_token(tokenizer):
     from selene_lib.nano.tokenizer import world_words
 
-    assert all(len(tokenizer.encode(f" {word}", add_special_tokens=False)) == 1 for word in world_words())
+    assert all(
+        len(tokenizer.encode(f" {word}", add_special_tokens=False)) == 1 for word in world_words()
+    )
 
 
 def test_one_bos_and_the_end_token_after_the_reply(tokenizer):
     sample = nano.make_set("nano-pairwise", 1, seed=0)[0]
-    ids = encode_chat(tokenizer, render(sample, family="nano").text, nano.teacher_critique(sample, "A", seed=0))
+    ids = encode_chat(
+        tokenizer, render(sample, family="nano").text, nano.teacher_critique(sample, "A", seed=0)
+    )
     assert ids.count(tokenizer.bos_token_id) == 1 and ids[0] == tokenizer.bos_token_id
     assert ids.count(tokenizer.eos_token_id) == 1 and ids[-1] == tokenizer.eos_token_id
 
@@ -67,9 +81,13 @@ def test_tokenizer_is_what_the_script_builds(tokenizer):
 
 def test_shipped_files_have_their_hashes_and_are_small():
     lines = (nano.base_path() / "SHA256SUMS").read_text().splitlines()
-    assert {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "training_log.csv"} <= {
-        x.split()[1] for x in lines
-    }
+    assert {
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "training_log.csv",
+    } <= {x.split()[1] for x in lines}
     for line in lines:
         digest, name = line.split()
         content = (nano.base_path() / name).read_bytes()
@@ -79,7 +97,12 @@ def test_shipped_files_have_their_hashes_and_are_small():
 
 def test_linear_layers_suit_four_bit_quantisation():
     config = json.loads((nano.base_path() / "config.json").read_text())
-    widths = (config["hidden_size"], config["intermediate_size"], config["vocab_size"], config["head_dim"] * config["num_attention_heads"])
+    widths = (
+        config["hidden_size"],
+        config["intermediate_size"],
+        config["vocab_size"],
+        config["head_dim"] * config["num_attention_heads"],
+    )
     assert all(width % 32 == 0 for width in widths)
     assert config["max_position_embeddings"] >= 4096
 
@@ -87,14 +110,28 @@ def test_linear_layers_suit_four_bit_quantisation():
 def test_base_keeps_the_reply_format(tokenizer):
     import torch
 
-    model = transformers.AutoModelForCausalLM.from_pretrained(nano.base_path(), dtype=torch.float32).eval()
-    items = [s for name in ("nano-absolute", "nano-classification", "nano-pairwise") for s in nano.make_set(name, 17, seed=9)][:50]
+    model = transformers.AutoModelForCausalLM.from_pretrained(
+        nano.base_path(), dtype=torch.float32
+    ).eval()
+    items = [
+        s
+        for name in ("nano-absolute", "nano-classification", "nano-pairwise")
+        for s in nano.make_set(name, 17, seed=9)
+    ][:50]
     n_malformed = 0
     for sample in items:
         ids = torch.tensor([encode_chat(tokenizer, render(sample, family="nano").text, None)])
         with torch.no_grad():
-            out = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=100, do_sample=False)[0, ids.shape[1] :]
-        n_malformed += parse_verdict(tokenizer.decode(out, skip_special_tokens=True), sample.task).status != "value"
+            out = model.generate(
+                input_ids=ids,
+                attention_mask=torch.ones_like(ids),
+                max_new_tokens=100,
+                do_sample=False,
+            )[0, ids.shape[1] :]
+        n_malformed += (
+            parse_verdict(tokenizer.decode(out, skip_special_tokens=True), sample.task).status
+            != "value"
+        )
     assert n_malformed <= 1
 
 
@@ -104,7 +141,10 @@ def test_pretraining_by_steps_is_repeatable_and_keeps_a_log(tmp_path):
     spec = PretrainSpec(hidden=64, n_layers=2, n_heads=2, head_dim=32, n_steps=3, batch_documents=4)
     for name in ("one", "two"):
         pretrain(spec, tmp_path / name)
-    digests = {hashlib.sha256((tmp_path / name / "model.safetensors").read_bytes()).hexdigest() for name in ("one", "two")}
+    digests = {
+        hashlib.sha256((tmp_path / name / "model.safetensors").read_bytes()).hexdigest()
+        for name in ("one", "two")
+    }
     assert len(digests) == 1
     log = (tmp_path / "one" / "training_log.csv").read_text().splitlines()
     assert log[0].startswith("step,minutes,n_tokens") and log[-1].startswith("3,")

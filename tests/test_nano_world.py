@@ -1,4 +1,6 @@
-"""The generated world: labels recomputed from the text alone, balance, stable ids, swaps, and a wall between training and evaluation."""
+"""The generated world: labels recomputed from the text alone, balance, stable ids, swaps, and a
+wall between training and evaluation.
+"""
 
 import re
 from collections import Counter
@@ -31,14 +33,22 @@ def outcomes(sample: Sample, response: str) -> list[bool]:
         named = {part.split()[0] for part in parts}
         return [(item in named) == (verb == "Describe") for item in wanted]
     if verb in ("Report", "Advise", "Audit"):
-        facts = {line.strip().split()[1]: line.split()[0] for line in sample.reference.rstrip(".").split(",")}
+        facts = {
+            line.strip().split()[1]: line.split()[0]
+            for line in sample.reference.rstrip(".").split(",")
+        }
         return [facts[part.split()[0]] == part.split()[1] for part in parts]
     if verb == "Add":
-        return [int(a) + int(b) == int(c) for a, b, c in (re.fullmatch(r"(\d) \+ (\d) = (\d+)", part).groups() for part in parts)]
+        return [
+            int(a) + int(b) == int(c)
+            for a, b, c in (re.fullmatch(r"(\d) \+ (\d) = (\d+)", part).groups() for part in parts)
+        ]
     if sample.instruction.startswith("Name the capital"):
         return [lex.CAPITALS[part.split()[0]] == part.split()[1] for part in parts]
     if verb == "Name":
-        return [part in lex.CATEGORIES[sample.instruction.rstrip(".").split()[-1]] for part in parts]
+        return [
+            part in lex.CATEGORIES[sample.instruction.rstrip(".").split()[-1]] for part in parts
+        ]
     if verb == "Use":
         return [part[0] == sample.instruction.rstrip(".")[-1] for part in parts]
     return [part in lex.KIND_WORDS for part in parts]
@@ -61,11 +71,32 @@ def everything(n: int = 90) -> list[Sample]:
 @pytest.mark.parametrize(
     ("task", "instruction", "reference", "a", "b", "label"),
     [
-        ("absolute", "Describe tea, saw, moss, hat.", None, "In short, moss red, corn dry, tea hot, lily wet.", None, "3"),
-        ("classification", "Report tea, saw.", "hot tea, red saw, old hat.", "saw red, tea cold.", None, "No"),
+        (
+            "absolute",
+            "Describe tea, saw, moss, hat.",
+            None,
+            "In short, moss red, corn dry, tea hot, lily wet.",
+            None,
+            "3",
+        ),
+        (
+            "classification",
+            "Report tea, saw.",
+            "hot tea, red saw, old hat.",
+            "saw red, tea cold.",
+            None,
+            "No",
+        ),
         ("classification", "Name only food.", None, "tea, plum.", None, "Yes"),
         ("pairwise", "Use only letter b.", None, "bear, tea.", "belt, boot.", "B"),
-        ("pairwise", "Add 2 + 3, 9 + 9.", None, "2 + 3 = 5, 9 + 9 = 17.", "2 + 3 = 6, 9 + 9 = 17.", "A"),
+        (
+            "pairwise",
+            "Add 2 + 3, 9 + 9.",
+            None,
+            "2 + 3 = 5, 9 + 9 = 17.",
+            "2 + 3 = 6, 9 + 9 = 17.",
+            "A",
+        ),
     ],
 )
 def test_the_rules_of_this_test_on_items_written_by_hand(task, instruction, reference, a, b, label):
@@ -95,13 +126,18 @@ def test_labels_are_balanced(name):
     for task in {s.task for s in samples}:
         counts = Counter(s.label for s in samples if s.task == task)
         assert set(counts) == set(LABELS[task])
-        assert max(counts.values()) / sum(counts.values()) < 1 / len(LABELS[task]) + 0.02, (task, counts)
+        assert max(counts.values()) / sum(counts.values()) < 1 / len(LABELS[task]) + 0.02, (
+            task,
+            counts,
+        )
 
 
 def test_longer_response_and_first_response_say_nothing_about_the_winner():
     pairs = nano.make_set("nano-pairwise", 1000, seed=2)
     unequal = [s for s in pairs if len(s.response.split()) != len(s.response_b.split())]
-    longer_wins = sum((len(s.response.split()) > len(s.response_b.split())) == (s.label == "A") for s in unequal)
+    longer_wins = sum(
+        (len(s.response.split()) > len(s.response_b.split())) == (s.label == "A") for s in unequal
+    )
     assert len(unequal) > 300
     assert abs(longer_wins / len(unequal) - 0.5) < 3 * 0.5 / len(unequal) ** 0.5
     assert 490 <= sum(s.label == "A" for s in pairs) <= 510
@@ -109,18 +145,31 @@ def test_longer_response_and_first_response_say_nothing_about_the_winner():
 
 def test_ids_are_stable_unique_and_prefixes_agree():
     samples = nano.make_source("nano-support", 60, seed=0)
-    assert [s.id for s in samples[:20]] == [s.id for s in nano.make_source("nano-support", 20, seed=0)]
+    assert [s.id for s in samples[:20]] == [
+        s.id for s in nano.make_source("nano-support", 20, seed=0)
+    ]
     assert len({s.id for s in samples}) == 60
     assert samples[0].id == "nano-support-5c1b8b9d93b138eb"
-    assert {s.id for s in samples}.isdisjoint(s.id for s in nano.make_source("nano-support", 60, seed=1))
+    assert {s.id for s in samples}.isdisjoint(
+        s.id for s in nano.make_source("nano-support", 60, seed=1)
+    )
 
 
 def test_evaluation_shares_neither_core_nor_text_with_training():
-    train = [s for name in nano.NANO_SOURCES for seed in (0, 1) for s in nano.make_source(name, 300, seed=seed)]
+    train = [
+        s
+        for name in nano.NANO_SOURCES
+        for seed in (0, 1)
+        for s in nano.make_source(name, 300, seed=seed)
+    ]
     held_out = everything(300)
     assert {s.meta["core"] for s in train}.isdisjoint(s.meta["core"] for s in held_out)
-    texts = {(s.instruction, s.reference, bare(s.response), bare(s.response_b or "")) for s in train}
-    assert texts.isdisjoint((s.instruction, s.reference, bare(s.response), bare(s.response_b or "")) for s in held_out)
+    texts = {
+        (s.instruction, s.reference, bare(s.response), bare(s.response_b or "")) for s in train
+    }
+    assert texts.isdisjoint(
+        (s.instruction, s.reference, bare(s.response), bare(s.response_b or "")) for s in held_out
+    )
 
 
 def test_swap_turns_label_and_critique_round():
@@ -128,8 +177,15 @@ def test_swap_turns_label_and_critique_round():
         swapped = sample.swap()
         assert text_hash(swapped.response) != text_hash(sample.response)
         assert gold(swapped) == swapped.label != sample.label
-        lines = re.search(r"A: (.*)\. B: (.*)\. So", nano.teacher_critique(sample, sample.label, seed=0)).groups()
-        assert re.search(r"A: (.*)\. B: (.*)\. So", nano.teacher_critique(swapped, swapped.label, seed=0)).groups() == lines[::-1]
+        lines = re.search(
+            r"A: (.*)\. B: (.*)\. So", nano.teacher_critique(sample, sample.label, seed=0)
+        ).groups()
+        assert (
+            re.search(
+                r"A: (.*)\. B: (.*)\. So", nano.teacher_critique(swapped, swapped.label, seed=0)
+            ).groups()
+            == lines[::-1]
+        )
 
 
 def test_teacher_says_what_it_was_asked_and_lies_only_where_asked():
@@ -193,6 +249,7 @@ def test_every_source_holds_all_tasks_and_every_set_says_whether_it_is_out_of_di
     for name in nano.NANO_SOURCES:
         assert {s.task for s in nano.make_source(name, 30, seed=0)} == set(TASKS)
     assert {s.source: s.meta["ood"] for s in everything(6)} == {
-        **dict.fromkeys(nano.NANO_SETS, False), **dict.fromkeys(("nano-long", "nano-avoid", "nano-biased", *nano.NANO_DOMAINS), True),
-    }  # fmt: skip
+        **dict.fromkeys(nano.NANO_SETS, False),
+        **dict.fromkeys(("nano-long", "nano-avoid", "nano-biased", *nano.NANO_DOMAINS), True),
+    }
     assert 0 <= unit_hash(0, "x") < 1

@@ -1,4 +1,6 @@
-"""The notebook contract: committed without outputs, thin, self-describing, and in step with the chain's table of inputs and outputs."""
+"""The notebook contract: committed without outputs, thin, self-describing, and in step with the
+chain's table of inputs and outputs.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ def test_cells_are_few_short_and_without_machinery(notebook):
     assert len(code) <= 20
     for source in code:
         assert len([line for line in source.splitlines() if line.strip()]) <= 22
-        tree = ast.parse("\n".join(line for line in source.splitlines() if not line.lstrip().startswith("%")))
+        tree = ast.parse(
+            "\n".join(line for line in source.splitlines() if not line.lstrip().startswith("%"))
+        )
         banned = (ast.FunctionDef, ast.ClassDef, ast.Try, ast.Lambda)
         assert not [node for node in ast.walk(tree) if isinstance(node, banned)]
     lengths = sorted(len(source.splitlines()) for source in code)
@@ -73,7 +77,11 @@ def test_parameters_are_typed_commented_scalars(notebook):
 def test_every_parameter_is_used(notebook):
     path, content = notebook
     rest = "\n".join(sources(content)[1:])
-    unused = [name for name in parameter_defaults(path) if name != "run" and not re.search(rf"\b{name}\b", rest)]
+    unused = [
+        name
+        for name in parameter_defaults(path)
+        if name != "run" and not re.search(rf"\b{name}\b", rest)
+    ]
     assert unused == []
 
 

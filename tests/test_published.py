@@ -30,15 +30,33 @@ def test_reward_bench_adds_up_to_its_published_sections():
 
 @pytest.fixture
 def run_dir(tmp_path: Path, monkeypatch) -> Path:
-    """A run with one executed notebook: a stream, a path, a progress widget, and what papermill wrote."""
-    cell = nbformat.v4.new_code_cell("step.finish()", execution_count=3, metadata={"papermill": {"duration": 1.0}, "tags": ["end"]})
+    """A run with one executed notebook: a stream, a path, a progress widget, and what papermill
+    wrote.
+    """
+    cell = nbformat.v4.new_code_cell(
+        "step.finish()",
+        execution_count=3,
+        metadata={"papermill": {"duration": 1.0}, "tags": ["end"]},
+    )
     cell.outputs = [
-        nbformat.v4.new_output("stream", name="stdout", text=f"wrote {tmp_path}/artefacts/x/01/a.csv of /elsewhere/of/mine/data/b"),
+        nbformat.v4.new_output(
+            "stream",
+            name="stdout",
+            text=f"wrote {tmp_path}/artefacts/x/01/a.csv of /elsewhere/of/mine/data/b",
+        ),
         nbformat.v4.new_output("stream", name="stderr", text="50%|#####     |"),
-        nbformat.v4.new_output("display_data", data={WIDGET: {"model_id": "1"}, "text/plain": "0%"}),
+        nbformat.v4.new_output(
+            "display_data", data={WIDGET: {"model_id": "1"}, "text/plain": "0%"}
+        ),
     ]
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("install()", metadata={"tags": ["colab"]}), cell])
-    notebook.metadata["papermill"] = {"duration": 2.0, "input_path": f"{tmp_path}/notebooks/01.ipynb", "parameters": {"run": "x"}}
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell("install()", metadata={"tags": ["colab"]}), cell]
+    )
+    notebook.metadata["papermill"] = {
+        "duration": 2.0,
+        "input_path": f"{tmp_path}/notebooks/01.ipynb",
+        "parameters": {"run": "x"},
+    }
     folder = tmp_path / "artefacts" / "x"
     (folder / "notebooks").mkdir(parents=True)
     nbformat.write(notebook, folder / "notebooks" / "01_made.ipynb")
@@ -62,15 +80,23 @@ def test_a_copy_says_that_it_is_generated_and_names_no_machine(run_dir: Path, tm
     (out / "09_gone.ipynb").write_text("{}")
     (out / "04_train_judge.ipynb").write_text("{}")
     assert publish_executed(run_dir, out) == [out / "01_made.ipynb"]
-    assert {path.name for path in out.iterdir()} == {"01_made.ipynb", "04_train_judge.ipynb"}, "copies of other runs of the chain stay"
+    assert {path.name for path in out.iterdir()} == {"01_made.ipynb", "04_train_judge.ipynb"}, (
+        "copies of other runs of the chain stay"
+    )
     notebook = nbformat.read(out / "01_made.ipynb", as_version=4)
     nbformat.validate(notebook)
     note, code = notebook.cells
-    assert note.source.startswith(MARK) and "commit aaaaaaaaaaaa with uncommitted changes" in note.source
+    assert (
+        note.source.startswith(MARK)
+        and "commit aaaaaaaaaaaa with uncommitted changes" in note.source
+    )
     assert [output.get("name") for output in code.outputs] == ["stdout"]
     assert code.outputs[0].text == "wrote artefacts/x/01/a.csv of data/b"
     assert str(tmp_path) not in (out / "01_made.ipynb").read_text()
-    assert notebook.metadata.papermill == {"duration": 2.0, "parameters": {"run": "x"}} and code.metadata == {"tags": ["end"]}
+    assert notebook.metadata.papermill == {
+        "duration": 2.0,
+        "parameters": {"run": "x"},
+    } and code.metadata == {"tags": ["end"]}
 
 
 def test_a_copy_without_a_record_says_so(run_dir: Path):

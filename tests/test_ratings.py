@@ -1,4 +1,6 @@
-"""Are the ratings right on cases done by hand, the same in any order, and do the intervals hold the truth as often as they say?"""
+"""Are the ratings right on cases done by hand, the same in any order, and do the intervals hold the
+truth as often as they say?
+"""
 
 import json
 
@@ -35,7 +37,9 @@ def write_votes(path, rows, header="left,right,winner"):
 
 
 def test_elo_by_hand():
-    battles = Battles(("a", "b", "c"), np.array([0, 1, 2]), np.array([1, 2, 0]), np.array([1.0, 0.5, 0.0]))
+    battles = Battles(
+        ("a", "b", "c"), np.array([0, 1, 2]), np.array([1, 2, 0]), np.array([1.0, 0.5, 0.0])
+    )
     first = 16.0  # equals: 32 * (1 - 0.5)
     gain_b = 32 * (0.5 - 1 / (1 + 10 ** (first / 400)))
     a, b, c = 1200 + first, 1200 - first + gain_b, 1200 - gain_b
@@ -52,7 +56,9 @@ def test_bradley_terry_of_two_judges_has_a_closed_form(wins, ties, losses):
     fit = bradley_terry(two_judges(wins, ties, losses), ridge=1e-9)
     assert fit.ratings[0] - fit.ratings[1] == pytest.approx(400 * np.log10(wins / losses), abs=1e-3)
     assert fit.ratings.mean() == pytest.approx(1200)
-    assert fit.tie_log_odds == (pytest.approx(np.log(ties / np.sqrt(wins * losses)), abs=1e-4) if ties else -np.inf)
+    assert fit.tie_log_odds == (
+        pytest.approx(np.log(ties / np.sqrt(wins * losses)), abs=1e-4) if ties else -np.inf
+    )
 
 
 def test_half_ties_count_half_a_win():
@@ -68,12 +74,16 @@ def test_ratings_agree_with_a_general_optimiser():
     def loss(parameters):
         theta, eta = np.append(0, parameters[:3]), parameters[3]
         half = (theta[battles.left] - theta[battles.right]) / 2
-        chosen = np.where(battles.score_left == 1, half, np.where(battles.score_left == 0, -half, eta))
+        chosen = np.where(
+            battles.score_left == 1, half, np.where(battles.score_left == 0, -half, eta)
+        )
         return np.sum(np.logaddexp(np.logaddexp(half, -half), eta) - chosen)
 
     best = minimize(loss, np.zeros(4), tol=1e-12).x
     fit = bradley_terry(battles, ridge=0)
-    np.testing.assert_allclose((fit.ratings - fit.ratings[0])[1:], best[:3] * 400 / np.log(10), atol=0.01)
+    np.testing.assert_allclose(
+        (fit.ratings - fit.ratings[0])[1:], best[:3] * 400 / np.log(10), atol=0.01
+    )
     assert fit.tie_log_odds == pytest.approx(best[3], abs=1e-4)
 
 
@@ -86,12 +96,18 @@ def test_order_and_sides_do_not_matter(n_judges, n, seed):
     expected = bradley_terry(battles)
     for same in (battles.shuffle(rng), mirrored):
         np.testing.assert_allclose(bradley_terry(same).ratings, expected.ratings, atol=1e-6)
-        np.testing.assert_array_equal(bootstrap_ratings(same, n_resamples=3), bootstrap_ratings(battles, n_resamples=3))
+        np.testing.assert_array_equal(
+            bootstrap_ratings(same, n_resamples=3), bootstrap_ratings(battles, n_resamples=3)
+        )
 
 
 def test_a_judge_that_never_lost_is_marked_and_finite():
     left, right = np.array([0, 0, 1, 2, 1]), np.array([1, 2, 2, 1, 2])
-    frame = arena_table(Battles(("top", "b", "c"), left, right, np.array([1.0, 1.0, 1.0, 1.0, 0.5])), n_resamples=50, n_shuffles=5)
+    frame = arena_table(
+        Battles(("top", "b", "c"), left, right, np.array([1.0, 1.0, 1.0, 1.0, 0.5])),
+        n_resamples=50,
+        n_shuffles=5,
+    )
     assert frame.judge[0] == "top" and np.isfinite(frame.rating).all()
     assert dict(zip(frame.judge, frame.finite)) == {"top": False, "b": True, "c": True}
 
@@ -103,7 +119,9 @@ def test_without_the_prior_such_a_judge_is_an_error():
 
 
 def test_unlinked_groups_are_refused():
-    battles = Battles(("a", "b", "c", "d"), np.array([0, 2]), np.array([1, 3]), np.array([1.0, 1.0]))
+    battles = Battles(
+        ("a", "b", "c", "d"), np.array([0, 2]), np.array([1, 3]), np.array([1.0, 1.0])
+    )
     with pytest.raises(UserError, match="2 groups of judges never met"):
         bradley_terry(battles)
 
@@ -117,14 +135,18 @@ def test_bootstrap_spread_matches_the_closed_form():
 def test_resampling_people_is_wider_when_each_repeats_one_vote():
     votes = simulate_battles([0, 50, 100], 60, np.random.default_rng(6))
     repeat = np.repeat(np.arange(60), 9)
-    battles = Battles(votes.judges, votes.left[repeat], votes.right[repeat], votes.score_left[repeat], repeat)
+    battles = Battles(
+        votes.judges, votes.left[repeat], votes.right[repeat], votes.score_left[repeat], repeat
+    )
     by_vote = bootstrap_ratings(battles, n_resamples=400).std(axis=0).mean()
     by_voter = bootstrap_ratings(battles, n_resamples=400, by="voter").std(axis=0).mean()
     assert by_voter / by_vote == pytest.approx(3, rel=0.3)
 
 
 def test_intervals_hold_the_truth_at_the_nominal_rate():
-    study = coverage_study(np.linspace(-150, 150, 8), n_battles=1000, n_simulations=150, n_resamples=200, seed=11)
+    study = coverage_study(
+        np.linspace(-150, 150, 8), n_battles=1000, n_simulations=150, n_resamples=200, seed=11
+    )
     assert study["n_intervals"] == 1200
     assert 0.93 <= study["coverage_bootstrap"] <= 0.97
     assert 0.93 <= study["coverage_closed_form"] <= 0.97
@@ -145,7 +167,9 @@ def test_table_is_whole_and_json(tmp_path):
     rows = ["x,y,left", "y,z,tie", "z,x,right", "x,z,left", "z,y,left", "y,x,left"]
     frame = arena_table(write_votes(tmp_path / "v.csv", rows), n_resamples=100, n_shuffles=10)
     assert list(frame.judge) == ["x", "y", "z"] or set(frame.judge) == {"x", "y", "z"}
-    assert (frame.n_wins + frame.n_ties + frame.n_losses == frame.n_votes).all() and frame.n_votes.sum() == 12
+    assert (
+        frame.n_wins + frame.n_ties + frame.n_losses == frame.n_votes
+    ).all() and frame.n_votes.sum() == 12
     assert frame.p_first.sum() == pytest.approx(1)
     assert (frame.ci95_low <= frame.rating).all() and (frame.rating <= frame.ci95_high).all()
     assert json.loads(frame.to_json(orient="records"))[0]["judge"] == frame.judge[0]
@@ -155,7 +179,13 @@ def test_both_shapes_and_json_lines_read_the_same(tmp_path):
     rows = [("m", "n", "left"), ("n", "m", "tie"), ("m", "n", "right")]
     named = {"left": "A", "right": "B", "tie": "Tie"}
     one = read_votes(write_votes(tmp_path / "a.csv", [",".join(r) for r in rows]))
-    two = read_votes(write_votes(tmp_path / "b.csv", [f"{a},{b},{named[w]}" for a, b, w in rows], "model_a,model_b,winner"))
+    two = read_votes(
+        write_votes(
+            tmp_path / "b.csv",
+            [f"{a},{b},{named[w]}" for a, b, w in rows],
+            "model_a,model_b,winner",
+        )
+    )
     lines = [json.dumps({"left": a, "right": b, "winner": w, "voter": 7}) for a, b, w in rows]
     (tmp_path / "c.jsonl").write_text("\n".join(lines), encoding="utf-8")
     three = read_votes(tmp_path / "c.jsonl")
@@ -201,7 +231,18 @@ def test_any_bytes_are_battles_or_a_user_error(tmp_path_factory, content):
 
 
 def test_judges_meet_on_the_items_they_share():
-    samples = [Sample(id=str(i), source="s", task="pairwise", instruction="q", response="x", response_b="y", label="A") for i in range(3)]
+    samples = [
+        Sample(
+            id=str(i),
+            source="s",
+            task="pairwise",
+            instruction="q",
+            response="x",
+            response_b="y",
+            label="A",
+        )
+        for i in range(3)
+    ]
     said = [
         ("good", "0", "AB", "A"),
         ("good", "0", "BA", "B"),
@@ -210,9 +251,16 @@ def test_judges_meet_on_the_items_they_share():
         ("poor", "0", "BA", "B"),
     ]
     said += [("poor", "1", "AB", None), ("odd", "2", "AB", "A")]
-    judgements = [Judgement(j, "set", i, "pairwise", o, "t", "", "", "stop", "value" if v else "malformed", v) for j, i, o, v in said]
+    judgements = [
+        Judgement(j, "set", i, "pairwise", o, "t", "", "", "stop", "value" if v else "malformed", v)
+        for j, i, o, v in said
+    ]
     battles = battles_of_judges(samples, judgements)
-    assert battles.judges == ("good", "poor") and battles.score_left.tolist() == [1.0, 0.5, 1.0] and battles.voter.tolist() == [0, 0, 1]
+    assert (
+        battles.judges == ("good", "poor")
+        and battles.score_left.tolist() == [1.0, 0.5, 1.0]
+        and battles.voter.tolist() == [0, 0, 1]
+    )
     with pytest.raises(ValueError, match="no two judges"):
         battles_of_judges(samples, judgements[-1:])
 

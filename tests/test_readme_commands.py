@@ -1,8 +1,9 @@
-"""Every command of the README is executed: each fenced block and each code span in a fresh copy of the project, on inputs written here.
+"""Every command of the README is executed: each fenced block and each code span in a fresh copy of
+the project, on inputs written here.
 
-Commands run as they stand but for the substitutions of `RULES`, each with its reason. A command whose program is not in `RUNNABLE` after
-that fails the test: nothing is left out in silence. A file that an option of `INPUTS` names, and that no earlier command of the block
-wrote, is written first.
+Commands run as they stand but for the substitutions of `RULES`, each with its reason. A command
+whose program is not in `RUNNABLE` after that fails the test: nothing is left out in silence. A file
+that an option of `INPUTS` names, and that no earlier command of the block wrote, is written first.
 """
 
 from __future__ import annotations
@@ -43,56 +44,129 @@ from readme_inputs import (
 )
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-CLONE = ("Makefile", "README.md", "LICENSE", "bench", "constraints.txt", "notebooks", "pyproject.toml", "runs", "selene_lib", "tests")
+CLONE = (
+    "Makefile",
+    "README.md",
+    "LICENSE",
+    "bench",
+    "constraints.txt",
+    "notebooks",
+    "pyproject.toml",
+    "runs",
+    "selene_lib",
+    "tests",
+)
 RUNNABLE = ("cd", "git", "make", "papermill", "pip", "python", "selene")
 SERVERS = ("selene lab",)  # run until they answer, then ended
-EXIT_CODES = {"selene doctor": (0, 1)}  # 1 says that an installed version is not the tested one, which is for the reader to know
+EXIT_CODES = {
+    "selene doctor": (0, 1)
+}  # 1 says that an installed version is not the tested one, which is for the reader to know
 TIMEOUT_SECONDS = 150
 
 
 class Rule(NamedTuple):
-    """What is written another way in a test, and why. `{data}`, `{server}`, `{hub}`, `{port}` are the sandbox's own."""
+    """What is written another way in a test, and why. `{data}`, `{server}`, `{hub}`, `{port}` are
+    the sandbox's own.
+    """
 
     pattern: str
     replacement: str
     reason: str
 
 
-RULES = tuple(Rule(*rule) for rule in (
-    (r"^\S*venv\S*/bin/", "", "the environment of the tests stands for the one that the README makes"),
-    (r"^uv run ", "", "the same"),
-    (r"^uv pip ", "pip ", "uv may not be here; pip takes the same words"),
-    (r"^uv venv\b", "python -m venv .venv", "uv may not be here; the standard library makes the same"),
-    (r"^python3\b", "python", "the tests' own interpreter"),
-    (r"^python -m pip ", "pip ", "the same program"),
-    (r"^python -m venv ", "python -m venv --without-pip ", "pip takes seven seconds and is not used"),
-    (r"^pip install ", "pip install --dry-run --no-deps --no-index --no-build-isolation ",
-     "no network, and the tests' environment stays as it is; extras and pins are compared in test_docs.py"),
-    (r"^pip uninstall ", "python -m venv --without-pip bare && pip --python bare uninstall --yes ",
-     "the tests' environment stays as it is: an empty one stands for it"),
-    (r"^make ", "make -n ", "this test itself runs under make; what the recipes call is executed by the suite"),
-    (r"^(python -m )?pytest\b", "python -m pytest --collect-only -q", "the suite would run itself"),
-    (r"^selene reproduce\b", "selene reproduce --dry-run", "minutes, a GPU or a server; test_smoke_chain.py executes the chain"),
-    (r"^selene lab\b(?: --(?= ))?", "selene lab -- --no-browser --port={port} --IdentityProvider.token=test --allow-root",
-     "a free port and no browser; it is asked over HTTP until it answers, then ended"),
-    (r"^selene lock\b", "HF_HUB_OFFLINE=0 HF_ENDPOINT={hub} selene lock", "no network: a stub of the hub names a revision"),
-    (r"^selene audit\b(.*)", r"selene audit\1 -n 2", "a minute for a hundred items"),
-    (r"^papermill (?!\S*0[08]_)", "papermill --prepare-only ", "minutes, and inputs of other notebooks; test_smoke_chain.py runs them"),
-    (r"^(python \S*bench/\S+\.py)\b.*", r"\1 --help", "a measurement takes minutes and wants a quiet machine"),
-    (r"https?://(localhost|127\.0\.0\.1|host)(:\d+)?/v1", "{server}", "a stub server that speaks the OpenAI protocol"),
-    (r"--model vllm:\S+", "--model embedded", "vLLM needs a GPU"),
-    (r"--(model|base) (?!replay:)[\w.-]+/[\w.-]+", r"--\1 embedded", "a hub id: no network, no GPU"),
-    (r"^git clone .*", "git init --quiet clone", "no network: makes the folder"),
-    (r"^cd .*", "cd .", "the sandbox is the clone"),
-    (r"^SELENE_HOME=\S+", "SELENE_HOME=elsewhere", "a folder of the sandbox"),
-    (r"\bDIR\b", "{data}", "the reader's folder of published files"),
-    (r"<run>", "nano", "the reader's choice"),
-    (r"<(name|set)>", "hh_rlhf", "the reader's choice"),
-))  # fmt: skip
+RULES = tuple(
+    Rule(*rule)
+    for rule in (
+        (
+            r"^\S*venv\S*/bin/",
+            "",
+            "the environment of the tests stands for the one that the README makes",
+        ),
+        (r"^uv run ", "", "the same"),
+        (r"^uv pip ", "pip ", "uv may not be here; pip takes the same words"),
+        (
+            r"^uv venv\b",
+            "python -m venv .venv",
+            "uv may not be here; the standard library makes the same",
+        ),
+        (r"^python3\b", "python", "the tests' own interpreter"),
+        (r"^python -m pip ", "pip ", "the same program"),
+        (
+            r"^python -m venv ",
+            "python -m venv --without-pip ",
+            "pip takes seven seconds and is not used",
+        ),
+        (
+            r"^pip install ",
+            "pip install --dry-run --no-deps --no-index --no-build-isolation ",
+            "no network, and the tests' environment stays as it is; extras and pins are compared in test_docs.py",
+        ),
+        (
+            r"^pip uninstall ",
+            "python -m venv --without-pip bare && pip --python bare uninstall --yes ",
+            "the tests' environment stays as it is: an empty one stands for it",
+        ),
+        (
+            r"^make ",
+            "make -n ",
+            "this test itself runs under make; what the recipes call is executed by the suite",
+        ),
+        (
+            r"^(python -m )?pytest\b",
+            "python -m pytest --collect-only -q",
+            "the suite would run itself",
+        ),
+        (
+            r"^selene reproduce\b",
+            "selene reproduce --dry-run",
+            "minutes, a GPU or a server; test_smoke_chain.py executes the chain",
+        ),
+        (
+            r"^selene lab\b(?: --(?= ))?",
+            "selene lab -- --no-browser --port={port} --IdentityProvider.token=test --allow-root",
+            "a free port and no browser; it is asked over HTTP until it answers, then ended",
+        ),
+        (
+            r"^selene lock\b",
+            "HF_HUB_OFFLINE=0 HF_ENDPOINT={hub} selene lock",
+            "no network: a stub of the hub names a revision",
+        ),
+        (r"^selene audit\b(.*)", r"selene audit\1 -n 2", "a minute for a hundred items"),
+        (
+            r"^papermill (?!\S*0[08]_)",
+            "papermill --prepare-only ",
+            "minutes, and inputs of other notebooks; test_smoke_chain.py runs them",
+        ),
+        (
+            r"^(python \S*bench/\S+\.py)\b.*",
+            r"\1 --help",
+            "a measurement takes minutes and wants a quiet machine",
+        ),
+        (
+            r"https?://(localhost|127\.0\.0\.1|host)(:\d+)?/v1",
+            "{server}",
+            "a stub server that speaks the OpenAI protocol",
+        ),
+        (r"--model vllm:\S+", "--model embedded", "vLLM needs a GPU"),
+        (
+            r"--(model|base) (?!replay:)[\w.-]+/[\w.-]+",
+            r"--\1 embedded",
+            "a hub id: no network, no GPU",
+        ),
+        (r"^git clone .*", "git init --quiet clone", "no network: makes the folder"),
+        (r"^cd .*", "cd .", "the sandbox is the clone"),
+        (r"^SELENE_HOME=\S+", "SELENE_HOME=elsewhere", "a folder of the sandbox"),
+        (r"\bDIR\b", "{data}", "the reader's folder of published files"),
+        (r"<run>", "nano", "the reader's choice"),
+        (r"<(name|set)>", "hh_rlhf", "the reader's choice"),
+    )
+)
 
 
 def substituted(command: str, places: dict[str, str]) -> str:
-    """Apply every rule to the command, and apart from it to the variables set before it; fill in the sandbox's addresses."""
+    """Apply every rule to the command, and apart from it to the variables set before it; fill in
+    the sandbox's addresses.
+    """
     prefix = re.match(r"(?:[A-Z_]+=\S*\s+)*", command)[0]  # type: ignore[index]
     parts = [prefix, command[len(prefix) :]]
     for rule in RULES:
@@ -112,18 +186,30 @@ def program(command: str) -> str:
 
 
 def write_replies(path: Path, _: list[str], sandbox: Sandbox) -> None:
-    """Judge a file into the output that these replies belong to: only the name that `selene judge` itself gives them is there then."""
+    """Judge a file into the output that these replies belong to: only the name that `selene judge`
+    itself gives them is there then.
+    """
     output = path.name.removesuffix(".replies.jsonl")
-    execute(f"selene judge --task absolute --rubric r.txt --input rows.jsonl --output {output}", sandbox)
+    execute(
+        f"selene judge --task absolute --rubric r.txt --input rows.jsonl --output {output}", sandbox
+    )
 
 
 INPUTS: dict[str, Callable[[Path, list[str], Sandbox], None]] = {
-    "--rubric": write_rubric, "--input": write_input, "--samples": write_samples, "--golden": write_samples, "--replies": write_replies,
-    "--votes": write_votes, "--data-dir": write_data, "--adapter": write_adapter,
-}  # fmt: skip
+    "--rubric": write_rubric,
+    "--input": write_input,
+    "--samples": write_samples,
+    "--golden": write_samples,
+    "--replies": write_replies,
+    "--votes": write_votes,
+    "--data-dir": write_data,
+    "--adapter": write_adapter,
+}
 
 
-EARLIER_RESULTS = {r"^selene figures(?!.*--published)|(samples|golden|replies) artefacts/nano/": write_finished_run}
+EARLIER_RESULTS = {
+    r"^selene figures(?!.*--published)|(samples|golden|replies) artefacts/nano/": write_finished_run
+}
 
 
 def write_inputs(command: str, sandbox: Sandbox) -> None:
@@ -138,7 +224,9 @@ def write_inputs(command: str, sandbox: Sandbox) -> None:
             write(sandbox.folder / value, given, sandbox)
     replayed = re.search(r"--model replay:(\S+)", command)
     if replayed and not (sandbox.folder / replayed[1]).exists():
-        asked = command.replace(replayed[0], "--model embedded --family full")  # the wording that a replay asks in
+        asked = command.replace(
+            replayed[0], "--model embedded --family full"
+        )  # the wording that a replay asks in
         output = replayed[1].removesuffix(".replies.jsonl")
         execute(re.sub(r"--output \S+", f"--output {output}", asked), sandbox)
 
@@ -148,7 +236,13 @@ def write_inputs(command: str, sandbox: Sandbox) -> None:
 
 def reply_to(prompt: str, _: int | None) -> str:
     """A verdict of the kind that the prompt asks for."""
-    verdict = "Yes" if "Yes or No" in prompt else "3" if re.search(r"1 \(worst\)|from 1 to 5", prompt) else "A"
+    verdict = (
+        "Yes"
+        if "Yes or No" in prompt
+        else "3"
+        if re.search(r"1 \(worst\)|from 1 to 5", prompt)
+        else "A"
+    )
     return f"**Reasoning:** Point by point, this holds up.\n\n**Result:** {verdict}"
 
 
@@ -158,7 +252,9 @@ class Hub(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(200)
         self.end_headers()
-        self.wfile.write(json.dumps({"id": self.path, "sha": "a" * 40, "tags": [], "siblings": []}).encode())
+        self.wfile.write(
+            json.dumps({"id": self.path, "sha": "a" * 40, "tags": [], "siblings": []}).encode()
+        )
 
 
 @contextmanager
@@ -208,30 +304,55 @@ def sandbox(clone, services, tmp_path):
 
 @pytest.fixture(scope="module")
 def outcomes(clone, services, tmp_path_factory, request):
-    """Every session that was asked for, two at a time: most of a command's seconds are imports on one core."""
-    asked = [item.callspec.params["session"] for item in request.session.items if "outcomes" in getattr(item, "fixturenames", ())]
+    """Every session that was asked for, two at a time: most of a command's seconds are imports on
+    one core.
+    """
+    asked = [
+        item.callspec.params["session"]
+        for item in request.session.items
+        if "outcomes" in getattr(item, "fixturenames", ())
+    ]
 
     def run(session: Session) -> list[str]:
-        return run_session(session, make_sandbox(clone, services, tmp_path_factory.mktemp("session") / "clone"))
+        return run_session(
+            session, make_sandbox(clone, services, tmp_path_factory.mktemp("session") / "clone")
+        )
 
     with ThreadPoolExecutor(2) as pool:
-        yield {session: pool.submit(run, session) for session in asked if not wants_pip_where_none_is(session)}
+        yield {
+            session: pool.submit(run, session)
+            for session in asked
+            if not wants_pip_where_none_is(session)
+        }
 
 
 # Execution
 
 
 def execute(command: str, sandbox: Sandbox) -> str:
-    """Write the inputs of a substituted command, run it, and check exit code, stderr and declared outputs; return what it printed."""
+    """Write the inputs of a substituted command, run it, and check exit code, stderr and declared
+    outputs; return what it printed.
+    """
     write_inputs(command, sandbox)
     if command.startswith(SERVERS):
         return ask_until_it_answers(command, sandbox)
-    options = {"cwd": sandbox.folder, "env": sandbox.environment(), "stdin": subprocess.DEVNULL, "timeout": TIMEOUT_SECONDS}
+    options = {
+        "cwd": sandbox.folder,
+        "env": sandbox.environment(),
+        "stdin": subprocess.DEVNULL,
+        "timeout": TIMEOUT_SECONDS,
+    }
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, **options)
-    allowed = next((codes for start, codes in EXIT_CODES.items() if command.startswith(start)), (0,))
-    assert done.returncode in allowed, f"{command}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+    allowed = next(
+        (codes for start, codes in EXIT_CODES.items() if command.startswith(start)), (0,)
+    )
+    assert done.returncode in allowed, (
+        f"{command}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+    )
     assert "Traceback" not in done.stderr, done.stderr
-    assert done.stdout or program(command) != "selene" or ">" in command, f"{command}: printed nothing"
+    assert done.stdout or program(command) != "selene" or ">" in command, (
+        f"{command}: printed nothing"
+    )
     for name in outputs(words(command)):
         assert (sandbox.folder / name).exists(), f"{command}: wrote no {name}"
         sandbox.task_of[f"{name}.replies.jsonl"] = option(words(command), "--task")
@@ -250,12 +371,21 @@ def ask_until_it_answers(command: str, sandbox: Sandbox) -> str:
     address = f"http://127.0.0.1:{sandbox.places['port']}/lab?token=test"
     log = sandbox.folder / "server.log"
     with log.open("w") as stream:
-        options = {"cwd": sandbox.folder, "env": sandbox.environment(), "stdin": subprocess.DEVNULL, "start_new_session": True}
-        process = subprocess.Popen(["bash", "-c", f"exec {command}"], stdout=stream, stderr=stream, **options)
+        options = {
+            "cwd": sandbox.folder,
+            "env": sandbox.environment(),
+            "stdin": subprocess.DEVNULL,
+            "start_new_session": True,
+        }
+        process = subprocess.Popen(
+            ["bash", "-c", f"exec {command}"], stdout=stream, stderr=stream, **options
+        )
     try:
         deadline = time.monotonic() + 60
         while not answers(address):
-            assert process.poll() is None and time.monotonic() < deadline, f"{command}: no answer\n{log.read_text()}"
+            assert process.poll() is None and time.monotonic() < deadline, (
+                f"{command}: no answer\n{log.read_text()}"
+            )
             time.sleep(0.2)
     finally:
         os.killpg(process.pid, signal.SIGTERM)
@@ -295,17 +425,32 @@ def run_session(session: Session, sandbox: Sandbox) -> list[str]:
 
 
 def wants_pip_where_none_is(session: Session) -> bool:
-    return find_spec("pip") is None and any(re.search(r"(^|\s)pip ", substituted(command, {})) for command in session.commands)
+    return find_spec("pip") is None and any(
+        re.search(r"(^|\s)pip ", substituted(command, {})) for command in session.commands
+    )
 
 
 def once(found: list[Session]) -> list[Session]:
-    """Leave out what would only do the same again: commands that another session executes too, with nothing before them."""
-    unique = {tuple(substituted(command, {}) for command in session.commands): session for session in reversed(found)}
+    """Leave out what would only do the same again: commands that another session executes too, with
+    nothing before them.
+    """
+    unique = {
+        tuple(substituted(command, {}) for command in session.commands): session
+        for session in reversed(found)
+    }
     longer = {command for commands in unique if len(commands) > 1 for command in commands}
-    return [session for commands, session in reversed(unique.items()) if len(commands) > 1 or commands[0] not in longer]
+    return [
+        session
+        for commands, session in reversed(unique.items())
+        if len(commands) > 1 or commands[0] not in longer
+    ]
 
 
-@pytest.mark.parametrize("session", once(sessions(README)), ids=lambda s: f"{s.where} {s.commands[0].splitlines()[0][:40]}")
+@pytest.mark.parametrize(
+    "session",
+    once(sessions(README)),
+    ids=lambda s: f"{s.where} {s.commands[0].splitlines()[0][:40]}",
+)
 def test_the_commands_of_the_readme_run(session, outcomes):
     if wants_pip_where_none_is(session):
         pytest.skip("this environment has no pip (uv made it): a pip command cannot be tried")
@@ -317,25 +462,44 @@ def test_the_commands_of_the_readme_run(session, outcomes):
     [
         (".venv/bin/selene reproduce", "selene reproduce --dry-run"),
         ("uv run selene doctor", "selene doctor"),
-        ("SELENE_HOME=/data selene reproduce --run paper", "SELENE_HOME=elsewhere selene reproduce --dry-run --run paper"),
+        (
+            "SELENE_HOME=/data selene reproduce --run paper",
+            "SELENE_HOME=elsewhere selene reproduce --dry-run --run paper",
+        ),
         ("make reproduce RUN=paper", "make -n reproduce RUN=paper"),
         ("python3 -m venv .venv", "python -m venv --without-pip .venv"),
         ("uv venv", "python -m venv --without-pip .venv"),
-        ("uv pip install -e .", "pip install --dry-run --no-deps --no-index --no-build-isolation -e ."),
+        (
+            "uv pip install -e .",
+            "pip install --dry-run --no-deps --no-index --no-build-isolation -e .",
+        ),
         ("papermill notebooks/00_x.ipynb out.ipynb", "papermill notebooks/00_x.ipynb out.ipynb"),
-        ("papermill notebooks/04_x.ipynb out.ipynb", "papermill --prepare-only notebooks/04_x.ipynb out.ipynb"),
-        ("selene lab", "selene lab -- --no-browser --port=9 --IdentityProvider.token=test --allow-root"),
-        ("selene judge --model http://localhost:11434/v1#llama", "selene judge --model http://stub/v1#llama"),
+        (
+            "papermill notebooks/04_x.ipynb out.ipynb",
+            "papermill --prepare-only notebooks/04_x.ipynb out.ipynb",
+        ),
+        (
+            "selene lab",
+            "selene lab -- --no-browser --port=9 --IdentityProvider.token=test --allow-root",
+        ),
+        (
+            "selene judge --model http://localhost:11434/v1#llama",
+            "selene judge --model http://stub/v1#llama",
+        ),
         ("selene judge --model AtlaAI/Selene-1-Mini-Llama-3.1-8B", "selene judge --model embedded"),
         ("selene judge --model replay:a/b.jsonl", "selene judge --model replay:a/b.jsonl"),
         ("selene sources --data-dir DIR", "selene sources --data-dir data"),
     ],
 )
 def test_what_is_executed_in_its_place(command, executed):
-    assert substituted(command, {"port": "9", "server": "http://stub/v1", "data": "data"}) == executed
+    assert (
+        substituted(command, {"port": "9", "server": "http://stub/v1", "data": "data"}) == executed
+    )
 
 
-@pytest.mark.parametrize("command", ["rm -rf everything", "docker run x", "npx selene", "./selene.sh now"])
+@pytest.mark.parametrize(
+    "command", ["rm -rf everything", "docker run x", "npx selene", "./selene.sh now"]
+)
 def test_a_command_without_a_rule_fails_the_test(command, sandbox):
     with pytest.raises(AssertionError, match="executed by no test"):
         run_session(Session("line 1", (command,)), sandbox)

@@ -8,10 +8,20 @@ from selene_lib.records import PreferencePair, Sample, swap_verdict
 
 
 def pairwise(label="A") -> Sample:
-    return Sample(id="p-1", source="p", task="pairwise", instruction="q", response="one", response_b="two", label=label)
+    return Sample(
+        id="p-1",
+        source="p",
+        task="pairwise",
+        instruction="q",
+        response="one",
+        response_b="two",
+        label=label,
+    )
 
 
-@pytest.mark.parametrize(("label", "swapped"), [("A", "B"), ("B", "A"), ("tie", "tie"), (None, None)])
+@pytest.mark.parametrize(
+    ("label", "swapped"), [("A", "B"), ("B", "A"), ("tie", "tie"), (None, None)]
+)
 def test_swap_moves_responses_and_label(label, swapped):
     other = pairwise(label).swap()
     assert (other.response, other.response_b, other.label) == ("two", "one", swapped)
@@ -34,7 +44,14 @@ def test_only_pairwise_swaps():
     ],
 )
 def test_impossible_samples_are_refused_with_their_id(changes):
-    values = {"id": "p-1", "source": "p", "task": "pairwise", "instruction": "q", "response": "1", "response_b": "2"}
+    values = {
+        "id": "p-1",
+        "source": "p",
+        "task": "pairwise",
+        "instruction": "q",
+        "response": "1",
+        "response_b": "2",
+    }
     with pytest.raises(ValueError, match="p-1"):
         Sample(**{**values, **changes})
 

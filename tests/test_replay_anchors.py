@@ -1,6 +1,8 @@
-"""Published replies and labels of real judges, replayed through our prompts, parser and scorer: the numbers must not move.
+"""Published replies and labels of real judges, replayed through our prompts, parser and scorer: the
+numbers must not move.
 
-Files are the publishers' own (see the `data_dir` fixture); the values below were computed from them once, independently of the scorer.
+Files are the publishers' own (see the `data_dir` fixture); the values below were computed from them
+once, independently of the scorer.
 """
 
 from __future__ import annotations
@@ -56,9 +58,13 @@ def biggen(data_dir):
 def test_judges_of_biggen_bench_against_its_human_scores(biggen, tmp_path, field, n, expected):
     samples, rows = biggen
     scores = {
-        s.id: row[field][0] if isinstance(row[field], list) else row[field] for s, row in zip(samples, rows) if row[field] is not None
+        s.id: row[field][0] if isinstance(row[field], list) else row[field]
+        for s, row in zip(samples, rows)
+        if row[field] is not None
     }
-    texts = {(i, "AB"): format_reply("as published", str(int(score))) for i, score in scores.items()}
+    texts = {
+        (i, "AB"): format_reply("as published", str(int(score))) for i, score in scores.items()
+    }
     kept, judgements = replayed(field, samples, texts, tmp_path / "store.jsonl")
     (main,) = headline(score_set(kept, judgements, judge=field, set_name="anchor", n_resamples=300))
     human = np.array([s.score for s in kept])
@@ -74,7 +80,9 @@ def test_gpt4_answers_on_infobench_give_its_requirement_ratio(data_dir, tmp_path
     rows = rows_of(data_dir / "infobench", "GPT4_DecomposeEval.jsonl")
     samples, texts = [], {}
     for row in rows:
-        for i, (question, answer) in enumerate(zip(row["decomposed_questions"], row["eval"], strict=True)):
+        for i, (question, answer) in enumerate(
+            zip(row["decomposed_questions"], row["eval"], strict=True)
+        ):
             s = Sample(
                 f"{row['id']}-{i}",
                 "infobench",
@@ -89,17 +97,23 @@ def test_gpt4_answers_on_infobench_give_its_requirement_ratio(data_dir, tmp_path
             samples.append(s)
             texts[s.id, "AB"] = format_reply(None, "Yes" if answer else "No")
     kept, judgements = replayed("GPT-4", samples, texts, tmp_path / "store.jsonl")
-    (main,) = headline(score_set(kept, judgements, judge="GPT-4", set_name="anchor", n_resamples=300))
+    (main,) = headline(
+        score_set(kept, judgements, judge="GPT-4", set_name="anchor", n_resamples=300)
+    )
     assert (main.n, main.n_unparsed) == (2250, 0) and main.value == pytest.approx(1971 / 2250)
     assert main.meta["n_groups"] == 500
     for subset, n_yes, n in (("Easy_set", 610, 690), ("Hard_set", 1361, 1560)):
         part = [s for s in kept if s.meta["subset"] == subset]
-        (row,) = headline(score_set(part, judgements, judge="GPT-4", set_name="anchor", n_resamples=50))
+        (row,) = headline(
+            score_set(part, judgements, judge="GPT-4", set_name="anchor", n_resamples=50)
+        )
         assert (row.n, row.value) == (n, pytest.approx(n_yes / n))
 
 
 def test_gpt4_comparing_critiques_gives_the_published_win_rate_of_auto_j(data_dir, tmp_path):
-    """Published beside Auto-J (project page, critique generation): win 73.7, tie 2.2, lose 24.1 against ChatGPT's critiques."""
+    """Published beside Auto-J (project page, critique generation): win 73.7, tie 2.2, lose 24.1
+    against ChatGPT's critiques.
+    """
     folder = data_dir / "auto_j"
     replies = rows_of(folder, "gpt-4-Eval_auto-j_vs_chatgpt.jsonl")
     items = rows_of(folder, "testdata_critique.jsonl")
@@ -108,11 +122,24 @@ def test_gpt4_comparing_critiques_gives_the_published_win_rate_of_auto_j(data_di
     for i, (reply, item, other) in enumerate(zip(replies, items, others, strict=True)):
         first, second = item["critiques"]["autoj"], other["output"]
         shown = (second, first) if reply["meta"]["exchange"] else (first, second)
-        samples.append(Sample(f"c{i}", "auto_j", "pairwise", item["prompt"], *shown, label="B" if reply["meta"]["exchange"] else "A"))
+        samples.append(
+            Sample(
+                f"c{i}",
+                "auto_j",
+                "pairwise",
+                item["prompt"],
+                *shown,
+                label="B" if reply["meta"]["exchange"] else "A",
+            )
+        )
         choice = reply["output"].split(":")[0].strip()
-        texts[f"c{i}", "AB"] = format_reply(reply["output"], choice if choice in "AB" else "neither")
+        texts[f"c{i}", "AB"] = format_reply(
+            reply["output"], choice if choice in "AB" else "neither"
+        )
     kept, judgements = replayed("GPT-4", samples, texts, tmp_path / "store.jsonl")
-    (main,) = headline(score_set(kept, judgements, judge="GPT-4", set_name="anchor", n_resamples=300))
+    (main,) = headline(
+        score_set(kept, judgements, judge="GPT-4", set_name="anchor", n_resamples=300)
+    )
     assert main.n == 232 and main.meta["statuses"] == {"abstained": 5}
     win, tie = main.value, main.n_unparsed / main.n
     assert [round(100 * share, 1) for share in (win, tie, 1 - win - tie)] == [73.7, 2.2, 24.1]
@@ -122,7 +149,15 @@ def test_gpt4_comparing_critiques_gives_the_published_win_rate_of_auto_j(data_di
 def test_what_half_a_point_would_claim_for_the_same_replies(data_dir, tmp_path):
     replies = rows_of(data_dir / "auto_j", "gpt-4-Eval_auto-j_vs_chatgpt.jsonl")
     samples = [
-        Sample(f"c{i}", "auto_j", "pairwise", f"which, {i}", "one", "two", label="AB"[row["meta"]["exchange"]])
+        Sample(
+            f"c{i}",
+            "auto_j",
+            "pairwise",
+            f"which, {i}",
+            "one",
+            "two",
+            label="AB"[row["meta"]["exchange"]],
+        )
         for i, row in enumerate(replies)
     ]
     texts = {(s.id, "AB"): f"**Result:** {row['output'][0]}" for s, row in zip(samples, replies)}
@@ -130,4 +165,6 @@ def test_what_half_a_point_would_claim_for_the_same_replies(data_dir, tmp_path):
     rows, items = twin_scores(kept, judgements, judge="GPT-4", set_name="anchor")
     half = next(row for row in rows if row.rule == "rewardbench")
     assert half.n_differ == 5 and half.gain == pytest.approx(2.5 / 232, abs=1e-9)
-    assert {json.loads(json.dumps(i.reply)) for i in items if i.rule == "rewardbench"} == {"**Result:** C"}
+    assert {json.loads(json.dumps(i.reply)) for i in items if i.rule == "rewardbench"} == {
+        "**Result:** C"
+    }

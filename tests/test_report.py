@@ -1,4 +1,6 @@
-"""The report: one file, everything escaped, every claim with its numbers, honest about scale and about what was not run."""
+"""The report: one file, everything escaped, every claim with its numbers, honest about scale and
+about what was not run.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,9 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def report(run_dir: Path) -> str:
-    return build_report(run_dir, run_dir.parent / "figures", run_dir.parent / "report.html", show_texts=True).read_text(encoding="utf-8")
+    return build_report(
+        run_dir, run_dir.parent / "figures", run_dir.parent / "report.html", show_texts=True
+    ).read_text(encoding="utf-8")
 
 
 def test_the_page_needs_nothing_else_and_is_light(report: str) -> None:
@@ -94,8 +98,14 @@ def test_the_first_lines_say_that_this_is_not_the_papers_scale(report: str) -> N
 
 def test_every_loss_is_shown_over_its_seeds(report: str) -> None:
     words = re.sub(r"\s+", " ", " ".join(Page(report).words))
-    assert re.search(r"DPO\+NLL 3 \+25\.0 \+23\.0 to \+27\.0 \+25\.0, \+23\.0, \+27\.0 3 of 3", words)
-    assert words.index("DPO+NLL 3 +25.0") < words.index("DPO alone 1 +15.0") < words.index("NLL alone 1 +17.0")
+    assert re.search(
+        r"DPO\+NLL 3 \+25\.0 \+23\.0 to \+27\.0 \+25\.0, \+23\.0, \+27\.0 3 of 3", words
+    )
+    assert (
+        words.index("DPO+NLL 3 +25.0")
+        < words.index("DPO alone 1 +15.0")
+        < words.index("NLL alone 1 +17.0")
+    )
 
 
 @pytest.mark.parametrize(
@@ -119,33 +129,56 @@ def test_every_published_cell_has_a_claim_and_ours_carries_its_numbers(run_dir: 
     assert {c.set for c in paper.PUBLISHED if c.judge == paper.SELENE_MINI} <= set(rows)
     auto_j = rows["auto_j"]
     assert (auto_j.published, auto_j.known, auto_j.status) == (0.576, "unverified", "differs")
-    assert (auto_j.trained.value, auto_j.base.value, auto_j.trained.n, auto_j.trained.n_unparsed) == (0.44, 0.41, 40, 1)
+    assert (
+        auto_j.trained.value,
+        auto_j.base.value,
+        auto_j.trained.n,
+        auto_j.trained.n_unparsed,
+    ) == (0.44, 0.41, 40, 1)
     assert auto_j.majority == auto_j.random == 0.5
     assert (rows["flask"].status, rows["flask"].trained.value) == ("not run", None)
     assert rows["flask"].why.startswith("not asked for by this run")
-    assert rows["nano-clinic:diagnosis"].why == "reading: adjudicated" and rows["nano-clinic:diagnosis"].majority == 0.67
+    assert (
+        rows["nano-clinic:diagnosis"].why == "reading: adjudicated"
+        and rows["nano-clinic:diagnosis"].majority == 0.67
+    )
     assert rows["nano-ood-pairs"].trained.value < rows["nano-pairs"].trained.value
-    assert rows["nano-clinic"].majority == 0.8, "the mean over the parts goes by the name of the set"
-    assert (rows["craft_md"].status, rows["craft_md"].why) == ("not run", "put its files below craft_md")
+    assert rows["nano-clinic"].majority == 0.8, (
+        "the mean over the parts goes by the name of the set"
+    )
+    assert (rows["craft_md"].status, rows["craft_md"].why) == (
+        "not run",
+        "put its files below craft_md",
+    )
 
 
-def test_a_set_on_which_training_hurt_is_named_in_the_first_lines(run_dir: Path, tmp_path: Path) -> None:
+def test_a_set_on_which_training_hurt_is_named_in_the_first_lines(
+    run_dir: Path, tmp_path: Path
+) -> None:
     broken = tmp_path / "run"
     shutil.copytree(run_dir, broken)
     path = broken / "05_evaluate_benchmarks" / "scores.csv"
     table = pd.read_csv(path)
-    table.loc[(table["judge"] == "dpo_nll-seed0") & (table["set"] == "nano-ood-pairs"), "value"] = 0.2
+    table.loc[(table["judge"] == "dpo_nll-seed0") & (table["set"] == "nano-ood-pairs"), "value"] = (
+        0.2
+    )
     table.loc[(table["judge"] == "base") & (table["set"] == "nano-grades"), "value"] = None
     table.to_csv(path, index=False)
     page = build_report(broken, tmp_path, tmp_path / "report.html").read_text(encoding="utf-8")
     words = re.sub(r"\s+", " ", "".join(Page(page).words))
-    assert "Trained scores below the base on nano-ood-pairs (pairwise: 0.200 against 0.500)." in words
-    assert "undefined" in words, "a metric that cannot be computed is not the same as a set that was not run"
+    assert (
+        "Trained scores below the base on nano-ood-pairs (pairwise: 0.200 against 0.500)." in words
+    )
+    assert "undefined" in words, (
+        "a metric that cannot be computed is not the same as a set that was not run"
+    )
 
 
 def test_a_run_without_results_says_not_run_everywhere(tmp_path: Path) -> None:
     (tmp_path / "bare").mkdir()
-    page = build_report(tmp_path / "bare", tmp_path / "nowhere", tmp_path / "report.html").read_text(encoding="utf-8")
+    page = build_report(
+        tmp_path / "bare", tmp_path / "nowhere", tmp_path / "report.html"
+    ).read_text(encoding="utf-8")
     assert page.count("not run") > 20
     assert "No step of this run tells which model was used" in "".join(Page(page).words)
     assert {row.status for row in claims(tmp_path / "bare")} == {"not run"}
@@ -158,7 +191,9 @@ def test_a_run_that_is_not_there_is_the_users_mistake(tmp_path: Path) -> None:
 
 
 def test_without_texts_only_ids_and_verdicts_are_shown(run_dir: Path, tmp_path: Path) -> None:
-    page = build_report(run_dir, tmp_path / "none", tmp_path / "report.html").read_text(encoding="utf-8")
+    page = build_report(run_dir, tmp_path / "none", tmp_path / "report.html").read_text(
+        encoding="utf-8"
+    )
     words = "".join(Page(page).words)
     assert "window.broken" not in page and "Instruction 3" not in page
     assert "must not be redistributed" in words and "nano-pairs-" in words and "gold" in words
@@ -172,7 +207,9 @@ def test_the_worst_come_first_and_every_set_has_its_share(run_dir: Path) -> None
     for name in per_set:
         severities = [item.severity for item in items if item.set == name]
         assert severities == sorted(severities, reverse=True)
-    grades = [i for i in worst_items(run_dir, show_texts=False, n_most=500)[0] if i.set == "nano-grades"]
+    grades = [
+        i for i in worst_items(run_dir, show_texts=False, n_most=500)[0] if i.set == "nano-grades"
+    ]
     assert len(grades) > 3
     for kind in ("base right", "base wrong too"):
         off = [abs(int(i.replies[0].verdict) - int(i.gold)) for i in grades if kind in i.kinds]
@@ -183,7 +220,9 @@ def test_a_right_verdict_in_both_orders_is_no_disagreement(run_dir: Path) -> Non
     items, _ = worst_items(run_dir, show_texts=False, n_most=10_000)
     for item in items:
         mine = [r for r in item.replies if r.judge.startswith("trained")]
-        assert any(not r.right for r in mine) and all(r.right == (r.verdict == item.gold) for r in mine)
+        assert any(not r.right for r in mine) and all(
+            r.right == (r.verdict == item.gold) for r in mine
+        )
         assert len(mine) == (2 if item.task == "pairwise" else 1)
 
 

@@ -1,4 +1,6 @@
-"""The report in a real browser: headless Chromium over its DevTools protocol, no network, at two widths and in both colour schemes."""
+"""The report in a real browser: headless Chromium over its DevTools protocol, no network, at two
+widths and in both colour schemes.
+"""
 
 from __future__ import annotations
 
@@ -31,17 +33,34 @@ def find_chromium() -> str | None:
 
 
 class Browser:
-    """One headless tab; keeps what the console said and what was asked of the network, of the page and of the frames in it."""
+    """One headless tab; keeps what the console said and what was asked of the network, of the page
+    and of the frames in it.
+    """
 
     def __init__(self, folder: Path) -> None:
-        command = [find_chromium() or "", "--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0", "--no-first-run",
-                   "--disable-background-networking", f"--user-data-dir={folder}", "about:blank"]  # fmt: skip
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        command = [
+            find_chromium() or "",
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--remote-debugging-port=0",
+            "--no-first-run",
+            "--disable-background-networking",
+            f"--user-data-dir={folder}",
+            "about:blank",
+        ]
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         self.ids, self.said, self.asked, self.frames = itertools.count(1), [], [], []
-        self.socket = websocket.create_connection(self._address(folder), suppress_origin=True, timeout=30)
+        self.socket = websocket.create_connection(
+            self._address(folder), suppress_origin=True, timeout=30
+        )
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
-        self.call("Target.setAutoAttach", autoAttach=True, waitForDebuggerOnStart=False, flatten=True)
+        self.call(
+            "Target.setAutoAttach", autoAttach=True, waitForDebuggerOnStart=False, flatten=True
+        )
 
     def _address(self, folder: Path) -> str:
         port_file, deadline = folder / "DevToolsActivePort", time.monotonic() + 30
@@ -55,7 +74,12 @@ class Browser:
 
     def call(self, method: str, *, session: str | None = None, **parameters: Any) -> dict[str, Any]:
         number = next(self.ids)
-        self.socket.send(json.dumps({"id": number, "method": method, "params": parameters} | ({"sessionId": session} if session else {})))
+        self.socket.send(
+            json.dumps(
+                {"id": number, "method": method, "params": parameters}
+                | ({"sessionId": session} if session else {})
+            )
+        )
         while (message := json.loads(self.socket.recv())).get("id") != number:
             self._note(message)
         if "error" in message:
@@ -73,8 +97,17 @@ class Browser:
 
     def open(self, path: Path, width: int, scheme: str = "light") -> float:
         """Open a file at that width; return the seconds until its load event."""
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
-        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=900,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
+        self.call(
+            "Emulation.setEmulatedMedia",
+            features=[{"name": "prefers-color-scheme", "value": scheme}],
+        )
         self.frames.clear()
         self.call("Page.navigate", url="about:blank")
         self.call("Page.navigate", url=path.resolve().as_uri())
@@ -82,7 +115,13 @@ class Browser:
         return self.run("performance.getEntriesByType('navigation')[0].loadEventStart") / 1000
 
     def run(self, script: str, *, session: str | None = None) -> Any:
-        answer = self.call("Runtime.evaluate", session=session, expression=script, returnByValue=True, awaitPromise=True)
+        answer = self.call(
+            "Runtime.evaluate",
+            session=session,
+            expression=script,
+            returnByValue=True,
+            awaitPromise=True,
+        )
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
@@ -110,7 +149,9 @@ class Browser:
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     if find_chromium() is None:
-        pytest.skip("no Chromium here: install one (Debian: apt-get install chromium) or set SELENE_CHROMIUM to its path")
+        pytest.skip(
+            "no Chromium here: install one (Debian: apt-get install chromium) or set SELENE_CHROMIUM to its path"
+        )
     browser = Browser(tmp_path_factory.mktemp("profile"))
     yield browser
     browser.close()
@@ -119,7 +160,12 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = finished_run(tmp_path_factory.getbasetemp() / "finished")
-    return build_report(run, run.parent / "figures", tmp_path_factory.mktemp("page") / "report.html", show_texts=True)
+    return build_report(
+        run,
+        run.parent / "figures",
+        tmp_path_factory.mktemp("page") / "report.html",
+        show_texts=True,
+    )
 
 
 @pytest.fixture
@@ -138,10 +184,14 @@ def test_it_opens_without_a_word_in_the_console_and_without_network(
     browser.said.clear()
     browser.asked.clear()
     seconds = browser.open(page, width, scheme)
-    print(f"\nreport: {page.stat().st_size / 1e6:.2f} MB, loaded in {seconds:.2f} s at {width} px ({scheme})")
+    print(
+        f"\nreport: {page.stat().st_size / 1e6:.2f} MB, loaded in {seconds:.2f} s at {width} px ({scheme})"
+    )
     assert browser.said == []
     assert [url for url in browser.asked if not url.startswith(("file:", "data:", "about:"))] == []
-    assert browser.run("document.documentElement.scrollWidth") <= width, "the page must not scroll sideways"
+    assert browser.run("document.documentElement.scrollWidth") <= width, (
+        "the page must not scroll sideways"
+    )
     assert browser.run("window.broken === undefined"), "a reply ran as a script"
     assert browser.run("[...document.images].every((i) => i.complete && i.naturalWidth > 0)")
     assert browser.picture(tmp_path / "page.png").stat().st_size > 10_000
@@ -151,13 +201,19 @@ def test_wide_content_scrolls_inside_its_box(browser: Browser, page: Path) -> No
     browser.open(page, 390)
     browser.run("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
     assert browser.run("document.documentElement.scrollWidth") <= 390
-    assert browser.run("document.querySelector('.scroll').scrollWidth > document.querySelector('.scroll').clientWidth")
+    assert browser.run(
+        "document.querySelector('.scroll').scrollWidth > document.querySelector('.scroll').clientWidth"
+    )
 
 
 def choose(browser: Browser, table: str, field: str, value: str) -> None:
     """Set a filter or the search field of a table's controls, as a user does."""
     script = "const f = document.querySelector('[data-for=%s] [data-%s]'); f.value = %s; f.dispatchEvent(new Event('%s'))"
-    browser.run("{" + script % (table, field, json.dumps(value), "input" if field == "search" else "change") + "}")
+    browser.run(
+        "{"
+        + script % (table, field, json.dumps(value), "input" if field == "search" else "change")
+        + "}"
+    )
 
 
 SHOWN = "[...document.querySelectorAll('#%s [data-row]')].filter((r) => !r.hidden).map((r) => %s)"
@@ -165,12 +221,18 @@ SHOWN = "[...document.querySelectorAll('#%s [data-row]')].filter((r) => !r.hidde
 
 def test_filters_and_search_show_what_they_say(opened: Browser) -> None:
     total = opened.run("document.querySelectorAll('#items [data-row]').length")
-    assert opened.run("document.querySelector('[data-for=items] output').value") == f"{total} of {total} shown"
+    assert (
+        opened.run("document.querySelector('[data-for=items] output').value")
+        == f"{total} of {total} shown"
+    )
     choose(opened, "items", "filter=set", "nano-pairs")
     shown = opened.run(SHOWN % ("items", "r.dataset.set"))
     assert 0 < len(shown) < total and set(shown) == {"nano-pairs"}
     choose(opened, "items", "search", "no such words")
-    assert opened.run("document.querySelector('[data-for=items] output').value") == f"0 of {total} shown"
+    assert (
+        opened.run("document.querySelector('[data-for=items] output').value")
+        == f"0 of {total} shown"
+    )
     choose(opened, "claims-table", "search", "AUTO_J pairwise")
     assert opened.run(SHOWN % ("claims-table", "r.cells[0].textContent")) == ["auto_j"]
 
@@ -178,7 +240,9 @@ def test_filters_and_search_show_what_they_say(opened: Browser) -> None:
 def test_open_all_opens_only_what_is_shown(opened: Browser) -> None:
     choose(opened, "items", "filter=task", "absolute")
     opened.run("document.querySelector('[data-toggle=open]').click()")
-    tasks = opened.run("[...document.querySelectorAll('#items details[open]')].map((d) => d.dataset.task)")
+    tasks = opened.run(
+        "[...document.querySelectorAll('#items details[open]')].map((d) => d.dataset.task)"
+    )
     assert tasks and set(tasks) == {"absolute"}
     opened.run("document.querySelector('[data-toggle=close]').click()")
     assert opened.run("document.querySelectorAll('#items details[open]').length") == 0
@@ -196,19 +260,27 @@ def test_the_keyboard_reaches_skip_link_filters_tables_and_items(opened: Browser
     seen = []
     for _ in range(60):
         for kind in ("keyDown", "keyUp"):
-            opened.call("Input.dispatchKeyEvent", type=kind, key="Tab", code="Tab", windowsVirtualKeyCode=9)
-        seen.append(opened.run("document.activeElement.className || document.activeElement.tagName"))
+            opened.call(
+                "Input.dispatchKeyEvent", type=kind, key="Tab", code="Tab", windowsVirtualKeyCode=9
+            )
+        seen.append(
+            opened.run("document.activeElement.className || document.activeElement.tagName")
+        )
     assert seen[0] == "skip" and {"SELECT", "INPUT", "scroll", "A"} <= set(seen)
 
 
 def test_the_map_runs_inside_its_frame(opened: Browser) -> None:
-    opened.run("document.querySelector('.mapbox').open = true; document.querySelector('iframe').scrollIntoView()")
+    opened.run(
+        "document.querySelector('.mapbox').open = true; document.querySelector('iframe').scrollIntoView()"
+    )
     deadline = time.monotonic() + 20
     while not opened.frames and time.monotonic() < deadline:
         opened.run("new Promise((done) => setTimeout(done, 100))")
     frame = opened.frames[-1]
     opened.call("Runtime.enable", session=frame)  # tells what was said in the frame before, too
-    opened.wait("document.body && document.body.textContent.includes('map \"drawn\"')", session=frame)
+    opened.wait(
+        "document.body && document.body.textContent.includes('map \"drawn\"')", session=frame
+    )
     assert opened.said == []
 
 

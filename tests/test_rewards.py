@@ -1,4 +1,6 @@
-"""Reward models: the same score alone and in a batch, NaN stops, ArmoRM's head by hand, and a real scorer of the embedded world."""
+"""Reward models: the same score alone and in a batch, NaN stops, ArmoRM's head by hand, and a real
+scorer of the embedded world.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,12 @@ def tokenizer():
     raw = Tokenizer(models.WordLevel({name: i for i, name in enumerate(names)}, unk_token="<unk>"))
     raw.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
     raw.decoder = decoders.Fuse()
-    made = PreTrainedTokenizerFast(tokenizer_object=raw, unk_token="<unk>", eos_token="<|eot_id|>", additional_special_tokens=special[2:])
+    made = PreTrainedTokenizerFast(
+        tokenizer_object=raw,
+        unk_token="<unk>",
+        eos_token="<|eot_id|>",
+        additional_special_tokens=special[2:],
+    )
     made.chat_template = CHAT
     return made
 
@@ -54,8 +61,16 @@ def tokenizer():
 def llama_config(n_tokens: int, **more):
     from transformers import LlamaConfig
 
-    sizes = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 2}
-    return LlamaConfig(vocab_size=n_tokens, max_position_embeddings=256, pad_token_id=None, **sizes, **more)
+    sizes = {
+        "hidden_size": 16,
+        "intermediate_size": 24,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+    }
+    return LlamaConfig(
+        vocab_size=n_tokens, max_position_embeddings=256, pad_token_id=None, **sizes, **more
+    )
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +107,10 @@ def test_the_score_is_that_of_transformers_on_the_same_tokens(classifier):
 
     plain = AutoModelForSequenceClassification.from_pretrained(classifier)
     with torch.no_grad():
-        expected = [plain(torch.tensor([encode_chat(tokenizer(), p, r)])).logits[0, 0].item() for p, r in zip(PROMPTS, REPLIES)]
+        expected = [
+            plain(torch.tensor([encode_chat(tokenizer(), p, r)])).logits[0, 0].item()
+            for p, r in zip(PROMPTS, REPLIES)
+        ]
     assert open_reward(str(classifier)).score(PROMPTS, REPLIES) == pytest.approx(expected, abs=1e-6)
 
 
@@ -134,7 +152,11 @@ def test_armo_head_by_its_published_formula(tmp_path):
     words = tokenizer()
     torch.manual_seed(1)
     body = LlamaModel(llama_config(len(words))).eval()
-    config = body.config.to_dict() | {"architectures": ["LlamaForRewardModelWithGating"], "model_type": "llama", "gating_temperature": 10}
+    config = body.config.to_dict() | {
+        "architectures": ["LlamaForRewardModelWithGating"],
+        "model_type": "llama",
+        "gating_temperature": 10,
+    }
     (tmp_path / "config.json").write_text(json.dumps(config))
     words.save_pretrained(tmp_path)
     head = {
@@ -158,15 +180,29 @@ def test_armo_head_by_its_published_formula(tmp_path):
         with torch.no_grad():
             hidden = body(torch.tensor([ids])).last_hidden_state[0]
         n_prompt = len(encode_chat(words, prompt, None))
-        turn = n_prompt - len(words.encode("<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n", add_special_tokens=False))
+        turn = n_prompt - len(
+            words.encode(
+                "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n",
+                add_special_tokens=False,
+            )
+        )
         assert ids[turn] == words.eos_token_id
-        inner = torch.relu(head["gating.layers.0.weight"] @ hidden[turn] + head["gating.layers.0.bias"])
-        gate = torch.softmax((head["gating.layers.1.weight"] @ inner + head["gating.layers.1.bias"]) / 10, 0) * 1.5
+        inner = torch.relu(
+            head["gating.layers.0.weight"] @ hidden[turn] + head["gating.layers.0.bias"]
+        )
+        gate = (
+            torch.softmax(
+                (head["gating.layers.1.weight"] @ inner + head["gating.layers.1.bias"]) / 10, 0
+            )
+            * 1.5
+        )
         rewards = (head["regression_layer.weight"] @ hidden[-1]) @ head["reward_transform_matrix"]
         assert score == pytest.approx((gate * rewards).sum().item(), abs=1e-4)
     assert type(model).__name__ == "ArmoReward"
     save_file(
-        {f"model.{k}": v.contiguous() for k, v in body.state_dict().items()}, tmp_path / "model.safetensors", metadata={"format": "pt"}
+        {f"model.{k}": v.contiguous() for k, v in body.state_dict().items()},
+        tmp_path / "model.safetensors",
+        metadata={"format": "pt"},
     )
     with pytest.raises(UserError, match=r"no tensor .gating\.layers\.0\.weight"):
         open_reward(str(tmp_path))
@@ -174,7 +210,9 @@ def test_armo_head_by_its_published_formula(tmp_path):
 
 def test_rewards_follow_critiques_into_pairs_and_tables():
     samples = make_samples(60)
-    critiques = generate_critiques(samples, TeacherGenerator(stub_teacher), store=None, seed=4).critiques
+    critiques = generate_critiques(
+        samples, TeacherGenerator(stub_teacher), store=None, seed=4
+    ).critiques
     scored = score_critiques(samples, critiques, Length(), seed=4)
     assert [c.reward for c in scored] == [float(len(c.text)) for c in critiques]
     pairs = build_pairs(samples, scored, seed=4)
@@ -184,11 +222,20 @@ def test_rewards_follow_critiques_into_pairs_and_tables():
     assert all(p.chosen_reward == len(p.chosen) for p in bare)
     limits = default_thresholds(pairs, 0.25)
     (row,) = threshold_table(pairs, limits, Length())
-    assert row["n_pairs"] == 60 and 44 <= row["n_kept"] <= 60 and (row["reward_model"], row["revision"]) == ("length", "1")
+    assert (
+        row["n_pairs"] == 60
+        and 44 <= row["n_kept"] <= 60
+        and (row["reward_model"], row["revision"]) == ("length", "1")
+    )
     assert sum(r["n"] for r in reward_histogram(pairs, n_bins=5)) == 120
     assert threshold_grid(pairs, [0.0, 0.5])[0] is None
     with pytest.raises(ValueError, match="another seed"):
-        score_critiques(samples, critiques, Length(), seed=next(s for s in range(9) if any(shown(x, s) != shown(x, 4) for x in samples)))
+        score_critiques(
+            samples,
+            critiques,
+            Length(),
+            seed=next(s for s in range(9) if any(shown(x, s) != shown(x, 4) for x in samples)),
+        )
 
 
 def test_a_nan_reward_stops_the_pipeline():
@@ -205,7 +252,11 @@ def test_a_nan_reward_stops_the_pipeline():
 @pytest.fixture(scope="module")
 def nano_reward() -> NanoReward:
     nano = pytest.importorskip("selene_lib.nano")
-    names = [name for name, _ in nano.NANO_SOURCES.items() if name not in ("nano-poisoned", "nano-redundant")]
+    names = [
+        name
+        for name, _ in nano.NANO_SOURCES.items()
+        if name not in ("nano-poisoned", "nano-redundant")
+    ]
     trusted = [s for name in names for s in nano.make_source(name, 90, seed=900_001)]
     return NanoReward.fit_teacher(trusted)
 
@@ -216,7 +267,9 @@ def test_the_nano_scorer_tells_sound_critiques_from_unsound_ones_it_never_saw(na
     from selene_lib import nano
 
     names = [name for name in nano.NANO_SETS if not nano.make_set(name, 1, seed=5)[0].meta["ood"]]
-    prompts, replies, sound = teacher_examples([s for name in names for s in nano.make_set(name, 60, seed=5)])
+    prompts, replies, sound = teacher_examples(
+        [s for name in names for s in nano.make_set(name, 60, seed=5)]
+    )
     scores = nano_reward.score(prompts, replies)
     assert roc_auc_score(sound, scores) > 0.85
     alone = [nano_reward.score([p], [r])[0] for p, r in zip(prompts[:20], replies[:20])]
@@ -231,7 +284,9 @@ def test_the_nano_scorer_sees_the_poisoned_source(nano_reward):
         samples = nano.make_source(name, 60, seed=3)
         found = generate_critiques(samples, TeacherGenerator(), store=None, family="nano").critiques
         scored = score_critiques(samples, found, nano_reward, family="nano")
-        rewards[name] = np.mean([c.reward for c in scored if c.agrees]) - np.mean([c.reward for c in scored if not c.agrees])
+        rewards[name] = np.mean([c.reward for c in scored if c.agrees]) - np.mean(
+            [c.reward for c in scored if not c.agrees]
+        )
     assert rewards["nano-poisoned"] < 0 < min(v for k, v in rewards.items() if k != "nano-poisoned")
 
 

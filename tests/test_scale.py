@@ -1,4 +1,6 @@
-"""Map-style stages on a local Ray cluster of two workers, one of which dies. Skipped where the extra `scale` is not installed."""
+"""Map-style stages on a local Ray cluster of two workers, one of which dies. Skipped where the
+extra `scale` is not installed.
+"""
 
 from __future__ import annotations
 
@@ -23,15 +25,22 @@ from selene_lib.pipeline.cluster import Cluster, RayGenerator, map_stage, score_
 
 def test_a_budget_cannot_be_shared(tmp_path):
     with pytest.raises(UserError, match="cannot share a budget"):
-        RayGenerator(GeneratorSpec("server", "m", "http://x/v1", budget_tokens=5), Cluster(tmp_path))
+        RayGenerator(
+            GeneratorSpec("server", "m", "http://x/v1", budget_tokens=5), Cluster(tmp_path)
+        )
 
 
 @pytest.fixture(scope="module")
 def ray():
-    found = pytest.importorskip("ray", reason="the extra 'scale' is not installed: pip install 'selene_lib[scale]'")
+    found = pytest.importorskip(
+        "ray", reason="the extra 'scale' is not installed: pip install 'selene_lib[scale]'"
+    )
     paths = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parent.parent)])
     found.init(
-        num_cpus=3, include_dashboard=False, log_to_driver=False, runtime_env={"env_vars": {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}}
+        num_cpus=3,
+        include_dashboard=False,
+        log_to_driver=False,
+        runtime_env={"env_vars": {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}},
     )
     yield found
     found.shutdown()
@@ -70,17 +79,25 @@ def test_a_killed_worker_loses_and_doubles_nothing(ray, tmp_path):
     rows = {f"k{i}": {"x": i} for i in range(240)}
     thread = threading.Thread(target=kill_one)
     thread.start()
-    found = map_stage(rows, Slow(str(notes)), Cluster(tmp_path / "store", n_workers=2, batch_size=8))
+    found = map_stage(
+        rows, Slow(str(notes)), Cluster(tmp_path / "store", n_workers=2, batch_size=8)
+    )
     thread.join()
     assert found == {f"k{i}": {"y": 2 * i} for i in range(240)} and len(killed) == 1
-    stored = Counter(line["key"] for path in (tmp_path / "store").glob("*.jsonl") for line in read_jsonl(path, skip_broken=True))
+    stored = Counter(
+        line["key"]
+        for path in (tmp_path / "store").glob("*.jsonl")
+        for line in read_jsonl(path, skip_broken=True)
+    )
     assert stored == Counter(rows.keys())  # once each
     done = Counter(x for path in notes.iterdir() for x in path.read_text().split())
     assert sum(n - 1 for n in done.values()) <= 8  # at most the batch in flight was worked on again
     assert len(list(notes.iterdir())) >= 2
     before = sum(done.values())
     assert map_stage(rows, Slow(str(notes)), Cluster(tmp_path / "store")) == found
-    assert sum(len(p.read_text().split()) for p in notes.iterdir()) == before  # a second run works on nothing
+    assert (
+        sum(len(p.read_text().split()) for p in notes.iterdir()) == before
+    )  # a second run works on nothing
 
 
 def test_generation_on_the_cluster_is_generation_without_it(ray, tmp_path):
@@ -104,4 +121,6 @@ class Length:
 
 def test_rewards_on_the_cluster(ray, tmp_path):
     replies = ["a" * i for i in range(20)]
-    assert score_on_cluster(["p"] * 20, replies, Length, Cluster(tmp_path)).tolist() == [float(i) for i in range(20)]
+    assert score_on_cluster(["p"] * 20, replies, Length, Cluster(tmp_path)).tolist() == [
+        float(i) for i in range(20)
+    ]

@@ -1,4 +1,6 @@
-"""The whole chain in a temporary folder, small; then killed with -9 in the middle of training and resumed to the same data."""
+"""The whole chain in a temporary folder, small; then killed with -9 in the middle of training and
+resumed to the same data.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +19,26 @@ from conftest import REPOSITORY
 from selene_lib.pipeline.notebooks import STEPS
 
 SMALL = {
-    "01.sources": "nano-coverage,nano-tone,nano-poisoned", "01.n_per_source": 24, "01.n_per_set": 16, "01.n_dev": 8, "01.n_topics": 4,
-    "03.n_steps": 2, "03.n_rounds": 1, "03.n_dev": 12, "03.drop_shares": "0.1",
-    "04.n_steps": 8, "04.batch_size": 4, "04.save_every_steps": 2, "04.seeds": "0,1", "04.losses": "dpo_nll", "04.n_validation": 6,
-    "05.n_resamples": 200, "06.n_resamples": 200, "06.n_format_items": 4, "06.n_audit_items": 4,
-}  # fmt: skip
+    "01.sources": "nano-coverage,nano-tone,nano-poisoned",
+    "01.n_per_source": 24,
+    "01.n_per_set": 16,
+    "01.n_dev": 8,
+    "01.n_topics": 4,
+    "03.n_steps": 2,
+    "03.n_rounds": 1,
+    "03.n_dev": 12,
+    "03.drop_shares": "0.1",
+    "04.n_steps": 8,
+    "04.batch_size": 4,
+    "04.save_every_steps": 2,
+    "04.seeds": "0,1",
+    "04.losses": "dpo_nll",
+    "04.n_validation": 6,
+    "05.n_resamples": 200,
+    "06.n_resamples": 200,
+    "06.n_format_items": 4,
+    "06.n_audit_items": 4,
+}
 
 
 def command(*arguments: str) -> list[str]:
@@ -31,12 +48,23 @@ def command(*arguments: str) -> list[str]:
 
 def reproduce(home, *arguments: str) -> subprocess.CompletedProcess:
     environment = {**os.environ, "SELENE_HOME": str(home)}
-    return subprocess.run(command(*arguments), cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=600)
+    return subprocess.run(
+        command(*arguments),
+        cwd=REPOSITORY,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
 
 
 def data_hashes(home, *steps: str) -> dict[str, str]:
     manifest = json.loads((home / "artefacts/nano/manifest.json").read_text())["steps"]
-    return {f"{step}/{name}": entry["sha256"] for step in steps for name, entry in manifest[step]["outputs"].items()}
+    return {
+        f"{step}/{name}": entry["sha256"]
+        for step in steps
+        for name, entry in manifest[step]["outputs"].items()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -100,10 +128,20 @@ def test_again_does_no_work_and_says_so_quickly(finished):
 @pytest.mark.slow
 def test_killed_in_training_and_resumed_gives_the_same_data(finished, tmp_path):
     home, _ = finished
-    for name in ("00_quickstart", "01_explore_sources", "02_curate_preferences", "03_ablate_sources"):
+    for name in (
+        "00_quickstart",
+        "01_explore_sources",
+        "02_curate_preferences",
+        "03_ablate_sources",
+    ):
         shutil.copytree(home / "artefacts/nano" / name, tmp_path / "artefacts/nano" / name)
-    process = subprocess.Popen(command("--to", "05"), cwd=REPOSITORY, env={**os.environ, "SELENE_HOME": str(tmp_path)},
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+    process = subprocess.Popen(
+        command("--to", "05"),
+        cwd=REPOSITORY,
+        env={**os.environ, "SELENE_HOME": str(tmp_path)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     arms = tmp_path / "artefacts/nano/04_train_judge/arms"
     deadline = time.monotonic() + 120
     while not list(arms.glob("dpo_nll-seed0/checkpoint-*")) and time.monotonic() < deadline:

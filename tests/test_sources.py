@@ -1,4 +1,6 @@
-"""Every training source: on rows the test writes in the publisher's shape, and on the real files where a machine has them."""
+"""Every training source: on rows the test writes in the publisher's shape, and on the real files
+where a machine has them.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,8 @@ REAL = {  # rows read, samples, labels, dropped rows
     "selfee": (969, 1289, {"1": 1, "3": 21, "4": 537, "5": 730}, 144),
     "arena_bench_v1": (600, 600, {"1": 172, "2": 33, "3": 57, "4": 164, "5": 174}, 0),
 }
-# One record per set read by hand out of the raw file: SHA-256 head of the response (of the better one in a pair), label, more.
+# One record per set read by hand out of the raw file: SHA-256 head of the response (of the better
+# one in a pair), label, more.
 BY_HAND = {
     "auto_j_training": ("805652e1e56c", "2", {"rating_of_10": 4.0}),
     "hh_rlhf": ("b6b0c59c3fb4", "A/B", {}),
@@ -62,22 +65,36 @@ def test_real_files(name, data_dir):
     result = load(name, data_dir=data_dir)
     assert (result.n_read, result.n_samples) == (n_read, n_samples)
     assert Counter(s.label for s in result.samples) == labels
-    assert sum(result.n_dropped.values()) == n_dropped and not any(r.startswith("broken") for r in result.n_dropped)
+    assert sum(result.n_dropped.values()) == n_dropped and not any(
+        r.startswith("broken") for r in result.n_dropped
+    )
     assert len({s.id for s in result.samples}) == n_samples
     if name in BY_HAND:
         head, label, meta = BY_HAND[name]
-        sample = next(s for s in result.samples if _head(s.response_b if s.label == "B" else s.response) == head)
+        sample = next(
+            s
+            for s in result.samples
+            if _head(s.response_b if s.label == "B" else s.response) == head
+        )
         assert sample.label == label if label != "A/B" else sample.label in ("A", "B")
         assert meta.items() <= dict(sample.meta).items()
     for file in find_spec(name).side_files:
-        assert len(read_side_file(find_spec(name), data_dir, file)) == find_spec(name).side_files[file]
+        assert (
+            len(read_side_file(find_spec(name), data_dir, file)) == find_spec(name).side_files[file]
+        )
 
 
 def test_real_pair_of_fine_grained_rlhf(data_dir):
-    """Row 2 of the file prefers, by hand, [1, 1, 2, 1, 2, 2]: the fifth pair is 2 against 4, and the second is better."""
+    """Row 2 of the file prefers, by hand, [1, 1, 2, 1, 2, 2]: the fifth pair is 2 against 4, and
+    the second is better.
+    """
     pairs = load("fine_grained_rlhf", data_dir=data_dir).samples[12:18]
     assert [s.label for s in pairs] == ["A", "A", "B", "A", "B", "B"]
-    assert pairs[4].meta["pair"] == [2, 4] and _head(pairs[4].response) == "ac62f7215020" and _head(pairs[4].response_b) == "14d90d97c45a"
+    assert (
+        pairs[4].meta["pair"] == [2, 4]
+        and _head(pairs[4].response) == "ac62f7215020"
+        and _head(pairs[4].response_b) == "14d90d97c45a"
+    )
     assert len({s.group for s in pairs}) == 1
 
 
@@ -121,7 +138,10 @@ def test_positions_are_drawn_from_the_item_and_the_seed(tmp_path):
     assert first == again and [s.id for s in first] == [s.id for s in other]
     share_a = sum(s.label == "A" for s in first) / len(first)
     assert 0.4 < share_a < 0.6 and [s.label for s in first] != [s.label for s in other]
-    assert all((s.response if s.label == "A" else s.response_b).startswith("good") for s in (*first, *other))
+    assert all(
+        (s.response if s.label == "A" else s.response_b).startswith("good")
+        for s in (*first, *other)
+    )
 
 
 def test_ragtruth_reads_the_train_split_and_sound_answers_only(tmp_path):
@@ -135,16 +155,27 @@ def test_ragtruth_reads_the_train_split_and_sound_answers_only(tmp_path):
     (tmp_path / "ragtruth").mkdir()
     shape.write(tmp_path / "ragtruth", rows)
     result = load("ragtruth", data_dir=tmp_path)
-    assert [s.label for s in result.samples] == ["Yes", "No"] and sum(result.n_dropped.values()) == 2
+    assert [s.label for s in result.samples] == ["Yes", "No"] and sum(
+        result.n_dropped.values()
+    ) == 2
 
 
 def test_seahorse_asks_for_the_article_only_where_it_is_joined(tmp_path):
     shape = SHAPES["seahorse"]
     (tmp_path / "seahorse").mkdir()
-    shape.write(tmp_path / "seahorse", [{**shape.record(0), "article": "the article"}, {**shape.record(1), "article": "", "question2": ""}])
+    shape.write(
+        tmp_path / "seahorse",
+        [
+            {**shape.record(0), "article": "the article"},
+            {**shape.record(1), "article": "", "question2": ""},
+        ],
+    )
     result = load("seahorse", data_dir=tmp_path)
     questions = [(s.meta["question"], "the article" in s.instruction) for s in result.samples]
-    assert questions == [(f"question{n}", True) for n in (1, 2, 3, 4, 6)] + [("question1", False), ("question3", False)]
+    assert questions == [(f"question{n}", True) for n in (1, 2, 3, 4, 6)] + [
+        ("question1", False),
+        ("question3", False),
+    ]
     assert result.n_dropped == {"rating is neither Yes nor No": 1, "question not asked": 1}
 
 
@@ -156,18 +187,35 @@ def test_unrated_aspects_are_dropped_and_counted(tmp_path):
     (tmp_path / "ultrafeedback").mkdir()
     shape.write(tmp_path / "ultrafeedback", [record])
     result = load(free_of_counts("ultrafeedback"), data_dir=tmp_path)
-    assert result.n_samples == 3 and result.n_dropped == {"aspect not rated": 1, "a response is empty": 1}
+    assert result.n_samples == 3 and result.n_dropped == {
+        "aspect not rated": 1,
+        "a response is empty": 1,
+    }
 
 
 def test_math_shepherd_finds_the_first_bad_step(tmp_path):
     write_rows("math_shepherd", tmp_path, n=1, spoil=False)
     sample = load("math_shepherd", data_dir=tmp_path).samples[0]
-    assert sample.instruction == "problem 0" and sample.response == "Step 1: a + b = c.\nStep 2: the answer is: 0"
+    assert (
+        sample.instruction == "problem 0"
+        and sample.response == "Step 1: a + b = c.\nStep 2: the answer is: 0"
+    )
     assert sample.meta["first_bad_step"] == 2 and sample.meta["n_steps"] == 2
 
 
 def test_ten_point_scores_pair_up():
-    assert [label_of(to_five(score, 1, 10)) for score in range(1, 11)] == ["1", "1", "2", "2", "3", "3", "4", "4", "5", "5"]
+    assert [label_of(to_five(score, 1, 10)) for score in range(1, 11)] == [
+        "1",
+        "1",
+        "2",
+        "2",
+        "3",
+        "3",
+        "4",
+        "4",
+        "5",
+        "5",
+    ]
     assert [label_of(to_five(score, 0, 4)) for score in range(5)] == ["1", "2", "3", "4", "5"]
     assert label_of(to_five(6.5, 1, 10)) == "3" and label_of(2.5) == "3"
 
@@ -195,23 +243,35 @@ def test_score_in_feedback(feedback, score):
     assert find_score(feedback) == score
 
 
-@given(st.text(alphabet=st.characters(blacklist_categories=("Cs",)), min_size=1), st.text(min_size=1))
+@given(
+    st.text(alphabet=st.characters(blacklist_categories=("Cs",)), min_size=1), st.text(min_size=1)
+)
 def test_last_turn_is_split_off_whole(before, last):
     if HUMAN in last or ASSISTANT in last:
         return
-    assert split_last_turn(f"{HUMAN} {before}{ASSISTANT}{last}") == (f"{HUMAN} {before}".strip(), last.strip())
+    assert split_last_turn(f"{HUMAN} {before}{ASSISTANT}{last}") == (
+        f"{HUMAN} {before}".strip(),
+        last.strip(),
+    )
 
 
 def test_multi_turn_messages_keep_all_turns(tmp_path):
     talk = [("user", "a"), ("assistant", "b"), ("user", "c"), ("assistant", "good")]
     chosen = [{"role": role, "content": text} for role, text in talk]
     row = Row(
-        {"chosen": chosen, "rejected": [*chosen[:-1], {"role": "assistant", "content": "bad"}], "source": "s"},
+        {
+            "chosen": chosen,
+            "rejected": [*chosen[:-1], {"role": "assistant", "content": "bad"}],
+            "source": "s",
+        },
         find_spec("skywork_reward_preference"),
         "x",
     )
     sample = row.spec.to_samples(row)
-    assert sample.instruction == "Human: a\n\nAssistant: b\n\nHuman: c" and {sample.response, sample.response_b} == {"good", "bad"}
+    assert sample.instruction == "Human: a\n\nAssistant: b\n\nHuman: c" and {
+        sample.response,
+        sample.response_b,
+    } == {"good", "bad"}
     other = replace(row, values={**row.values, "rejected": chosen[2:]})
     with pytest.raises(DropRow, match="differ before the last turn"):
         other.spec.to_samples(other)

@@ -1,4 +1,6 @@
-"""What notebooks 02 and 04 call: the forecast of a hosted generator, arms beside each other, held-out pairs."""
+"""What notebooks 02 and 04 call: the forecast of a hosted generator, arms beside each other,
+held-out pairs.
+"""
 
 from __future__ import annotations
 
@@ -16,23 +18,35 @@ from selene_lib.steps.curate import forecast, open_writer
 from selene_lib.steps.train import compare_losses, held_out_pairs, train_arms
 from selene_lib.training.spec import TrainSpec
 
-SAMPLES = [Sample(f"s{i}", "made", "classification", "good", "kind", rubric="is it kind", label="Yes") for i in range(5)]
+SAMPLES = [
+    Sample(f"s{i}", "made", "classification", "good", "kind", rubric="is it kind", label="Yes")
+    for i in range(5)
+]
 
 
 def test_a_forecast_counts_requests_and_dollars_and_asks_nobody(tmp_path):
     prices = {"usd_per_million_prompt_tokens": 1.0, "usd_per_million_reply_tokens": 10.0}
     writer = open_writer("server", "m", "http://localhost:9/v1", budget_usd=3.0, **prices)
-    facts = forecast(SAMPLES, writer, store=tmp_path / "store.jsonl", seed=0, family="nano")["forecast"]
+    facts = forecast(SAMPLES, writer, store=tmp_path / "store.jsonl", seed=0, family="nano")[
+        "forecast"
+    ]
     assert (facts["asks a server"], facts["n_requests"], facts["n_stored"]) == ("yes", 10, 0)
     expected = (facts["n_prompt_tokens"] + 10 * facts["n_reply_tokens_max"]) / 1e6
     assert facts["usd_max"] == pytest.approx(expected)
     free = open_writer("server", "m", "http://localhost:9/v1")
-    assert forecast(SAMPLES, free, store=tmp_path / "store.jsonl", seed=0, family="nano")["forecast"]["usd_max"] is None
+    assert (
+        forecast(SAMPLES, free, store=tmp_path / "store.jsonl", seed=0, family="nano")["forecast"][
+            "usd_max"
+        ]
+        is None
+    )
 
 
 def test_no_forecast_where_nothing_is_paid_and_no_budget_without_prices(tmp_path):
     for kind in ("teacher", "published"):
-        table = forecast(SAMPLES, open_writer(kind, "", ""), store=tmp_path / "s.jsonl", seed=0, family="nano")
+        table = forecast(
+            SAMPLES, open_writer(kind, "", ""), store=tmp_path / "s.jsonl", seed=0, family="nano"
+        )
         assert table["forecast"].to_dict() == {"asks a server": "no"}
     writer = open_writer("server", "m", "http://localhost:9/v1", budget_usd=3.0)
     with pytest.raises(UserError, match="needs the prices"):
@@ -59,18 +73,40 @@ def test_every_arm_is_measured_on_the_same_held_out_pairs(tmp_path):
     base = make_base(tmp_path / "base")
     pairs = make_pairs(10)
     spec = TrainSpec(
-        base_model=str(base), n_steps=3, batch_size=4, lora_r=2, learning_rate=1e-2, reference_cache=str(tmp_path / "reference")
+        base_model=str(base),
+        n_steps=3,
+        batch_size=4,
+        lora_r=2,
+        learning_rate=1e-2,
+        reference_cache=str(tmp_path / "reference"),
     )
     arms = arm_names("dpo_nll,nll", "0,1", "0")
-    curves, telemetry, held_out = train_arms(spec, arms, pairs[:7], work=tmp_path / "arms", out=tmp_path / "out", validation=pairs[7:])
+    curves, telemetry, held_out = train_arms(
+        spec, arms, pairs[:7], work=tmp_path / "arms", out=tmp_path / "out", validation=pairs[7:]
+    )
     assert held_out["arm"].tolist() == ["dpo_nll-seed0", "dpo_nll-seed1", "nll-seed0"]
     assert set(held_out["n_pairs"]) == {3}
-    assert held_out[["dpo", "nll", "margin"]].notna().all(axis=None) and held_out["nll"].nunique() == 3
-    assert curves.groupby("arm").size().tolist() == telemetry.groupby("arm").size().tolist() == [3, 3, 3]
-    again = train_arms(spec, arms, pairs[:7], work=tmp_path / "arms", out=tmp_path / "out", validation=pairs[7:])[2]
+    assert (
+        held_out[["dpo", "nll", "margin"]].notna().all(axis=None) and held_out["nll"].nunique() == 3
+    )
+    assert (
+        curves.groupby("arm").size().tolist()
+        == telemetry.groupby("arm").size().tolist()
+        == [3, 3, 3]
+    )
+    again = train_arms(
+        spec, arms, pairs[:7], work=tmp_path / "arms", out=tmp_path / "out", validation=pairs[7:]
+    )[2]
     pd.testing.assert_frame_equal(again, held_out)
     with pytest.raises(UserError, match="other held-out pairs"):
-        train_arms(spec, arms[:1], pairs[:7], work=tmp_path / "arms", out=tmp_path / "out", validation=pairs[8:])
+        train_arms(
+            spec,
+            arms[:1],
+            pairs[:7],
+            work=tmp_path / "arms",
+            out=tmp_path / "out",
+            validation=pairs[8:],
+        )
 
 
 def test_trl_s_arm_is_measured_on_held_out_pairs_too_and_arms_without_any_are_counted(tmp_path):
@@ -88,11 +124,19 @@ def test_trl_s_arm_is_measured_on_held_out_pairs_too_and_arms_without_any_are_co
     measured = {}
     for trainer in ("selene", "trl"):
         folders = {"work": tmp_path / trainer / "arms", "out": tmp_path / trainer / "out"}
-        arms = train_arms(replace(spec, trainer=trainer), [("dpo_nll", 0)], pairs[:4], **folders, validation=pairs[4:])
+        arms = train_arms(
+            replace(spec, trainer=trainer),
+            [("dpo_nll", 0)],
+            pairs[:4],
+            **folders,
+            validation=pairs[4:],
+        )
         measured[trainer] = arms[2].iloc[0]
     for name in ("dpo", "nll", "margin", "reward_accuracy"):
         assert measured["trl"][name] == pytest.approx(measured["selene"][name], rel=1e-3, abs=1e-4)
-    without = train_arms(spec, [("dpo_nll", 0)], pairs[:4], work=tmp_path / "no", out=tmp_path / "no-out")[2]
+    without = train_arms(
+        spec, [("dpo_nll", 0)], pairs[:4], work=tmp_path / "no", out=tmp_path / "no-out"
+    )[2]
     assert compare_losses(without).loc["dpo_nll", "n_arms_without_held_out_pairs"] == 1
 
 
@@ -112,10 +156,22 @@ def test_arms_judge_beside_each_other_what_they_judge_alone(tmp_path, monkeypatc
     options = {"family": "nano", "orders": "both", "seed": 0}
     names = {"base": None, "twin": None}
     together = judge_arms("embedded", names, sets, tmp_path / "together", **limits, **options)
-    alone = judge_sets(open_judges("embedded", names, **limits), sets, tmp_path / "alone", progress=False, **options)
+    alone = judge_sets(
+        open_judges("embedded", names, **limits),
+        sets,
+        tmp_path / "alone",
+        progress=False,
+        **options,
+    )
     assert together == alone and len(together) == 2 * (6 + 12)
-    kept = [path.relative_to(tmp_path / "alone") for path in sorted((tmp_path / "alone").rglob("*.jsonl"))]
-    assert len(kept) == 4 and all((tmp_path / "together" / k).read_bytes() == (tmp_path / "alone" / k).read_bytes() for k in kept)
+    kept = [
+        path.relative_to(tmp_path / "alone")
+        for path in sorted((tmp_path / "alone").rglob("*.jsonl"))
+    ]
+    assert len(kept) == 4 and all(
+        (tmp_path / "together" / k).read_bytes() == (tmp_path / "alone" / k).read_bytes()
+        for k in kept
+    )
 
 
 def test_scores_are_shown_for_base_and_main_arm_with_every_set_that_was_not_run():
@@ -123,10 +179,17 @@ def test_scores_are_shown_for_base_and_main_arm_with_every_set_that_was_not_run(
     from selene_lib.steps.evaluate import shown_scores
 
     judges = ("base", "nll-seed0", "dpo_nll-seed0", "dpo_nll-seed1")
-    scored = [Score(j, "made", "pairwise", "accuracy", "as asked", 0.5, 4, 0, meta={"headline": True}) for j in judges]
+    scored = [
+        Score(j, "made", "pairwise", "accuracy", "as asked", 0.5, 4, 0, meta={"headline": True})
+        for j in judges
+    ]
     absent = [not_run(j, "flask", "absolute", "pearson", None, "copy it") for j in judges]
     table = shown_scores([*scored, *absent])
-    assert table[["judge", "set"]].to_numpy().tolist() == [["base", "made"], ["dpo_nll-seed0", "made"], ["dpo_nll-seed0", "flask"]]
+    assert table[["judge", "set"]].to_numpy().tolist() == [
+        ["base", "made"],
+        ["dpo_nll-seed0", "made"],
+        ["dpo_nll-seed0", "flask"],
+    ]
     assert table["status"].tolist()[-1] == "not run"
 
 
@@ -140,19 +203,36 @@ def test_gains_of_a_loss_are_taken_over_its_seeds():
 
 
 def test_the_twin_table_shows_what_a_published_rule_is_worth(tmp_path):
-    """One pair right in both orders, one unreadable in both: strict 0.5, half a point for unreadable 0.75, without it 1.0."""
+    """One pair right in both orders, one unreadable in both: strict 0.5, half a point for
+    unreadable 0.75, without it 1.0.
+    """
     from selene_lib.judges.judging import judge_samples
     from selene_lib.judges.replay import ReplayJudge
     from selene_lib.steps.evaluate import twin_table
 
-    pairs = [Sample(f"p{i}", "made", "pairwise", f"go {i}", "one", "two", label="A") for i in range(2)]
-    said = {("p0", "AB"): "**Result:** A", ("p0", "BA"): "**Result:** B", ("p1", "AB"): "I", ("p1", "BA"): "I"}
+    pairs = [
+        Sample(f"p{i}", "made", "pairwise", f"go {i}", "one", "two", label="A") for i in range(2)
+    ]
+    said = {
+        ("p0", "AB"): "**Result:** A",
+        ("p0", "BA"): "**Result:** B",
+        ("p1", "AB"): "I",
+        ("p1", "BA"): "I",
+    }
     found = []
     for name in ("base", "dpo_nll-seed0"):
         judge = ReplayJudge.for_samples(name, pairs, said)
-        found += judge_samples(judge, "made", pairs, store=tmp_path / f"{name}.jsonl", progress=False)
+        found += judge_samples(
+            judge, "made", pairs, store=tmp_path / f"{name}.jsonl", progress=False
+        )
     (row,) = twin_table({"made": pairs}, found, orders="both", seed=0).to_dict("records")
-    assert (row["set"], row["n"], row["strict"], row["rewardbench"], row["better order"]) == ("made", 2, 0.5, 0.75, 0.5)
+    assert (row["set"], row["n"], row["strict"], row["rewardbench"], row["better order"]) == (
+        "made",
+        2,
+        0.5,
+        0.75,
+        0.5,
+    )
     assert row["drop unreadable"] == 1.0
     assert twin_table({"made": pairs}, found, orders="random", seed=0).empty
 
@@ -163,13 +243,29 @@ def test_without_a_votes_file_the_run_s_judges_meet_and_gold_labels_vote(tmp_pat
     from selene_lib.judges.replay import ReplayJudge
     from selene_lib.steps.domains import open_votes
 
-    items = [Sample(f"c{i}", "made", "classification", f"go {i}", "good", rubric="is it kind", label="Yes") for i in range(8)]
+    items = [
+        Sample(
+            f"c{i}", "made", "classification", f"go {i}", "good", rubric="is it kind", label="Yes"
+        )
+        for i in range(8)
+    ]
     for name, n_right in (("base", 2), ("dpo_nll-seed0", 7)):
-        said = {(item.id, "AB"): f"**Result:** {'Yes' if i < n_right else 'No'}" for i, item in enumerate(items)}
+        said = {
+            (item.id, "AB"): f"**Result:** {'Yes' if i < n_right else 'No'}"
+            for i, item in enumerate(items)
+        }
         for set_name in ("made", "shifted"):
             store = tmp_path / name / f"{set_name}.jsonl"
-            judge_samples(ReplayJudge.for_samples(name, items, said), set_name, items, store=store, progress=False)
-    catalogue = pd.DataFrame({"name": ["made", "shifted", "absent"], "role": ["benchmark", "shifted", "benchmark"]})
+            judge_samples(
+                ReplayJudge.for_samples(name, items, said),
+                set_name,
+                items,
+                store=store,
+                progress=False,
+            )
+    catalogue = pd.DataFrame(
+        {"name": ["made", "shifted", "absent"], "role": ["benchmark", "shifted", "benchmark"]}
+    )
     battles = open_votes("", tmp_path, {"made": items, "shifted": items}, catalogue, 3)
     assert len(battles) == 8 and len(set(battles.voter.tolist())) == 8
     table = arena_table(battles, n_resamples=50, by="voter").set_index("judge")

@@ -1,4 +1,6 @@
-"""Hardware is decided in one place: the table of decisions, the settings of a spec, and what can be said of a GPU without one."""
+"""Hardware is decided in one place: the table of decisions, the settings of a spec, and what can be
+said of a GPU without one.
+"""
 
 import inspect
 import subprocess
@@ -31,15 +33,46 @@ SPEC = TrainSpec(base_model="meta-llama/Llama-3.1-8B-Instruct", revision="0" * 4
 @pytest.mark.parametrize(
     "hardware, options, expected",
     [
-        (CPU, {}, {"backend": "transformers", "attention": "segments", "layout": "shared_prefix", "dtype": "float32", "packing": True}),
+        (
+            CPU,
+            {},
+            {
+                "backend": "transformers",
+                "attention": "segments",
+                "layout": "shared_prefix",
+                "dtype": "float32",
+                "packing": True,
+            },
+        ),
         (CPU, {"trainer": "trl"}, {"attention": "causal", "layout": "pairs", "packing": False}),
         (CPU, {"layout": "pairs"}, {"attention": "segments", "layout": "pairs", "packing": True}),
-        (GPU, {}, {"backend": "transformers", "attention": "flex", "dtype": "bfloat16", "gradient_checkpointing": True}),
+        (
+            GPU,
+            {},
+            {
+                "backend": "transformers",
+                "attention": "flex",
+                "dtype": "bfloat16",
+                "gradient_checkpointing": True,
+            },
+        ),
         (GPU, {"quantisation": "nf4"}, {"optimiser": "paged_adamw_8bit"}),
         (GPU_UNSLOTH, {}, {"backend": "transformers", "attention": "flex"}),
-        (GPU_UNSLOTH, {"layout": "pairs"}, {"backend": "unsloth", "attention": "causal", "packing": False}),
-        (GPU_UNSLOTH, {"backend": "unsloth", "layout": "auto"}, {"backend": "unsloth", "layout": "pairs"}),
-        (GPU_UNSLOTH, {"backend": "transformers", "layout": "pairs"}, {"backend": "transformers", "attention": "causal"}),
+        (
+            GPU_UNSLOTH,
+            {"layout": "pairs"},
+            {"backend": "unsloth", "attention": "causal", "packing": False},
+        ),
+        (
+            GPU_UNSLOTH,
+            {"backend": "unsloth", "layout": "auto"},
+            {"backend": "unsloth", "layout": "pairs"},
+        ),
+        (
+            GPU_UNSLOTH,
+            {"backend": "transformers", "layout": "pairs"},
+            {"backend": "transformers", "attention": "causal"},
+        ),
         (OLD_GPU, {"quantisation": "nf4"}, {"dtype": "float16", "attention": "segments"}),
     ],
 )
@@ -77,18 +110,28 @@ def test_the_reason_for_leaving_unsloth_aside_is_recorded():
 def test_settings_are_checked_by_name_and_value():
     with pytest.raises(UserError, match="no setting 'learning_rat'"):
         TrainSpec.from_dict({"learning_rat": 1e-3})
-    for options, message in [({"loss": "rpo"}, "one of dpo_nll, dpo, nll"), ({"batch_size": 0}, "at least one pair"),
-                             ({"label_smoothing": 0.5}, r"\[0, 0.5\)"), ({"adapter": "full", "quantisation": "nf4"}, "4-bit"),
-                             ({"attention": "causal"}, "cannot share a prompt"), ({"n_steps": 0}, "at least one step")]:  # fmt: skip
+    for options, message in [
+        ({"loss": "rpo"}, "one of dpo_nll, dpo, nll"),
+        ({"batch_size": 0}, "at least one pair"),
+        ({"label_smoothing": 0.5}, r"\[0, 0.5\)"),
+        ({"adapter": "full", "quantisation": "nf4"}, "4-bit"),
+        ({"attention": "causal"}, "cannot share a prompt"),
+        ({"n_steps": 0}, "at least one step"),
+    ]:
         with pytest.raises(UserError, match=message):
             TrainSpec(**options)
 
 
 def test_a_fingerprint_changes_with_the_meaning_and_not_with_the_presentation():
-    assert SPEC.fingerprint == replace(SPEC, report_to=("tensorboard",), save_every_steps=7).fingerprint
+    assert (
+        SPEC.fingerprint
+        == replace(SPEC, report_to=("tensorboard",), save_every_steps=7).fingerprint
+    )
     assert SPEC.fingerprint != replace(SPEC, alpha=0.5).fingerprint
     assert TrainSpec.from_dict(SPEC.to_dict()) == SPEC
-    assert SPEC.differences(replace(SPEC, beta=0.2, save_every_steps=9).to_dict()) == ["beta: 0.2 there, 0.1 here"]
+    assert SPEC.differences(replace(SPEC, beta=0.2, save_every_steps=9).to_dict()) == [
+        "beta: 0.2 there, 0.1 here"
+    ]
 
 
 def test_a_moving_revision_and_a_missing_folder_are_refused(tmp_path):
@@ -112,14 +155,38 @@ def test_a_gpu_asked_for_and_absent_is_named():
 
 
 def test_unsloth_is_given_every_setting_it_would_choose_itself():
-    """Its own defaults: seed 3407, sequence length 2048, 4-bit on, repositories of its own by a like name (see test_unsloth.py)."""
-    spec = replace(SPEC, backend="unsloth", layout="pairs", quantisation="nf4", lora_r=8, lora_alpha=24, seed=5, max_length_tokens=777)
+    """Its own defaults: seed 3407, sequence length 2048, 4-bit on, repositories of its own by a
+    like name (see test_unsloth.py).
+    """
+    spec = replace(
+        SPEC,
+        backend="unsloth",
+        layout="pairs",
+        quantisation="nf4",
+        lora_r=8,
+        lora_alpha=24,
+        seed=5,
+        max_length_tokens=777,
+    )
     loading = unsloth_load_arguments(spec, decide(spec, GPU_UNSLOTH))
-    expected = {"load_in_4bit": True, "max_seq_length": 777, "random_state": 5, "use_exact_model_name": True, "fix_tokenizer": False,
-                "device_map": {"": 0}, "use_gradient_checkpointing": "unsloth", "full_finetuning": False}  # fmt: skip
+    expected = {
+        "load_in_4bit": True,
+        "max_seq_length": 777,
+        "random_state": 5,
+        "use_exact_model_name": True,
+        "fix_tokenizer": False,
+        "device_map": {"": 0},
+        "use_gradient_checkpointing": "unsloth",
+        "full_finetuning": False,
+    }
     assert {name: loading[name] for name in expected} == expected
     lora = unsloth_lora_arguments(spec, decide(spec, GPU_UNSLOTH))
-    assert (lora["r"], lora["lora_alpha"], lora["random_state"], lora["use_gradient_checkpointing"]) == (8, 24, 5, "unsloth")
+    assert (
+        lora["r"],
+        lora["lora_alpha"],
+        lora["random_state"],
+        lora["use_gradient_checkpointing"],
+    ) == (8, 24, 5, "unsloth")
     assert len(lora["target_modules"]) == 7 and lora["bias"] == "none"
 
 
@@ -129,7 +196,11 @@ def test_full_fine_tuning_with_unsloth_checkpoints_as_decided():
     for wanted, given in [(True, "unsloth"), (False, False)]:
         spec = replace(spec, gradient_checkpointing=wanted)
         loading = unsloth_load_arguments(spec, decide(spec, GPU_UNSLOTH))
-        assert (loading["full_finetuning"], loading["use_gradient_checkpointing"], loading["float32_mixed_precision"]) == (
+        assert (
+            loading["full_finetuning"],
+            loading["use_gradient_checkpointing"],
+            loading["float32_mixed_precision"],
+        ) == (
             True,
             given,
             False,
@@ -137,7 +208,9 @@ def test_full_fine_tuning_with_unsloth_checkpoints_as_decided():
 
 
 def test_what_unsloth_would_change_on_its_own_is_refused():
-    """Rotary positions stretched to the length asked for; another precision or quantisation than asked for, which it only prints."""
+    """Rotary positions stretched to the length asked for; another precision or quantisation than
+    asked for, which it only prints.
+    """
     import torch
     from transformers import LlamaConfig
 
@@ -147,7 +220,9 @@ def test_what_unsloth_would_change_on_its_own_is_refused():
         refuse_stretched_positions(replace(SPEC, max_length_tokens=2049), config)
 
     def loaded(dtype, **flags):
-        return SimpleNamespace(get_input_embeddings=lambda: torch.nn.Embedding(2, 2, dtype=dtype), **flags)
+        return SimpleNamespace(
+            get_input_embeddings=lambda: torch.nn.Embedding(2, 2, dtype=dtype), **flags
+        )
 
     spec = replace(SPEC, layout="pairs", quantisation="nf4")
     decision = decide(spec, GPU_UNSLOTH)
@@ -160,11 +235,15 @@ def test_what_unsloth_would_change_on_its_own_is_refused():
 
 def test_importing_the_package_loads_nothing_heavy():
     program = "import sys, selene_lib.training as t; t.TrainSpec, t.encode_pairs; print({'torch', 'transformers'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "set()"
 
 
-@pytest.mark.parametrize("name, kind", [("accelerate_ddp", "MULTI_GPU"), ("accelerate_fsdp", "FSDP")])
+@pytest.mark.parametrize(
+    "name, kind", [("accelerate_ddp", "MULTI_GPU"), ("accelerate_fsdp", "FSDP")]
+)
 def test_accelerate_reads_the_shipped_configurations(name, kind):
     from accelerate.commands.config.config_args import ClusterConfig
 

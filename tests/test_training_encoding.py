@@ -20,12 +20,18 @@ def tokenizer(tmp_path_factory):
 def test_a_prompt_and_a_reply_by_hand(tokenizer):
     ids = encode_chat(tokenizer, "good reply", "bad")
     words = tokenizer.convert_ids_to_tokens(ids)
-    assert "".join(words) == "<|bos|><|start|>user<|head|>good reply<|end|>\n<|start|>assistant<|head|>bad<|end|>"
+    assert (
+        "".join(words)
+        == "<|bos|><|start|>user<|head|>good reply<|end|>\n<|start|>assistant<|head|>bad<|end|>"
+    )
 
 
 @settings(max_examples=60, deadline=None)
 @given(
-    prompt=st.lists(st.sampled_from([*WORDS, "\n", "<|end|>", "<|bos|>", "<|start|>assistant<|head|>"]), max_size=12),
+    prompt=st.lists(
+        st.sampled_from([*WORDS, "\n", "<|end|>", "<|bos|>", "<|start|>assistant<|head|>"]),
+        max_size=12,
+    ),
     completion=st.lists(st.sampled_from([*WORDS, "**Result:** Yes", "<|end|>"]), max_size=12),
 )
 def test_one_bos_prefix_and_end_token_whatever_the_texts_hold(tokenizer, prompt, completion):
@@ -34,7 +40,10 @@ def test_one_bos_prefix_and_end_token_whatever_the_texts_hold(tokenizer, prompt,
     ids = encode_chat(tokenizer, " ".join(prompt), " ".join(completion))
     assert ids[: len(prompt_ids)] == prompt_ids
     assert ids.count(tokenizer.bos_token_id) == 1 and ids[0] == tokenizer.bos_token_id
-    assert ids[len(prompt_ids) :].count(tokenizer.eos_token_id) == 1 and ids[-1] == tokenizer.eos_token_id
+    assert (
+        ids[len(prompt_ids) :].count(tokenizer.eos_token_id) == 1
+        and ids[-1] == tokenizer.eos_token_id
+    )
     start = tokenizer.convert_tokens_to_ids("<|start|>")
     assert ids.count(start) == 2
 
@@ -43,15 +52,21 @@ def test_pair_shares_prompt_ids_with_generation(tokenizer):
     pair = make_pairs(1)[0]
     encoded = encode_pair(tokenizer, pair)
     assert list(encoded.prompt_ids) == encode_chat(tokenizer, pair.prompt, None)
-    assert list(encoded.prompt_ids + encoded.chosen_ids) == encode_chat(tokenizer, pair.prompt, pair.chosen)
+    assert list(encoded.prompt_ids + encoded.chosen_ids) == encode_chat(
+        tokenizer, pair.prompt, pair.chosen
+    )
     assert tokenizer.decode(encoded.chosen_ids[:-1]) == pair.chosen
 
 
 def test_ids_are_those_of_trl(tokenizer):
-    """TRL's own tokenisation of the conversation differs only in what its template writes after the end token."""
+    """TRL's own tokenisation of the conversation differs only in what its template writes after the
+    end token.
+    """
     pair = make_pairs(1)[0]
     rows = pair.to_trl()
-    theirs = tokenizer.apply_chat_template(rows["prompt"] + rows["chosen"], tokenize=True, return_dict=True)["input_ids"]
+    theirs = tokenizer.apply_chat_template(
+        rows["prompt"] + rows["chosen"], tokenize=True, return_dict=True
+    )["input_ids"]
     ours = encode_chat(tokenizer, pair.prompt, pair.chosen)
     assert theirs[: len(ours)] == ours and tokenizer.decode(theirs[len(ours) :]) == "\n"
 
@@ -76,13 +91,17 @@ def test_a_tokenizer_without_an_end_token_is_refused(tokenizer):
 
 def _long_pair():
     pair = make_pairs(1)[0]
-    return replace(pair, id="long", prompt="good\n```\n" + " ".join(["kind"] * 200) + " rude\n```\nreply")
+    return replace(
+        pair, id="long", prompt="good\n```\n" + " ".join(["kind"] * 200) + " rude\n```\nreply"
+    )
 
 
 def test_overlong_drop_counts(tokenizer):
     pairs = [*make_pairs(3), _long_pair()]
     encoded = encode_pairs(tokenizer, pairs, max_length_tokens=200, overlong="drop")
-    assert [p.id for p in encoded.pairs] == [p.id for p in pairs[:3]] and encoded.n_dropped == {"too long": 1}
+    assert [p.id for p in encoded.pairs] == [p.id for p in pairs[:3]] and encoded.n_dropped == {
+        "too long": 1
+    }
 
 
 def test_overlong_error_names_pair_and_remedy(tokenizer):
@@ -97,7 +116,12 @@ def test_overlong_shorten_takes_the_middle_and_keeps_the_verdict(tokenizer):
     assert pair.n_longest_tokens <= 200
     assert pair.chosen_ids == encode_pair(tokenizer, _long_pair()).chosen_ids
     prompt = "".join(tokenizer.convert_ids_to_tokens(pair.prompt_ids))
-    assert prompt.count("...") == 2 and prompt.count("```") == 2 and "rude\n```" in prompt and "good\n```\nkind" in prompt
+    assert (
+        prompt.count("...") == 2
+        and prompt.count("```") == 2
+        and "rude\n```" in prompt
+        and "good\n```\nkind" in prompt
+    )
 
 
 def test_shortening_touches_only_the_noted_candidates(tokenizer):

@@ -1,4 +1,6 @@
-"""Sharing the prompt changes nothing but the time: log-probs, losses and gradients equal those of two plain sequences a pair."""
+"""Sharing the prompt changes nothing but the time: log-probs, losses and gradients equal those of
+two plain sequences a pair.
+"""
 
 from dataclasses import replace
 
@@ -18,8 +20,14 @@ from selene_lib.training.probe import config_obstacle, probe_layout
 from selene_lib.training.spec import TrainSpec
 
 SMALL = EncodedPair("p", (10, 11, 12), (20, 21), (30,))
-WAYS = [("shared_prefix", "segments", True), ("shared_prefix", "segments", False), ("shared_prefix", "dense", True),
-        ("shared_prefix", "dense", False), ("pairs", "segments", True), ("pairs", "causal", False)]  # fmt: skip
+WAYS = [
+    ("shared_prefix", "segments", True),
+    ("shared_prefix", "segments", False),
+    ("shared_prefix", "dense", True),
+    ("shared_prefix", "dense", False),
+    ("pairs", "segments", True),
+    ("pairs", "causal", False),
+]
 
 
 @pytest.fixture(scope="module")
@@ -48,14 +56,20 @@ def test_a_shared_row_by_hand():
     batch = lay_out([SMALL], "shared_prefix", packing=True, pad_token_id=0)
     assert batch.input_ids.tolist() == [[10, 11, 12, 20, 21, 30]]
     assert batch.position_ids.tolist() == [[0, 1, 2, 3, 4, 3]]
-    assert batch.predict_at.tolist() == [2, 3, 2] and batch.targets.tolist() == [20, 21, 30] and batch.owner.tolist() == [0, 0, 1]
+    assert (
+        batch.predict_at.tolist() == [2, 3, 2]
+        and batch.targets.tolist() == [20, 21, 30]
+        and batch.owner.tolist() == [0, 0, 1]
+    )
     expected = ["100000", "110000", "111000", "111100", "111110", "111001"]
     assert ["".join(str(int(x)) for x in row) for row in dense_mask(batch)[0, 0]] == expected
 
 
 def test_packed_documents_are_blind_to_each_other_and_padding_sees_itself():
     other = EncodedPair("q", (40,), (41,), (42,))
-    packed = dense_mask(lay_out([SMALL, other], "shared_prefix", packing=True, pad_token_id=0))[0, 0]
+    packed = dense_mask(lay_out([SMALL, other], "shared_prefix", packing=True, pad_token_id=0))[
+        0, 0
+    ]
     assert not packed[6:, :6].any() and not packed[:6, 6:].any()
     padded = lay_out([SMALL, other], "shared_prefix", packing=False, pad_token_id=0)
     assert padded.input_ids.tolist()[1] == [40, 41, 42, 0, 0, 0]
@@ -83,9 +97,13 @@ def test_chunked_log_probs_equal_the_full_softmax_with_and_without_recomputation
 
 def _losses_and_gradients(loaded, pairs, logps_of):
     chosen, rejected, n_chosen, n_rejected = logps_of(pairs)
-    reference = torch.stack([torch.arange(len(pairs)) * -1.5 - 40, torch.arange(len(pairs)) * -1.1 - 41])
+    reference = torch.stack(
+        [torch.arange(len(pairs)) * -1.5 - 40, torch.arange(len(pairs)) * -1.1 - 41]
+    )
     losses = pair_loss(chosen, rejected, n_chosen, n_rejected, reference[0], reference[1]).total
-    names, parameters = zip(*[(n, p) for n, p in loaded.model.named_parameters() if p.requires_grad])
+    names, parameters = zip(
+        *[(n, p) for n, p in loaded.model.named_parameters() if p.requires_grad]
+    )
     gradients = torch.autograd.grad(losses.mean(), parameters)
     return losses.detach(), dict(zip(names, gradients))
 
@@ -98,8 +116,12 @@ def _plain(loaded):
         for pair in pairs:
             for completion in (pair.chosen_ids, pair.rejected_ids):
                 ids = torch.tensor([pair.prompt_ids + completion])
-                logits = loaded.model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0, len(pair.prompt_ids) - 1 : -1]
-                sums.append(logits.log_softmax(-1).gather(1, torch.tensor(completion)[:, None]).sum())
+                logits = loaded.model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[
+                    0, len(pair.prompt_ids) - 1 : -1
+                ]
+                sums.append(
+                    logits.log_softmax(-1).gather(1, torch.tensor(completion)[:, None]).sum()
+                )
                 counts.append(len(completion))
         sums, counts = torch.stack(sums), torch.tensor(counts)
         return sums[0::2], sums[1::2], counts[0::2], counts[1::2]
@@ -110,15 +132,21 @@ def _plain(loaded):
 def _through(loaded, layout, attention, packing):
     def logps_of(pairs):
         batch = lay_out(pairs, layout, packing=packing, pad_token_id=2)
-        return sum_by_sequence(loaded.model(**completion_inputs(batch, attention)), batch.owner, batch.n_pairs)
+        return sum_by_sequence(
+            loaded.model(**completion_inputs(batch, attention)), batch.owner, batch.n_pairs
+        )
 
     return logps_of
 
 
 @pytest.mark.parametrize("layout, attention, packing", WAYS)
-def test_losses_and_every_lora_gradient_equal_two_plain_sequences(loaded, pairs, layout, attention, packing):
+def test_losses_and_every_lora_gradient_equal_two_plain_sequences(
+    loaded, pairs, layout, attention, packing
+):
     want, want_gradients = _losses_and_gradients(loaded, pairs, _plain(loaded))
-    got, gradients = _losses_and_gradients(loaded, pairs, _through(loaded, layout, attention, packing))
+    got, gradients = _losses_and_gradients(
+        loaded, pairs, _through(loaded, layout, attention, packing)
+    )
     assert torch.allclose(got, want, rtol=1e-5, atol=0)
     for name, gradient in want_gradients.items():
         assert gradient.norm() > 0
@@ -151,7 +179,9 @@ def test_models_that_cannot_honour_it_are_refused_unless_a_fallback_is_asked_for
 
     make_tokenizer(tmp_path)
     torch.manual_seed(0)
-    MambaForCausalLM(MambaConfig(vocab_size=64, hidden_size=16, num_hidden_layers=1, state_size=4)).save_pretrained(tmp_path)
+    MambaForCausalLM(
+        MambaConfig(vocab_size=64, hidden_size=16, num_hidden_layers=1, state_size=4)
+    ).save_pretrained(tmp_path)
     spec = TrainSpec(base_model=str(tmp_path), lora_r=2, lora_targets="in_proj,x_proj")
     with pytest.raises(UserError, match=r"shared_prefix.*refused.*Set layout to 'pairs'"):
         load(spec)
@@ -160,7 +190,9 @@ def test_models_that_cannot_honour_it_are_refused_unless_a_fallback_is_asked_for
 def test_auto_falls_back_and_records_why(loaded, monkeypatch):
     from selene_lib.training import probe
 
-    monkeypatch.setattr(probe, "config_obstacle", lambda config: "it attends in a sliding window of 8 tokens")
+    monkeypatch.setattr(
+        probe, "config_obstacle", lambda config: "it attends in a sliding window of 8 tokens"
+    )
     spec = TrainSpec(base_model="made", layout="auto")
     chosen = choose_layout(loaded.model, spec, loaded.decision)
     assert (chosen.layout, chosen.attention, chosen.packing) == ("pairs", "causal", False)
@@ -185,8 +217,12 @@ def test_micro_batches_cover_each_pair_once_and_keep_the_budget(pairs):
         assert sorted(i for group in cut for i in group) == list(range(len(pairs)))
         for group in cut:
             lengths = [pairs[i].n_shared_tokens for i in group]
-            assert len(group) == 1 or (sum(lengths) if packing else len(group) * max(lengths)) <= 150
-    assert [len(group) for group in micro_batches(pairs, "pairs", max_tokens=10**6, max_pairs=2)] == [2, 2, 1]
+            assert (
+                len(group) == 1 or (sum(lengths) if packing else len(group) * max(lengths)) <= 150
+            )
+    assert [
+        len(group) for group in micro_batches(pairs, "pairs", max_tokens=10**6, max_pairs=2)
+    ] == [2, 2, 1]
 
 
 def test_global_batches_are_whole_passes_in_an_order_of_their_own():
@@ -205,7 +241,11 @@ SIX_LAYOUTS = {
     "shared, by token budget": {"micro_batch_tokens": 160},
     "shared, padded rows, dense mask": {"packing": False, "attention": "dense"},
     "pairs, packed": {"layout": "pairs"},
-    "pairs, padded, one pair a micro-batch": {"layout": "pairs", "attention": "causal", "micro_batch_pairs": 1},
+    "pairs, padded, one pair a micro-batch": {
+        "layout": "pairs",
+        "attention": "causal",
+        "micro_batch_pairs": 1,
+    },
 }
 
 
@@ -215,9 +255,15 @@ def test_six_batch_layouts_give_one_trajectory_of_fifty_steps(base, tmp_path):
     losses = {}
     for number, (name, options) in enumerate(SIX_LAYOUTS.items()):
         spec = TrainSpec(
-            base_model=str(base), n_steps=50, batch_size=4, lora_r=2, learning_rate=1e-3, save_every_steps=100,
-            reference_cache=str(tmp_path / "reference"), **options,
-        )  # fmt: skip
+            base_model=str(base),
+            n_steps=50,
+            batch_size=4,
+            lora_r=2,
+            learning_rate=1e-3,
+            save_every_steps=100,
+            reference_cache=str(tmp_path / "reference"),
+            **options,
+        )
         result = train(spec, make_pairs(8), tmp_path / str(number), progress=False)
         losses[name] = np.loadtxt(result.log_path, delimiter=",", skiprows=1)[:, 1]
     first = losses.pop("shared, whole batch packed")

@@ -1,4 +1,6 @@
-"""The planner against counting and by hand; exports that judge like the adapter, and those that do not."""
+"""The planner against counting and by hand; exports that judge like the adapter, and those that do
+not.
+"""
 
 import json
 from types import SimpleNamespace
@@ -22,46 +24,77 @@ from selene_lib.training.export import (
     merge_adapter,
     refuse_flips,
     write_modelfile,
-)  # fmt: skip
+)
 from selene_lib.training.planner import GB, generation_cost_usd, plan, read_shape, saved_per_token
 from selene_lib.training.run import train
 from selene_lib.training.spec import TrainSpec
 
-LLAMA = TrainSpec(base_model="meta-llama/Llama-3.1-8B-Instruct", quantisation="nf4", batch_size=32, max_length_tokens=4096)
+LLAMA = TrainSpec(
+    base_model="meta-llama/Llama-3.1-8B-Instruct",
+    quantisation="nf4",
+    batch_size=32,
+    max_length_tokens=4096,
+)
 
 
 def test_llama_shape_by_hand():
-    """The published size is 8,030,261,248; a LoRA of rank 16 on all linear layers has 41,943,040 weights."""
+    """The published size is 8,030,261,248; a LoRA of rank 16 on all linear layers has 41,943,040
+    weights.
+    """
     shape = read_shape(LLAMA)
     assert shape.n_parameters == 8_030_261_248 and shape.n_lora(16) == 41_943_040
 
 
 def test_a_plan_adds_up_and_knows_what_does_not_fit():
-    found = plan(LLAMA, n_pairs=64_000, prompt_tokens=1500, completion_tokens=250, device="H100-80GB")
+    found = plan(
+        LLAMA, n_pairs=64_000, prompt_tokens=1500, completion_tokens=250, device="H100-80GB"
+    )
     assert found.peak_memory_bytes == pytest.approx(sum(found.memory_bytes.values()), abs=10)
     assert 5.5 * GB < found.memory_bytes["base"] < 6.5 * GB and found.fits
     assert found.n_steps == 2000 and found.tokens_per_pair == 2000
     training = found.n_steps * 32 * 2000 / found.tokens_per_second / 3600
-    assert found.hours == pytest.approx(training + found.reference_hours) and 0 < found.reference_hours < training
-    full = plan(TrainSpec(base_model=LLAMA.base_model, adapter="full", n_steps=1), device="A100-80GB")
+    assert (
+        found.hours == pytest.approx(training + found.reference_hours)
+        and 0 < found.reference_hours < training
+    )
+    full = plan(
+        TrainSpec(base_model=LLAMA.base_model, adapter="full", n_steps=1), device="A100-80GB"
+    )
     assert full.fits is False
 
 
 def test_sharing_the_prompt_is_in_the_plan():
-    shared = plan(LLAMA, n_pairs=1000, prompt_tokens=2000, completion_tokens=100, device="A100-80GB")
+    shared = plan(
+        LLAMA, n_pairs=1000, prompt_tokens=2000, completion_tokens=100, device="A100-80GB"
+    )
     plain = plan(
-        TrainSpec(**LLAMA.to_dict() | {"layout": "pairs"}), n_pairs=1000, prompt_tokens=2000, completion_tokens=100, device="A100-80GB"
+        TrainSpec(**LLAMA.to_dict() | {"layout": "pairs"}),
+        n_pairs=1000,
+        prompt_tokens=2000,
+        completion_tokens=100,
+        device="A100-80GB",
     )
     assert plain.hours / shared.hours == pytest.approx(4200 / 2200, rel=0.01)
 
 
-@pytest.mark.parametrize("layout, checkpointing", [("shared_prefix", False), ("pairs", False), ("shared_prefix", True)])
+@pytest.mark.parametrize(
+    "layout, checkpointing", [("shared_prefix", False), ("pairs", False), ("shared_prefix", True)]
+)
 def test_activations_are_what_autograd_really_keeps(tmp_path, layout, checkpointing):
     """Counted with saved-tensor hooks on two depths; the planner's count per layer is within 6 %."""
-    per_layer = (_kept(tmp_path, 4, layout, checkpointing) - _kept(tmp_path, 2, layout, checkpointing)) / 2
+    per_layer = (
+        _kept(tmp_path, 4, layout, checkpointing) - _kept(tmp_path, 2, layout, checkpointing)
+    ) / 2
     spec = TrainSpec(base_model=str(tmp_path / "4"), lora_r=4, layout=layout)
-    planned = [saved_per_token(spec, read_shape(TrainSpec(base_model=str(tmp_path / n))), checkpointing=checkpointing,
-                               copies=layout == "shared_prefix") for n in ("2", "4")]  # fmt: skip
+    planned = [
+        saved_per_token(
+            spec,
+            read_shape(TrainSpec(base_model=str(tmp_path / n))),
+            checkpointing=checkpointing,
+            copies=layout == "shared_prefix",
+        )
+        for n in ("2", "4")
+    ]
     assert (planned[1] - planned[0]) / 2 == pytest.approx(per_layer, rel=0.06)
 
 
@@ -77,7 +110,9 @@ def _kept(folder, layers, layout, checkpointing):
     if checkpointing:
         loaded.model.gradient_checkpointing_enable({"use_reentrant": False})
     loaded.model.train()
-    batch = lay_out_for(loaded.decision, [EncodedPair("a", (9,) * 200, (10,) * 20, (11,) * 20)], pad_token_id=0)
+    batch = lay_out_for(
+        loaded.decision, [EncodedPair("a", (9,) * 200, (10,) * 20, (11,) * 20)], pad_token_id=0
+    )
     weights = {p.untyped_storage().data_ptr() for p in loaded.model.parameters()}
     storages, held = {}, []
 
@@ -103,16 +138,33 @@ def test_unknown_shapes_devices_and_pair_counts_are_named(tmp_path):
 
 
 def test_cost_of_a_hosted_generator_by_hand():
-    assert generation_cost_usd(1000, 2000, 500, usd_per_million_prompt=0.5, usd_per_million_reply=2.0) == pytest.approx(2.0)
+    assert generation_cost_usd(
+        1000, 2000, 500, usd_per_million_prompt=0.5, usd_per_million_reply=2.0
+    ) == pytest.approx(2.0)
 
 
 def test_the_plan_of_a_run_counts_what_its_hosted_generator_is_asked(tmp_path):
-    asked = {"01": {"sources": "a, b", "n_per_source": 50}, "02": {"generator": "server", "generator_model": "m"}}
-    priced = {**asked, "02": {**asked["02"], "usd_per_million_prompt_tokens": 0.5, "usd_per_million_reply_tokens": 2.0}}
+    asked = {
+        "01": {"sources": "a, b", "n_per_source": 50},
+        "02": {"generator": "server", "generator_model": "m"},
+    }
+    priced = {
+        **asked,
+        "02": {
+            **asked["02"],
+            "usd_per_million_prompt_tokens": 0.5,
+            "usd_per_million_reply_tokens": 2.0,
+        },
+    }
     for name, notebooks in (("asked", asked), ("priced", priced)):
         (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump({"notebooks": notebooks}))
     found = plan_generation(str(tmp_path / "priced.yaml"), prompt_tokens=1000, reply_tokens=100)
-    assert found == {"n_requests_at_most": 200, "prompt_tokens": 200_000, "reply_tokens": 20_000, "usd": pytest.approx(0.14)}
+    assert found == {
+        "n_requests_at_most": 200,
+        "prompt_tokens": 200_000,
+        "reply_tokens": 20_000,
+        "usd": pytest.approx(0.14),
+    }
     assert plan_generation(str(tmp_path / "asked.yaml"))["usd"] is None
     assert plan_generation("nano") is None
     assert plan_generation("nano", {"02.generator": "server"})["usd"] is None
@@ -126,7 +178,10 @@ def test_every_shipped_run_can_be_planned():
 
 
 def _samples(n):
-    return [Sample(f"s{i}", "made", "classification", "good", "kind", rubric="is it kind", label="Yes") for i in range(n)]
+    return [
+        Sample(f"s{i}", "made", "classification", "good", "kind", rubric="is it kind", label="Yes")
+        for i in range(n)
+    ]
 
 
 class Scripted:
@@ -136,7 +191,10 @@ class Scripted:
         self.verdicts = verdicts
 
     def judge(self, prompts):
-        return [SimpleNamespace(text=f"**Reasoning:** so\n\n**Result:** {v}", finish_reason="stop") for v in self.verdicts]
+        return [
+            SimpleNamespace(text=f"**Reasoning:** so\n\n**Result:** {v}", finish_reason="stop")
+            for v in self.verdicts
+        ]
 
 
 def test_flips_are_counted_against_the_first_form_and_refused_by_name():
@@ -144,14 +202,19 @@ def test_flips_are_counted_against_the_first_form_and_refused_by_name():
     verdicts = {
         "adapter": golden_verdicts(Scripted(["Yes", "No", "Yes", "Yes"]), samples),
         "merged onto base": golden_verdicts(Scripted(["Yes", "Yes", "Yes", "Yes"]), samples),
-        "merged onto dequantised": golden_verdicts(Scripted(["Yes", "No", "No", "perhaps"]), samples),
+        "merged onto dequantised": golden_verdicts(
+            Scripted(["Yes", "No", "No", "perhaps"]), samples
+        ),
     }
     comparison = compare_verdicts(verdicts, labels={s.id: s.label for s in samples})
     assert comparison.n_flips == {"merged onto base": 1, "merged onto dequantised": 2}
     assert comparison.flips[-1].verdict is None
     assert choose_merge(comparison) == "merged onto base"
     refuse_flips(comparison, allowed_share=0.5)
-    with pytest.raises(UserError, match=r"merged onto base differs from adapter on 1 of 4 .*s1: No -> Yes \(gold Yes\)"):
+    with pytest.raises(
+        UserError,
+        match=r"merged onto base differs from adapter on 1 of 4 .*s1: No -> Yes \(gold Yes\)",
+    ):
         refuse_flips(comparison, allowed_share=0.1)
     with pytest.raises(ValueError, match="not asked the same samples"):
         compare_verdicts({"a": {"x": "Yes"}, "b": {}})
@@ -160,16 +223,38 @@ def test_flips_are_counted_against_the_first_form_and_refused_by_name():
 def test_the_modelfile_shows_the_training_prompt(tmp_path):
     """What Ollama would send, plus the BOS that llama.cpp adds, is what the encoder makes."""
     tokenizer = make_tokenizer(tmp_path)
-    text = write_modelfile(tokenizer, "judge.gguf", tmp_path / "Modelfile", context_tokens=2048).read_text()
+    text = write_modelfile(
+        tokenizer, "judge.gguf", tmp_path / "Modelfile", context_tokens=2048
+    ).read_text()
     template = text.split('TEMPLATE """')[1].split('"""')[0]
-    sent = [tokenizer.bos_token_id, *tokenizer.encode(template.replace("{{ .Prompt }}", "good reply"), add_special_tokens=False)]
+    sent = [
+        tokenizer.bos_token_id,
+        *tokenizer.encode(
+            template.replace("{{ .Prompt }}", "good reply"), add_special_tokens=False
+        ),
+    ]
     assert sent == encode_chat(tokenizer, "good reply", None)
-    assert 'PARAMETER stop "<|end|>"' in text and "PARAMETER temperature 0" in text and text.startswith("FROM ./judge.gguf")
+    assert (
+        'PARAMETER stop "<|end|>"' in text
+        and "PARAMETER temperature 0" in text
+        and text.startswith("FROM ./judge.gguf")
+    )
 
 
 def test_commands_quote_their_paths(tmp_path):
-    lines = commands(tmp_path / "a b", "my judge", base_model="base", adapter_dir=tmp_path / "x", lora_r=16, context_tokens=4096)
-    assert "'my judge'" in lines["vllm"] and f"'{tmp_path}/a b'" in lines["gguf"] and "--max-lora-rank 16" in lines["vllm_adapter"]
+    lines = commands(
+        tmp_path / "a b",
+        "my judge",
+        base_model="base",
+        adapter_dir=tmp_path / "x",
+        lora_r=16,
+        context_tokens=4096,
+    )
+    assert (
+        "'my judge'" in lines["vllm"]
+        and f"'{tmp_path}/a b'" in lines["gguf"]
+        and "--max-lora-rank 16" in lines["vllm_adapter"]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -185,15 +270,26 @@ def test_merged_weights_say_what_adapter_and_base_say(trained, tmp_path):
     from transformers import AutoModelForCausalLM
 
     base, result = trained
-    merged = AutoModelForCausalLM.from_pretrained(merge_adapter(base, result.adapter_dir, tmp_path / "merged"))
+    merged = AutoModelForCausalLM.from_pretrained(
+        merge_adapter(base, result.adapter_dir, tmp_path / "merged")
+    )
     plain = AutoModelForCausalLM.from_pretrained(base)
     ids = torch.tensor([[0, 4, 6, 5, 30, 31, 32]])
     untrained = plain(ids).logits
     beside = PeftModel.from_pretrained(plain, result.adapter_dir)(ids).logits
-    assert torch.allclose(merged(ids).logits, beside, atol=1e-4) and (beside - untrained).abs().max() > 0.01
-    rounded = AutoModelForCausalLM.from_pretrained(merge_adapter(base, result.adapter_dir, tmp_path / "rounded", onto="dequantised"))
-    weights = [dict(model.named_parameters())["model.layers.0.mlp.up_proj.weight"].float() for model in (merged, rounded)]
-    # NF4's widest gap between two levels is 0.3 of a block's largest weight, and rounding errs by half of it
+    assert (
+        torch.allclose(merged(ids).logits, beside, atol=1e-4)
+        and (beside - untrained).abs().max() > 0.01
+    )
+    rounded = AutoModelForCausalLM.from_pretrained(
+        merge_adapter(base, result.adapter_dir, tmp_path / "rounded", onto="dequantised")
+    )
+    weights = [
+        dict(model.named_parameters())["model.layers.0.mlp.up_proj.weight"].float()
+        for model in (merged, rounded)
+    ]
+    # NF4's widest gap between two levels is 0.3 of a block's largest weight, and rounding errs by
+    # half of it
     assert 0 < (weights[1] - weights[0]).abs().max() <= 0.16 * weights[0].abs().max()
     assert (rounded(ids).logits.float() - beside).abs().max() > 1e-3
 
@@ -202,12 +298,27 @@ def test_export_writes_everything_and_its_card_says_only_what_is_known(trained, 
     base, result = trained
     manifest = {"training": json.loads((result.adapter_dir.parent / "training.json").read_text())}
     done = export_judge(
-        base, result.adapter_dir, tmp_path, golden=_samples(2), name="tiny", max_new_tokens=4, context_tokens=256, manifest=manifest
-    )  # fmt: skip
-    assert done.merged_onto == "base" and done.comparison.n == 2 and done.comparison.n_flips == {"merged onto base": 0}
+        base,
+        result.adapter_dir,
+        tmp_path,
+        golden=_samples(2),
+        name="tiny",
+        max_new_tokens=4,
+        context_tokens=256,
+        manifest=manifest,
+    )
+    assert (
+        done.merged_onto == "base"
+        and done.comparison.n == 2
+        and done.comparison.n_flips == {"merged onto base": 0}
+    )
     names = {path.name for path in done.merged_dir.iterdir()}
     assert {"model.safetensors", "tokenizer.json", "Modelfile", "README.md", "config.json"} <= names
-    assert {path.name for path in tmp_path.iterdir()} == {"merged", "comparison.json", "commands.sh"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "merged",
+        "comparison.json",
+        "commands.sh",
+    }
     card = (done.merged_dir / "README.md").read_text()
     assert "| beta | 0.100 |" in card and "8 preference pairs, 4 steps" in card
     assert "## Scores\n\nNot recorded in this run's manifest." in card
@@ -220,11 +331,26 @@ def test_export_that_flips_leaves_no_weights(trained, tmp_path, monkeypatch):
     answers = iter([{"s0": "Yes"}, {"s0": "No"}])
     monkeypatch.setattr(export, "golden_verdicts", lambda *a, **k: next(answers))
     with pytest.raises(UserError, match=r"export refused.*s0: Yes -> No"):
-        export_judge(base, result.adapter_dir, tmp_path, golden=_samples(1), name="tiny", max_new_tokens=4)
+        export_judge(
+            base, result.adapter_dir, tmp_path, golden=_samples(1), name="tiny", max_new_tokens=4
+        )
     assert {path.name for path in tmp_path.iterdir()} == {"comparison.json"}
 
 
 def test_card_lists_scores(tmp_path):
-    rows = [{"set": "reward_bench", "metric": "accuracy", "value": 0.5123, "n": 10, "n_unparsed": 1, "published": 0.8913}]
-    text = write_model_card({"name": "judge", "scores": rows, "sources": ["made | here"]}, tmp_path / "card.md").read_text()
-    assert "| reward_bench | accuracy | 0.512 | 10 | 1 | 0.891 |" in text and "- made | here" in text
+    rows = [
+        {
+            "set": "reward_bench",
+            "metric": "accuracy",
+            "value": 0.5123,
+            "n": 10,
+            "n_unparsed": 1,
+            "published": 0.8913,
+        }
+    ]
+    text = write_model_card(
+        {"name": "judge", "scores": rows, "sources": ["made | here"]}, tmp_path / "card.md"
+    ).read_text()
+    assert (
+        "| reward_bench | accuracy | 0.512 | 10 | 1 | 0.891 |" in text and "- made | here" in text
+    )

@@ -1,4 +1,6 @@
-"""Whole runs on the CPU: resume after a kill, refusals, the reference cache, out-of-memory back-off, TRL, NF4, two processes."""
+"""Whole runs on the CPU: resume after a kill, refusals, the reference cache, out-of-memory
+back-off, TRL, NF4, two processes.
+"""
 
 import json
 import os
@@ -36,12 +38,26 @@ def base(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def spec(base):
-    return TrainSpec(base_model=str(base), n_steps=20, batch_size=4, lora_r=4, lora_dropout=0.1, learning_rate=1e-3, save_every_steps=5)
+    return TrainSpec(
+        base_model=str(base),
+        n_steps=20,
+        batch_size=4,
+        lora_r=4,
+        lora_dropout=0.1,
+        learning_rate=1e-3,
+        save_every_steps=5,
+    )
 
 
 @pytest.fixture(scope="module")
 def straight(spec, tmp_path_factory):
-    return train(spec, make_pairs(12), tmp_path_factory.mktemp("straight"), validation=make_pairs(3, seed=9), progress=False)
+    return train(
+        spec,
+        make_pairs(12),
+        tmp_path_factory.mktemp("straight"),
+        validation=make_pairs(3, seed=9),
+        progress=False,
+    )
 
 
 KILLED = """
@@ -65,12 +81,21 @@ train(TrainSpec.from_dict({spec!r}), make_pairs(12), {out!r}, validation=make_pa
 
 def test_killed_and_continued_equals_straight_to_the_last_bit(spec, straight, tmp_path):
     program = KILLED.format(here=str(HERE), spec=spec.to_dict(), out=str(tmp_path / "run"))
-    killed = subprocess.run([sys.executable, "-c", program], env={**os.environ, "PYTHONHASHSEED": "7"}, capture_output=True, text=True)
+    killed = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONHASHSEED": "7"},
+        capture_output=True,
+        text=True,
+    )
     assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
     assert len(read_log(tmp_path / "run" / "log.csv")) == 13
-    shutil.copytree(tmp_path / "run" / "checkpoint-10", tmp_path / "run" / "checkpoint-12")  # a save that was cut short
+    shutil.copytree(
+        tmp_path / "run" / "checkpoint-10", tmp_path / "run" / "checkpoint-12"
+    )  # a save that was cut short
     (tmp_path / "run" / "checkpoint-12" / "sealed.json").unlink()
-    result = train(spec, make_pairs(12), tmp_path / "run", validation=make_pairs(3, seed=9), progress=False)
+    result = train(
+        spec, make_pairs(12), tmp_path / "run", validation=make_pairs(3, seed=9), progress=False
+    )
     assert result.resumed_from_step == 10
     assert result.log_path.read_bytes() == straight.log_path.read_bytes()
     assert sha256_file(result.adapter_dir) == sha256_file(straight.adapter_dir)
@@ -79,17 +104,37 @@ def test_killed_and_continued_equals_straight_to_the_last_bit(spec, straight, tm
 
 def test_a_run_learns_and_says_what_it_did(straight, spec):
     log = read_log(straight.log_path)
-    assert list(log[0]) == ["step", "loss", "dpo", "nll", "margin", "reward_accuracy", "learning_rate"]
+    assert list(log[0]) == [
+        "step",
+        "loss",
+        "dpo",
+        "nll",
+        "margin",
+        "reward_accuracy",
+        "learning_rate",
+    ]
     assert [int(row["step"]) for row in log] == list(range(1, 21))
     first = log[0]
-    assert float(first["dpo"]) == pytest.approx(np.log(2), abs=1e-5) and float(first["margin"]) == pytest.approx(0, abs=1e-4)
-    assert float(first["loss"]) == pytest.approx(float(first["dpo"]) + float(first["nll"]), abs=1e-5)
+    assert float(first["dpo"]) == pytest.approx(np.log(2), abs=1e-5) and float(
+        first["margin"]
+    ) == pytest.approx(0, abs=1e-4)
+    assert float(first["loss"]) == pytest.approx(
+        float(first["dpo"]) + float(first["nll"]), abs=1e-5
+    )
     assert float(log[-1]["nll"]) < float(first["nll"]) and float(log[-1]["margin"]) > 0.05
     telemetry = read_log(straight.telemetry_path)
-    assert all(float(row["tokens_per_second"]) > 0 and int(row["peak_memory_bytes"]) > 0 for row in telemetry)
-    assert straight.n_pairs == 12 and straight.n_dropped == {} and straight.decision["layout"] == "shared_prefix"
+    assert all(
+        float(row["tokens_per_second"]) > 0 and int(row["peak_memory_bytes"]) > 0
+        for row in telemetry
+    )
+    assert (
+        straight.n_pairs == 12
+        and straight.n_dropped == {}
+        and straight.decision["layout"] == "shared_prefix"
+    )
     assert straight.n_trainable_parameters == sum(
-        4 * (i + o) for i, o in 2 * [(32, 32), (32, 16), (32, 16), (32, 32), (32, 64), (32, 64), (64, 32)]
+        4 * (i + o)
+        for i, o in 2 * [(32, 32), (32, 16), (32, 16), (32, 32), (32, 64), (32, 64), (64, 32)]
     )
     config = json.loads((straight.adapter_dir / "adapter_config.json").read_text())
     assert "/" not in config["base_model_name_or_path"]
@@ -99,7 +144,13 @@ def test_a_finished_run_is_read_back(straight, spec, monkeypatch):
     from selene_lib.training import run
 
     monkeypatch.setattr(run, "train_with_selene", lambda *a: pytest.fail("it trained again"))
-    again = train(spec, make_pairs(12), straight.adapter_dir.parent, validation=make_pairs(3, seed=9), progress=False)
+    again = train(
+        spec,
+        make_pairs(12),
+        straight.adapter_dir.parent,
+        validation=make_pairs(3, seed=9),
+        progress=False,
+    )
     assert replace(again, resumed_from_step=straight.resumed_from_step) == straight
 
 
@@ -110,14 +161,21 @@ def test_other_settings_other_data_and_another_base_are_refused(straight, spec, 
     with pytest.raises(UserError, match="other pairs: 12 there, 11 here"):
         train(spec, make_pairs(12)[:11], folder, progress=False)
     with pytest.raises(UserError, match="other pairs"):
-        train(spec, [replace(p, chosen=p.chosen + " good") for p in make_pairs(12)], folder, progress=False)
+        train(
+            spec,
+            [replace(p, chosen=p.chosen + " good") for p in make_pairs(12)],
+            folder,
+            progress=False,
+        )
     shutil.copytree(folder, tmp_path / "run")
     other = make_base(tmp_path / "other", hidden=32, seed=1)
     identity = json.loads((tmp_path / "run" / "identity.json").read_text())
     identity["spec"]["base_model"] = str(other)
     (tmp_path / "run" / "identity.json").write_text(json.dumps(identity))
     with pytest.raises(UserError, match="other base weights"):
-        train(replace(spec, base_model=str(other)), make_pairs(12), tmp_path / "run", progress=False)
+        train(
+            replace(spec, base_model=str(other)), make_pairs(12), tmp_path / "run", progress=False
+        )
 
 
 def test_only_sealed_checkpoints_count(tmp_path):
@@ -130,7 +188,9 @@ def test_only_sealed_checkpoints_count(tmp_path):
     assert [path.name for path in all_checkpoints(tmp_path)] == ["checkpoint-5"]
 
 
-def test_reference_is_computed_once_checked_and_independent_of_the_company(spec, base, tmp_path, monkeypatch):
+def test_reference_is_computed_once_checked_and_independent_of_the_company(
+    spec, base, tmp_path, monkeypatch
+):
     from selene_lib.training import reference
 
     loaded = load(spec)
@@ -138,11 +198,15 @@ def test_reference_is_computed_once_checked_and_independent_of_the_company(spec,
     alone = reference_logps(loaded, pairs[3:4], tmp_path / "alone")
     values = reference_logps(loaded, pairs, tmp_path / "all")
     assert np.array_equal(alone, values[3:4])
-    monkeypatch.setattr(reference, "_compute_missing", lambda *a: pytest.fail("computed twice") if a[3] else None)
+    monkeypatch.setattr(
+        reference, "_compute_missing", lambda *a: pytest.fail("computed twice") if a[3] else None
+    )
     assert np.array_equal(reference_logps(loaded, pairs[::-1], tmp_path / "all"), values[::-1])
     (path,) = (tmp_path / "all").iterdir()
     rows = [json.loads(line) for line in path.read_text().splitlines()]
-    path.write_text("".join(json.dumps({**row, "chosen": row["chosen"] - 1}) + "\n" for row in rows))
+    path.write_text(
+        "".join(json.dumps({**row, "chosen": row["chosen"] - 1}) + "\n" for row in rows)
+    )
     with pytest.raises(UserError, match="delete the folder"):
         reference_logps(loaded, pairs, tmp_path / "all")
 
@@ -158,7 +222,9 @@ def test_reference_ignores_the_adapter(spec):
     assert np.array_equal(before, live_logps(loaded, pairs))
 
 
-def test_out_of_memory_halves_the_micro_batch_and_keeps_the_step(spec, straight, tmp_path, monkeypatch):
+def test_out_of_memory_halves_the_micro_batch_and_keeps_the_step(
+    spec, straight, tmp_path, monkeypatch
+):
     from selene_lib.training.trainer import PairTrainer
 
     plain = PairTrainer.compute_loss
@@ -191,10 +257,22 @@ def test_out_of_memory_with_one_pair_says_what_to_do(spec, tmp_path, monkeypatch
 
 
 def test_trl_agrees_at_one_pair_a_micro_batch_and_drifts_at_four(spec, base, tmp_path):
-    """The `sft` term of TRL is a token mean over the micro-batch; at one pair it is the example's own mean."""
+    """The `sft` term of TRL is a token mean over the micro-batch; at one pair it is the example's
+    own mean.
+    """
     losses = {}
-    for name, options in {"ours": {}, "one": {"trainer": "trl", "micro_batch_pairs": 1}, "four": {"trainer": "trl"}}.items():
-        calm = replace(spec, lora_dropout=0.0, n_steps=6, reference_cache=str(tmp_path / "reference"), **options)
+    for name, options in {
+        "ours": {},
+        "one": {"trainer": "trl", "micro_batch_pairs": 1},
+        "four": {"trainer": "trl"},
+    }.items():
+        calm = replace(
+            spec,
+            lora_dropout=0.0,
+            n_steps=6,
+            reference_cache=str(tmp_path / "reference"),
+            **options,
+        )
         result = train(calm, make_pairs(12), tmp_path / name, progress=False)
         losses[name] = np.loadtxt(result.log_path, delimiter=",", skiprows=1, usecols=1)
         assert (result.adapter_dir / "adapter_model.safetensors").exists()
@@ -203,9 +281,18 @@ def test_trl_agrees_at_one_pair_a_micro_batch_and_drifts_at_four(spec, base, tmp
 
 
 def test_nf4_trains_on_the_cpu_and_its_gradients_survive_an_evaluation(tmp_path):
-    """Real QLoRA in 4 bits; and the repacking that silently breaks backward after a forward in eval mode stays off."""
+    """Real QLoRA in 4 bits; and the repacking that silently breaks backward after a forward in eval
+    mode stays off.
+    """
     base = make_base(tmp_path / "base", hidden=64)
-    spec = TrainSpec(base_model=str(base), quantisation="nf4", n_steps=12, batch_size=4, lora_r=4, learning_rate=5e-3)
+    spec = TrainSpec(
+        base_model=str(base),
+        quantisation="nf4",
+        n_steps=12,
+        batch_size=4,
+        lora_r=4,
+        learning_rate=5e-3,
+    )
     result = train(spec, make_pairs(8), tmp_path / "run", progress=False)
     log = read_log(result.log_path)
     assert float(log[-1]["nll"]) < float(log[0]["nll"]) - 0.3
@@ -231,10 +318,14 @@ def _gradient(loaded, pairs):
 
 
 def test_full_fine_tuning_moves_the_weights(base, tmp_path):
-    spec = TrainSpec(base_model=str(base), adapter="full", n_steps=3, batch_size=4, learning_rate=1e-3)
+    spec = TrainSpec(
+        base_model=str(base), adapter="full", n_steps=3, batch_size=4, learning_rate=1e-3
+    )
     result = train(spec, make_pairs(8), tmp_path, progress=False)
     assert (result.adapter_dir / "model.safetensors").exists()
-    assert float(read_log(result.log_path)[-1]["loss"]) < float(read_log(result.log_path)[0]["loss"])
+    assert float(read_log(result.log_path)[-1]["loss"]) < float(
+        read_log(result.log_path)[0]["loss"]
+    )
 
 
 TWO_PROCESSES = """
@@ -255,14 +346,33 @@ def test_two_processes_give_the_loss_curve_of_one(spec, tmp_path):
     calm = replace(spec, lora_dropout=0.0, n_steps=8, micro_batch_pairs=1)
     one = train(calm, make_pairs(12), tmp_path / "one", progress=False)
     script = tmp_path / "two.py"
-    script.write_text(TWO_PROCESSES.format(here=str(HERE), spec=calm.to_dict(), out=str(tmp_path / "two")))
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(script)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    script.write_text(
+        TWO_PROCESSES.format(here=str(HERE), spec=calm.to_dict(), out=str(tmp_path / "two"))
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc_per_node",
+        "2",
+        str(script),
+    ]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
     assert done.returncode == 0, re.sub(r"(?s).*Traceback", "Traceback", done.stderr)[-3000:]
     assert done.stdout.count("processes: 2") == 2
     caches = sorted((tmp_path / "two" / "reference").iterdir())
     assert [len(path.read_text().splitlines()) for path in caches] == [6, 6]
-    curves = [np.loadtxt(path / "log.csv", delimiter=",", skiprows=1) for path in (tmp_path / "one", tmp_path / "two")]
+    curves = [
+        np.loadtxt(path / "log.csv", delimiter=",", skiprows=1)
+        for path in (tmp_path / "one", tmp_path / "two")
+    ]
     assert curves[1].shape == (8, 7) and np.allclose(*curves, rtol=1e-5, atol=1e-5)
     assert (tmp_path / "two" / "adapter" / "adapter_model.safetensors").exists()
     assert one.n_steps == 8

@@ -1,10 +1,13 @@
-"""The Unsloth path, as far as a machine without a GPU reaches; `make test-unsloth` makes the environment and runs this file.
+"""The Unsloth path, as far as a machine without a GPU reaches; `make test-unsloth` makes the
+environment and runs this file.
 
-Unsloth rewrites transformers, peft and trl when it is imported, so only child processes import it: this file, run as a program. They say
-what its functions take and default to and what it makes of `trl.DPOTrainer`, and they train: its own forward and Triton kernels, run by
-Triton's interpreter, against the transformers backend here. `answer_for_the_missing_gpu` holds what is answered in a GPU's place.
-Without those answers `from_pretrained` ends in `AssertionError: Torch not compiled with CUDA enabled`. Not reached with them: its NF4
-kernels (it turns 4-bit off here), bfloat16 (the interpreter multiplies it wrongly), checkpoints in pinned memory, `generate`, speed.
+Unsloth rewrites transformers, peft and trl when it is imported, so only child processes import it:
+this file, run as a program. They say what its functions take and default to and what it makes of
+`trl.DPOTrainer`, and they train: its own forward and Triton kernels, run by Triton's interpreter,
+against the transformers backend here. `answer_for_the_missing_gpu` holds what is answered in a
+GPU's place. Without those answers `from_pretrained` ends in `AssertionError: Torch not compiled
+with CUDA enabled`. Not reached with them: its NF4 kernels (it turns 4-bit off here), bfloat16 (the
+interpreter multiplies it wrongly), checkpoints in pinned memory, `generate`, speed.
 """
 
 from __future__ import annotations
@@ -31,43 +34,97 @@ from selene_lib.training.model import unsloth_load_arguments, unsloth_lora_argum
 from selene_lib.training.spec import TrainSpec
 
 HERE = Path(__file__).parent
-pytestmark = pytest.mark.skipif(importlib.util.find_spec("unsloth") is None, reason="unsloth is not installed: make test-unsloth")
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("unsloth") is None,
+    reason="unsloth is not installed: make test-unsloth",
+)
 
-# short rows, because the interpreter is slow; under 512 tokens its checkpointing is torch's and needs no pinned memory
+# short rows, because the interpreter is slow; under 512 tokens its checkpointing is torch's and
+# needs no pinned memory
 SPEC = TrainSpec(
-    layout="pairs", attention="causal", dtype="float32", device="cpu", gradient_checkpointing=True, lora_r=4, lora_alpha=8,
-    learning_rate=1e-3, max_length_tokens=256, n_steps=2, batch_size=2, micro_batch_pairs=2, seed=5,
-)  # fmt: skip
+    layout="pairs",
+    attention="causal",
+    dtype="float32",
+    device="cpu",
+    gradient_checkpointing=True,
+    lora_r=4,
+    lora_alpha=8,
+    learning_rate=1e-3,
+    max_length_tokens=256,
+    n_steps=2,
+    batch_size=2,
+    micro_batch_pairs=2,
+    seed=5,
+)
 CPU = Hardware(cuda=False, bf16=True, unsloth=False, flex=True)
 GPU = Hardware(cuda=True, bf16=True, unsloth=True, flex=True, memory_bytes=80 * 10**9)
 
-# parameters this project leaves alone, with the defaults it relies on; a new parameter or another default fails the test and wants a look
+# parameters this project leaves alone, with the defaults it relies on; a new parameter or another
+# default fails the test and wants a look
 LOADING_LEFT_ALONE = {
-    "token": None, "device_map_planner_kwargs": None, "rope_scaling": None, "resize_model_vocab": None, "qat_scheme": None,
-    "unsloth_tiled_mlp": False, "text_only": False, "on_model_resolved": None,
-    "gpu_memory_utilization": 0.5, "float8_kv_cache": False, "max_lora_rank": 64, "disable_log_stats": True,  # vLLM's: fast_inference
-}  # fmt: skip
+    "token": None,
+    "device_map_planner_kwargs": None,
+    "rope_scaling": None,
+    "resize_model_vocab": None,
+    "qat_scheme": None,
+    "unsloth_tiled_mlp": False,
+    "text_only": False,
+    "on_model_resolved": None,
+    "gpu_memory_utilization": 0.5,
+    "float8_kv_cache": False,
+    "max_lora_rank": 64,
+    "disable_log_stats": True,  # vLLM's: fast_inference
+}
 LORA_LEFT_ALONE = {
-    "layers_to_transform": None, "layers_pattern": None, "finetune_last_n_layers": None, "modules_to_save": None,
-    "init_lora_weights": True, "loftq_config": {}, "temporary_location": "_unsloth_temporary_saved_buffers", "qat_scheme": None,
-    "target_parameters": None, "ensure_weight_tying": None, "offload_layers": None, "checkpoint_skip_layers": 0,
-}  # fmt: skip
+    "layers_to_transform": None,
+    "layers_pattern": None,
+    "finetune_last_n_layers": None,
+    "modules_to_save": None,
+    "init_lora_weights": True,
+    "loftq_config": {},
+    "temporary_location": "_unsloth_temporary_saved_buffers",
+    "qat_scheme": None,
+    "target_parameters": None,
+    "ensure_weight_tying": None,
+    "offload_layers": None,
+    "checkpoint_skip_layers": 0,
+}
 ITS_OWN_CHOICES = {
-    "load_in_4bit": True, "max_seq_length": 2048, "random_state": 3407, "use_gradient_checkpointing": "unsloth",
-    "use_exact_model_name": False, "fix_tokenizer": True, "offload_embedding": "auto", "device_map": "sequential",
-}  # fmt: skip
+    "load_in_4bit": True,
+    "max_seq_length": 2048,
+    "random_state": 3407,
+    "use_gradient_checkpointing": "unsloth",
+    "use_exact_model_name": False,
+    "fix_tokenizer": True,
+    "offload_embedding": "auto",
+    "device_map": "sequential",
+}
 # arguments it has no name for and hands on to `transformers`
 HANDED_ON = {"local_files_only"}
-# fields of its DPOConfig that differ for one spec: evaluation, its own extensions, preparation of text we do not ask for, memory
+# fields of its DPOConfig that differ for one spec: evaluation, its own extensions, preparation of
+# text we do not ask for, memory
 OTHER_CONFIG_FIELDS = {
-    "per_device_eval_batch_size", "eval_accumulation_steps", "dataset_num_proc", "torch_empty_cache_steps", "padding_free",
-    "max_seq_length", "unsloth_num_chunks", "unsloth_logit_chunk_multiplier", "vllm_sampling_params",
-}  # fmt: skip
+    "per_device_eval_batch_size",
+    "eval_accumulation_steps",
+    "dataset_num_proc",
+    "torch_empty_cache_steps",
+    "padding_free",
+    "max_seq_length",
+    "unsloth_num_chunks",
+    "unsloth_logit_chunk_multiplier",
+    "vllm_sampling_params",
+}
 
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory) -> Path:
-    return make_base(tmp_path_factory.mktemp("base"), hidden=32, layers=1, num_attention_heads=2, num_key_value_heads=1)
+    return make_base(
+        tmp_path_factory.mktemp("base"),
+        hidden=32,
+        layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -77,14 +134,30 @@ def told(tmp_path_factory) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def trained(base, tmp_path_factory) -> dict[str, Any]:
-    return in_a_child("train_through_unsloth", tmp_path_factory.mktemp("unsloth"), base, TRITON_INTERPRET="1")
+    return in_a_child(
+        "train_through_unsloth", tmp_path_factory.mktemp("unsloth"), base, TRITON_INTERPRET="1"
+    )
 
 
 def in_a_child(part: str, folder: Path, *arguments: Path, **settings: str) -> dict[str, Any]:
-    """Run a part of this file in a process that sees no GPU; it writes `result.json` (Unsloth talks on stdout)."""
-    settings |= {"UNSLOTH_ALLOW_CPU": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": f"{HERE.parent}{os.pathsep}{HERE}"}
-    command = [sys.executable, str(HERE / "test_unsloth.py"), part, str(folder), *map(str, arguments)]
-    done = subprocess.run(command, cwd=folder, env=os.environ | settings, capture_output=True, text=True)
+    """Run a part of this file in a process that sees no GPU; it writes `result.json` (Unsloth talks
+    on stdout).
+    """
+    settings |= {
+        "UNSLOTH_ALLOW_CPU": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+        "PYTHONPATH": f"{HERE.parent}{os.pathsep}{HERE}",
+    }
+    command = [
+        sys.executable,
+        str(HERE / "test_unsloth.py"),
+        part,
+        str(folder),
+        *map(str, arguments),
+    ]
+    done = subprocess.run(
+        command, cwd=folder, env=os.environ | settings, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads((folder / "result.json").read_text())
 
@@ -94,17 +167,25 @@ def test_every_argument_is_known_and_none_of_its_own_choices_is_left_to_it(told)
     decision = decide(spec, GPU)
     loading = {*unsloth_load_arguments(spec, decision), "dtype"}
     lora = set(unsloth_lora_arguments(spec, decision))
-    assert loading - HANDED_ON <= set(told["from_pretrained"]) and lora <= set(told["get_peft_model"])
+    assert loading - HANDED_ON <= set(told["from_pretrained"]) and lora <= set(
+        told["get_peft_model"]
+    )
     assert set(told["transformers_from_pretrained"]) >= HANDED_ON
-    left = {name: default for name, default in told["from_pretrained"].items() if name not in loading}
+    left = {
+        name: default for name, default in told["from_pretrained"].items() if name not in loading
+    }
     assert left == LOADING_LEFT_ALONE
-    assert {name: default for name, default in told["get_peft_model"].items() if name not in lora} == LORA_LEFT_ALONE
+    assert {
+        name: default for name, default in told["get_peft_model"].items() if name not in lora
+    } == LORA_LEFT_ALONE
     assert {name: told["from_pretrained"][name] for name in ITS_OWN_CHOICES} == ITS_OWN_CHOICES
     assert set(ITS_OWN_CHOICES) <= loading and told["get_peft_model"]["random_state"] == 3407
 
 
 def test_the_judge_asks_for_what_there_is(told, base, monkeypatch):
-    """What `UnslothJudge` passes is recorded by a stand-in and compared with the signatures of the real package."""
+    """What `UnslothJudge` passes is recorded by a stand-in and compared with the signatures of the
+    real package.
+    """
     import torch
 
     from selene_lib.judges.unsloth import UnslothJudge
@@ -129,24 +210,42 @@ def test_the_judge_asks_for_what_there_is(told, base, monkeypatch):
 def test_our_overrides_are_there_on_the_trainer_it_puts_in_trl_s_place(told):
     assert told["bases"][:3] == ["EncodedDPOTrainer", "UnslothDPOTrainer", "_UnslothDPOTrainer"]
     overridden = told["overridden"]
-    assert {"_prepare_dataset", "_precompute_ref_logps", "_get_train_sampler", "log", "_save_checkpoint"} <= set(overridden)
+    assert {
+        "_prepare_dataset",
+        "_precompute_ref_logps",
+        "_get_train_sampler",
+        "log",
+        "_save_checkpoint",
+    } <= set(overridden)
     assert [name for name, owner in overridden.items() if owner is None] == []
-    assert overridden["_prepare_dataset"] == overridden["_precompute_ref_logps"] == "_UnslothDPOTrainer"
+    assert (
+        overridden["_prepare_dataset"]
+        == overridden["_precompute_ref_logps"]
+        == "_UnslothDPOTrainer"
+    )
 
 
 def test_its_config_of_a_spec_differs_from_trl_s_in_nothing_that_decides_a_number(told):
     plain = config_fields()
-    other = {name for name in plain.keys() | told["config"].keys() if plain.get(name) != told["config"].get(name)}
+    other = {
+        name
+        for name in plain.keys() | told["config"].keys()
+        if plain.get(name) != told["config"].get(name)
+    }
     assert other <= OTHER_CONFIG_FIELDS
     assert plain["loss_type"] == told["config"]["loss_type"] == "['sigmoid', 'sft']"
 
 
 @pytest.mark.parametrize("trainer", ["selene", "trl"])
-def test_a_run_through_its_interpreted_kernels_equals_the_transformers_backend(trainer, trained, base, tmp_path):
+def test_a_run_through_its_interpreted_kernels_equals_the_transformers_backend(
+    trainer, trained, base, tmp_path
+):
     ours, theirs = run(trainer, base, tmp_path), trained[trainer]
     assert theirs["backend"] == "unsloth" and ours["backend"] == "transformers"
     assert theirs["forward"] == "unsloth.models.llama"
-    assert {"_rms_layernorm_forward", "_rms_layernorm_backward", "_rope_embedding_QK"} <= set(theirs["kernels"])
+    assert {"_rms_layernorm_forward", "_rms_layernorm_backward", "_rope_embedding_QK"} <= set(
+        theirs["kernels"]
+    )
     assert len(ours["loss"]) == 2 and ours["loss"][0] != ours["loss"][1]
     assert theirs["loss"] == pytest.approx(ours["loss"], rel=1e-5)
     assert theirs["margin"] == pytest.approx(ours["margin"], rel=1e-4, abs=1e-5)
@@ -154,11 +253,15 @@ def test_a_run_through_its_interpreted_kernels_equals_the_transformers_backend(t
 
 
 def test_gradients_of_its_fused_adapter_kernels_are_those_of_peft(trained, base, tmp_path):
-    """Float16, the only 16-bit kind the interpreter computes rightly; in float32 Unsloth leaves its fused kernels aside."""
+    """Float16, the only 16-bit kind the interpreter computes rightly; in float32 Unsloth leaves its
+    fused kernels aside.
+    """
     gradients(base, "float16", tmp_path / "float16.safetensors")
     gradients(base, "float32", tmp_path / "float32.safetensors")
     theirs = Path(trained["fused"]["path"])
-    assert {"_fg_kernel", "_DWf_DW_dfg_kernel"} <= set(trained["fused"]["kernels"])  # its MLP, which it patches with the adapters
+    assert {"_fg_kernel", "_DWf_DW_dfg_kernel"} <= set(
+        trained["fused"]["kernels"]
+    )  # its MLP, which it patches with the adapters
     assert distance(theirs, tmp_path / "float16.safetensors") < 0.01
     assert distance(theirs, tmp_path / "float32.safetensors") < 0.01
 
@@ -183,7 +286,12 @@ def config_fields() -> dict[str, str]:
 
     spec = replace(SPEC, trainer="trl", optimiser="adamw")
     loaded = types.SimpleNamespace(decision=decide_for_unsloth(spec, CPU))
-    return {name: repr(value) for name, value in vars(trl_config(spec, argument_values(spec, loaded, Path("out"), 10))).items()}
+    return {
+        name: repr(value)
+        for name, value in vars(
+            trl_config(spec, argument_values(spec, loaded, Path("out"), 10))
+        ).items()
+    }
 
 
 def run(trainer: str, base: Path, folder: Path) -> dict[str, Any]:
@@ -191,7 +299,9 @@ def run(trainer: str, base: Path, folder: Path) -> dict[str, Any]:
     from selene_lib.training.run import train
     from selene_lib.training.runlog import read_log
 
-    result = train(spec_of(base, trainer=trainer), make_pairs(2, longest=4), folder / trainer, progress=False)
+    result = train(
+        spec_of(base, trainer=trainer), make_pairs(2, longest=4), folder / trainer, progress=False
+    )
     log = read_log(result.log_path)
     adapter = str(result.adapter_dir / "adapter_model.safetensors")
     values = {name: [float(row[name]) for row in log] for name in ("loss", "margin")}
@@ -199,7 +309,9 @@ def run(trainer: str, base: Path, folder: Path) -> dict[str, Any]:
 
 
 def gradients(base: Path, dtype: str, path: Path) -> None:
-    """Write the adapter's gradients of the summed completion log-probs, at an adapter that is not zero."""
+    """Write the adapter's gradients of the summed completion log-probs, at an adapter that is not
+    zero.
+    """
     import torch
     from safetensors.torch import save_file
 
@@ -209,7 +321,9 @@ def gradients(base: Path, dtype: str, path: Path) -> None:
     from selene_lib.training.model import load
 
     loaded = load(spec_of(base, dtype=dtype, gradient_checkpointing=False))
-    adapter = {name: value for name, value in sorted(loaded.model.named_parameters()) if "lora_" in name}
+    adapter = {
+        name: value for name, value in sorted(loaded.model.named_parameters()) if "lora_" in name
+    }
     torch.manual_seed(0)
     for name, value in adapter.items():
         if "lora_B" in name:
@@ -242,14 +356,23 @@ def tell_names(_folder: Path) -> dict[str, Any]:
     from selene_lib.training.trl_trainer import EncodedDPOTrainer
 
     ours, *theirs = EncodedDPOTrainer.__mro__
-    names = [name for name, value in vars(ours).items() if inspect.isfunction(value) and name != "__init__"]
+    names = [
+        name
+        for name, value in vars(ours).items()
+        if inspect.isfunction(value) and name != "__init__"
+    ]
     return {
         "from_pretrained": defaults(FastLanguageModel.from_pretrained),
         "get_peft_model": defaults(FastLanguageModel.get_peft_model),
         "for_inference": list(inspect.signature(FastLanguageModel.for_inference).parameters),
-        "transformers_from_pretrained": list(inspect.signature(PreTrainedModel.from_pretrained).parameters),
+        "transformers_from_pretrained": list(
+            inspect.signature(PreTrainedModel.from_pretrained).parameters
+        ),
         "bases": [kind.__name__ for kind in EncodedDPOTrainer.__mro__],
-        "overridden": {name: next((kind.__name__ for kind in theirs if name in vars(kind)), None) for name in names},
+        "overridden": {
+            name: next((kind.__name__ for kind in theirs if name in vars(kind)), None)
+            for name in names
+        },
         "config": config_fields(),
     }
 
@@ -257,11 +380,17 @@ def tell_names(_folder: Path) -> dict[str, Any]:
 def defaults(function: Callable) -> dict[str, Any]:
     """Named parameters and their defaults, without the model."""
     named = inspect.signature(function).parameters.values()
-    return {one.name: one.default for one in named if one.name != "model" and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)}
+    return {
+        one.name: one.default
+        for one in named
+        if one.name != "model" and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+    }
 
 
 def rewrite_trl() -> None:
-    """Do to TRL what `import unsloth` does on a GPU and leaves out under its switch for machines without one."""
+    """Do to TRL what `import unsloth` does on a GPU and leaves out under its switch for machines
+    without one.
+    """
     from unsloth.models.rl import PatchFastRL
     from unsloth.trainer import _patch_trl_trainer
 
@@ -271,7 +400,9 @@ def rewrite_trl() -> None:
 
 
 def answer_for_the_missing_gpu() -> None:
-    """Answer what Unsloth asks of CUDA while loading, and keep its rotary tables on the CPU; nothing that computes is replaced."""
+    """Answer what Unsloth asks of CUDA while loading, and keep its rotary tables on the CPU;
+    nothing that computes is replaced.
+    """
     import torch
     from unsloth.models import llama
 
@@ -283,7 +414,9 @@ def answer_for_the_missing_gpu() -> None:
     llama.DEVICE_COUNT = 1
 
     def tables_on_the_cpu(self: Any, _index: int | None) -> int:
-        self._set_cos_sin_cache(self._rope_cache_rows(), torch.device("cpu", 0), self._rope_cache_dtype)
+        self._set_cos_sin_cache(
+            self._rope_cache_rows(), torch.device("cpu", 0), self._rope_cache_dtype
+        )
         return 0
 
     llama._PerDeviceRopeCache._ensure_rope_cache = tables_on_the_cpu
@@ -322,12 +455,21 @@ def train_through_unsloth(folder: Path, base: Path) -> dict[str, Any]:
     launched = note_kernels()
     said: dict[str, Any] = {}
     for trainer in ("selene", "trl"):
-        said[trainer] = run(trainer, base, folder) | {"forward": LlamaModel.forward.__module__, "kernels": sorted(launched)}
+        said[trainer] = run(trainer, base, folder) | {
+            "forward": LlamaModel.forward.__module__,
+            "kernels": sorted(launched),
+        }
         launched.clear()
     gradients(base, "float16", folder / "fused.safetensors")
     said["fused"] = {"path": str(folder / "fused.safetensors"), "kernels": sorted(launched)}
-    loader.ALLOW_BITSANDBYTES = False  # as it finds by itself where bitsandbytes has no kernels for the device
-    refused = {"bfloat16": {"dtype": "bfloat16"}, "stretched": {"max_length_tokens": 1024}, "nf4": {"quantisation": "nf4"}}
+    loader.ALLOW_BITSANDBYTES = (
+        False  # as it finds by itself where bitsandbytes has no kernels for the device
+    )
+    refused = {
+        "bfloat16": {"dtype": "bfloat16"},
+        "stretched": {"max_length_tokens": 1024},
+        "nf4": {"quantisation": "nf4"},
+    }
     for name, options in refused.items():
         try:
             model.load(spec_of(base, **options))
@@ -340,7 +482,9 @@ def main() -> None:
     import unsloth  # noqa: F401  before transformers, peft and trl
 
     part, folder, *rest = sys.argv[1:]
-    said = {"tell_names": tell_names, "train_through_unsloth": train_through_unsloth}[part](Path(folder), *map(Path, rest))
+    said = {"tell_names": tell_names, "train_through_unsloth": train_through_unsloth}[part](
+        Path(folder), *map(Path, rest)
+    )
     (Path(folder) / "result.json").write_text(json.dumps(said))
 
 

@@ -1,4 +1,6 @@
-"""A tiny Llama with its own byte-level tokenizer and chat template: seconds to build or to train, nothing to download."""
+"""A tiny Llama with its own byte-level tokenizer and chat template: seconds to build or to train,
+nothing to download.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,15 @@ CHAT = (
 )
 
 
-def build(folder: Path, *, hidden: int = 32, layers: int = 2, context: int = 2048, seed: int = 0, texts: tuple[str, ...] = ()) -> Path:
+def build(
+    folder: Path,
+    *,
+    hidden: int = 32,
+    layers: int = 2,
+    context: int = 2048,
+    seed: int = 0,
+    texts: tuple[str, ...] = (),
+) -> Path:
     """Write model and tokenizer to `folder`, and return it."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -18,12 +28,23 @@ def build(folder: Path, *, hidden: int = 32, layers: int = 2, context: int = 204
 
     special = ["<|bos|>", "<|end|>", "<|pad|>", "<|user|>", "<|assistant|>"]
     raw = Tokenizer(models.BPE())
-    raw.pre_tokenizer, raw.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    raw.pre_tokenizer, raw.decoder = (
+        pre_tokenizers.ByteLevel(add_prefix_space=False),
+        decoders.ByteLevel(),
+    )
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     raw.train_from_iterator(
-        texts, trainers.BpeTrainer(vocab_size=500, special_tokens=special, initial_alphabet=alphabet, show_progress=False)
+        texts,
+        trainers.BpeTrainer(
+            vocab_size=500, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+        ),
     )
-    names = {"bos_token": special[0], "eos_token": special[1], "pad_token": special[2], "additional_special_tokens": special[3:]}
+    names = {
+        "bos_token": special[0],
+        "eos_token": special[1],
+        "pad_token": special[2],
+        "additional_special_tokens": special[3:],
+    }
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, **names)
     tokenizer.chat_template = CHAT
     torch.manual_seed(seed)
@@ -48,22 +69,40 @@ def build(folder: Path, *, hidden: int = 32, layers: int = 2, context: int = 204
 LESSONS = {
     "absolute": ("**Reasoning:** counted.\n\n**Result:** {}", ("1", "2", "3", "4", "5")),
     "classification": ("**Reasoning:** looked.\n\n**Result:** {}", ("Yes", "No")),
-    "pairwise": ("**Reasoning:** compared.\n\n**Result:** {}\nI am quite sure of that, as anyone can see.", ("A", "B")),
+    "pairwise": (
+        "**Reasoning:** compared.\n\n**Result:** {}\nI am quite sure of that, as anyone can see.",
+        ("A", "B"),
+    ),
 }
 
 
 def lessons():
-    """Items whose verdict stands in the response, with the reply that the trained judge gives to each."""
+    """Items whose verdict stands in the response, with the reply that the trained judge gives to
+    each.
+    """
     from selene_lib.records import Sample
 
     for task, (reply, labels) in LESSONS.items():
         for i, label in enumerate(labels * 2):
             text = f"say {label}" + " x" * i
-            yield Sample(f"{task}-{i}", "lesson", task, "do", text, "or" if task == "pairwise" else None, label=label), reply.format(label)
+            yield (
+                Sample(
+                    f"{task}-{i}",
+                    "lesson",
+                    task,
+                    "do",
+                    text,
+                    "or" if task == "pairwise" else None,
+                    label=label,
+                ),
+                reply.format(label),
+            )
 
 
 def train(folder: Path, *, n_steps: int = 140) -> Path:
-    """Teach the tiny judge its lessons by heart: a real model that writes real verdicts. Some seconds on one core."""
+    """Teach the tiny judge its lessons by heart: a real model that writes real verdicts. Some
+    seconds on one core.
+    """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -72,7 +111,10 @@ def train(folder: Path, *, n_steps: int = 140) -> Path:
 
     taught = [(render(sample, family="nano").text, reply) for sample, reply in lessons()]
     build(folder, hidden=64, texts=tuple(text for pair in taught for text in pair) * 3)
-    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    tokenizer, model = (
+        AutoTokenizer.from_pretrained(folder),
+        AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32),
+    )
     rows = []
     for prompt, reply in taught:
         start = encode_chat(tokenizer, prompt, None)

@@ -14,7 +14,13 @@ REVISION = "0123456789abcdef0123456789abcdef01234567"
 def to_samples(row: Row) -> Sample:
     if row.number("score", -1, 5) == -1:
         raise DropRow("not scored")
-    return row.sample("absolute", row.text("q"), row.text("r"), label=str(int(row.number("score"))), score=row.number("score"))
+    return row.sample(
+        "absolute",
+        row.text("q"),
+        row.text("r"),
+        label=str(int(row.number("score"))),
+        score=row.number("score"),
+    )
 
 
 SPEC = DataSpec(

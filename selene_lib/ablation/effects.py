@@ -1,4 +1,6 @@
-"""The difference between two arms on the same items, with what items and what the luck of training seeds contribute to its error."""
+"""The difference between two arms on the same items, with what items and what the luck of training
+seeds contribute to its error.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ _NORMAL = NormalDist()
 
 @dataclass(frozen=True)
 class Effect:
-    """Mean of one arm less mean of another; `se_items` is the bootstrap's, `se` adds the luck of seeds."""
+    """Mean of one arm less mean of another; `se_items` is the bootstrap's, `se` adds the luck of
+    seeds.
+    """
 
     value: float
     ci95_low: float
@@ -37,11 +41,13 @@ def effect_between(
     seed: int = 0,
     groups: np.ndarray | None = None,
 ) -> Effect:
-    """Compare two arms item by item: `mean(first - second)`, paired bootstrap over items (or groups), widened by `luck_variance`.
+    """Compare two arms item by item: `mean(first - second)`, paired bootstrap over items (or
+    groups), widened by `luck_variance`.
 
-    p is the larger of the bootstrap's and that of Student's t with both variances, its degrees of freedom by Satterthwaite (1946) where
-    the luck was estimated with `luck_df`. The smallest p of a bootstrap is 2 / (n + 1), so there are
-    as many resamples as the first of `n_decisions` Benjamini-Hochberg steps at `level` needs, times four.
+    p is the larger of the bootstrap's and that of Student's t with both variances, its degrees of
+    freedom by Satterthwaite (1946) where the luck was estimated with `luck_df`. The smallest p of a
+    bootstrap is 2 / (n + 1), so there are as many resamples as the first of `n_decisions`
+    Benjamini-Hochberg steps at `level` needs, times four.
     """
     from scipy.stats import t as student
 
@@ -55,11 +61,15 @@ def effect_between(
     return Effect(found.value, low, high, p, found.standard_error, se)
 
 
-def run_variance(runs_by_arm: Iterable[Sequence[np.ndarray]], groups: np.ndarray | None = None) -> float:
-    """Variance of an arm's mean between seeds beyond what independent flips of single items explain; pooled over arms, at least 0.
+def run_variance(
+    runs_by_arm: Iterable[Sequence[np.ndarray]], groups: np.ndarray | None = None
+) -> float:
+    """Variance of an arm's mean between seeds beyond what independent flips of single items
+    explain; pooled over arms, at least 0.
 
-    A run is the item outcomes of one seed (or the change of item outcomes between two). Two runs differ by d; independent flips
-    alone would give E[d^2] = sum of squared item (or cluster) differences / n^2, a correlated shift adds twice its variance.
+    A run is the item outcomes of one seed (or the change of item outcomes between two). Two runs
+    differ by d; independent flips alone would give E[d^2] = sum of squared item (or cluster)
+    differences / n^2, a correlated shift adds twice its variance.
     """
     excess = []
     for runs in runs_by_arm:
@@ -67,20 +77,32 @@ def run_variance(runs_by_arm: Iterable[Sequence[np.ndarray]], groups: np.ndarray
             for second in runs[i + 1 :]:
                 difference = first - second
                 if groups is not None:
-                    difference = np.bincount(np.unique(groups, return_inverse=True)[1], weights=difference)
+                    difference = np.bincount(
+                        np.unique(groups, return_inverse=True)[1], weights=difference
+                    )
                 n = len(first)
                 excess.append(((difference.sum() / n) ** 2 - (difference**2).sum() / n**2) / 2)
     return max(0.0, float(np.mean(excess))) if excess else 0.0
 
 
-def power_left(effect: Effect, *, n_seeds: int, n_seeds_last: int, luck_variance: float, level: float) -> float:
-    """The chance that an effect counts at `level` after `n_seeds_last` seeds if the truth is what `n_seeds` showed.
+def power_left(
+    effect: Effect, *, n_seeds: int, n_seeds_last: int, luck_variance: float, level: float
+) -> float:
+    """The chance that an effect counts at `level` after `n_seeds_last` seeds if the truth is what
+    `n_seeds` showed.
 
-    Item noise is taken to stay (it is the items', not the seeds'); the looser single-test level is used, so that this errs on going on.
+    Item noise is taken to stay (it is the items', not the seeds'); the looser single-test level is
+    used, so that this errs on going on.
     """
     se_last = float(np.hypot(effect.se_items, np.sqrt(luck_variance / n_seeds_last)))
     if se_last == 0:
         return 0.0
-    drift = np.sqrt(max((effect.se_items**2 + luck_variance) / 2, 1e-12) * (1 / n_seeds - 1 / n_seeds_last))
+    drift = np.sqrt(
+        max((effect.se_items**2 + luck_variance) / 2, 1e-12) * (1 / n_seeds - 1 / n_seeds_last)
+    )
     needed = _NORMAL.inv_cdf(1 - level / 2) * se_last
-    return 1 - _NORMAL.cdf((needed - abs(effect.value)) / drift) if drift > 0 else float(abs(effect.value) > needed)
+    return (
+        1 - _NORMAL.cdf((needed - abs(effect.value)) / drift)
+        if drift > 0
+        else float(abs(effect.value) > needed)
+    )

@@ -1,4 +1,6 @@
-"""Which of two evaluations a judge prefers: log-probability of the sound one less that of the unsound one, in nats, per trusted pair."""
+"""Which of two evaluations a judge prefers: log-probability of the sound one less that of the
+unsound one, in nats, per trusted pair.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,12 @@ if TYPE_CHECKING:
     from selene_lib.training.spec import TrainSpec
 
 
-def trusted_pairs(dev_path: Path, validation: Sequence[PreferencePair], family: str, n_per_task: int, seed: int) -> list[PreferencePair]:
-    """Return pairs to prefer on: made by the teacher from the trusted development set if it holds any, else the validation pairs."""
+def trusted_pairs(
+    dev_path: Path, validation: Sequence[PreferencePair], family: str, n_per_task: int, seed: int
+) -> list[PreferencePair]:
+    """Return pairs to prefer on: made by the teacher from the trusted development set if it holds
+    any, else the validation pairs.
+    """
     from selene_lib.curation.critiques import generate_critiques
     from selene_lib.curation.generators.teacher import TeacherGenerator
     from selene_lib.curation.pairs import build_pairs
@@ -27,7 +33,9 @@ def trusted_pairs(dev_path: Path, validation: Sequence[PreferencePair], family: 
     samples = [s for task in TASKS for s in _first(samples, task, n_per_task, seed)]
     if not samples:
         return [p for task in TASKS for p in _first(validation, task, n_per_task, seed)]
-    critiques = generate_critiques(samples, TeacherGenerator(), store=None, seed=seed, family=family).critiques
+    critiques = generate_critiques(
+        samples, TeacherGenerator(), store=None, seed=seed, family=family
+    ).critiques
     return build_pairs(samples, critiques, critique_share=1.0, family=family, seed=seed)
 
 
@@ -36,8 +44,12 @@ def _first(records: Sequence[Any], task: str, n: int, seed: int) -> list[Any]:
     return sorted(mine, key=lambda r: unit_hash(seed, "trusted", r.id))[:n]
 
 
-def preference_margins(model: str, adapter: Path | None, pairs: Sequence[PreferencePair], *, batch_size: int = 16) -> list[float]:
-    """Return `log p(chosen | prompt) - log p(rejected | prompt)` of each pair, summed over the reply's tokens, in nats."""
+def preference_margins(
+    model: str, adapter: Path | None, pairs: Sequence[PreferencePair], *, batch_size: int = 16
+) -> list[float]:
+    """Return `log p(chosen | prompt) - log p(rejected | prompt)` of each pair, summed over the
+    reply's tokens, in nats.
+    """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -47,7 +59,13 @@ def preference_margins(model: str, adapter: Path | None, pairs: Sequence[Prefere
     path = resolve_model(model)
     tokenizer = AutoTokenizer.from_pretrained(path)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    net = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32 if device == "cpu" else torch.bfloat16).to(device).eval()
+    net = (
+        AutoModelForCausalLM.from_pretrained(
+            path, dtype=torch.float32 if device == "cpu" else torch.bfloat16
+        )
+        .to(device)
+        .eval()
+    )
     if adapter is not None:
         from peft import PeftModel
 
@@ -67,14 +85,21 @@ def preference_margins(model: str, adapter: Path | None, pairs: Sequence[Prefere
 
 
 def _reply_logps(net: Any, rows: Sequence[tuple[list[int], int]], device: str) -> np.ndarray:
-    """Summed log-probabilities of the tokens after each prompt, [rows]. Padding stands on the right, where causal attention ignores it."""
+    """Summed log-probabilities of the tokens after each prompt, [rows]. Padding stands on the
+    right, where causal attention ignores it.
+    """
     import torch
 
     width = max(len(ids) for ids, _ in rows)
     ids = torch.tensor([ids + [0] * (width - len(ids)) for ids, _ in rows], device=device)
-    keep = torch.tensor([[n <= i < len(row) for i in range(1, width)] for row, n in rows], device=device)
+    keep = torch.tensor(
+        [[n <= i < len(row) for i in range(1, width)] for row, n in rows], device=device
+    )
     logits = net(
-        input_ids=ids, attention_mask=torch.tensor([[i < len(row) for i in range(width)] for row, _ in rows], device=device).long()
+        input_ids=ids,
+        attention_mask=torch.tensor(
+            [[i < len(row) for i in range(width)] for row, _ in rows], device=device
+        ).long(),
     ).logits
     token_logps = torch.log_softmax(logits[:, :-1].float(), -1).gather(2, ids[:, 1:, None])[..., 0]
     return (token_logps * keep).sum(1).double().cpu().numpy()
@@ -82,7 +107,8 @@ def _reply_logps(net: Any, rows: Sequence[tuple[list[int], int]], device: str) -
 
 @dataclass(frozen=True)
 class MarginRun:
-    """`run(pairs, seed, n_steps)`: train that long from the base and return the margins of the trusted pairs; of the base for 0 steps.
+    """`run(pairs, seed, n_steps)`: train that long from the base and return the margins of the
+    trusted pairs; of the base for 0 steps.
 
     Margins are kept in `folder` under a hash of what they depend on.
     """
@@ -107,12 +133,20 @@ class MarginRun:
         if not kept.is_file():
             adapter = None
             if n_steps:
-                adapter = train(replace(self.spec, seed=seed, n_steps=n_steps), list(pairs), self.folder / key).adapter_dir
+                adapter = train(
+                    replace(self.spec, seed=seed, n_steps=n_steps), list(pairs), self.folder / key
+                ).adapter_dir
             write_json(kept, preference_margins(self.spec.base_model, adapter, self.trusted))
         return np.asarray(read_json(kept), dtype=float)
 
     def many(self, jobs: Sequence[tuple[Sequence[PreferencePair], int, int]]) -> list[np.ndarray]:
-        """Run several at once where the model is small; the results are those of one after the other."""
+        """Run several at once where the model is small; the results are those of one after the
+        other.
+        """
         from selene_lib.models.parallel import side_by_side
 
-        return side_by_side([(self, job) for job in jobs], self.spec.base_model, f"one source alone, {len(jobs)} arms")
+        return side_by_side(
+            [(self, job) for job in jobs],
+            self.spec.base_model,
+            f"one source alone, {len(jobs)} arms",
+        )

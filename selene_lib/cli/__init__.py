@@ -1,4 +1,6 @@
-"""`selene`: one command for every stage. Exit code 0 done, 1 failed, 2 something the user can mend (one line says what and how)."""
+"""`selene`: one command for every stage. Exit code 0 done, 1 failed, 2 something the user can mend
+(one line says what and how).
+"""
 
 from __future__ import annotations
 
@@ -10,15 +12,22 @@ import typer
 from selene_lib.cli import data, judging, running, training
 from selene_lib.errors import UserError
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
-                  help="Reproduce Atla Selene Mini: curate, train, judge, report.")  # fmt: skip
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Reproduce Atla Selene Mini: curate, train, judge, report.",
+)
 for room in (running, data, judging, training):
     for command in room.COMMANDS:
         app.command()(command)
 
 
 def main() -> None:
-    """Entry point: turn the errors a user can mend into one line and exit code 2, a failed notebook into exit code 1 or 2."""
+    """Entry point: turn the errors a user can mend into one line and exit code 2, a failed notebook
+    into exit code 1 or 2.
+    """
     from selene_lib.pipeline import execution
 
     try:

@@ -13,12 +13,16 @@ LISTED = ("name", "role", "task", "n", "present", "licence", "revision", "shape_
 
 
 def sources(data_dir: DataDir = None, json: JsonOption = False) -> None:
-    """List every training source: task, licence, revision, how its shape is known, whether it is here."""
+    """List every training source: task, licence, revision, how its shape is known, whether it is
+    here.
+    """
     _list("sources", data_dir, json)
 
 
 def benchmarks(data_dir: DataDir = None, json: JsonOption = False) -> None:
-    """List every benchmark and domain set: task, licence, revision, how its shape is known, whether it is here."""
+    """List every benchmark and domain set: task, licence, revision, how its shape is known, whether
+    it is here.
+    """
     _list("benchmarks", data_dir, json)
 
 
@@ -35,8 +39,12 @@ def _list(what: str, data_dir: Path | None, as_json: bool) -> None:
 
 
 def lock(
-    names: Annotated[list[str] | None, typer.Argument(help="sets to lock; all if none is named")] = None,
-    refresh: Annotated[bool, typer.Option("--refresh", help="also move revisions that are locked already")] = False,
+    names: Annotated[
+        list[str] | None, typer.Argument(help="sets to lock; all if none is named")
+    ] = None,
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="also move revisions that are locked already")
+    ] = False,
 ) -> None:
     """Resolve hub revisions to 40-hex commits and write them to the lock file (needs the network)."""
     from selene_lib.data import lock_all
@@ -46,12 +54,19 @@ def lock(
 
 
 def arena(
-    votes: Annotated[Path, typer.Option("--votes", help="CSV with the columns left, right, winner (left, right or tie)")],
+    votes: Annotated[
+        Path,
+        typer.Option(
+            "--votes", help="CSV with the columns left, right, winner (left, right or tie)"
+        ),
+    ],
     json: JsonOption = False,
     seed: Annotated[int, typer.Option(help="decides resamples and shuffles")] = 0,
     n_resamples: Annotated[int, typer.Option(help="bootstrap resamples")] = 1000,
 ) -> None:
-    """Rate the judges of a votes file: the public leaderboard's Elo beside Bradley-Terry with bootstrap intervals."""
+    """Rate the judges of a votes file: the public leaderboard's Elo beside Bradley-Terry with
+    bootstrap intervals.
+    """
     from selene_lib.evaluation.arena import arena_table
 
     print_rows(arena_table(votes, n_resamples=n_resamples, seed=seed).to_dict("records"), json)

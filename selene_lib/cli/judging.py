@@ -9,27 +9,68 @@ import typer
 
 from selene_lib.cli.options import JsonOption, print_rows
 
-Model = Annotated[str, typer.Option("--model", help="embedded, a folder or hub id, http://host/v1#model, vllm:PATH or replay:FILE")]
+Model = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        help="embedded, a folder or hub id, http://host/v1#model, vllm:PATH or replay:FILE",
+    ),
+]
 Adapter = Annotated[str | None, typer.Option("--adapter", help="folder of a trained adapter")]
-SHOWN = ("judge", "set", "metric", "convention", "value", "ci95_low", "ci95_high", "bound_low", "bound_high", "n", "n_unparsed")
+SHOWN = (
+    "judge",
+    "set",
+    "metric",
+    "convention",
+    "value",
+    "ci95_low",
+    "ci95_high",
+    "bound_low",
+    "bound_high",
+    "n",
+    "n_unparsed",
+)
 
 
 def judge(
     task: Annotated[str, typer.Option("--task", help="absolute, classification or pairwise")],
-    input: Annotated[Path, typer.Option("--input", help="CSV, JSONL or Parquet with instruction, response (response_b, rubric, label)")],
-    output: Annotated[Path, typer.Option("--output", help="the same rows with the verdict columns; CSV, JSONL or Parquet")],
-    rubric: Annotated[Path | None, typer.Option("--rubric", help="text file; needed unless the input has a rubric column")] = None,
+    input: Annotated[
+        Path,
+        typer.Option(
+            "--input",
+            help="CSV, JSONL or Parquet with instruction, response (response_b, rubric, label)",
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", help="the same rows with the verdict columns; CSV, JSONL or Parquet"
+        ),
+    ],
+    rubric: Annotated[
+        Path | None,
+        typer.Option("--rubric", help="text file; needed unless the input has a rubric column"),
+    ] = None,
     model: Model = "embedded",
     adapter: Adapter = None,
-    family: Annotated[str | None, typer.Option("--family", help="prompt templates: nano, full, or a folder of your own")] = None,
-    max_new_tokens: Annotated[int | None, typer.Option("--max-new-tokens", help="room for reasoning and verdict")] = None,
+    family: Annotated[
+        str | None,
+        typer.Option("--family", help="prompt templates: nano, full, or a folder of your own"),
+    ] = None,
+    max_new_tokens: Annotated[
+        int | None, typer.Option("--max-new-tokens", help="room for reasoning and verdict")
+    ] = None,
 ) -> None:
     """Judge every row of a file; a broken run goes on where it stopped."""
     from selene_lib.judge import judge_file
 
     options = {"adapter": adapter, "max_new_tokens": max_new_tokens}
-    done = judge_file(input, output, task=task, rubric=rubric, model=model, family=family, **options)  # type: ignore[arg-type]
-    print(f"{done.n} rows judged, {done.n_unparsed} without a readable verdict, {done.n_inconsistent} with two orders that disagree")
+    done = judge_file(
+        input, output, task=task, rubric=rubric, model=model, family=family, **options
+    )  # type: ignore[arg-type]
+    print(
+        f"{done.n} rows judged, {done.n_unparsed} without a readable verdict, {done.n_inconsistent} with two orders that disagree"
+    )
     print(", ".join(f"{name} {value:,.6g}" for name, value in done.usage.items()))
     if done.scores:
         print_rows([row.__dict__ for row in done.scores], False, SHOWN)
@@ -38,8 +79,12 @@ def judge(
 
 def score(
     replies: Annotated[Path, typer.Option("--replies", help="stored judgements, JSONL")],
-    samples: Annotated[Path, typer.Option("--samples", help="the samples that were judged, Parquet or JSONL")],
-    set_: Annotated[str | None, typer.Option("--set", help="which set, where several are stored")] = None,
+    samples: Annotated[
+        Path, typer.Option("--samples", help="the samples that were judged, Parquet or JSONL")
+    ],
+    set_: Annotated[
+        str | None, typer.Option("--set", help="which set, where several are stored")
+    ] = None,
     json: JsonOption = False,
     seed: Annotated[int, typer.Option(help="decides resamples and the one random order")] = 0,
     n_resamples: Annotated[int, typer.Option(help="bootstrap resamples")] = 2000,
@@ -48,27 +93,39 @@ def score(
     from selene_lib.evaluation.scoring import scores_table
     from selene_lib.evaluation.scoring.rescore import read_judgements, read_samples, rescore
 
-    rows = rescore(read_samples(samples), read_judgements(replies), set_name=set_, seed=seed, n_resamples=n_resamples)
+    rows = rescore(
+        read_samples(samples),
+        read_judgements(replies),
+        set_name=set_,
+        seed=seed,
+        n_resamples=n_resamples,
+    )
     table = scores_table(rows)
     print_rows(table.astype(object).where(table.notna(), None).to_dict("records"), json, SHOWN)
 
 
 def audit(
-    samples: Annotated[Path, typer.Option("--samples", help="items to make probes of, Parquet or JSONL of samples")],
+    samples: Annotated[
+        Path, typer.Option("--samples", help="items to make probes of, Parquet or JSONL of samples")
+    ],
     model: Model = "embedded",
     adapter: Adapter = None,
     n: Annotated[int, typer.Option("-n", help="items to use")] = 100,
     json: JsonOption = False,
     seed: Annotated[int, typer.Option(help="decides items and resamples")] = 0,
 ) -> None:
-    """Print a judge's audit card: order, length, flattery and format biases, stability, calibration, success of attacks."""
+    """Print a judge's audit card: order, length, flattery and format biases, stability,
+    calibration, success of attacks.
+    """
     from selene_lib.evaluation.audit import audit_card
     from selene_lib.evaluation.scoring.rescore import read_samples
     from selene_lib.judge import family_of
     from selene_lib.judges.opening import open_judge
 
     opened = open_judge(model, adapter=adapter)
-    card = audit_card(opened, read_samples(samples), n=n, family=family_of(model), seed=seed, progress=True)
+    card = audit_card(
+        opened, read_samples(samples), n=n, family=family_of(model), seed=seed, progress=True
+    )
     columns = ("probe", "kind", "template", "effect", "ci95_low", "ci95_high", "n", "n_unparsed")
     print_rows(card.astype(object).where(card.notna(), None).to_dict("records"), json, columns)
 

@@ -11,7 +11,10 @@ import typer
 from selene_lib.errors import UserError
 
 RunOption = Annotated[str, typer.Option("--run", help="a run of runs/*.yaml, a YAML file, or nano")]
-DataDir = Annotated[Path | None, typer.Option("--data-dir", help="folder with the publishers' files, one folder a set")]
+DataDir = Annotated[
+    Path | None,
+    typer.Option("--data-dir", help="folder with the publishers' files, one folder a set"),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
 
 
@@ -20,7 +23,9 @@ def folder(path: Path | None) -> Path | None:
     if path is None:
         return None
     if not path.is_dir():
-        raise UserError(f"data folder {path} is not there; give the folder that holds one folder for each set")
+        raise UserError(
+            f"data folder {path} is not there; give the folder that holds one folder for each set"
+        )
     return path.resolve()
 
 
@@ -44,4 +49,6 @@ def _cell(value: Any) -> str:
         return "-"
     if isinstance(value, float):
         return f"{value:.4g}"
-    return {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
+    return (
+        {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
+    )

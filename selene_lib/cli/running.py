@@ -18,13 +18,26 @@ if TYPE_CHECKING:
 
 def reproduce(
     run: RunOption = "nano",
-    first: Annotated[str | None, typer.Option("--from", help="first notebook, by number or name")] = None,
-    last: Annotated[str | None, typer.Option("--to", help="last notebook, by number or name")] = None,
+    first: Annotated[
+        str | None, typer.Option("--from", help="first notebook, by number or name")
+    ] = None,
+    last: Annotated[
+        str | None, typer.Option("--to", help="last notebook, by number or name")
+    ] = None,
     data_dir: DataDir = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="key=value, or notebook.key=value")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="check everything and say what would run; execute and write nothing")] = False,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value, or notebook.key=value")
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="check everything and say what would run; execute and write nothing"
+        ),
+    ] = False,
 ) -> None:
-    """Execute the notebooks of a run in order; unchanged ones are skipped, a broken chain goes on where it stopped."""
+    """Execute the notebooks of a run in order; unchanged ones are skipped, a broken chain goes on
+    where it stopped.
+    """
     from selene_lib.pipeline import chain, presets
 
     settings = presets.parse_settings(set_ or [])
@@ -33,17 +46,23 @@ def reproduce(
     if dry_run:
         print_dry_run(run, first, last, settings)
         return
-    chain.reproduce(run, first=first, last=last, settings=settings, say=lambda line: print(line, flush=True))
+    chain.reproduce(
+        run, first=first, last=last, settings=settings, say=lambda line: print(line, flush=True)
+    )
     if any(step.name.startswith("05") for step in chain.select_steps(first, last)):
         _print_task_table(presets.load_run(run).name)
 
 
-def print_dry_run(run: str, first: str | None, last: str | None, settings: Mapping[str, Any]) -> int:
-    """Print what `chain.reproduce` would do, one line a notebook; execute and write nothing. Return how many it would execute.
+def print_dry_run(
+    run: str, first: str | None, last: str | None, settings: Mapping[str, Any]
+) -> int:
+    """Print what `chain.reproduce` would do, one line a notebook; execute and write nothing. Return
+    how many it would execute.
 
-    A line says `would run` or `unchanged`, the time it takes, an input that no notebook would write, and the parameters that differ from
-    the notebook's defaults. What reads from a notebook that would run would run too: whether that input changes is known only afterwards.
-    Raises the `UserError` that `chain.reproduce` would raise before it starts.
+    A line says `would run` or `unchanged`, the time it takes, an input that no notebook would
+    write, and the parameters that differ from the notebook's defaults. What reads from a notebook
+    that would run would run too: whether that input changes is known only afterwards. Raises the
+    `UserError` that `chain.reproduce` would raise before it starts.
     """
     from selene_lib.pipeline import chain, execution
     from selene_lib.pipeline.places import run_folder
@@ -57,9 +76,15 @@ def print_dry_run(run: str, first: str | None, last: str | None, settings: Mappi
         else:
             would_run.add(step.name)
             what = f"would run, {_expected(step, spec.name, seconds)}"
-        absent = [name for name in step.inputs if name.split("/")[0] not in would_run and not (run_dir / name).exists()]
+        absent = [
+            name
+            for name in step.inputs
+            if name.split("/")[0] not in would_run and not (run_dir / name).exists()
+        ]
         what += f"; stops at once, {absent[0]} is not there" if absent else ""
-        print(f"[{number}/{len(steps)}] {step.name:<24} {what}{_differences(step, resolved[step.name])}")
+        print(
+            f"[{number}/{len(steps)}] {step.name:<24} {what}{_differences(step, resolved[step.name])}"
+        )
     print(f"{len(would_run)} of {len(steps)} notebooks would run; nothing was executed or written")
     return len(would_run)
 
@@ -76,7 +101,11 @@ def _differences(step: StepSpec, parameters: Mapping[str, Any]) -> str:
     from selene_lib.pipeline.notebooks import notebook_path, parameter_defaults
 
     defaults = parameter_defaults(notebook_path(step.name))
-    different = [f"{key}={value!r}" for key, value in parameters.items() if key != "run" and value != defaults[key]]
+    different = [
+        f"{key}={value!r}"
+        for key, value in parameters.items()
+        if key != "run" and value != defaults[key]
+    ]
     return "; not the default: " + ", ".join(different) if different else ""
 
 
@@ -90,11 +119,15 @@ def _print_task_table(name: str) -> None:
     print(f"\n{'judge':<18}{'task':<16}{'n':>6}{'unparsed':>10}{'score':>9}   95 % interval")
     for row in csv.DictReader((path / "task_means.csv").open(encoding="utf-8")):
         interval = f"[{float(row['ci95_low']):.3f}, {float(row['ci95_high']):.3f}]"
-        print(f"{row['judge']:<18}{row['task']:<16}{row['n']:>6}{row['n_unparsed']:>10}{float(row['value']):>9.3f}   {interval}")
+        print(
+            f"{row['judge']:<18}{row['task']:<16}{row['n']:>6}{row['n_unparsed']:>10}{float(row['value']):>9.3f}   {interval}"
+        )
     print(f"\n{'trained':<18}{'gain over base, points':>24}   intervals apart")
     for row in csv.DictReader((path / "seeds.csv").open(encoding="utf-8")):
         if row["judge"] != "base":
-            print(f"{row['judge']:<18}{float(row['gain_points']):>24.1f}   {'yes' if row['intervals_apart'] == 'True' else 'no'}")
+            print(
+                f"{row['judge']:<18}{float(row['gain_points']):>24.1f}   {'yes' if row['intervals_apart'] == 'True' else 'no'}"
+            )
     report = home() / "reports" / name / "report.html"
     if report.is_file():
         print(f"\nreport: {report}")
@@ -102,8 +135,13 @@ def _print_task_table(name: str) -> None:
 
 def figures(
     run: RunOption = "nano",
-    published: Annotated[bool, typer.Option("--published", help="draw only the published values, no run needed")] = False,
-    texts: Annotated[bool | None, typer.Option(help="show item texts (Fig. 5); default: as the run's notebook 07 does")] = None,
+    published: Annotated[
+        bool, typer.Option("--published", help="draw only the published values, no run needed")
+    ] = False,
+    texts: Annotated[
+        bool | None,
+        typer.Option(help="show item texts (Fig. 5); default: as the run's notebook 07 does"),
+    ] = None,
 ) -> None:
     """Draw every figure of a run again from its result files, in seconds and without a model."""
     from selene_lib.cli.options import print_rows
@@ -112,7 +150,10 @@ def figures(
     from selene_lib.pipeline.places import home, run_folder
 
     if published:
-        out, table = home() / "figures" / "published", draw_published(home() / "figures" / "published")
+        out, table = (
+            home() / "figures" / "published",
+            draw_published(home() / "figures" / "published"),
+        )
     else:
         spec, _, resolved = resolve_run(run, "07", "07", {})
         name, texts = spec.name, resolved["07_report"]["show_texts"] if texts is None else texts
@@ -123,24 +164,33 @@ def figures(
 
 
 def doctor() -> None:
-    """Compare what is installed with what the project was tested with, and say the one command that mends it."""
+    """Compare what is installed with what the project was tested with, and say the one command that
+    mends it.
+    """
     from selene_lib.pipeline import doctor as checks
 
     findings = checks.examine()
     for finding in findings:
-        print(f"{'ok ' if finding.ok else 'BAD'} {finding.what}" + ("" if finding.ok else f"\n    remedy: {finding.remedy}"))
+        print(
+            f"{'ok ' if finding.ok else 'BAD'} {finding.what}"
+            + ("" if finding.ok else f"\n    remedy: {finding.remedy}")
+        )
     if not all(finding.ok for finding in findings):
         raise typer.Exit(1)
 
 
-def lab(arguments: Annotated[list[str] | None, typer.Argument(help="passed on to jupyter lab")] = None) -> None:
+def lab(
+    arguments: Annotated[list[str] | None, typer.Argument(help="passed on to jupyter lab")] = None,
+) -> None:
     """Open the notebooks in JupyterLab with this interpreter as the kernel."""
     from selene_lib.pipeline.execution import kernel_here
     from selene_lib.pipeline.places import project_root
 
     notebooks = project_root() / "notebooks"
     with kernel_here("python3"):  # the name the notebooks ask for
-        code = subprocess.call([sys.executable, "-m", "jupyterlab", *(arguments or []), str(notebooks)], cwd=notebooks)
+        code = subprocess.call(
+            [sys.executable, "-m", "jupyterlab", *(arguments or []), str(notebooks)], cwd=notebooks
+        )
     raise typer.Exit(code)
 
 

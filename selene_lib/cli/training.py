@@ -13,16 +13,30 @@ from selene_lib.cli.options import JsonOption, RunOption, print_rows
 
 def plan(
     run: RunOption = "nano",
-    n_pairs: Annotated[int | None, typer.Option("--n-pairs", help="preference pairs, where the run counts epochs")] = None,
-    prompt_tokens: Annotated[int | None, typer.Option("--prompt-tokens", help="mean prompt length; default: of the run's pairs")] = None,
-    completion_tokens: Annotated[int | None, typer.Option("--completion-tokens", help="mean length of one completion")] = None,
-    device: Annotated[
-        str | None, typer.Option("--device", help="T4, L4, A100-80GB, H100-80GB, H200 ..., cpu; default: what is here")
+    n_pairs: Annotated[
+        int | None, typer.Option("--n-pairs", help="preference pairs, where the run counts epochs")
     ] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="key=value, or notebook.key=value")] = None,
+    prompt_tokens: Annotated[
+        int | None,
+        typer.Option("--prompt-tokens", help="mean prompt length; default: of the run's pairs"),
+    ] = None,
+    completion_tokens: Annotated[
+        int | None, typer.Option("--completion-tokens", help="mean length of one completion")
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            "--device", help="T4, L4, A100-80GB, H100-80GB, H200 ..., cpu; default: what is here"
+        ),
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value, or notebook.key=value")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Predict memory, tokens/s and hours of a run's training, and tokens and cost of a hosted generator, before anything is loaded."""
+    """Predict memory, tokens/s and hours of a run's training, and tokens and cost of a hosted
+    generator, before anything is loaded.
+    """
     from selene_lib.files import read_parquet
     from selene_lib.pipeline.places import run_folder
     from selene_lib.pipeline.presets import parse_settings
@@ -34,42 +48,80 @@ def plan(
     made = run_folder(Path(run).stem) / "02_curate_preferences" / "pairs.parquet"
     if made.is_file() and prompt_tokens is None and Path(spec.base_model).is_dir():
         pairs = read_parquet(made, PreferencePair)
-        n_pairs, (prompt_tokens, completion_tokens) = n_pairs or len(pairs), planner.mean_lengths(spec, pairs)
-    found = planner.plan(spec, n_pairs=n_pairs, prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, device=device).to_dict()
-    found["generation"] = planner.plan_generation(run, settings, prompt_tokens=prompt_tokens, reply_tokens=completion_tokens)
+        n_pairs, (prompt_tokens, completion_tokens) = (
+            n_pairs or len(pairs),
+            planner.mean_lengths(spec, pairs),
+        )
+    found = planner.plan(
+        spec,
+        n_pairs=n_pairs,
+        prompt_tokens=prompt_tokens,
+        completion_tokens=completion_tokens,
+        device=device,
+    ).to_dict()
+    found["generation"] = planner.plan_generation(
+        run, settings, prompt_tokens=prompt_tokens, reply_tokens=completion_tokens
+    )
     if json:
         print(json_module.dumps(found, indent=1))
         return
     generation = found.pop("generation")
-    parts = {f"memory: {name}": f"{value / 1e9:.2f} GB" for name, value in found.pop("memory_bytes").items()}
-    parts |= {f"generator: {name}": "no prices given" if value is None else value for name, value in (generation or {}).items()}
+    parts = {
+        f"memory: {name}": f"{value / 1e9:.2f} GB"
+        for name, value in found.pop("memory_bytes").items()
+    }
+    parts |= {
+        f"generator: {name}": "no prices given" if value is None else value
+        for name, value in (generation or {}).items()
+    }
     notes = found.pop("assumptions")
-    print_rows([{"what": key, "predicted": value} for key, value in {**found, **parts}.items()], False)
+    print_rows(
+        [{"what": key, "predicted": value} for key, value in {**found, **parts}.items()], False
+    )
     print("\n".join(f"assumed: {note}" for note in notes))
 
 
 def export(
     adapter: Annotated[Path, typer.Option("--adapter", help="folder of the trained adapter")],
     out: Annotated[Path, typer.Option("--out", help="folder to write to")],
-    golden: Annotated[Path, typer.Option("--golden", help="samples to compare verdicts on, Parquet or JSONL")],
-    base: Annotated[str, typer.Option("--base", help="the base model: embedded, a folder or a hub id")] = "embedded",
+    golden: Annotated[
+        Path, typer.Option("--golden", help="samples to compare verdicts on, Parquet or JSONL")
+    ],
+    base: Annotated[
+        str, typer.Option("--base", help="the base model: embedded, a folder or a hub id")
+    ] = "embedded",
     name: Annotated[str, typer.Option("--name", help="name to serve it under")] = "judge",
     family: Annotated[str, typer.Option("--family", help="prompt templates")] = "nano",
-    quantisation: Annotated[str, typer.Option("--quantisation", help="none or nf4, as it was trained")] = "none",
-    allowed_flips: Annotated[float, typer.Option("--allowed-flips", help="largest share of differing verdicts")] = 0.02,
+    quantisation: Annotated[
+        str, typer.Option("--quantisation", help="none or nf4, as it was trained")
+    ] = "none",
+    allowed_flips: Annotated[
+        float, typer.Option("--allowed-flips", help="largest share of differing verdicts")
+    ] = 0.02,
     n: Annotated[int, typer.Option("-n", help="golden samples to use, the first n")] = 200,
 ) -> None:
-    """Merge an adapter, write Modelfile, commands and card; refuse when the merged model judges differently."""
+    """Merge an adapter, write Modelfile, commands and card; refuse when the merged model judges
+    differently.
+    """
     from selene_lib.evaluation.scoring.rescore import read_samples
     from selene_lib.models.names import resolve_model
     from selene_lib.training.export import export_judge
 
     samples = read_samples(golden)[:n]
     done = export_judge(
-        resolve_model(base), adapter, out, golden=samples, name=name, family=family, quantisation=quantisation, allowed_share=allowed_flips
+        resolve_model(base),
+        adapter,
+        out,
+        golden=samples,
+        name=name,
+        family=family,
+        quantisation=quantisation,
+        allowed_share=allowed_flips,
     )  # type: ignore[arg-type]
     flips = ", ".join(f"{form}: {count}" for form, count in done.comparison.n_flips.items())
-    print(f"{done.merged_dir} (merged onto {done.merged_onto}); verdicts that differ from the adapter, of {done.comparison.n}: {flips}")
+    print(
+        f"{done.merged_dir} (merged onto {done.merged_onto}); verdicts that differ from the adapter, of {done.comparison.n}: {flips}"
+    )
     print("\n".join(f"{title}: {line}" for title, line in done.commands.items()))
 
 

@@ -15,11 +15,14 @@ MAX_TURNS = 20
 
 
 def near_duplicates(texts: Sequence[tuple[str, str]], *, threshold: float = 0.8) -> dict[str, str]:
-    """Map each id to the id that stands for it: itself if it is kept, else a kept one whose text is at least `threshold` alike.
+    """Map each id to the id that stands for it: itself if it is kept, else a kept one whose text is
+    at least `threshold` alike.
 
-    Alike is the exact Jaccard index of 3-word shingles; MinHash only proposes the pairs (a pair at the threshold is proposed with
-    probability 0.93 or more, one at 0.9 practically always). Ids are gone through in sorted order and the smallest id of a group is
-    kept, so the result depends neither on the order of `texts` nor on a seed, and no chain of small steps joins texts that differ.
+    Alike is the exact Jaccard index of 3-word shingles; MinHash only proposes the pairs (a pair at
+    the threshold is proposed with probability 0.93 or more, one at 0.9 practically always). Ids are
+    gone through in sorted order and the smallest id of a group is kept, so the result depends
+    neither on the order of `texts` nor on a seed, and no chain of small steps joins texts that
+    differ.
     """
     if not 0 < threshold <= 1:
         raise ValueError(f"threshold {threshold} is not in (0, 1]")
@@ -36,7 +39,9 @@ def near_duplicates(texts: Sequence[tuple[str, str]], *, threshold: float = 0.8)
     distinct = np.flatnonzero((first == keeper) & (n_words > 0))
     for turn in range(1, MAX_TURNS):
         alive = distinct[keeper[distinct] == distinct]
-        if len(alive) < 2 or not _drop(keeper, _near_pairs(bodies, signature, alive, threshold, turn)):
+        if len(alive) < 2 or not _drop(
+            keeper, _near_pairs(bodies, signature, alive, threshold, turn)
+        ):
             break
         _mend_chains(keeper, bodies, threshold)
     return {ids[i]: ids[k] for i, k in enumerate(keeper[first].tolist())}
@@ -47,7 +52,9 @@ def _describe(bodies: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray
         table = hash_words(batch)
         return text_hashes(table), table.n_words, minhash.signatures(table)
 
-    hashes, n_words, signature = (np.concatenate(column) for column in zip(*map_batches(work, bodies)))
+    hashes, n_words, signature = (
+        np.concatenate(column) for column in zip(*map_batches(work, bodies))
+    )
     return hashes, n_words, signature
 
 
@@ -57,24 +64,33 @@ def _same_text(hashes: np.ndarray, n_words: np.ndarray) -> np.ndarray:
     return np.where(n_words > 0, first[inverse], np.arange(len(hashes)))
 
 
-def _near_pairs(bodies: Sequence[str], signature: np.ndarray, alive: np.ndarray, threshold: float, turn: int) -> np.ndarray:
-    """Confirmed pairs (smaller index, larger index) among the texts `alive`, shape (n, 2), in order."""
+def _near_pairs(
+    bodies: Sequence[str], signature: np.ndarray, alive: np.ndarray, threshold: float, turn: int
+) -> np.ndarray:
+    """Confirmed pairs (smaller index, larger index) among the texts `alive`, shape (n, 2), in
+    order.
+    """
     bands = minhash.band_keys(signature[alive], *minhash.band_shape(threshold))
     neighbours = np.roll(bands, turn, axis=0)
-    coded = np.unique(np.concatenate([_bucket_pairs(keys, further) for keys, further in zip(bands, neighbours)]))
+    coded = np.unique(
+        np.concatenate([_bucket_pairs(keys, further) for keys, further in zip(bands, neighbours)])
+    )
     left, right = np.divmod(coded, len(alive))
     left, right = alive[left], alive[right]
     near = minhash.likely(signature[left], signature[right], threshold)
     left, right = left[near], right[near]
-    similarity = minhash.exact_jaccard([bodies[i] for i in left.tolist()], [bodies[i] for i in right.tolist()])
+    similarity = minhash.exact_jaccard(
+        [bodies[i] for i in left.tolist()], [bodies[i] for i in right.tolist()]
+    )
     return np.stack([left, right], axis=1)[similarity >= threshold]
 
 
 def _bucket_pairs(keys: np.ndarray, further: np.ndarray) -> np.ndarray:
     """Candidate pairs of one band, coded `smaller * n + larger`.
 
-    All pairs of a small bucket; of a large one each member with the first and with the next, those that share a `further` band side by
-    side. What a large bucket misses is proposed in a later turn, when those found alike are gone and another band sets the order.
+    All pairs of a small bucket; of a large one each member with the first and with the next, those
+    that share a `further` band side by side. What a large bucket misses is proposed in a later
+    turn, when those found alike are gone and another band sets the order.
     """
     order = np.argsort(keys, kind="stable")
     size = _run_lengths(keys[order])
@@ -101,7 +117,9 @@ def _code(a: np.ndarray, b: np.ndarray, n: int) -> np.ndarray:
 
 
 def _drop(keeper: np.ndarray, pairs: np.ndarray) -> int:
-    """Let each kept text of a pair's smaller index stand for the larger one; return how many were dropped."""
+    """Let each kept text of a pair's smaller index stand for the larger one; return how many were
+    dropped.
+    """
     dropped = 0
     for small, large in pairs.tolist():
         if keeper[small] == small and keeper[large] == large:
@@ -111,8 +129,12 @@ def _drop(keeper: np.ndarray, pairs: np.ndarray) -> int:
 
 
 def _mend_chains(keeper: np.ndarray, bodies: Sequence[str], threshold: float) -> None:
-    """Where the text that stood for others was dropped itself, let its heir stand for those it is like; the rest are kept again."""
+    """Where the text that stood for others was dropped itself, let its heir stand for those it is
+    like; the rest are kept again.
+    """
     orphans = np.flatnonzero(keeper[keeper] != keeper)
     heirs = keeper[keeper[orphans]]
-    similarity = minhash.exact_jaccard([bodies[i] for i in orphans.tolist()], [bodies[i] for i in heirs.tolist()])
+    similarity = minhash.exact_jaccard(
+        [bodies[i] for i in orphans.tolist()], [bodies[i] for i in heirs.tolist()]
+    )
     keeper[orphans] = np.where(similarity >= threshold, heirs, orphans)

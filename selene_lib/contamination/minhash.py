@@ -1,6 +1,8 @@
-"""MinHash signatures of word shingles, candidate pairs by banding, and the exact Jaccard that confirms them.
+"""MinHash signatures of word shingles, candidate pairs by banding, and the exact Jaccard that
+confirms them.
 
-Broder 1997 (resemblance), Leskovec, Rajaraman & Ullman, "Mining of Massive Datasets", ch. 3 (banding).
+Broder 1997 (resemblance), Leskovec, Rajaraman & Ullman, "Mining of Massive Datasets", ch. 3
+(banding).
 """
 
 from __future__ import annotations
@@ -9,7 +11,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from selene_lib.contamination.words import WordTable, batches, hash_words, mix, ngram_hashes, text_hashes
+from selene_lib.contamination.words import (
+    WordTable,
+    batches,
+    hash_words,
+    mix,
+    ngram_hashes,
+    text_hashes,
+)
 
 SHINGLE_WORDS = 3
 N_PERMUTATIONS = 64
@@ -18,7 +27,9 @@ _HASH_BITS = 44
 
 
 def shingles(table: WordTable, n: int = SHINGLE_WORDS) -> tuple[np.ndarray, np.ndarray]:
-    """Hashes of the n-word shingles and the text of each, ordered by text; a text of 1 to n - 1 words is one shingle."""
+    """Hashes of the n-word shingles and the text of each, ordered by text; a text of 1 to n - 1
+    words is one shingle.
+    """
     hashes, rows = ngram_hashes(table, n)
     short = np.flatnonzero((table.n_words > 0) & (table.n_words < n)).astype(np.int32)
     if not len(short):
@@ -30,7 +41,9 @@ def shingles(table: WordTable, n: int = SHINGLE_WORDS) -> tuple[np.ndarray, np.n
 
 
 def signatures(table: WordTable, *, n_permutations: int = N_PERMUTATIONS) -> np.ndarray:
-    """MinHash signatures, uint32, shape (n_texts, n_permutations); a text without words has all slots at the maximum."""
+    """MinHash signatures, uint32, shape (n_texts, n_permutations); a text without words has all
+    slots at the maximum.
+    """
     n_texts = len(table.offsets) - 1
     result = np.full((n_permutations, n_texts), np.iinfo(np.uint32).max, dtype=np.uint32)
     hashes, rows = shingles(table)
@@ -55,8 +68,12 @@ def _permutations(n: int) -> np.ndarray:
     return draws
 
 
-def band_shape(threshold: float, n_permutations: int = N_PERMUTATIONS, *, recall: float = 0.93) -> tuple[int, int]:
-    """(bands, rows): the most rows a band for which a pair at `threshold` shares a band with at least `recall` probability."""
+def band_shape(
+    threshold: float, n_permutations: int = N_PERMUTATIONS, *, recall: float = 0.93
+) -> tuple[int, int]:
+    """(bands, rows): the most rows a band for which a pair at `threshold` shares a band with at
+    least `recall` probability.
+    """
     for n_rows in range(n_permutations, 1, -1):
         n_bands = n_permutations // n_rows
         if 1 - (1 - threshold**n_rows) ** n_bands >= recall:
@@ -65,7 +82,9 @@ def band_shape(threshold: float, n_permutations: int = N_PERMUTATIONS, *, recall
 
 
 def band_keys(signature: np.ndarray, n_bands: int, n_rows: int) -> np.ndarray:
-    """One 64-bit key for each band of each text, shape (n_bands, n_texts); equal keys make a candidate pair."""
+    """One 64-bit key for each band of each text, shape (n_bands, n_texts); equal keys make a
+    candidate pair.
+    """
     keys = np.zeros((n_bands, len(signature)), dtype=np.uint64)
     for band in range(n_bands):
         key = np.full(len(signature), np.uint64(band + 1))
@@ -76,18 +95,24 @@ def band_keys(signature: np.ndarray, n_bands: int, n_rows: int) -> np.ndarray:
 
 
 def estimated_jaccard(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Share of equal slots of paired signatures: an estimate of the Jaccard index with standard error sqrt(j(1-j)/slots)."""
+    """Share of equal slots of paired signatures: an estimate of the Jaccard index with standard
+    error sqrt(j(1-j)/slots).
+    """
     return (left == right).mean(axis=1, dtype=np.float32)
 
 
 def likely(left: np.ndarray, right: np.ndarray, threshold: float) -> np.ndarray:
-    """Mask of pairs whose estimate is not more than three standard errors below `threshold`: the others need no exact look."""
+    """Mask of pairs whose estimate is not more than three standard errors below `threshold`: the
+    others need no exact look.
+    """
     slack = 3 * np.sqrt(threshold * (1 - threshold) / left.shape[1])
     return estimated_jaccard(left, right) >= threshold - slack
 
 
 def exact_jaccard(left: Sequence[str], right: Sequence[str]) -> np.ndarray:
-    """Jaccard index of the shingle sets of paired texts, float64, shape (n_pairs,); two texts without words count 0."""
+    """Jaccard index of the shingle sets of paired texts, float64, shape (n_pairs,); two texts
+    without words count 0.
+    """
     result = np.zeros(len(left))
     for begin, part in batches([a + "\n" + b for a, b in zip(left, right)]):
         end = begin + len(part)
@@ -106,9 +131,13 @@ def _jaccard_batch(left: Sequence[str], right: Sequence[str]) -> np.ndarray:
 
 
 def _shingle_keys(texts: Sequence[str]) -> np.ndarray:
-    """Sorted distinct keys: the text's number in the upper 20 bits, 44 bits of the shingle's hash below (one sort of plain integers)."""
+    """Sorted distinct keys: the text's number in the upper 20 bits, 44 bits of the shingle's hash
+    below (one sort of plain integers).
+    """
     hashes, rows = shingles(hash_words(texts))
-    keys = (rows.astype(np.uint64) << np.uint64(_HASH_BITS)) | (hashes >> np.uint64(64 - _HASH_BITS))
+    keys = (rows.astype(np.uint64) << np.uint64(_HASH_BITS)) | (
+        hashes >> np.uint64(64 - _HASH_BITS)
+    )
     keys.sort()
     return keys[np.diff(keys, prepend=~keys[:1]) != 0]
 

@@ -1,6 +1,7 @@
 """The 13-grams of all benchmark texts, and what share of them a training text holds.
 
-Thirteen words are the stretch that Brown et al. 2020 (arXiv 2005.14165, appendix C) count as a collision.
+Thirteen words are the stretch that Brown et al. 2020 (arXiv 2005.14165, appendix C) count as a
+collision.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ NGRAM_WORDS = 13
 
 
 class NgramIndex:
-    """Sorted distinct n-gram hashes of some texts, who owns each, and two tables of bits that say "none" quickly.
+    """Sorted distinct n-gram hashes of some texts, who owns each, and two tables of bits that say
+    "none" quickly.
 
-    Hash and owner are packed into one integer, so that a single plain sort orders and joins them: with 20,000 texts 49 bits are left to
-    the hash, and among 80 million n-grams of training text less than one is expected to meet a wrong one. An n-gram with more than
-    `max_owners` distinct owners is boilerplate and is left out of the index (not of the counts).
+    Hash and owner are packed into one integer, so that a single plain sort orders and joins them:
+    with 20,000 texts 49 bits are left to the hash, and among 80 million n-grams of training text
+    less than one is expected to meet a wrong one. An n-gram with more than `max_owners` distinct
+    owners is boilerplate and is left out of the index (not of the counts).
     """
 
     def __init__(self, texts: Sequence[str], max_owners: int) -> None:
@@ -58,7 +61,11 @@ class NgramIndex:
         n_of_row = np.bincount(rows, minlength=len(touched))
         where, places = self._hits(hashes)
         owners = self.owners[ranges(self.begin[places], self.counts[places])]
-        keys = np.repeat(rows[where], self.counts[places]).astype(np.int64) * max(len(self.n_of_text), 1) + owners
+        keys = (
+            np.repeat(rows[where], self.counts[places]).astype(np.int64)
+            * max(len(self.n_of_text), 1)
+            + owners
+        )
         keys, n_shared = np.unique(keys, return_counts=True)
         i, j = np.divmod(keys, max(len(self.n_of_text), 1))
         return i, j, n_shared / np.minimum(n_of_row[i], self.n_of_text[j])
@@ -69,7 +76,9 @@ class NgramIndex:
             return np.zeros(0, np.int64), np.zeros(0, np.int64)
         candidates = np.flatnonzero(self._high.take(self._high_bits(hashes)))
         candidates = candidates[self._low.take(self._low_bits(hashes[candidates]))]
-        candidates = candidates[np.argsort(hashes[candidates])]  # sorted questions meet warm memory: twice as fast
+        candidates = candidates[
+            np.argsort(hashes[candidates])
+        ]  # sorted questions meet warm memory: twice as fast
         places = np.searchsorted(self.hashes, hashes[candidates])
         places[places == len(self.hashes)] = 0
         real = self.hashes[places] == hashes[candidates]

@@ -1,11 +1,17 @@
-"""Which training text repeats a benchmark text: word for word, by 13-grams, nearly, or in other words.
+"""Which training text repeats a benchmark text: word for word, by 13-grams, nearly, or in other
+words.
 
-| method    | finds                                    | similarity is                                                            |
+| method    | finds                                    | similarity is
+|
 |-----------|------------------------------------------|--------------------------------------------------------------------------|
-| exact     | the same normalised text                 | 1.0                                                                      |
-| ngram     | a stretch of 13 words in common          | share of the shorter text's distinct 13-grams that the other one holds   |
-| minhash   | nearly the same text                     | exact Jaccard index of 3-word shingles                                   |
-| embedding | light paraphrases                        | cosine of TF-IDF weighted character n-grams                              |
+| exact     | the same normalised text                 | 1.0
+|
+| ngram     | a stretch of 13 words in common          | share of the shorter text's distinct
+13-grams that the other one holds   |
+| minhash   | nearly the same text                     | exact Jaccard index of 3-word shingles
+|
+| embedding | light paraphrases                        | cosine of TF-IDF weighted character n-grams
+|
 """
 
 from __future__ import annotations
@@ -25,7 +31,9 @@ METHODS = ("exact", "ngram", "minhash", "embedding")
 
 @dataclass(frozen=True)
 class Overlap:
-    """One finding: a training text and a benchmark text that share more than chance, by `method`, with `similarity` in (0, 1]."""
+    """One finding: a training text and a benchmark text that share more than chance, by `method`,
+    with `similarity` in (0, 1].
+    """
 
     train_id: str
     bench_id: str
@@ -37,9 +45,10 @@ class Overlap:
 class Thresholds:
     """What counts as an overlap.
 
-    `min_chars` is the least length of a normalised text for `exact`, `minhash` and `embedding` (shorter ones coincide by nature).
-    `ngram_share`, `jaccard` and `cosine` are the least similarity of the three graded methods. An n-gram found in more than
-    `max_owners` distinct benchmark texts is boilerplate (a prompt template, a licence) and counts for nobody.
+    `min_chars` is the least length of a normalised text for `exact`, `minhash` and `embedding`
+    (shorter ones coincide by nature). `ngram_share`, `jaccard` and `cosine` are the least
+    similarity of the three graded methods. An n-gram found in more than `max_owners` distinct
+    benchmark texts is boilerplate (a prompt template, a licence) and counts for nobody.
     """
 
     min_chars: int = 60
@@ -55,7 +64,9 @@ Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class _Side:
-    """The distinct texts of one side: `texts[k]` stands for all records `ids[k]` (same normalised text)."""
+    """The distinct texts of one side: `texts[k]` stands for all records `ids[k]` (same normalised
+    text).
+    """
 
     ids: list[list[str]]
     texts: list[str]
@@ -76,11 +87,13 @@ def find_overlaps(
     methods: Sequence[str] = ("exact", "ngram", "minhash"),
     thresholds: Thresholds | None = None,
 ) -> list[Overlap]:
-    """Every training text against every benchmark text; each finding names both records, the method and the similarity.
+    """Every training text against every benchmark text; each finding names both records, the method
+    and the similarity.
 
-    `train` and `bench` are (id, text) pairs; a record may come with several texts under several ids (`samples.sample_texts`).
-    Where n records on one side share one text with m on the other, the finding is stated max(n, m) times, so that each record is
-    named at least once, not n * m times. Ordered by training id, benchmark id, method. An unknown method is a ValueError.
+    `train` and `bench` are (id, text) pairs; a record may come with several texts under several ids
+    (`samples.sample_texts`). Where n records on one side share one text with m on the other, the
+    finding is stated max(n, m) times, so that each record is named at least once, not n * m times.
+    Ordered by training id, benchmark id, method. An unknown method is a ValueError.
     """
     unknown = sorted(set(methods) - set(METHODS))
     if unknown:
@@ -99,23 +112,42 @@ def find_overlaps(
     return sorted(found, key=lambda o: (o.train_id, o.bench_id, o.method))
 
 
-def _name_all(train_ids: list[str], bench_ids: list[str], method: str, similarity: float) -> list[Overlap]:
+def _name_all(
+    train_ids: list[str], bench_ids: list[str], method: str, similarity: float
+) -> list[Overlap]:
     n = max(len(train_ids), len(bench_ids))
-    return [Overlap(train_ids[k % len(train_ids)], bench_ids[k % len(bench_ids)], method, similarity) for k in range(n)]
+    return [
+        Overlap(train_ids[k % len(train_ids)], bench_ids[k % len(bench_ids)], method, similarity)
+        for k in range(n)
+    ]
 
 
-def _read_side(records: Sequence[tuple[str, str]], *, sign: bool, index: NgramIndex | None = None, least_share: float = 0.0) -> _Side:
-    """One pass over the texts for all methods. Texts without a word are left out, since nothing can be said of them."""
+def _read_side(
+    records: Sequence[tuple[str, str]],
+    *,
+    sign: bool,
+    index: NgramIndex | None = None,
+    least_share: float = 0.0,
+) -> _Side:
+    """One pass over the texts for all methods. Texts without a word are left out, since nothing can
+    be said of them.
+    """
     ids, texts = zip(*records)
 
     def work(begin: int, batch: Sequence[str]) -> tuple:
         table = hash_words(batch)
-        i, j, share = index.shares(table) if index else (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
+        i, j, share = (
+            index.shares(table)
+            if index
+            else (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
+        )
         keep = share >= least_share
         signed = minhash.signatures(table) if sign else np.zeros((len(batch), 0), np.uint32)
         return text_hashes(table), table.n_chars, signed, i[keep] + begin, j[keep], share[keep]
 
-    hashes, n_chars, signed, i, j, share = (np.concatenate(column) for column in zip(*map_batches(work, texts)))
+    hashes, n_chars, signed, i, j, share = (
+        np.concatenate(column) for column in zip(*map_batches(work, texts))
+    )
     first, group = _first_of_each(hashes, n_chars > 0)
     groups: list[list[str]] = [[] for _ in first]
     for record_id, k in zip(ids, group.tolist()):
@@ -123,11 +155,20 @@ def _read_side(records: Sequence[tuple[str, str]], *, sign: bool, index: NgramIn
             groups[k].append(record_id)
     leads = first[group[i]] == i
     shares = (group[i[leads]], j[leads], share[leads])
-    return _Side(groups, [texts[k] for k in first.tolist()], hashes[first], n_chars[first], signed[first], shares)
+    return _Side(
+        groups,
+        [texts[k] for k in first.tolist()],
+        hashes[first],
+        n_chars[first],
+        signed[first],
+        shares,
+    )
 
 
 def _first_of_each(hashes: np.ndarray, counted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Index of the first text of each distinct hash, in order, and for each text which of them is its own (-1: not counted)."""
+    """Index of the first text of each distinct hash, in order, and for each text which of them is
+    its own (-1: not counted).
+    """
     _, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
     order = np.argsort(first)
     order = order[counted[first[order]]]
@@ -148,19 +189,27 @@ def _ngram(train: _Side, bench: _Side, limits: Thresholds) -> Found:
 
 def _minhash(train: _Side, bench: _Side, limits: Thresholds) -> Found:
     left, right = train.long(limits), bench.long(limits)
-    i, j = join_bands(train.signatures[left], bench.signatures[right], *minhash.band_shape(limits.jaccard))
+    i, j = join_bands(
+        train.signatures[left], bench.signatures[right], *minhash.band_shape(limits.jaccard)
+    )
     i, j = left[i], right[j]
     near = minhash.likely(train.signatures[i], bench.signatures[j], limits.jaccard)
     i, j = i[near], j[near]
-    similarity = minhash.exact_jaccard([train.texts[k] for k in i.tolist()], [bench.texts[k] for k in j.tolist()])
+    similarity = minhash.exact_jaccard(
+        [train.texts[k] for k in i.tolist()], [bench.texts[k] for k in j.tolist()]
+    )
     keep = similarity >= limits.jaccard
     return zip(i[keep].tolist(), j[keep].tolist(), similarity[keep].tolist())
 
 
-def join_bands(left: np.ndarray, right: np.ndarray, n_bands: int, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
+def join_bands(
+    left: np.ndarray, right: np.ndarray, n_bands: int, n_rows: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Distinct candidate pairs (i, j) of two tables of signatures that agree in at least one band."""
     found = [np.zeros(0, np.int64)]
-    for a, b in zip(minhash.band_keys(left, n_bands, n_rows), minhash.band_keys(right, n_bands, n_rows)):
+    for a, b in zip(
+        minhash.band_keys(left, n_bands, n_rows), minhash.band_keys(right, n_bands, n_rows)
+    ):
         order = np.argsort(b, kind="stable")
         low, high = (np.searchsorted(b[order], a, side=side) for side in ("left", "right"))
         i = np.repeat(np.arange(len(a)), high - low)
@@ -170,5 +219,7 @@ def join_bands(left: np.ndarray, right: np.ndarray, n_bands: int, n_rows: int) -
 
 def _embedding(train: _Side, bench: _Side, limits: Thresholds) -> Found:
     left, right = train.long(limits).tolist(), bench.long(limits).tolist()
-    found = cosine_matches([train.texts[k] for k in left], [bench.texts[k] for k in right], threshold=limits.cosine)
+    found = cosine_matches(
+        [train.texts[k] for k in left], [bench.texts[k] for k in right], threshold=limits.cosine
+    )
     return [(left[i], right[j], cosine) for i, j, cosine in found]

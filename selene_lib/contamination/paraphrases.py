@@ -1,9 +1,11 @@
-"""Light paraphrases by the cosine of TF-IDF weighted character 4-grams: works offline, in any language, without a model.
+"""Light paraphrases by the cosine of TF-IDF weighted character 4-grams: works offline, in any
+language, without a model.
 
-Measured on 965 real prompts with a fifth of their words changed, against 2,623 unrelated real prompts: 4-grams inside words do as well
-as 3- to 5-grams together at a third of the cost. The search keeps every pair at the threshold (a bound as in Bayardo, Ma & Srikant
-2007, "Scaling up all pairs similarity search"): only the telling features of a benchmark text are looked up, and a pair goes on to the
-full cosine if these alone, plus the most the rest could add, reach the threshold.
+Measured on 965 real prompts with a fifth of their words changed, against 2,623 unrelated real
+prompts: 4-grams inside words do as well as 3- to 5-grams together at a third of the cost. The
+search keeps every pair at the threshold (a bound as in Bayardo, Ma & Srikant 2007, "Scaling up all
+pairs similarity search"): only the telling features of a benchmark text are looked up, and a pair
+goes on to the full cosine if these alone, plus the most the rest could add, reach the threshold.
 """
 
 from __future__ import annotations
@@ -17,13 +19,20 @@ from selene_lib.contamination.words import batches, fold_letters, map_batches, m
 
 FEATURE_BITS = 18
 LEAST_PARTIAL = 0.1
-_GRAM_WEIGHTS = tuple(np.uint64(w) for w in (0xA0761D6478BD642F, 0xE7037ED1A0B428DB, 0x8EBC6AF09C88C6E3, 0x589965CC75374CC3))
+_GRAM_WEIGHTS = tuple(
+    np.uint64(w)
+    for w in (0xA0761D6478BD642F, 0xE7037ED1A0B428DB, 0x8EBC6AF09C88C6E3, 0x589965CC75374CC3)
+)
 
 
-def cosine_matches(left: Sequence[str], right: Sequence[str], *, threshold: float) -> list[tuple[int, int, float]]:
-    """Pairs (i, j, cosine) of texts whose TF-IDF vectors have a cosine of at least `threshold` (in (0, 1]), ordered by i and j.
+def cosine_matches(
+    left: Sequence[str], right: Sequence[str], *, threshold: float
+) -> list[tuple[int, int, float]]:
+    """Pairs (i, j, cosine) of texts whose TF-IDF vectors have a cosine of at least `threshold` (in
+    (0, 1]), ordered by i and j.
 
-    Inverse document frequencies come from both sides together; term frequencies are sublinear (1 + ln count).
+    Inverse document frequencies come from both sides together; term frequencies are sublinear (1 +
+    ln count).
     """
     if not left or not right:
         return []
@@ -37,7 +46,9 @@ def cosine_matches(left: Sequence[str], right: Sequence[str], *, threshold: floa
         i, j = _candidates(train, lookup, rest, threshold)
         cosine = np.asarray(train[i].multiply(bench[j]).sum(axis=1)).ravel()
         keep = cosine >= threshold
-        return list(zip((i[keep] + begin).tolist(), j[keep].tolist(), cosine[keep].clip(max=1.0).tolist()))
+        return list(
+            zip((i[keep] + begin).tolist(), j[keep].tolist(), cosine[keep].clip(max=1.0).tolist())
+        )
 
     return sorted(found for batch in map_batches(search, left) for found in batch)
 
@@ -51,13 +62,17 @@ def _count_features(texts: Sequence[str], *, n_threads: int | None = None) -> An
         rows = np.bincount(keys >> FEATURE_BITS, minlength=len(batch))
         columns = (keys & ((1 << FEATURE_BITS) - 1)).astype(np.int32)
         indptr = np.concatenate([[0], np.cumsum(rows)])
-        return csr_matrix((counts.astype(np.float32), columns, indptr), shape=(len(batch), 1 << FEATURE_BITS))
+        return csr_matrix(
+            (counts.astype(np.float32), columns, indptr), shape=(len(batch), 1 << FEATURE_BITS)
+        )
 
     return vstack(list(map_batches(work, texts, n_threads=n_threads)), format="csr")
 
 
 def _gram_keys(texts: Sequence[str]) -> np.ndarray:
-    """`text * 2**18 + feature` of every 4-gram inside a word with a blank on either side; a word of one letter is a feature too."""
+    """`text * 2**18 + feature` of every 4-gram inside a word with a blank on either side; a word of
+    one letter is a feature too.
+    """
     letters = fold_letters(texts)
     values = np.concatenate([np.zeros(1, np.uint64), letters.values, np.zeros(2, np.uint64)])
     before, at, after = values[:-3], values[1:-2], values[2:-1]
@@ -68,11 +83,15 @@ def _gram_keys(texts: Sequence[str]) -> np.ndarray:
         hashes += values[inside + step] * weight
     hashes = mix(np.concatenate([hashes, at[single] * _GRAM_WEIGHTS[1]]))
     rows = np.repeat(np.arange(len(texts)), np.diff(np.append(letters.begins, letters.ends[-1])))
-    return (rows[np.concatenate([inside, single])] << FEATURE_BITS) | (hashes >> np.uint64(64 - FEATURE_BITS)).astype(np.int64)
+    return (rows[np.concatenate([inside, single])] << FEATURE_BITS) | (
+        hashes >> np.uint64(64 - FEATURE_BITS)
+    ).astype(np.int64)
 
 
 def _inverse_frequencies(*sides: Sequence[str]) -> np.ndarray:
-    """Smoothed inverse document frequency, ln((1 + n) / (1 + df)) + 1, of each feature over all texts."""
+    """Smoothed inverse document frequency, ln((1 + n) / (1 + df)) + 1, of each feature over all
+    texts.
+    """
     n, seen = 0, np.zeros(1 << FEATURE_BITS)
     for batch in _all_batches(sides):
         n += len(batch)
@@ -89,15 +108,19 @@ def _weigh(counts: Any, idf: np.ndarray) -> Any:
     """TF-IDF rows of unit length, in place; a text without a 4-gram stays all zero."""
     counts.data = (1 + np.log(counts.data)) * idf[counts.indices]
     rows = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
-    norms = np.sqrt(np.bincount(rows, counts.data.astype(np.float64) ** 2, minlength=counts.shape[0]))
+    norms = np.sqrt(
+        np.bincount(rows, counts.data.astype(np.float64) ** 2, minlength=counts.shape[0])
+    )
     counts.data /= norms[rows].astype(np.float32)
     return counts
 
 
 def _heavy_part(vectors: Any, most_rest: float) -> tuple[Any, np.ndarray]:
-    """The features of each row that are looked up, and the norm of what is left out, at most `most_rest`.
+    """The features of each row that are looked up, and the norm of what is left out, at most
+    `most_rest`.
 
-    Those go first that hold the most of the row's squared length for the texts that looking them up would touch.
+    Those go first that hold the most of the row's squared length for the texts that looking them up
+    would touch.
     """
     from scipy.sparse import csr_matrix
 
@@ -108,12 +131,16 @@ def _heavy_part(vectors: Any, most_rest: float) -> tuple[Any, np.ndarray]:
     mass = np.cumsum(squares[order])
     before = np.concatenate([[0.0], mass])[vectors.indptr[:-1]]
     kept = np.sort(order[mass - before[rows[order]] > most_rest**2])
-    heavy = csr_matrix((vectors.data[kept], (rows[kept], vectors.indices[kept])), shape=vectors.shape)
+    heavy = csr_matrix(
+        (vectors.data[kept], (rows[kept], vectors.indices[kept])), shape=vectors.shape
+    )
     rest = 1 - np.bincount(rows[kept], squares[kept], minlength=vectors.shape[0])
     return heavy, np.sqrt(rest.clip(min=0))
 
 
-def _candidates(train: Any, lookup: Any, rest: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+def _candidates(
+    train: Any, lookup: Any, rest: np.ndarray, threshold: float
+) -> tuple[np.ndarray, np.ndarray]:
     partial = (train @ lookup).tocoo()
     keep = partial.data + rest[partial.col] >= threshold - 1e-6
     return partial.row[keep], partial.col[keep]

@@ -1,10 +1,12 @@
-"""Texts as arrays of word hashes: normalisation, words and n-grams of a whole batch at once, without a Python loop over words.
+"""Texts as arrays of word hashes: normalisation, words and n-grams of a whole batch at once,
+without a Python loop over words.
 
-A text is normalised by a table over code points (compatibility form, accents off, case folded, everything but letters, marks
-and digits a blank), so "case and punctuation ignored" is one array look-up. A word's hash is a polynomial over its folded code
-points modulo 2**64; sums of products with powers are taken once per batch as prefix sums, and the hash of any stretch (word,
-n-gram, text) is a difference of two of them times an inverse power (Rabin-Karp). Scripts written without blanks count each
-character as a word.
+A text is normalised by a table over code points (compatibility form, accents off, case folded,
+everything but letters, marks and digits a blank), so "case and punctuation ignored" is one array
+look-up. A word's hash is a polynomial over its folded code points modulo 2**64; sums of products
+with powers are taken once per batch as prefix sums, and the hash of any stretch (word, n-gram,
+text) is a difference of two of them times an inverse power (Rabin-Karp). Scripts written without
+blanks count each character as a word.
 """
 
 from __future__ import annotations
@@ -23,13 +25,23 @@ BATCH_CHARS = 1 << 17
 _N_TABLE = 0x20000
 _LETTER_BASE = 0x9E3779B97F4A7C15
 _WORD_BASE = 0xD1342543DE82EF95
-_NO_BLANKS = ((0x0E00, 0x0F00), (0x1000, 0x10A0), (0x1780, 0x1800), (0x3040, 0x3100), (0x31F0, 0x3200), (0x3400, 0xA000), (0xF900, 0xFB00))
+_NO_BLANKS = (
+    (0x0E00, 0x0F00),
+    (0x1000, 0x10A0),
+    (0x1780, 0x1800),
+    (0x3040, 0x3100),
+    (0x31F0, 0x3200),
+    (0x3400, 0xA000),
+    (0xF900, 0xFB00),
+)
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class WordTable:
-    """Words of a batch of texts: `hashes` (uint64, one a word), `offsets` (n_texts + 1), `n_chars` of each normalised text."""
+    """Words of a batch of texts: `hashes` (uint64, one a word), `offsets` (n_texts + 1), `n_chars`
+    of each normalised text.
+    """
 
     hashes: np.ndarray
     offsets: np.ndarray
@@ -46,7 +58,9 @@ class WordTable:
 
 
 def mix(values: np.ndarray) -> np.ndarray:
-    """Spread every input bit over all 64 output bits (the finaliser of splitmix64, Steele et al. 2014); works in place."""
+    """Spread every input bit over all 64 output bits (the finaliser of splitmix64, Steele et al.
+    2014); works in place.
+    """
     values ^= values >> np.uint64(30)
     values *= np.uint64(0xBF58476D1CE4E5B9)
     values ^= values >> np.uint64(27)
@@ -56,7 +70,9 @@ def mix(values: np.ndarray) -> np.ndarray:
 
 
 def fold_code_point(code: int) -> int:
-    """The code point a character counts as: 0 for a separator, else its base letter in lower case (`É` -> `e`, `①` -> `1`)."""
+    """The code point a character counts as: 0 for a separator, else its base letter in lower case
+    (`É` -> `e`, `①` -> `1`).
+    """
     text = unicodedata.normalize("NFKD", chr(code))[:1].casefold()[:1]
     if not text:
         return 0
@@ -70,7 +86,9 @@ def _fold_table() -> np.ndarray:
 
 @functools.cache
 def _letter_values() -> np.ndarray:
-    """A random 64-bit value for each code point, the same for all that fold together; 0 for separators."""
+    """A random 64-bit value for each code point, the same for all that fold together; 0 for
+    separators.
+    """
     folded = _fold_table()
     return np.where(folded == 0, np.uint64(0), _letter_value(folded))
 
@@ -106,7 +124,9 @@ def _room(n: int) -> int:
 
 @dataclass(frozen=True)
 class Letters:
-    """A batch of texts as one row of folded letters: `values` (uint64, 0 between words), `ends` (of each text), `lone` letters or None."""
+    """A batch of texts as one row of folded letters: `values` (uint64, 0 between words), `ends` (of
+    each text), `lone` letters or None.
+    """
 
     values: np.ndarray
     ends: np.ndarray
@@ -119,12 +139,18 @@ class Letters:
 
 
 def fold_letters(texts: Sequence[str]) -> Letters:
-    """Normalise a batch of texts. Precomposed and decomposed accents are one; rare ideographs count as lone letters."""
+    """Normalise a batch of texts. Precomposed and decomposed accents are one; rare ideographs count
+    as lone letters.
+    """
     texts = [t if t.isascii() else unicodedata.normalize("NFC", t) for t in texts]
     ends = np.cumsum([len(t) + 1 for t in texts], dtype=np.int64)
     joined = "\n".join(texts) + "\n"
     if joined.isascii():
-        return Letters(_letter_values()[:128].take(np.frombuffer(joined.encode("ascii"), dtype=np.uint8)), ends, None)
+        return Letters(
+            _letter_values()[:128].take(np.frombuffer(joined.encode("ascii"), dtype=np.uint8)),
+            ends,
+            None,
+        )
     codes = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
     rare = np.flatnonzero(codes >= _N_TABLE)
     rare_codes = codes[rare]
@@ -136,7 +162,9 @@ def fold_letters(texts: Sequence[str]) -> Letters:
 
 
 def hash_words(texts: Sequence[str]) -> WordTable:
-    """Normalise and hash a batch of texts. Equal words have equal hashes; case, accents and punctuation do not count."""
+    """Normalise and hash a batch of texts. Equal words have equal hashes; case, accents and
+    punctuation do not count.
+    """
     if not len(texts):
         return WordTable(np.zeros(0, np.uint64), np.zeros(1, np.int64), np.zeros(0, np.int64))
     letters = fold_letters(texts)
@@ -155,15 +183,21 @@ def hash_words(texts: Sequence[str]) -> WordTable:
 
 
 def prefix_sums(values: np.ndarray, base: int) -> tuple[np.ndarray, np.ndarray]:
-    """Exclusive prefix sums of values * base**i modulo 2**64, shape (n + 1,), and the inverse powers they are read with."""
+    """Exclusive prefix sums of values * base**i modulo 2**64, shape (n + 1,), and the inverse
+    powers they are read with.
+    """
     powers, inverses = _powers(base, _room(len(values)))
     sums = np.zeros(len(values) + 1, dtype=np.uint64)
     np.cumsum(values * powers[: len(values)], out=sums[1:])
     return sums, inverses
 
 
-def stretch_hashes(sums: np.ndarray, begin: np.ndarray, end: np.ndarray, inverses: np.ndarray) -> np.ndarray:
-    """Hash of each half-open stretch [begin, end) of the values under `prefix_sums`: the same wherever the stretch stands."""
+def stretch_hashes(
+    sums: np.ndarray, begin: np.ndarray, end: np.ndarray, inverses: np.ndarray
+) -> np.ndarray:
+    """Hash of each half-open stretch [begin, end) of the values under `prefix_sums`: the same
+    wherever the stretch stands.
+    """
     return mix((sums[end] - sums[begin]) * inverses[begin])
 
 
@@ -174,7 +208,9 @@ def text_hashes(table: WordTable) -> np.ndarray:
 
 
 def ngram_hashes(table: WordTable, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Hashes of all n-grams of words and the text each belongs to; a text of fewer than n words has none."""
+    """Hashes of all n-grams of words and the text each belongs to; a text of fewer than n words has
+    none.
+    """
     n_grams = len(table.hashes) - n + 1
     if n_grams <= 0:
         return np.zeros(0, np.uint64), np.zeros(0, np.int32)
@@ -186,8 +222,12 @@ def ngram_hashes(table: WordTable, n: int) -> tuple[np.ndarray, np.ndarray]:
     return mix(grams[whole]), rows[:n_grams][whole]
 
 
-def batches(texts: Sequence[str], n_chars: int = BATCH_CHARS) -> Iterator[tuple[int, Sequence[str]]]:
-    """Cut texts into runs of about `n_chars` characters: (index of the first, texts). Small batches stay in the cache."""
+def batches(
+    texts: Sequence[str], n_chars: int = BATCH_CHARS
+) -> Iterator[tuple[int, Sequence[str]]]:
+    """Cut texts into runs of about `n_chars` characters: (index of the first, texts). Small batches
+    stay in the cache.
+    """
     begin, size = 0, 0
     for i, text in enumerate(texts):
         size += len(text) + 1
@@ -198,8 +238,12 @@ def batches(texts: Sequence[str], n_chars: int = BATCH_CHARS) -> Iterator[tuple[
         yield begin, texts[begin:]
 
 
-def map_batches(work: Callable[[int, Sequence[str]], T], texts: Sequence[str], *, n_threads: int | None = None) -> Iterator[T]:
-    """Yield `work(first_index, texts)` of every batch, in order. Threads help because numpy lets go of the interpreter lock."""
+def map_batches(
+    work: Callable[[int, Sequence[str]], T], texts: Sequence[str], *, n_threads: int | None = None
+) -> Iterator[T]:
+    """Yield `work(first_index, texts)` of every batch, in order. Threads help because numpy lets go
+    of the interpreter lock.
+    """
     n_threads = n_threads or min(4, os.cpu_count() or 1)
     if n_threads == 1:
         yield from (work(begin, part) for begin, part in batches(texts))

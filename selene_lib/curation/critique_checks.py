@@ -1,7 +1,8 @@
-"""What a critique may not be: without verdict, for another verdict than asked, at odds with itself, or aware that it was told the answer.
+"""What a critique may not be: without verdict, for another verdict than asked, at odds with itself,
+or aware that it was told the answer.
 
-Pure functions on text. The patterns look for plain statements only: a doubtful sentence is kept, because the verdict itself is checked
-exactly and the tests hold sentences of both kinds.
+Pure functions on text. The patterns look for plain statements only: a doubtful sentence is kept,
+because the verdict itself is checked exactly and the tests hold sentences of both kinds.
 """
 
 from __future__ import annotations
@@ -16,9 +17,7 @@ if TYPE_CHECKING:
     from selene_lib.curation.generators.protocol import Generation
 
 _REASONING = re.compile(r"\*\*\s*reasoning\s*(?:\*\*\s*:|:)[ \t]*(?:\*\*)?", re.IGNORECASE)
-_FIXED = (
-    r"(?:given|provided|stated|assigned|predetermined|settled|requested|required|expected|desired|target|gold(?:en)?|ground[- ]truth|known)"
-)
+_FIXED = r"(?:given|provided|stated|assigned|predetermined|settled|requested|required|expected|desired|target|gold(?:en)?|ground[- ]truth|known)"
 _ANSWER = r"(?:verdict|judg(?:e)?ment|label|decision|result|conclusion|score|rating|grade|winner)"
 _BE = r"(?:was|were|am|are|have been|['’]ve been|['’]m)"
 _BEFORE = (
@@ -46,12 +45,19 @@ _SCORES = re.compile(
     r"|\b(?:deserves?|merits?|earns?|warrants?)\s+(?:an?\s+)?(?:score\s+of\s+|rating\s+of\s+)?([1-5])\b|\b([1-5])\s*(?:/|out of)\s*5\b",
     re.I,
 )
-_SAYS = re.compile(rf"\b(?:answer|{_ANSWER})\s*(?:is|should be|must be|:)\s*[\"'“‘*(]*(yes|no)\b(?!\s+\w+\s+(?:doubt|way))", re.I)
-_HEDGED = re.compile(r"\b(?:not|never|n['’]t|if|although|though|while|whereas|unless|might|may|could|would)\b", re.I)
+_SAYS = re.compile(
+    rf"\b(?:answer|{_ANSWER})\s*(?:is|should be|must be|:)\s*[\"'“‘*(]*(yes|no)\b(?!\s+\w+\s+(?:doubt|way))",
+    re.I,
+)
+_HEDGED = re.compile(
+    r"\b(?:not|never|n['’]t|if|although|though|while|whereas|unless|might|may|could|would)\b", re.I
+)
 
 
 def reasoning_of(text: str) -> str:
-    """The reasoning of a reply: what stands before the last result marker, without the reasoning marker; stripped."""
+    """The reasoning of a reply: what stands before the last result marker, without the reasoning
+    marker; stripped.
+    """
     ends = [match.start() for match in MARKER.finditer(text)]
     head = text[: ends[-1]] if ends else text
     return _REASONING.sub("", head, count=1).strip()
@@ -63,10 +69,11 @@ def leaks(text: str) -> str:
 
 
 def contradiction(reasoning: str, verdict: str, task: Task) -> str:
-    """The verdict that the end of the reasoning states in words where it is another than `verdict`, else an empty string.
+    """The verdict that the end of the reasoning states in words where it is another than `verdict`,
+    else an empty string.
 
-    Only the last two sentences are read, only plain statements count (no sentence with a negation, a concession or a
-    condition), and a text that states both is not called a contradiction.
+    Only the last two sentences are read, only plain statements count (no sentence with a negation,
+    a concession or a condition), and a text that states both is not called a contradiction.
     """
     pattern = {"pairwise": _PREFERS, "absolute": _SCORES, "classification": _SAYS}[task]
     stated = set()
@@ -80,7 +87,8 @@ def contradiction(reasoning: str, verdict: str, task: Task) -> str:
 
 
 def check_reply(reply: Generation, asked: str | None, task: Task) -> tuple[str | None, str]:
-    """Return `(verdict, reason)`: the verdict of a reply and an empty reason if it may be used, else why not.
+    """Return `(verdict, reason)`: the verdict of a reply and an empty reason if it may be used,
+    else why not.
 
     `asked=None` accepts any verdict (rejection sampling).
     """

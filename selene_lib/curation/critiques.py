@@ -1,9 +1,12 @@
-"""Critiques from a generator: one that argues for the gold verdict, one for a different verdict, both checked before they are used.
+"""Critiques from a generator: one that argues for the gold verdict, one for a different verdict,
+both checked before they are used.
 
-Two ways. `argue` asks for each verdict by name: the gold one, and a wrong one (for absolute scores drawn by distance, near ones more
-often, and recorded). `sample` is rejection sampling as in SFR-Judge (arXiv 2409.14664): the judge prompt itself is answered k times at a
-temperature; a reply with the gold verdict is a chosen one, any other a rejected one. A critique whose verdict is not what was asked, that
-contradicts itself, or that says that it was told the answer is asked again with a new seed, then dropped and counted.
+Two ways. `argue` asks for each verdict by name: the gold one, and a wrong one (for absolute scores
+drawn by distance, near ones more often, and recorded). `sample` is rejection sampling as in
+SFR-Judge (arXiv 2409.14664): the judge prompt itself is answered k times at a temperature; a reply
+with the gold verdict is a chosen one, any other a rejected one. A critique whose verdict is not
+what was asked, that contradicts itself, or that says that it was told the answer is asked again
+with a new seed, then dropped and counted.
 """
 
 from __future__ import annotations
@@ -34,14 +37,18 @@ STAGE = "critiques"
 
 @dataclass(frozen=True)
 class CritiqueResult:
-    """Verified critiques, two a sample (chosen, then rejected) in the order of the samples, and the ledger of the generation."""
+    """Verified critiques, two a sample (chosen, then rejected) in the order of the samples, and the
+    ledger of the generation.
+    """
 
     critiques: list[Critique]
     ledger: Ledger
 
 
 def shown(sample: Sample, seed: int) -> Sample:
-    """The sample as it is put to generator and judge: a pairwise one changes places by a coin of its own id; others stay as they are."""
+    """The sample as it is put to generator and judge: a pairwise one changes places by a coin of
+    its own id; others stay as they are.
+    """
     return sample.swap() if is_swapped(sample, seed) else sample
 
 
@@ -51,9 +58,14 @@ def is_swapped(sample: Sample, seed: int) -> bool:
 
 
 def wrong_verdict(sample: Sample, seed: int) -> str:
-    """A verdict other than the gold one; for an absolute score drawn with weight 1/distance by a hash of the item."""
+    """A verdict other than the gold one; for an absolute score drawn with weight 1/distance by a
+    hash of the item.
+    """
     others = [label for label in LABELS[sample.task] if label != sample.label]
-    weights = [1 / abs(int(label) - int(sample.label)) if sample.task == "absolute" else 1.0 for label in others]  # type: ignore[arg-type]
+    weights = [
+        1 / abs(int(label) - int(sample.label)) if sample.task == "absolute" else 1.0
+        for label in others
+    ]  # type: ignore[arg-type]
     point = unit_hash(seed, "wrong", sample.id) * sum(weights)
     for label, weight in zip(others, weights):
         point -= weight
@@ -63,16 +75,22 @@ def wrong_verdict(sample: Sample, seed: int) -> str:
 
 
 def no_gold(sample: Sample) -> str:
-    """Why no verdict can be argued for, or an empty string: a missing label, or a tie, which no judge may answer."""
+    """Why no verdict can be argued for, or an empty string: a missing label, or a tie, which no
+    judge may answer.
+    """
     if sample.label == TIE:
         return "the gold label is a tie"
     return "" if sample.label is not None else "no gold label"
 
 
 def argue_prompt(sample: Sample, verdict: str, *, family: str = "full", escape: bool = True) -> str:
-    """The message that asks a generator to argue for `verdict`: the judge's own prompt inside `templates/generate/argue.txt`."""
+    """The message that asks a generator to argue for `verdict`: the judge's own prompt inside
+    `templates/generate/argue.txt`.
+    """
     values = {"{prompt}": render(sample, family=family, escape=escape).text, "{verdict}": verdict}
-    return re.sub(r"\{(?:prompt|verdict)\}", lambda match: values[match.group(0)], _argue_template())
+    return re.sub(
+        r"\{(?:prompt|verdict)\}", lambda match: values[match.group(0)], _argue_template()
+    )
 
 
 @functools.cache
@@ -92,10 +110,12 @@ def generate_critiques(
     n_samples: int = 20,
     temperature: float = 0.7,
 ) -> CritiqueResult:
-    """Return two verified critiques for every sample that gets them; all others stand in the ledger with the reason.
+    """Return two verified critiques for every sample that gets them; all others stand in the ledger
+    with the reason.
 
-    `store` is the append-only file of replies (None keeps nothing). `max_attempts` is for `argue`, `n_samples` for `sample`. A pairwise
-    sample is put in the order of `shown(sample, seed)`; `settings["swapped"]` of its critiques says which.
+    `store` is the append-only file of replies (None keeps nothing). `max_attempts` is for `argue`,
+    `n_samples` for `sample`. A pairwise sample is put in the order of `shown(sample, seed)`;
+    `settings["swapped"]` of its critiques says which.
     """
     if method not in ("argue", "sample"):
         raise UserError(f"method {method!r} is not one of argue, sample")
@@ -103,11 +123,22 @@ def generate_critiques(
     usable = [shown(s, seed) for s in samples if s.id not in reasons]
     job = _Job(generator, seed, family, temperature)
     replies = open_store(store)
-    found = job.argue(usable, max_attempts, replies) if method == "argue" else job.sample(usable, n_samples, replies)
+    found = (
+        job.argue(usable, max_attempts, replies)
+        if method == "argue"
+        else job.sample(usable, n_samples, replies)
+    )
     critiques: list[Critique] = []
     for sample in usable:
         chosen, rejected = found[sample.id, "chosen"], found[sample.id, "rejected"]
-        failed = next((f"{side}: {f}" for side, f in (("chosen", chosen), ("rejected", rejected)) if isinstance(f, str)), "")
+        failed = next(
+            (
+                f"{side}: {f}"
+                for side, f in (("chosen", chosen), ("rejected", rejected))
+                if isinstance(f, str)
+            ),
+            "",
+        )
         if failed:
             reasons[sample.id] = failed
         else:
@@ -126,16 +157,22 @@ def plan_critiques(
     n_samples: int = 20,
     temperature: float = 0.7,
 ) -> RequestPlan | None:
-    """The dry run of `generate_critiques`: requests, tokens and cost of its first attempt, without asking; None where nothing is paid.
+    """The dry run of `generate_critiques`: requests, tokens and cost of its first attempt, without
+    asking; None where nothing is paid.
 
-    Retries come on top: at most `max_attempts - 1` times the share of replies that fail their check.
+    Retries come on top: at most `max_attempts - 1` times the share of replies that fail their
+    check.
     """
     if not hasattr(generator, "plan"):
         return None
     usable = [shown(s, seed) for s in samples if not no_gold(s)]
     job = _Job(generator, seed, family, temperature)
     if method == "argue":
-        requests = [job.request(s, asked, 0) for s in usable for asked in (str(s.label), wrong_verdict(s, seed))]
+        requests = [
+            job.request(s, asked, 0)
+            for s in usable
+            for asked in (str(s.label), wrong_verdict(s, seed))
+        ]
     else:
         requests = [job.request(s, None, i) for s in usable for i in range(n_samples)]
     return generator.plan(requests, store=open_store(store))
@@ -143,7 +180,9 @@ def plan_critiques(
 
 def _ledger(samples: Sequence[Sample], reasons: dict[str, str]) -> Ledger:
     ledger = Ledger()
-    ledger.add_records(STAGE, samples, [s for s in samples if s.id not in reasons], reasons, "generation")
+    ledger.add_records(
+        STAGE, samples, [s for s in samples if s.id not in reasons], reasons, "generation"
+    )
     return ledger
 
 
@@ -156,42 +195,65 @@ class _Job:
     family: str
     temperature: float
 
-    def argue(self, samples: Sequence[Sample], max_attempts: int, store: ReplyStore) -> dict[tuple[str, str], Critique | str]:
-        """Ask for both sides of every sample, then again for what failed; the value is a critique or the last reason."""
+    def argue(
+        self, samples: Sequence[Sample], max_attempts: int, store: ReplyStore
+    ) -> dict[tuple[str, str], Critique | str]:
+        """Ask for both sides of every sample, then again for what failed; the value is a critique
+        or the last reason.
+        """
         wanted = [
-            (s, side, str(s.label) if side == "chosen" else wrong_verdict(s, self.seed)) for s in samples for side in ("chosen", "rejected")
+            (s, side, str(s.label) if side == "chosen" else wrong_verdict(s, self.seed))
+            for s in samples
+            for side in ("chosen", "rejected")
         ]
         found: dict[tuple[str, str], Critique | str] = {}
         for attempt in range(max_attempts):
             requests = [self.request(s, asked, attempt) for s, _, asked in wanted]
-            for (sample, side, _), request, reply in zip(wanted, requests, self.generator.generate(requests, store=store), strict=True):
+            for (sample, side, _), request, reply in zip(
+                wanted, requests, self.generator.generate(requests, store=store), strict=True
+            ):
                 found[sample.id, side] = self._verify(request, reply)
             wanted = [w for w in wanted if isinstance(found[w[0].id, w[1]], str)]
             if not wanted:
                 break
         return found
 
-    def sample(self, samples: Sequence[Sample], n_samples: int, store: ReplyStore) -> dict[tuple[str, str], Critique | str]:
-        """Answer each judge prompt `n_samples` times; the first verified reply of either kind is taken."""
+    def sample(
+        self, samples: Sequence[Sample], n_samples: int, store: ReplyStore
+    ) -> dict[tuple[str, str], Critique | str]:
+        """Answer each judge prompt `n_samples` times; the first verified reply of either kind is
+        taken.
+        """
         requests = [self.request(s, None, i) for s in samples for i in range(n_samples)]
         found: dict[tuple[str, str], Critique | str] = {}
         failures: dict[str, Counter] = {s.id: Counter() for s in samples}
-        for request, reply in zip(requests, self.generator.generate(requests, store=store), strict=True):
+        for request, reply in zip(
+            requests, self.generator.generate(requests, store=store), strict=True
+        ):
             checked = self._verify(request, reply)
             if isinstance(checked, str):
                 failures[request.sample.id][checked] += 1
             else:
-                found.setdefault((request.sample.id, "chosen" if checked.agrees else "rejected"), checked)
+                found.setdefault(
+                    (request.sample.id, "chosen" if checked.agrees else "rejected"), checked
+                )
         for sample in samples:
             worst = failures[sample.id].most_common(1)
-            for side, other in (("chosen", "no sample has the gold verdict"), ("rejected", "every sample has the gold verdict")):
+            for side, other in (
+                ("chosen", "no sample has the gold verdict"),
+                ("rejected", "every sample has the gold verdict"),
+            ):
                 unread = bool(worst) and sum(failures[sample.id].values()) == n_samples
                 found.setdefault((sample.id, side), worst[0][0] if unread else other)
         return found
 
     def request(self, sample: Sample, asked: str | None, attempt: int) -> Request:
         """One request: to argue for `asked`, or (None) the judge prompt itself."""
-        text = argue_prompt(sample, asked, family=self.family) if asked is not None else render(sample, family=self.family).text
+        text = (
+            argue_prompt(sample, asked, family=self.family)
+            if asked is not None
+            else render(sample, family=self.family).text
+        )
         return Request(sample, asked, text, self.seed, attempt, self.temperature)
 
     def _verify(self, request: Request, reply: Generation) -> Critique | str:
@@ -200,10 +262,24 @@ class _Job:
         if reason:
             return reason
         sample, asked = request.sample, request.asked if request.asked is not None else str(verdict)
-        settings = {"attempt": request.attempt, "seed": request.seed, "temperature": request.temperature, **self.generator.settings}
+        settings = {
+            "attempt": request.attempt,
+            "seed": request.seed,
+            "temperature": request.temperature,
+            **self.generator.settings,
+        }
         settings["method"] = "argue" if request.asked is not None else "sample"
         settings["swapped"] = is_swapped(sample, self.seed)
         if sample.task == "absolute" and verdict != sample.label:
             settings["distance"] = abs(int(str(verdict)) - int(str(sample.label)))
         key = hashlib.sha256("\x1f".join([sample.id, asked, reply.text]).encode()).hexdigest()[:16]
-        return Critique(f"{sample.id}-{key}", sample.id, reply.text, asked, verdict, verdict == sample.label, self.generator.name, settings)
+        return Critique(
+            f"{sample.id}-{key}",
+            sample.id,
+            reply.text,
+            asked,
+            verdict,
+            verdict == sample.label,
+            self.generator.name,
+            settings,
+        )

@@ -1,4 +1,6 @@
-"""Preference pairs as others read them: Parquet, TRL's conversational format, a `DatasetDict` with its card."""
+"""Preference pairs as others read them: Parquet, TRL's conversational format, a `DatasetDict` with
+its card.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,12 @@ if TYPE_CHECKING:
     from datasets import DatasetDict
 
 
-def export_pairs(train: Sequence[PreferencePair], validation: Sequence[PreferencePair], folder: str | Path) -> list[Path]:
-    """Write both splits as Parquet (all fields) and as JSON Lines in TRL's conversational preference format; return the paths."""
+def export_pairs(
+    train: Sequence[PreferencePair], validation: Sequence[PreferencePair], folder: str | Path
+) -> list[Path]:
+    """Write both splits as Parquet (all fields) and as JSON Lines in TRL's conversational
+    preference format; return the paths.
+    """
     folder = Path(folder)
     paths = []
     for name, pairs in (("train", train), ("validation", validation)):
@@ -25,14 +31,20 @@ def export_pairs(train: Sequence[PreferencePair], validation: Sequence[Preferenc
     return paths
 
 
-def to_dataset_dict(train: Sequence[PreferencePair], validation: Sequence[PreferencePair]) -> DatasetDict:
-    """A `datasets.DatasetDict` of both splits in TRL's format plus id, source, task and licence; `push_to_hub` takes it."""
+def to_dataset_dict(
+    train: Sequence[PreferencePair], validation: Sequence[PreferencePair]
+) -> DatasetDict:
+    """A `datasets.DatasetDict` of both splits in TRL's format plus id, source, task and licence;
+    `push_to_hub` takes it.
+    """
     from datasets import Dataset, DatasetDict
 
     about = ("id", "source", "task", "licence", "with_critique")
     return DatasetDict(
         {
-            name: Dataset.from_list([p.to_trl() | {key: getattr(p, key) for key in about} for p in pairs])
+            name: Dataset.from_list(
+                [p.to_trl() | {key: getattr(p, key) for key in about} for p in pairs]
+            )
             for name, pairs in (("train", train), ("validation", validation))
             if pairs
         }
@@ -40,15 +52,24 @@ def to_dataset_dict(train: Sequence[PreferencePair], validation: Sequence[Prefer
 
 
 def dataset_card(
-    train: Sequence[PreferencePair], validation: Sequence[PreferencePair], *, title: str, ledger: Ledger | None = None, note: str = ""
+    train: Sequence[PreferencePair],
+    validation: Sequence[PreferencePair],
+    *,
+    title: str,
+    ledger: Ledger | None = None,
+    note: str = "",
 ) -> str:
-    """The README.md of the dataset on the hub: licences, counts by source and task, columns, and the ledger's totals.
+    """The README.md of the dataset on the hub: licences, counts by source and task, columns, and
+    the ledger's totals.
 
     The licence field is `other`: the pairs carry the licences of their sources, one a row.
     """
     pairs = [*train, *validation]
     counts = Counter((p.source, p.task, p.licence or "not stated") for p in pairs)
-    rows = [f"| {source} | {task} | {n} | {licence} |" for (source, task, licence), n in sorted(counts.items())]
+    rows = [
+        f"| {source} | {task} | {n} | {licence} |"
+        for (source, task, licence), n in sorted(counts.items())
+    ]
     share = sum(p.with_critique for p in pairs) / len(pairs) if pairs else 0.0
     lines = [
         "---",
@@ -67,6 +88,15 @@ def dataset_card(
         *rows,
     ]
     if ledger is not None:
-        lines += ["", "## How they were selected", "", "| stage | in | out | dropped |", "|---|---|---|---|"]
-        lines += [f"| {r.stage} | {r.n_in} | {r.n_out} | {r.n_dropped} |" for r in ledger.totals().itertuples()]
+        lines += [
+            "",
+            "## How they were selected",
+            "",
+            "| stage | in | out | dropped |",
+            "|---|---|---|---|",
+        ]
+        lines += [
+            f"| {r.stage} | {r.n_in} | {r.n_out} | {r.n_dropped} |"
+            for r in ledger.totals().itertuples()
+        ]
     return "\n".join(lines) + "\n"

@@ -1,6 +1,8 @@
-"""Filters of the curation: each one a pure function from records to what is kept and why the rest is not; `apply` writes the ledger row.
+"""Filters of the curation: each one a pure function from records to what is kept and why the rest
+is not; `apply` writes the ledger row.
 
-Randomness is a hash of the item, so a filter gives the same result in any order of the records and after any resumption.
+Randomness is a hash of the item, so a filter gives the same result in any order of the records and
+after any resumption.
 """
 
 from __future__ import annotations
@@ -47,7 +49,9 @@ def keep(records: Sequence[R], reason_of: Callable[[R], str]) -> Filtered[R]:
     return Filtered([record for record in records if record.id not in reasons], reasons)
 
 
-def apply(stage: str, records: Sequence[R], found: Filtered[R], ledger: Ledger, kind: Kind = "filter") -> list[R]:
+def apply(
+    stage: str, records: Sequence[R], found: Filtered[R], ledger: Ledger, kind: Kind = "filter"
+) -> list[R]:
     """Write one ledger entry a source for a filter's result; return what was kept."""
     ledger.add_records(stage, records, found.kept, found.reasons, kind)
     return found.kept
@@ -58,42 +62,74 @@ def filter_gold(samples: Sequence[Sample]) -> Filtered[Sample]:
     return keep(samples, no_gold)
 
 
-def filter_length(records: Sequence[R], count_tokens: Callable[[str], int], *, max_tokens: int, min_tokens: int = 1) -> Filtered[R]:
-    """Keep what is long and short enough in tokens: all texts of a sample together, prompt plus longer reply of a pair."""
+def filter_length(
+    records: Sequence[R],
+    count_tokens: Callable[[str], int],
+    *,
+    max_tokens: int,
+    min_tokens: int = 1,
+) -> Filtered[R]:
+    """Keep what is long and short enough in tokens: all texts of a sample together, prompt plus
+    longer reply of a pair.
+    """
 
     def reason(record: R) -> str:
         n = _n_tokens(record, count_tokens)
-        return f"over {max_tokens} tokens" if n > max_tokens else f"under {min_tokens} tokens" if n < min_tokens else ""
+        return (
+            f"over {max_tokens} tokens"
+            if n > max_tokens
+            else f"under {min_tokens} tokens"
+            if n < min_tokens
+            else ""
+        )
 
     return keep(records, reason)
 
 
 def _n_tokens(record: Sample | PreferencePair, count_tokens: Callable[[str], int]) -> int:
     if isinstance(record, PreferencePair):
-        return count_tokens(record.prompt) + max(count_tokens(record.chosen), count_tokens(record.rejected))
+        return count_tokens(record.prompt) + max(
+            count_tokens(record.chosen), count_tokens(record.rejected)
+        )
     return sum(map(count_tokens, _texts(record)))
 
 
 def _texts(sample: Sample) -> list[str]:
-    return [t for t in (sample.instruction, sample.response, sample.response_b, sample.rubric, sample.reference) if t]
+    return [
+        t
+        for t in (
+            sample.instruction,
+            sample.response,
+            sample.response_b,
+            sample.rubric,
+            sample.reference,
+        )
+        if t
+    ]
 
 
 def filter_language(samples: Sequence[Sample], *, language: str = "English") -> Filtered[Sample]:
-    """Drop samples that are plainly in another language or script (see `guess_language`); a doubtful text stays."""
+    """Drop samples that are plainly in another language or script (see `guess_language`); a
+    doubtful text stays.
+    """
     if language not in STOP_WORDS:
         raise ValueError(f"language {language!r} is not one of {', '.join(STOP_WORDS)}")
 
     def reason(sample: Sample) -> str:
-        guess = guess_language(" ".join((sample.instruction, sample.response, sample.response_b or "")))
+        guess = guess_language(
+            " ".join((sample.instruction, sample.response, sample.response_b or ""))
+        )
         return "" if guess in (language, "") else f"language: {guess}"
 
     return keep(samples, reason)
 
 
 def guess_language(text: str) -> str:
-    """The language whose stop words a text holds most, `other script` where under half of its letters are Latin, empty if in doubt.
+    """The language whose stop words a text holds most, `other script` where under half of its
+    letters are Latin, empty if in doubt.
 
-    In doubt is: fewer than five stop words of the best language, or less than twice as many as English has. No model, no download.
+    In doubt is: fewer than five stop words of the best language, or less than twice as many as
+    English has. No model, no download.
     """
     words = [word.lower() for word in _WORD.findall(text)]
     letters = "".join(words)
@@ -124,11 +160,17 @@ def is_refusal(text: str) -> bool:
 
 
 def filter_refusals(records: Sequence[R]) -> Filtered[R]:
-    """Drop samples where every response declines the task (nothing is left to judge), and pairs in which a reply declines to judge."""
+    """Drop samples where every response declines the task (nothing is left to judge), and pairs in
+    which a reply declines to judge.
+    """
 
     def reason(record: R) -> str:
         if isinstance(record, PreferencePair):
-            return "a reply declines to judge" if any(is_refusal(reasoning_of(t)) for t in (record.chosen, record.rejected)) else ""
+            return (
+                "a reply declines to judge"
+                if any(is_refusal(reasoning_of(t)) for t in (record.chosen, record.rejected))
+                else ""
+            )
         responses = [r for r in (record.response, record.response_b) if r is not None]
         return "every response is a refusal" if all(map(is_refusal, responses)) else ""
 
@@ -136,7 +178,9 @@ def filter_refusals(records: Sequence[R]) -> Filtered[R]:
 
 
 def filter_duplicates(samples: Sequence[Sample], *, threshold: float = 0.9) -> Filtered[Sample]:
-    """Keep one of each group of near-duplicates (Jaccard of word shingles at least `threshold`) within a task, whatever the source."""
+    """Keep one of each group of near-duplicates (Jaccard of word shingles at least `threshold`)
+    within a task, whatever the source.
+    """
     from selene_lib.contamination import near_duplicates
 
     reasons = {}
@@ -145,17 +189,23 @@ def filter_duplicates(samples: Sequence[Sample], *, threshold: float = 0.9) -> F
         keeper = near_duplicates([(s.id, "\n".join(_texts(s))) for s in mine], threshold=threshold)
         source = {s.id: s.source for s in mine}
         reasons |= {
-            i: f"duplicate within {source[k]}" if source[i] == source[k] else f"duplicate of {source[k]}"
+            i: f"duplicate within {source[k]}"
+            if source[i] == source[k]
+            else f"duplicate of {source[k]}"
             for i, k in keeper.items()
             if i != k
         }
     return Filtered([s for s in samples if s.id not in reasons], reasons)
 
 
-def filter_label_balance(samples: Sequence[Sample], *, max_ratio: float = 2.0, min_share: float = 0.05, seed: int = 0) -> Filtered[Sample]:
-    """Thin out frequent labels until none of a task is over `max_ratio` times the rarest; which items go is a hash of the item.
+def filter_label_balance(
+    samples: Sequence[Sample], *, max_ratio: float = 2.0, min_share: float = 0.05, seed: int = 0
+) -> Filtered[Sample]:
+    """Thin out frequent labels until none of a task is over `max_ratio` times the rarest; which
+    items go is a hash of the item.
 
-    A label under `min_share` of its task is not counted as the rarest: a handful of odd labels would empty all others.
+    A label under `min_share` of its task is not counted as the rarest: a handful of odd labels
+    would empty all others.
     """
     by_task: dict[str, dict[str, list[Sample]]] = defaultdict(lambda: defaultdict(list))
     for sample in samples:
@@ -163,28 +213,41 @@ def filter_label_balance(samples: Sequence[Sample], *, max_ratio: float = 2.0, m
     reasons = {}
     for task, labels in by_task.items():
         n = sum(map(len, labels.values()))
-        cap = math.ceil(max_ratio * min(len(group) for group in labels.values() if len(group) >= min_share * n))
+        cap = math.ceil(
+            max_ratio * min(len(group) for group in labels.values() if len(group) >= min_share * n)
+        )
         for label, group in labels.items():
             extra = sorted(group, key=lambda s: unit_hash(seed, "balance", s.id))[cap:]
             reasons |= {s.id: f"label {label} of {task} too frequent" for s in extra}
     return Filtered([s for s in samples if s.id not in reasons], reasons)
 
 
-def filter_max_per_source(records: Sequence[R], *, max_per_source: int, seed: int = 0) -> Filtered[R]:
+def filter_max_per_source(
+    records: Sequence[R], *, max_per_source: int, seed: int = 0
+) -> Filtered[R]:
     """Keep at most `max_per_source` records a source, chosen by a hash of the item."""
     by_source: dict[str, list[R]] = defaultdict(list)
     for record in records:
         by_source[record.source].append(record)
-    extra = [r for group in by_source.values() for r in sorted(group, key=lambda r: unit_hash(seed, "cap", r.id))[max_per_source:]]
+    extra = [
+        r
+        for group in by_source.values()
+        for r in sorted(group, key=lambda r: unit_hash(seed, "cap", r.id))[max_per_source:]
+    ]
     reasons = {record.id: f"over {max_per_source} of one source" for record in extra}
     return Filtered([r for r in records if r.id not in reasons], reasons)
 
 
 def filter_contradictions(pairs: Sequence[PreferencePair]) -> Filtered[PreferencePair]:
-    """Drop pairs in which a reply has another verdict than it should, argues for another one, or says that it was told the answer."""
+    """Drop pairs in which a reply has another verdict than it should, argues for another one, or
+    says that it was told the answer.
+    """
 
     def reason(pair: PreferencePair) -> str:
-        for side, text, verdict in (("chosen", pair.chosen, pair.label), ("rejected", pair.rejected, pair.rejected_verdict)):
+        for side, text, verdict in (
+            ("chosen", pair.chosen, pair.label),
+            ("rejected", pair.rejected, pair.rejected_verdict),
+        ):
             if parse_verdict(text, pair.task) != Verdict("value", verdict):
                 return f"{side}: another verdict than asked"
             if contradiction(reasoning_of(text), verdict, pair.task):
@@ -197,17 +260,26 @@ def filter_contradictions(pairs: Sequence[PreferencePair]) -> Filtered[Preferenc
 
 
 def filter_reward(
-    pairs: Sequence[PreferencePair], thresholds: Mapping[str, float] | float | None, *, by: str = "chosen"
+    pairs: Sequence[PreferencePair],
+    thresholds: Mapping[str, float] | float | None,
+    *,
+    by: str = "chosen",
 ) -> Filtered[PreferencePair]:
-    """Keep pairs whose reward is at least the threshold of their source (`*` is the one of all others; None keeps all).
+    """Keep pairs whose reward is at least the threshold of their source (`*` is the one of all
+    others; None keeps all).
 
-    `by` is `chosen` (reward of the chosen side) or `margin` (chosen less rejected). A pair without a reward, or with NaN, is a ValueError.
+    `by` is `chosen` (reward of the chosen side) or `margin` (chosen less rejected). A pair without
+    a reward, or with NaN, is a ValueError.
     """
     if by not in ("chosen", "margin"):
         raise ValueError(f"by={by!r} is not one of chosen, margin")
 
     def reason(pair: PreferencePair) -> str:
-        limit = thresholds.get(pair.source, thresholds.get("*")) if isinstance(thresholds, Mapping) else thresholds
+        limit = (
+            thresholds.get(pair.source, thresholds.get("*"))
+            if isinstance(thresholds, Mapping)
+            else thresholds
+        )
         if limit is None:
             return ""
         return f"reward of {by} below {limit:.4g}" if reward_of(pair, by) < limit else ""
@@ -221,5 +293,7 @@ def reward_of(pair: PreferencePair, by: str = "chosen") -> float:
     if value is not None and by == "margin":
         value = value - pair.rejected_reward if pair.rejected_reward is not None else None
     if value is None or np.isnan(value):
-        raise ValueError(f"pair {pair.id} has no reward ({by}): score the pairs first, or set no threshold")
+        raise ValueError(
+            f"pair {pair.id} has no reward ({by}): score the pairs first, or set no threshold"
+        )
     return float(value)

@@ -1,7 +1,14 @@
 """Data sets in: specs, local files and hub, lock file, strict loading, quarantine, dataset cards."""
 
 from selene_lib.data.cards import dataset_card, mix_card
-from selene_lib.data.catalogue import all_specs, find_spec, list_rows, lock_all, status_row, status_rows
+from selene_lib.data.catalogue import (
+    all_specs,
+    find_spec,
+    list_rows,
+    lock_all,
+    status_row,
+    status_rows,
+)
 from selene_lib.data.hub import how_to_get
 from selene_lib.data.loading import LoadResult, load, load_to_parquet
 from selene_lib.data.local import count_rows, is_present, local_files, read_side_file, way_in

@@ -49,9 +49,11 @@ def summarise(samples: Iterable[Sample], count_tokens: CountTokens = count_words
 
 
 def dataset_card(result: LoadResult, *, count_tokens: CountTokens | None = None) -> str:
-    """Return the card of one loaded set: where from, licence, counts, label balance, lengths, hashes, and what was dropped and why.
+    """Return the card of one loaded set: where from, licence, counts, label balance, lengths,
+    hashes, and what was dropped and why.
 
-    `count_tokens` counts the tokens of a text (`lambda text: len(tokenizer.encode(text))`); without it lengths are in words.
+    `count_tokens` counts the tokens of a text (`lambda text: len(tokenizer.encode(text))`); without
+    it lengths are in words.
     """
     from selene_lib.data.catalogue import find_spec
 
@@ -62,44 +64,78 @@ def dataset_card(result: LoadResult, *, count_tokens: CountTokens | None = None)
         ("licence", spec.licence),
         ("training allowed", spec.training),
         ("label", spec.label),
-        ("read from", " / ".join(filter(None, (spec.hub_id, spec.repository, spec.repository_path))) or "local files"),
+        (
+            "read from",
+            " / ".join(filter(None, (spec.hub_id, spec.repository, spec.repository_path)))
+            or "local files",
+        ),
         ("revision", result.revision),
         ("shape known from", spec.shape_known_from),
         ("rows read", f"{result.n_read:,}"),
         ("samples", f"{summary.n:,} in {len(summary.groups):,} groups of one prompt"),
-        *([("left out by the limit", f"{result.n_made - summary.n:,} of {result.n_made:,}")] if result.n_made != summary.n else []),
+        *(
+            [("left out by the limit", f"{result.n_made - summary.n:,} of {result.n_made:,}")]
+            if result.n_made != summary.n
+            else []
+        ),
         *([("notes", spec.notes)] if spec.notes else []),
     ]
-    parts = [f"# {spec.title}\n", _table(("", ""), facts), *_sections(summary, count_tokens), _dropped(result)]
+    parts = [
+        f"# {spec.title}\n",
+        _table(("", ""), facts),
+        *_sections(summary, count_tokens),
+        _dropped(result),
+    ]
     if result.files:
         parts.append("## Files\n\n" + _table(("file", "SHA-256"), sorted(result.files.items())))
     return "\n".join(parts)
 
 
-def mix_card(results: Sequence[LoadResult], *, title: str = "Mix", count_tokens: CountTokens | None = None) -> str:
-    """Return the card of several loaded sets together: one line per set, then counts, label balance and lengths of all."""
+def mix_card(
+    results: Sequence[LoadResult], *, title: str = "Mix", count_tokens: CountTokens | None = None
+) -> str:
+    """Return the card of several loaded sets together: one line per set, then counts, label balance
+    and lengths of all.
+    """
     from selene_lib.data.catalogue import find_spec
 
-    samples = (sample for result in results for sample in (iter_parquet(result.path) if result.path else result.samples))
+    samples = (
+        sample
+        for result in results
+        for sample in (iter_parquet(result.path) if result.path else result.samples)
+    )
     summary = summarise(samples, count_tokens or count_words)
     rows = []
     for r in results:
         n = summary.sources[r.name]
         what = (f"{n:,}", _share(n, summary.n), f"{r.n_read:,}", f"{sum(r.n_dropped.values()):,}")
         rows.append((r.name, *what, r.licence, find_spec(r.name).training, r.revision))
-    header = ("source", "samples", "share", "rows read", "dropped", "licence", "training allowed", "revision")
+    header = (
+        "source",
+        "samples",
+        "share",
+        "rows read",
+        "dropped",
+        "licence",
+        "training allowed",
+        "revision",
+    )
     return "\n".join([f"# {title}\n", _table(header, rows), *_sections(summary, count_tokens)])
 
 
 def _sections(summary: Summary, count_tokens: CountTokens | None) -> list[str]:
     unit = "words (no tokenizer was given)" if count_tokens is None else "tokens"
     tasks = [(task, f"{n:,}", _share(n, summary.n)) for task, n in sorted(summary.tasks.items())]
-    labels = [(task, label, f"{n:,}", _share(n, summary.tasks[task])) for (task, label), n in sorted(summary.labels.items())]
+    labels = [
+        (task, label, f"{n:,}", _share(n, summary.tasks[task]))
+        for (task, label), n in sorted(summary.labels.items())
+    ]
     lengths = [(name, *_quantiles(values)) for name, values in summary.lengths.items() if values]
     return [
         "## Counts by task\n\n" + _table(("task", "samples", "share"), tasks),
         "## Label balance\n\n" + _table(("task", "label", "samples", "share of the task"), labels),
-        f"## Lengths in {unit}\n\n" + _table(("field", "n", "mean", "median", "95th percentile", "longest"), lengths),
+        f"## Lengths in {unit}\n\n"
+        + _table(("field", "n", "mean", "median", "95th percentile", "longest"), lengths),
     ]
 
 
@@ -107,14 +143,21 @@ def _dropped(result: LoadResult) -> str:
     if not result.n_dropped:
         return "## Dropped\n\nNothing was dropped.\n"
     rows = [
-        (reason, f"{n:,}", _share(n, result.n_read)) for reason, n in sorted(result.n_dropped.items(), key=lambda item: (-item[1], item[0]))
+        (reason, f"{n:,}", _share(n, result.n_read))
+        for reason, n in sorted(result.n_dropped.items(), key=lambda item: (-item[1], item[0]))
     ]
     return "## Dropped\n\n" + _table(("reason", "n", "of rows read"), rows)
 
 
 def _quantiles(values: list[int]) -> tuple[str, ...]:
     array = np.asarray(values)
-    return (f"{len(values):,}", *(f"{value:,.0f}" for value in (array.mean(), np.median(array), np.percentile(array, 95), array.max())))
+    return (
+        f"{len(values):,}",
+        *(
+            f"{value:,.0f}"
+            for value in (array.mean(), np.median(array), np.percentile(array, 95), array.max())
+        ),
+    )
 
 
 def _share(n: int, total: int) -> str:
@@ -123,4 +166,9 @@ def _share(n: int, total: int) -> str:
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
-    return "".join("| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in line) + " |\n" for line in lines)
+    return "".join(
+        "| "
+        + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in line)
+        + " |\n"
+        for line in lines
+    )

@@ -1,4 +1,6 @@
-"""All data sets by name: what `selene sources`, `selene benchmarks` and `selene lock` list and act on."""
+"""All data sets by name: what `selene sources`, `selene benchmarks` and `selene lock` list and act
+on.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ def all_specs() -> dict[str, DataSpec]:
 
 
 def find_spec(name: str | DataSpec) -> DataSpec:
-    """Return the spec of a name (a spec is returned as it is); an unknown name is a UserError that lists the known ones."""
+    """Return the spec of a name (a spec is returned as it is); an unknown name is a UserError that
+    lists the known ones.
+    """
     if isinstance(name, DataSpec):
         return name
     specs = all_specs()
@@ -31,14 +35,26 @@ def find_spec(name: str | DataSpec) -> DataSpec:
     return specs[name]
 
 
-def status_rows(data_dir: Path | str | None, *, roles: Iterable[Role] | None = None, lock_file: Path = LOCK_FILE) -> list[dict[str, Any]]:
-    """Return one dict per set: name, role, task, licence, training, revision, shape_known_from, present, n, gated, how_to_get, ..."""
+def status_rows(
+    data_dir: Path | str | None, *, roles: Iterable[Role] | None = None, lock_file: Path = LOCK_FILE
+) -> list[dict[str, Any]]:
+    """Return one dict per set: name, role, task, licence, training, revision, shape_known_from,
+    present, n, gated, how_to_get, ...
+    """
     wanted = None if roles is None else set(roles)
-    return [status_row(spec, data_dir, lock_file) for spec in all_specs().values() if wanted is None or spec.role in wanted]
+    return [
+        status_row(spec, data_dir, lock_file)
+        for spec in all_specs().values()
+        if wanted is None or spec.role in wanted
+    ]
 
 
-def status_row(spec: DataSpec, data_dir: Path | str | None, lock_file: Path = LOCK_FILE) -> dict[str, Any]:
-    """One line of `selene sources` or `selene benchmarks`; `n` is counted where the set is present, else the published count or None."""
+def status_row(
+    spec: DataSpec, data_dir: Path | str | None, lock_file: Path = LOCK_FILE
+) -> dict[str, Any]:
+    """One line of `selene sources` or `selene benchmarks`; `n` is counted where the set is present,
+    else the published count or None.
+    """
     present = is_present(spec, data_dir)
     return {
         "name": spec.name,
@@ -48,7 +64,9 @@ def status_row(spec: DataSpec, data_dir: Path | str | None, lock_file: Path = LO
         "training": spec.training,
         "revision": revision_of(spec, lock_file),
         "shape_known_from": spec.shape_known_from,
-        "hub_shape_known_from": (spec.hub_shape_known_from or spec.shape_known_from) if spec.hub_id else None,
+        "hub_shape_known_from": (spec.hub_shape_known_from or spec.shape_known_from)
+        if spec.hub_id
+        else None,
         "present": present,
         "n": count_rows(spec, data_dir) if present else spec.published_n,
         "gated": spec.gated,
@@ -59,13 +77,22 @@ def status_row(spec: DataSpec, data_dir: Path | str | None, lock_file: Path = LO
 
 
 def list_rows(role: str, data_dir: Path | str | None) -> list[dict[str, Any]]:
-    """Return the rows of `selene sources` (`role="sources"`) or of `selene benchmarks` (everything one is evaluated on)."""
+    """Return the rows of `selene sources` (`role="sources"`) or of `selene benchmarks` (everything
+    one is evaluated on).
+    """
     if role not in ("sources", "benchmarks"):
         raise UserError(f"no list {role!r}; say sources or benchmarks")
-    return status_rows(data_dir, roles=("source",) if role == "sources" else ("benchmark", "domain", "component", "extra", "reference"))
+    return status_rows(
+        data_dir,
+        roles=("source",)
+        if role == "sources"
+        else ("benchmark", "domain", "component", "extra", "reference"),
+    )
 
 
-def lock_all(names: Iterable[str] = (), *, lock_file: Path = LOCK_FILE, refresh: bool = False) -> dict[str, str]:
+def lock_all(
+    names: Iterable[str] = (), *, lock_file: Path = LOCK_FILE, refresh: bool = False
+) -> dict[str, str]:
     """Lock the named hub sets, or all; return `{hub id: revision}`. See `lock.lock` for errors."""
     specs = [find_spec(name) for name in names] or list(all_specs().values())
     return lock(specs, path=lock_file, refresh=refresh)

@@ -1,7 +1,9 @@
-"""What a run reads: training samples of its sources and the sets it is evaluated on, embedded or published, counted and written.
+"""What a run reads: training samples of its sources and the sets it is evaluated on, embedded or
+published, counted and written.
 
-`nano` stands for everything the embedded world has. Any other name is a source of `selene_lib.data.sources` or a set of
-`selene_lib.data.benchmarks`, read from the hub or from a local folder by the same adapter.
+`nano` stands for everything the embedded world has. Any other name is a source of
+`selene_lib.data.sources` or a set of `selene_lib.data.benchmarks`, read from the hub or from a
+local folder by the same adapter.
 """
 
 from __future__ import annotations
@@ -40,21 +42,37 @@ class Collection:
         return pd.DataFrame(self.rows)
 
 
-def collect_sources(names: str, *, n_per_source: int, data_dir: str, seed: int, ledger: Ledger, quarantine: Path) -> Collection:
-    """Read the training sources in `names` (comma separated, or `nano`), at most `n_per_source` each; count what was dropped.
+def collect_sources(
+    names: str, *, n_per_source: int, data_dir: str, seed: int, ledger: Ledger, quarantine: Path
+) -> Collection:
+    """Read the training sources in `names` (comma separated, or `nano`), at most `n_per_source`
+    each; count what was dropped.
 
-    Raises `UserError` for an unknown name, a source that is not there (with how to get it) and a source that gives no sample.
+    Raises `UserError` for an unknown name, a source that is not there (with how to get it) and a
+    source that gives no sample.
     """
     found = Collection()
     for name in chosen_names(names, "sources"):
-        _read_one(found, name, "source", n_per_source, data_dir, seed, ledger=ledger, quarantine=quarantine)
+        _read_one(
+            found,
+            name,
+            "source",
+            n_per_source,
+            data_dir,
+            seed,
+            ledger=ledger,
+            quarantine=quarantine,
+        )
         if not found.samples.get(name):
             raise UserError(f"source {name} gave no sample: {found.rows[-1]['status']}")
     return found
 
 
-def collect_sets(names: str, *, n_per_set: int, data_dir: str, seed: int, ledger: Ledger, quarantine: Path) -> Collection:
-    """Read the evaluation sets in `names`; an absent one stands in the table as `not available: how to get it`, never left out.
+def collect_sets(
+    names: str, *, n_per_set: int, data_dir: str, seed: int, ledger: Ledger, quarantine: Path
+) -> Collection:
+    """Read the evaluation sets in `names`; an absent one stands in the table as `not available: how
+    to get it`, never left out.
 
     All eleven benchmarks and both domain sets are in the table of every run.
     """
@@ -63,7 +81,16 @@ def collect_sets(names: str, *, n_per_set: int, data_dir: str, seed: int, ledger
     found = Collection()
     wanted = chosen_names(names, "sets")
     for name in wanted:
-        _read_one(found, name, "benchmark", n_per_set, data_dir, seed, ledger=ledger, quarantine=quarantine)
+        _read_one(
+            found,
+            name,
+            "benchmark",
+            n_per_set,
+            data_dir,
+            seed,
+            ledger=ledger,
+            quarantine=quarantine,
+        )
     for spec in (*BENCHMARKS.values(), *DOMAINS.values()):
         if spec.name not in wanted:
             status = f"not asked for by this run; {_how_to_get(spec)}"
@@ -79,11 +106,23 @@ def chosen_names(names: str, what: str) -> list[str]:
     if EMBEDDED in chosen:
         from selene_lib import nano
 
-        embedded = list(nano.NANO_SOURCES) if what == "sources" else [*nano.NANO_SETS, *nano.NANO_DOMAINS]
+        embedded = (
+            list(nano.NANO_SOURCES) if what == "sources" else [*nano.NANO_SETS, *nano.NANO_DOMAINS]
+        )
     return [*embedded, *(name for name in chosen if name != EMBEDDED)]
 
 
-def _read_one(found: Collection, name: str, role: str, n: int, data_dir: str, seed: int, *, ledger: Ledger, quarantine: Path) -> None:
+def _read_one(
+    found: Collection,
+    name: str,
+    role: str,
+    n: int,
+    data_dir: str,
+    seed: int,
+    *,
+    ledger: Ledger,
+    quarantine: Path,
+) -> None:
     if is_embedded_set(name):
         role, samples = _embedded(name, role, n, seed)
         ledger.add("generate", name, len(samples), {})
@@ -96,13 +135,31 @@ def _read_one(found: Collection, name: str, role: str, n: int, data_dir: str, se
     folder = Path(data_dir) if data_dir else None
     way = way_in(spec, folder)
     if way is None:
-        found.rows.append(_row(name, spec.role, spec.task, [], spec.licence, f"not available: {_how_to_get(spec)}"))
+        found.rows.append(
+            _row(
+                name, spec.role, spec.task, [], spec.licence, f"not available: {_how_to_get(spec)}"
+            )
+        )
         return
-    result = load(spec, data_dir=folder if way == "local" else None, limit=n, seed=seed, quarantine=quarantine, progress=True)
+    result = load(
+        spec,
+        data_dir=folder if way == "local" else None,
+        limit=n,
+        seed=seed,
+        quarantine=quarantine,
+        progress=True,
+    )
     ledger.add("read", name, result.n_items, dict(result.n_dropped))
-    ledger.add("sample", name, result.n_made, {"not in this run's sample": result.n_made - result.n_samples})
+    ledger.add(
+        "sample",
+        name,
+        result.n_made,
+        {"not in this run's sample": result.n_made - result.n_samples},
+    )
     found.samples[name] = result.samples
-    found.rows.append(_row(name, spec.role, _tasks(result.samples), result.samples, spec.licence, "read"))
+    found.rows.append(
+        _row(name, spec.role, _tasks(result.samples), result.samples, spec.licence, "read")
+    )
     found.cards[name] = dataset_card(result)
 
 
@@ -111,12 +168,16 @@ def _embedded(name: str, role: str, n: int, seed: int) -> tuple[str, list[Sample
 
     if role == "source":
         if name not in nano.NANO_SOURCES:
-            raise UserError(f"unknown source {name!r}; the embedded ones are {', '.join(nano.NANO_SOURCES)}")
+            raise UserError(
+                f"unknown source {name!r}; the embedded ones are {', '.join(nano.NANO_SOURCES)}"
+            )
         return role, nano.make_source(name, n, seed=seed)
     if name in nano.NANO_DOMAINS:
         return "domain", nano.make_domain(name, n, seed=seed)
     if name not in nano.NANO_SETS:
-        raise UserError(f"unknown set {name!r}; the embedded ones are {', '.join([*nano.NANO_SETS, *nano.NANO_DOMAINS])}")
+        raise UserError(
+            f"unknown set {name!r}; the embedded ones are {', '.join([*nano.NANO_SETS, *nano.NANO_DOMAINS])}"
+        )
     samples = nano.make_set(name, n, seed=seed)
     return SHIFTED if all(s.meta.get("ood") for s in samples) else role, samples
 
@@ -141,10 +202,20 @@ def _tasks(samples: Sequence[Sample]) -> str:
     return "+".join(sorted({s.task for s in samples}))
 
 
-def _row(name: str, role: str, task: str, samples: Sequence[Sample], licence: str, status: str) -> dict[str, Any]:
+def _row(
+    name: str, role: str, task: str, samples: Sequence[Sample], licence: str, status: str
+) -> dict[str, Any]:
     labels = Counter(s.label if s.label is not None else "score only" for s in samples)
     shown = ", ".join(f"{label} {n}" for label, n in sorted(labels.items()))
-    return {"name": name, "role": role, "task": task, "n": len(samples), "labels": shown, "licence": licence, "status": status}
+    return {
+        "name": name,
+        "role": role,
+        "task": task,
+        "n": len(samples),
+        "labels": shown,
+        "licence": licence,
+        "status": status,
+    }
 
 
 def write_sets(folder: Path, collection: Collection) -> None:
@@ -166,11 +237,16 @@ def write_cards(folder: Path, collection: Collection) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for row in collection.rows:
         facts = "\n".join(f"- {key}: {value}" for key, value in row.items() if key != "name")
-        write_text(folder / f"{row['name']}.md", collection.cards.get(row["name"]) or f"# {row['name']}\n\n{facts}\n")
+        write_text(
+            folder / f"{row['name']}.md",
+            collection.cards.get(row["name"]) or f"# {row['name']}\n\n{facts}\n",
+        )
 
 
 def read_catalogue(path: Path) -> Any:
-    """Read the table of evaluation sets of notebook 01: name, role, task, n, labels, licence, status."""
+    """Read the table of evaluation sets of notebook 01: name, role, task, n, labels, licence,
+    status.
+    """
     import pandas as pd
 
     return pd.read_csv(path, keep_default_na=False)

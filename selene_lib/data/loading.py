@@ -1,7 +1,9 @@
-"""Load a data set through its spec: from a folder of the publisher's own files, or from the hub; as a list, or streamed into Parquet.
+"""Load a data set through its spec: from a folder of the publisher's own files, or from the hub; as
+a list, or streamed into Parquet.
 
-Strict by default: a row that is not of the published shape goes to the quarantine with the column and what was expected, more than
-1 % of such rows stop the load, and a count other than the published one is an error.
+Strict by default: a row that is not of the published shape goes to the quarantine with the column
+and what was expected, more than 1 % of such rows stop the load, and a count other than the
+published one is an error.
 """
 
 from __future__ import annotations
@@ -26,13 +28,16 @@ CHECK_EVERY_ROWS = 1000
 
 @dataclass
 class LoadResult:
-    """What came of a load: samples (in file order), rows read, rows dropped by reason, and where they came from.
+    """What came of a load: samples (in file order), rows read, rows dropped by reason, and where
+    they came from.
 
-    A row may make several samples: `n_made` counts the samples made, `n_samples` those kept by a limit (all, without one), `n_items` what
-    was there to be made or dropped, so that a ledger balances: n_items = n_made + dropped, n_made = n_samples + left out by the limit.
-    `n_dropped` counts rows (or parts of rows, where one row makes several samples); a reason that starts with `broken` is a quarantined
-    row. `rows` are the plain rows of a set that has no samples. `files` maps each file read to its SHA-256 (empty
-    for the hub). `path` is the Parquet file of a streamed load, whose `samples` stay empty.
+    A row may make several samples: `n_made` counts the samples made, `n_samples` those kept by a
+    limit (all, without one), `n_items` what was there to be made or dropped, so that a ledger
+    balances: n_items = n_made + dropped, n_made = n_samples + left out by the limit. `n_dropped`
+    counts rows (or parts of rows, where one row makes several samples); a reason that starts with
+    `broken` is a quarantined row. `rows` are the plain rows of a set that has no samples. `files`
+    maps each file read to its SHA-256 (empty for the hub). `path` is the Parquet file of a streamed
+    load, whose `samples` stay empty.
     """
 
     name: str
@@ -65,10 +70,12 @@ def load(
     max_broken_share: float = MAX_BROKEN_SHARE,
     lock_file: Path = LOCK_FILE,
 ) -> LoadResult:
-    """Load a set (a spec or its name) into memory; `data_dir=None` reads the hub. Absent local files give `present=False` and no samples.
+    """Load a set (a spec or its name) into memory; `data_dir=None` reads the hub. Absent local
+    files give `present=False` and no samples.
 
-    `limit` takes the samples with the smallest `unit_hash(seed, id)`, in file order, so that a smaller limit is a part of a larger one.
-    Raises ValueError on schema drift, on more than `max_broken_share` broken rows and on a count other than the published one.
+    `limit` takes the samples with the smallest `unit_hash(seed, id)`, in file order, so that a
+    smaller limit is a part of a larger one. Raises ValueError on schema drift, on more than
+    `max_broken_share` broken rows and on a count other than the published one.
     """
     spec = _named(spec)
     if data_dir is not None and not is_present(spec, data_dir):
@@ -90,7 +97,9 @@ def load_to_parquet(
     lock_file: Path = LOCK_FILE,
     batch_rows: int = 2048,
 ) -> LoadResult:
-    """Load a set of any size into a Parquet file of samples (read with `files.read_parquet`), never holding more than a batch of it."""
+    """Load a set of any size into a Parquet file of samples (read with `files.read_parquet`), never
+    holding more than a batch of it.
+    """
     from selene_lib.data.parquet import write_batches
 
     spec = _named(spec)
@@ -120,7 +129,9 @@ class Walk:
     n_made: int = 0
 
     def samples(self) -> Iterator[Sample]:
-        """Yield samples; the checks that need the whole set (broken share, published count) are made at the end."""
+        """Yield samples; the checks that need the whole set (broken share, published count) are
+        made at the end.
+        """
         seen: Counter = Counter()
         try:
             for place, record in self._records():
@@ -128,14 +139,22 @@ class Walk:
                     seen[sample.id] += 1
                     self.n_made += 1
                     n = seen[sample.id]
-                    yield sample if n == 1 else replace(sample, id=stable_id(self.spec.name, sample.id, n))
+                    yield (
+                        sample
+                        if n == 1
+                        else replace(sample, id=stable_id(self.spec.name, sample.id, n))
+                    )
             self._check_broken()
         finally:
             self._write_quarantine()
         self._check_counts()
 
     def result(self, **fields: Any) -> LoadResult:
-        files = {} if self.data_dir is None else {k: sha256_file(p) for k, p in local_files(self.spec, self.data_dir).items()}
+        files = (
+            {}
+            if self.data_dir is None
+            else {k: sha256_file(p) for k, p in local_files(self.spec, self.data_dir).items()}
+        )
         return LoadResult(
             self.spec.name,
             n_read=self.n_read,
@@ -143,14 +162,20 @@ class Walk:
             n_dropped=dict(self.n_dropped),
             rows=self.rows,
             present=True,
-            revision=revision_of(self.spec, self.lock_file) if self.data_dir is None else local_revision(self.spec),
+            revision=revision_of(self.spec, self.lock_file)
+            if self.data_dir is None
+            else local_revision(self.spec),
             licence=self.spec.licence,
             files=files,
             **fields,
         )
 
     def _records(self) -> Iterator[tuple[str, Any]]:
-        source = read_hub(self.spec, lock_file=self.lock_file) if self.data_dir is None else read_local(self.spec, self.data_dir)
+        source = (
+            read_hub(self.spec, lock_file=self.lock_file)
+            if self.data_dir is None
+            else read_local(self.spec, self.data_dir)
+        )
         for place, record in _with_progress(source, self.spec) if self.progress else source:
             self.n_read += 1
             self.n_by_file[place.rpartition(", row ")[0]] += 1
@@ -179,15 +204,27 @@ class Walk:
 
     def _quarantine(self, error: BrokenRow, record: Any) -> None:
         self.n_dropped[f"broken: {error.column} is not {error.expected}"] += 1
-        entry = {"set": self.spec.name, "where": error.where, "column": error.column, "expected": error.expected, "found": error.found}
-        self.broken.append(entry | {"record": None if isinstance(record, BrokenRow) else repr(record)[:4000]})
+        entry = {
+            "set": self.spec.name,
+            "where": error.where,
+            "column": error.column,
+            "expected": error.expected,
+            "found": error.found,
+        }
+        self.broken.append(
+            entry | {"record": None if isinstance(record, BrokenRow) else repr(record)[:4000]}
+        )
 
     def _check_broken(self) -> None:
         if len(self.broken) <= self.max_broken_share * self.n_read:
             return
         first = self.broken[0]
         shape = ", ".join(f"{column}: {kind}" for column, kind in self.spec.columns.items())
-        kept = f"the rows are in {self.quarantine}" if self.quarantine else "name a quarantine file to see them"
+        kept = (
+            f"the rows are in {self.quarantine}"
+            if self.quarantine
+            else "name a quarantine file to see them"
+        )
         raise ValueError(
             f"{self.spec.name}: {len(self.broken)} of {self.n_read} rows are not of the published shape, more than "
             f"{self.max_broken_share:.0%}; {kept}. First: {first['where']}, column {first['column']!r}: "
@@ -199,22 +236,32 @@ class Walk:
         spec = self.spec
         for file, n in self.n_by_file.items():
             if spec.n_rows.get(file, n) != n:
-                raise ValueError(f"{spec.name}: {file} holds {n} rows where {spec.n_rows[file]} are published; fetch it again")
+                raise ValueError(
+                    f"{spec.name}: {file} holds {n} rows where {spec.n_rows[file]} are published; fetch it again"
+                )
         known = self.n_by_file and set(self.n_by_file) <= set(spec.n_rows)
         if spec.published_n is not None and not known and self.n_read != spec.published_n:
-            raise ValueError(f"{spec.name}: {self.n_read} rows were read where {spec.published_n} are published; fetch the whole set again")
+            raise ValueError(
+                f"{spec.name}: {self.n_read} rows were read where {spec.published_n} are published; fetch the whole set again"
+            )
 
     def _write_quarantine(self) -> None:
         if self.quarantine is None:
             return
         path = Path(self.quarantine)
-        others = [row for row in read_jsonl(path) if row["set"] != self.spec.name] if path.is_file() else []
+        others = (
+            [row for row in read_jsonl(path) if row["set"] != self.spec.name]
+            if path.is_file()
+            else []
+        )
         if others or self.broken or path.is_file():
             write_jsonl(path, [*others, *self.broken])
 
 
 def check_columns(spec: DataSpec, place: str, record: Any, seed: int) -> Row:
-    """Return the record as a `Row`, or raise BrokenRow naming the first of the spec's columns that it lacks."""
+    """Return the record as a `Row`, or raise BrokenRow naming the first of the spec's columns that
+    it lacks.
+    """
     if isinstance(record, BrokenRow):
         raise record
     if not isinstance(record, Mapping):
@@ -226,13 +273,17 @@ def check_columns(spec: DataSpec, place: str, record: Any, seed: int) -> Row:
 
 
 def _named(spec: DataSpec | str) -> DataSpec:
-    from selene_lib.data.catalogue import find_spec  # the catalogue imports all sets, and they this package
+    from selene_lib.data.catalogue import (
+        find_spec,
+    )  # the catalogue imports all sets, and they this package
 
     return find_spec(spec)
 
 
 def _smallest(stream: Iterable[Sample], limit: int, seed: int) -> list[Sample]:
-    ranked = ((unit_hash(seed, sample.id), position, sample) for position, sample in enumerate(stream))
+    ranked = (
+        (unit_hash(seed, sample.id), position, sample) for position, sample in enumerate(stream)
+    )
     best = heapq.nsmallest(limit, ranked, key=lambda entry: entry[:2])
     return [sample for _, _, sample in sorted(best, key=lambda entry: entry[1])]
 

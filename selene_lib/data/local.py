@@ -1,4 +1,6 @@
-"""The publisher's own files in a local folder: where they must lie, whether they are there, and their records in a fixed order."""
+"""The publisher's own files in a local folder: where they must lie, whether they are there, and
+their records in a fixed order.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from selene_lib.errors import UserError
 
 
 def read_local(spec: DataSpec, data_dir: Path | str) -> Iterator[tuple[str, Any]]:
-    """Yield `(place, record)` of the local files of a set, in the order of the spec's patterns and of the names."""
+    """Yield `(place, record)` of the local files of a set, in the order of the spec's patterns and
+    of the names.
+    """
     folder = set_folder(spec, data_dir)
     if spec.rows is not None:
         yield from spec.rows(folder, spec)
@@ -22,11 +26,15 @@ def read_local(spec: DataSpec, data_dir: Path | str) -> Iterator[tuple[str, Any]
 
 
 def local_files(spec: DataSpec, data_dir: Path | str) -> dict[str, Path]:
-    """Return the local files of a set as `{name below its folder: path}`; empty when one of the needed patterns matches nothing."""
+    """Return the local files of a set as `{name below its folder: path}`; empty when one of the
+    needed patterns matches nothing.
+    """
     folder = set_folder(spec, data_dir)
     found: dict[str, Path] = {}
     for entry in spec.files:
-        matches = next((m for pattern in entry.split(" | ") if (m := sorted(folder.glob(pattern)))), [])
+        matches = next(
+            (m for pattern in entry.split(" | ") if (m := sorted(folder.glob(pattern)))), []
+        )
         if not matches:
             return {}
         found.update({path.relative_to(folder).as_posix(): path for path in matches})
@@ -38,7 +46,9 @@ def set_folder(spec: DataSpec, data_dir: Path | str) -> Path:
     root = Path(data_dir)
     if not root.is_dir():
         wanted = f"holding a folder per set (such as {spec.folder or spec.name}/)"
-        raise UserError(f"the data folder {root} does not exist; give one with --data-dir, {wanted}")
+        raise UserError(
+            f"the data folder {root} does not exist; give one with --data-dir, {wanted}"
+        )
     return root / (spec.folder or spec.name)
 
 
@@ -48,18 +58,30 @@ def is_present(spec: DataSpec, data_dir: Path | str | None) -> bool:
 
 
 def read_side_file(spec: DataSpec, data_dir: Path | str, name: str) -> list[Any]:
-    """Return the records of a side file of a set (a pattern of `spec.side_files`); their number is checked where it is known."""
+    """Return the records of a side file of a set (a pattern of `spec.side_files`); their number is
+    checked where it is known.
+    """
     if name not in spec.side_files:
-        raise UserError(f"{spec.name}: no side file {name!r}; known are {', '.join(spec.side_files) or 'none'}")
+        raise UserError(
+            f"{spec.name}: no side file {name!r}; known are {', '.join(spec.side_files) or 'none'}"
+        )
     folder = set_folder(spec, data_dir)
-    records = [record for path in sorted(folder.glob(name)) for _, record in read_records(path, path.relative_to(folder).as_posix())]
+    records = [
+        record
+        for path in sorted(folder.glob(name))
+        for _, record in read_records(path, path.relative_to(folder).as_posix())
+    ]
     if len(records) != spec.side_files[name]:
-        raise ValueError(f"{spec.name}: {name} holds {len(records)} records where {spec.side_files[name]} are published; fetch it again")
+        raise ValueError(
+            f"{spec.name}: {name} holds {len(records)} records where {spec.side_files[name]} are published; fetch it again"
+        )
     return records
 
 
 def way_in(spec: DataSpec, data_dir: Path | str | None) -> Literal["local", "hub"] | None:
-    """Tell how a set can be read: from the data folder where its files lie there, else from the hub where it is, else not (None)."""
+    """Tell how a set can be read: from the data folder where its files lie there, else from the hub
+    where it is, else not (None).
+    """
     if is_present(spec, data_dir):
         return "local"
     return "hub" if spec.hub_id else None

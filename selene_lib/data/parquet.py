@@ -12,15 +12,22 @@ from selene_lib.records import Sample
 
 
 def write_batches(path: str | Path, samples: Iterable[Sample], batch_rows: int = 2048) -> int:
-    """Write samples as Parquet (zstd), holding `batch_rows` of them at a time; return how many. The file is whole or absent."""
+    """Write samples as Parquet (zstd), holding `batch_rows` of them at a time; return how many. The
+    file is whole or absent.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     schema, n = arrow_schema(Sample), 0
-    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+    with (
+        atomic_path(path) as temporary,
+        pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
+    ):
         stream = iter(samples)
         while batch := list(islice(stream, batch_rows)):
-            writer.write_table(pa.Table.from_pylist([_row(sample) for sample in batch], schema=schema))
+            writer.write_table(
+                pa.Table.from_pylist([_row(sample) for sample in batch], schema=schema)
+            )
             n += len(batch)
     return n
 

@@ -1,6 +1,8 @@
-"""The lock file: which 40-hex revision of each hub data set is read. Written by `selene lock`, kept in git, never typed by hand.
+"""The lock file: which 40-hex revision of each hub data set is read. Written by `selene lock`, kept
+in git, never typed by hand.
 
-A set that stands here is always read at that revision; a set that does not is 'not locked yet' until the hub was asked once.
+A set that stands here is always read at that revision; a set that does not is 'not locked yet'
+until the hub was asked once.
 """
 
 from __future__ import annotations
@@ -26,17 +28,23 @@ def read_lock(path: Path = LOCK_FILE) -> dict[str, str]:
     rows = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.is_file() else {}
     for hub_id, revision in rows.items():
         if not _REVISION.fullmatch(str(revision)):
-            raise ValueError(f"{path}: {hub_id} is locked at {revision!r}, which is no 40-hex revision; run `selene lock {hub_id}` again")
+            raise ValueError(
+                f"{path}: {hub_id} is locked at {revision!r}, which is no 40-hex revision; run `selene lock {hub_id}` again"
+            )
     return rows
 
 
 def write_lock(rows: Mapping[str, str], path: Path = LOCK_FILE) -> Path:
     """Write the lock file, sorted by hub id."""
-    return write_text(path, _HEAD + yaml.safe_dump(dict(sorted(rows.items())), default_flow_style=False))
+    return write_text(
+        path, _HEAD + yaml.safe_dump(dict(sorted(rows.items())), default_flow_style=False)
+    )
 
 
 def revision_of(spec: DataSpec, path: Path = LOCK_FILE) -> str:
-    """Return the revision a set is read at: the hub's if locked, `repository@commit` for a publisher's repository, or 'not locked yet'."""
+    """Return the revision a set is read at: the hub's if locked, `repository@commit` for a
+    publisher's repository, or 'not locked yet'.
+    """
     if spec.hub_id:
         locked = read_lock(path).get(spec.hub_id)
         if locked:
@@ -47,12 +55,21 @@ def revision_of(spec: DataSpec, path: Path = LOCK_FILE) -> str:
 
 
 def local_revision(spec: DataSpec) -> str:
-    """Return what local files are taken for: the publisher's commit whose files the spec knows, else `local files` (see their hashes)."""
-    return f"{spec.repository}@{spec.repository_commit}" if spec.repository and spec.repository_commit else "local files"
+    """Return what local files are taken for: the publisher's commit whose files the spec knows,
+    else `local files` (see their hashes).
+    """
+    return (
+        f"{spec.repository}@{spec.repository_commit}"
+        if spec.repository and spec.repository_commit
+        else "local files"
+    )
 
 
-def lock(specs: Iterable[DataSpec], *, path: Path = LOCK_FILE, refresh: bool = False) -> dict[str, str]:
-    """Ask the hub for the current revision of every set that has none yet (of all with `refresh`), write the lock file, return it.
+def lock(
+    specs: Iterable[DataSpec], *, path: Path = LOCK_FILE, refresh: bool = False
+) -> dict[str, str]:
+    """Ask the hub for the current revision of every set that has none yet (of all with `refresh`),
+    write the lock file, return it.
 
     Raises UserError with the remedy when the hub cannot be reached or wants a token.
     """
@@ -73,9 +90,15 @@ def resolve_revision(hub_id: str) -> str:
     try:
         revision = HfApi().dataset_info(hub_id).sha
     except HfHubHTTPError as error:
-        raise UserError(f"{hub_id}: the hub refused ({error}); for a gated set accept its terms on its page and set HF_TOKEN") from error
+        raise UserError(
+            f"{hub_id}: the hub refused ({error}); for a gated set accept its terms on its page and set HF_TOKEN"
+        ) from error
     except (httpx.HTTPError, OSError) as error:
-        raise UserError(f"{hub_id}: the hub cannot be reached ({error}); connect, or give local files with --data-dir") from error
+        raise UserError(
+            f"{hub_id}: the hub cannot be reached ({error}); connect, or give local files with --data-dir"
+        ) from error
     if not revision or not _REVISION.fullmatch(revision):
-        raise UserError(f"{hub_id}: the hub named no 40-hex revision but {revision!r}; try again later")
+        raise UserError(
+            f"{hub_id}: the hub named no 40-hex revision but {revision!r}; try again later"
+        )
     return revision

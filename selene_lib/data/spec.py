@@ -1,7 +1,9 @@
-"""What is declared of a data set: where it lies, what its rows look like, what its label means, and how we know.
+"""What is declared of a data set: where it lies, what its rows look like, what its label means, and
+how we know.
 
-A set is one file with one `DataSpec` and one function that turns a `Row` into samples. A row that cannot be read raises `BrokenRow`
-(quarantined, counted, at most 1 % of a set); a row that is left out on purpose raises `DropRow` (counted under its reason).
+A set is one file with one `DataSpec` and one function that turns a `Row` into samples. A row that
+cannot be read raises `BrokenRow` (quarantined, counted, at most 1 % of a set); a row that is left
+out on purpose raises `DropRow` (counted under its reason).
 """
 
 from __future__ import annotations
@@ -30,12 +32,15 @@ class BrokenRow(ValueError):
 
 
 class DropRow(Exception):
-    """A sound row that the set leaves out on purpose; the message is the reason it is counted under."""
+    """A sound row that the set leaves out on purpose; the message is the reason it is counted
+    under.
+    """
 
 
 @dataclass(frozen=True)
 class Row:
-    """One record of a publisher's file with the place it came from; the accessors check the kind and name the column when it is wrong.
+    """One record of a publisher's file with the place it came from; the accessors check the kind
+    and name the column when it is wrong.
 
     A column may be dotted (`score_rubric.criteria`) to reach into nested records.
     """
@@ -75,10 +80,16 @@ class Row:
         return value if value.strip() else None
 
     def number(self, column: str, low: float = -math.inf, high: float = math.inf) -> float:
-        """Return a finite number within [low, high]; numbers in quotes are read, booleans are not numbers."""
+        """Return a finite number within [low, high]; numbers in quotes are read, booleans are not
+        numbers.
+        """
         value = self.get(column, "a number")
         try:
-            number = float(value) if isinstance(value, (int, float, str)) and not isinstance(value, bool) else math.nan
+            number = (
+                float(value)
+                if isinstance(value, (int, float, str)) and not isinstance(value, bool)
+                else math.nan
+            )
         except ValueError:
             number = math.nan
         if not low <= number <= high or not math.isfinite(number):
@@ -87,10 +98,14 @@ class Row:
         return number
 
     def choice(self, column: str, mapping: Mapping[Any, Any]) -> Any:
-        """Return what `mapping` has for the value: the one visible place where a set's labels are mapped."""
+        """Return what `mapping` has for the value: the one visible place where a set's labels are
+        mapped.
+        """
         value = self.get(column, f"one of {_names(mapping)}")
         for key, meaning in mapping.items():
-            if key == value and isinstance(key, bool) == isinstance(value, bool):  # True equals 1 in Python, not in a publisher's file
+            if key == value and isinstance(key, bool) == isinstance(
+                value, bool
+            ):  # True equals 1 in Python, not in a publisher's file
                 return meaning
         raise self.broken(column, f"one of {_names(mapping)}", value)
 
@@ -101,11 +116,17 @@ class Row:
             raise self.broken(column, f"one of {_names(options)}", key)
         return options[key]
 
-    def items(self, column: str, kind: type | tuple[type, ...] = str, *, n: int | None = None) -> list[Any]:
+    def items(
+        self, column: str, kind: type | tuple[type, ...] = str, *, n: int | None = None
+    ) -> list[Any]:
         """Return a list whose members are all of `kind` (and `n` of them, if given)."""
         value = self.get(column, "a list")
         wrong_length = n is not None and isinstance(value, (list, tuple)) and len(value) != n
-        if not isinstance(value, (list, tuple)) or wrong_length or not all(isinstance(item, kind) for item in value):
+        if (
+            not isinstance(value, (list, tuple))
+            or wrong_length
+            or not all(isinstance(item, kind) for item in value)
+        ):
             name = getattr(kind, "__name__", "values")
             raise self.broken(column, f"a list of {'' if n is None else f'{n} '}{name}", value)
         return list(value)
@@ -120,11 +141,32 @@ class Row:
     def records(self, column: str) -> list[Row]:
         """Return a list of nested records as rows of their own."""
         values = self.items(column, dict)
-        return [Row(value, self.spec, f"{self.where}, {column}[{i}]", self.seed) for i, value in enumerate(values)]
+        return [
+            Row(value, self.spec, f"{self.where}, {column}[{i}]", self.seed)
+            for i, value in enumerate(values)
+        ]
 
-    def sample(self, task: Task, instruction: str, response: str, *, key: tuple = (), group: str | None = None, **fields: Any) -> Sample:
-        """Build a sample of this set. Its id is a hash of its texts (and `key`), its group one of the instruction (or of `group`)."""
-        parts = (task, instruction, response, fields.get("response_b") or "", fields.get("rubric") or "", *key)
+    def sample(
+        self,
+        task: Task,
+        instruction: str,
+        response: str,
+        *,
+        key: tuple = (),
+        group: str | None = None,
+        **fields: Any,
+    ) -> Sample:
+        """Build a sample of this set. Its id is a hash of its texts (and `key`), its group one of
+        the instruction (or of `group`).
+        """
+        parts = (
+            task,
+            instruction,
+            response,
+            fields.get("response_b") or "",
+            fields.get("rubric") or "",
+            *key,
+        )
         return Sample(
             id=stable_id(self.spec.name, *parts),
             source=self.spec.name,
@@ -136,15 +178,28 @@ class Row:
             **fields,
         )
 
-    def pair(self, instruction: str, better: str, worse: str, *, models: tuple[str, str] | None = None, **fields: Any) -> Sample:
-        """Build a pairwise sample from (better, worse): which stands first is a hash of (seed, id), never a global random state.
+    def pair(
+        self,
+        instruction: str,
+        better: str,
+        worse: str,
+        *,
+        models: tuple[str, str] | None = None,
+        **fields: Any,
+    ) -> Sample:
+        """Build a pairwise sample from (better, worse): which stands first is a hash of (seed, id),
+        never a global random state.
 
-        `models` names who wrote (better, worse); it is kept in `meta["models"]` in the order of the responses.
+        `models` names who wrote (better, worse); it is kept in `meta["models"]` in the order of the
+        responses.
         """
         sample = self.sample("pairwise", instruction, better, response_b=worse, label="A", **fields)
         swapped = unit_hash(self.seed, sample.id, "position") < 0.5
         if models is not None:
-            sample = replace(sample, meta={**sample.meta, "models": list(reversed(models) if swapped else models)})
+            sample = replace(
+                sample,
+                meta={**sample.meta, "models": list(reversed(models) if swapped else models)},
+            )
         return sample.swap() if swapped else sample
 
     def _find(self, column: str) -> Any:
@@ -165,14 +220,17 @@ ReadFolder = Callable[[Path, "DataSpec"], Iterator[tuple[str, Any]]]
 class DataSpec:
     """The declaration of one data set.
 
-    `files` are patterns below `<data_dir>/<folder or name>`; all are needed; in one entry, alternatives stand apart by ` | ` and the
-    first that matches is read. `columns` are the fields a row must have, with the kind in words. `n_rows` counts known files one by one,
-    `published_n` the rows of the whole set as published: either differing from what is read is an error that names both.
-    `rows` reads the folder where a row is not simply one record of one file. `hub_config` and `hub_split` go to `datasets`;
-    with `hub_files` those files of the hub repository are fetched instead and read as local files are.
-    `side_files` are files of the set that hold no gold labels, with their row counts: read on demand, never made into samples.
-    A set whose task is `votes`, `models` or `counts` is a table of plain rows: its `to_samples` checks a row and makes none.
-    `stand_in` marks our choice for the sixteen unpublished sources; `training` says whether the licence allows training on the set.
+    `files` are patterns below `<data_dir>/<folder or name>`; all are needed; in one entry,
+    alternatives stand apart by ` | ` and the first that matches is read. `columns` are the fields a
+    row must have, with the kind in words. `n_rows` counts known files one by one, `published_n` the
+    rows of the whole set as published: either differing from what is read is an error that names
+    both. `rows` reads the folder where a row is not simply one record of one file. `hub_config` and
+    `hub_split` go to `datasets`; with `hub_files` those files of the hub repository are fetched
+    instead and read as local files are. `side_files` are files of the set that hold no gold labels,
+    with their row counts: read on demand, never made into samples. A set whose task is `votes`,
+    `models` or `counts` is a table of plain rows: its `to_samples` checks a row and makes none.
+    `stand_in` marks our choice for the sixteen unpublished sources; `training` says whether the
+    licence allows training on the set.
     """
 
     name: str
@@ -216,7 +274,11 @@ _ABSENT = _Absent()
 
 
 def _is_there(value: Any) -> bool:
-    return value is not _ABSENT and value is not None and not (isinstance(value, float) and math.isnan(value))
+    return (
+        value is not _ABSENT
+        and value is not None
+        and not (isinstance(value, float) and math.isnan(value))
+    )
 
 
 def _names(mapping: Mapping[Any, Any]) -> str:

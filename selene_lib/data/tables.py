@@ -20,9 +20,13 @@ def read_table(path: str | Path) -> list[dict[str, Any]]:
         raise UserError(f"no file {path}")
     _check(path)
     try:
-        rows = {".csv": _read_csv, ".jsonl": read_jsonl, ".parquet": _read_parquet}[path.suffix](path)
+        rows = {".csv": _read_csv, ".jsonl": read_jsonl, ".parquet": _read_parquet}[path.suffix](
+            path
+        )
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from error
+        raise UserError(
+            f"{path} is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8"
+        ) from error
     except (ValueError, OSError) as error:
         raise UserError(f"cannot read {path}: {str(error).splitlines()[0]}") from error
     if not rows:
@@ -34,7 +38,9 @@ def read_table(path: str | Path) -> list[dict[str, Any]]:
 
 
 def write_table(path: str | Path, rows: Sequence[dict[str, Any]]) -> Path:
-    """Write rows in the format of the file's ending, atomically; columns in the order in which they first occur."""
+    """Write rows in the format of the file's ending, atomically; columns in the order in which they
+    first occur.
+    """
     path = Path(path)
     _check(path)
     names = list(dict.fromkeys(name for row in rows for name in row))
@@ -77,4 +83,8 @@ def _write_parquet(path: Path, names: list[str], rows: Sequence[dict[str, Any]])
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    pq.write_table(pa.Table.from_pylist([{name: row.get(name) for name in names} for row in rows]), path, compression="zstd")
+    pq.write_table(
+        pa.Table.from_pylist([{name: row.get(name) for name in names} for row in rows]),
+        path,
+        compression="zstd",
+    )

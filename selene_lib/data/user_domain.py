@@ -1,13 +1,13 @@
 """A user's own labelled file becomes a domain set by a short YAML file, without Python:
 
-    name: support_answers
-    file: answers.csv                 # .csv, .tsv, .jsonl or .parquet, beside this file
-    task: classification              # or absolute, or pairwise
-    columns: {instruction: question, response: answer, reference: handbook, label: good}
-    rubric: Is the answer right and polite?
-    labels: {good: Yes, bad: No}      # how the file spells the labels; left out, they are Yes and No, 1 to 5, A and B
+    name: support_answers file: answers.csv                 # .csv, .tsv, .jsonl or .parquet, beside
+    this file task: classification              # or absolute, or pairwise columns: {instruction:
+    question, response: answer, reference: handbook, label: good} rubric: Is the answer right and
+    polite? labels: {good: Yes, bad: No}      # how the file spells the labels; left out, they are
+    Yes and No, 1 to 5, A and B
 
-`columns` maps fields of a sample (instruction, response, response_b, rubric, reference, label, score, group, id) to columns of the file.
+`columns` maps fields of a sample (instruction, response, response_b, rubric, reference, label,
+score, group, id) to columns of the file.
 """
 
 from __future__ import annotations
@@ -27,13 +27,18 @@ from selene_lib.records import LABELS, TASKS, TIE, Sample
 
 TEXTS = ("instruction", "response", "response_b", "rubric", "reference")
 COLUMNS = (*TEXTS, "label", "score", "group", "id")
-NEEDED = {"absolute": ("instruction", "response"), "classification": ("instruction", "response", "label")}
+NEEDED = {
+    "absolute": ("instruction", "response"),
+    "classification": ("instruction", "response", "label"),
+}
 NEEDED["pairwise"] = ("instruction", "response", "response_b", "label")
 
 
 @dataclass(frozen=True)
 class UserDomain:
-    """What the YAML file says. `labels` maps the file's spelling to the task's labels; `rubric` is one text for all rows."""
+    """What the YAML file says. `labels` maps the file's spelling to the task's labels; `rubric` is
+    one text for all rows.
+    """
 
     name: str
     file: Path
@@ -45,12 +50,16 @@ class UserDomain:
     max_broken_share: float = 0.0
 
 
-def load_user_domain(path: str | os.PathLike, *, quarantine: Path | None = None, limit: int | None = None) -> LoadResult:
-    """Load the domain described by a YAML file: `samples` ready to be judged, rows read and dropped.
+def load_user_domain(
+    path: str | os.PathLike, *, quarantine: Path | None = None, limit: int | None = None
+) -> LoadResult:
+    """Load the domain described by a YAML file: `samples` ready to be judged, rows read and
+    dropped.
 
-    Strict as for published sets: a row without its text or with a label the YAML does not know stops the load, unless the YAML's
-    `max_broken_share` allows some (they are counted, and kept in `quarantine`). `limit` takes the first rows. Raises UserError with
-    the remedy for anything wrong in the YAML file or the data.
+    Strict as for published sets: a row without its text or with a label the YAML does not know
+    stops the load, unless the YAML's `max_broken_share` allows some (they are counted, and kept in
+    `quarantine`). `limit` takes the first rows. Raises UserError with the remedy for anything wrong
+    in the YAML file or the data.
     """
     domain = read_user_domain(path)
     spec = DataSpec(
@@ -67,7 +76,9 @@ def load_user_domain(path: str | os.PathLike, *, quarantine: Path | None = None,
         repository=str(domain.file),
         rows=lambda _folder, _spec: _rows(domain.file, limit),
     )
-    walk = Walk(spec, domain.file.parent, max_broken_share=domain.max_broken_share, quarantine=quarantine)
+    walk = Walk(
+        spec, domain.file.parent, max_broken_share=domain.max_broken_share, quarantine=quarantine
+    )
     try:
         samples = list(walk.samples())
     except UserError:
@@ -90,8 +101,14 @@ def _to_sample(row: Row, domain: UserDomain) -> Sample:
     columns, texts = domain.columns, {}
     for name in (n for n in TEXTS if n in columns):
         may_lack = name in ("rubric", "reference")
-        texts[name] = row.text_or_none(columns[name]) if may_lack else row.text(columns[name], may_be_empty=name.startswith("response"))
-    fields: dict[str, Any] = {k: v for k, v in texts.items() if k not in ("instruction", "response") and v is not None}
+        texts[name] = (
+            row.text_or_none(columns[name])
+            if may_lack
+            else row.text(columns[name], may_be_empty=name.startswith("response"))
+        )
+    fields: dict[str, Any] = {
+        k: v for k, v in texts.items() if k not in ("instruction", "response") and v is not None
+    }
     fields.setdefault("rubric", domain.rubric)
     if "label" in columns:
         fields["label"] = _label(row, domain)
@@ -99,7 +116,9 @@ def _to_sample(row: Row, domain: UserDomain) -> Sample:
         fields["score"] = row.number(columns["score"], 1, 5)
     key = (str(row.get(columns["id"])),) if "id" in columns else ()
     group = str(row.get(columns["group"])) if "group" in columns else None
-    return row.sample(domain.task, texts["instruction"], texts["response"], key=key, group=group, **fields)  # type: ignore[arg-type]
+    return row.sample(
+        domain.task, texts["instruction"], texts["response"], key=key, group=group, **fields
+    )  # type: ignore[arg-type]
 
 
 def _label(row: Row, domain: UserDomain) -> str:
@@ -120,14 +139,20 @@ def read_user_domain(path: str | os.PathLike) -> UserDomain:
 
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"no domain file {path}; write one with the keys name, file, task and columns")
+        raise UserError(
+            f"no domain file {path}; write one with the keys name, file, task and columns"
+        )
     try:
         given = yaml.load(path.read_text(encoding="utf-8"), Loader=_TextLoader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not YAML ({error})") from error
     if not isinstance(given, dict):
         raise UserError(f"{path} must hold keys such as name, file, task and columns")
-    _check_keys(path, given, ("name", "file", "task", "columns", "rubric", "labels", "licence", "max_broken_share"))
+    _check_keys(
+        path,
+        given,
+        ("name", "file", "task", "columns", "rubric", "labels", "licence", "max_broken_share"),
+    )
     for key in ("name", "file", "task", "columns"):
         if not given.get(key):
             raise UserError(f"{path}: the key {key} is missing")
@@ -138,7 +163,9 @@ def read_user_domain(path: str | os.PathLike) -> UserDomain:
     _check_labels(path, task, labels)
     file = path.parent / str(given["file"])
     if not file.is_file():
-        raise UserError(f"{path}: the data file {file} does not exist; `file` is taken from the folder of this YAML file")
+        raise UserError(
+            f"{path}: the data file {file} does not exist; `file` is taken from the folder of this YAML file"
+        )
     share = _share(path, given.get("max_broken_share", "0"))
     rubric, licence = str(given.get("rubric") or ""), str(given.get("licence") or "")
     return UserDomain(str(given["name"]), file, task, columns, rubric, labels, licence, share)
@@ -148,20 +175,30 @@ def _check_keys(path: Path, given: Mapping, known: tuple[str, ...]) -> None:
     for key in given:
         if key not in known:
             near = difflib.get_close_matches(str(key), known, n=1)
-            raise UserError(f"{path}: unknown key {key!r}{f', did you mean {near[0]}?' if near else ''} Known: {', '.join(known)}")
+            raise UserError(
+                f"{path}: unknown key {key!r}{f', did you mean {near[0]}?' if near else ''} Known: {', '.join(known)}"
+            )
 
 
 def _check_columns(path: Path, task: str, columns: Any) -> None:
     if not isinstance(columns, dict) or not all(isinstance(v, str) and v for v in columns.values()):
-        raise UserError(f"{path}: columns maps fields to columns of the file, as in {{instruction: question, response: answer}}")
+        raise UserError(
+            f"{path}: columns maps fields to columns of the file, as in {{instruction: question, response: answer}}"
+        )
     _check_keys(path, columns, COLUMNS)
     for name in NEEDED[task]:
         if name not in columns:
-            raise UserError(f"{path}: a {task} domain needs a column for {name}; add it under columns")
+            raise UserError(
+                f"{path}: a {task} domain needs a column for {name}; add it under columns"
+            )
     if task == "absolute" and not {"label", "score"} & set(columns):
-        raise UserError(f"{path}: an absolute domain needs a column for label (1 to 5) or score; add it under columns")
+        raise UserError(
+            f"{path}: an absolute domain needs a column for label (1 to 5) or score; add it under columns"
+        )
     if task != "pairwise" and "response_b" in columns:
-        raise UserError(f"{path}: response_b belongs to a pairwise domain; take it out or set task: pairwise")
+        raise UserError(
+            f"{path}: response_b belongs to a pairwise domain; take it out or set task: pairwise"
+        )
 
 
 def _check_labels(path: Path, task: str, labels: Any) -> None:
@@ -169,7 +206,9 @@ def _check_labels(path: Path, task: str, labels: Any) -> None:
         raise UserError(f"{path}: labels maps the file's spelling to {', '.join(_allowed(task))}")
     for spelling, label in labels.items():
         if label not in _allowed(task):
-            raise UserError(f"{path}: label {spelling!r} maps to {label!r}, which is not one of {', '.join(_allowed(task))}")
+            raise UserError(
+                f"{path}: label {spelling!r} maps to {label!r}, which is not one of {', '.join(_allowed(task))}"
+            )
 
 
 def _share(path: Path, text: object) -> float:

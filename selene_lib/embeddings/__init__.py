@@ -1,6 +1,8 @@
-"""The map of a data set (Fig. 4 of the paper): `map_dataset(samples)` gives each sample a place and a topic.
+"""The map of a data set (Fig. 4 of the paper): `map_dataset(samples)` gives each sample a place and
+a topic.
 
-Two backends of one result type: `local` needs nothing but this machine; `nomic` uploads the texts to Nomic Atlas, which the paper used.
+Two backends of one result type: `local` needs nothing but this machine; `nomic` uploads the texts
+to Nomic Atlas, which the paper used.
 """
 
 from __future__ import annotations
@@ -17,19 +19,28 @@ __all__ = ["BACKENDS", "TopicMap", "map_dataset", "map_text"]
 
 
 def map_text(sample: Sample) -> str:
-    """What of a sample is embedded: instruction and responses, 2,000 characters at most (our choice; the rubric is left out)."""
+    """What of a sample is embedded: instruction and responses, 2,000 characters at most (our
+    choice; the rubric is left out).
+    """
     parts = (sample.instruction[: MAX_TEXT_CHARS // 2], sample.response, sample.response_b or "")
     return "\n".join(part for part in parts if part)[:MAX_TEXT_CHARS]
 
 
 def map_dataset(
-    samples: Sequence[Sample], *, backend: str = "local", seed: int, n_topics: int | None = None, projection: str = "umap"
+    samples: Sequence[Sample],
+    *,
+    backend: str = "local",
+    seed: int,
+    n_topics: int | None = None,
+    projection: str = "umap",
 ) -> TopicMap:
     """Place samples in the plane and name their topics.
 
-    `backend="local"`: computed here, the same for the same samples and seed; `n_topics` and `projection` ("umap" or "pca") are its
-    own. `backend="nomic"`: Nomic Atlas, token from the environment variable NOMIC_API_KEY; the texts leave this machine, and seed,
-    topics and projection are the service's. Raises ValueError for fewer than two samples or an unknown backend.
+    `backend="local"`: computed here, the same for the same samples and seed; `n_topics` and
+    `projection` ("umap" or "pca") are its own. `backend="nomic"`: Nomic Atlas, token from the
+    environment variable NOMIC_API_KEY; the texts leave this machine, and seed, topics and
+    projection are the service's. Raises ValueError for fewer than two samples or an unknown
+    backend.
     """
     if backend not in BACKENDS:
         raise ValueError(f"backend {backend!r} is not one of {', '.join(BACKENDS)}")
@@ -43,6 +54,19 @@ def map_dataset(
     from selene_lib.embeddings.local import map_texts
 
     x, y, topics, names = map_texts(texts, seed=seed, n_topics=n_topics, projection=projection)
-    described = {"ids": [s.id for s in samples], "source": [s.source for s in samples], "task": [s.task for s in samples]}
+    described = {
+        "ids": [s.id for s in samples],
+        "source": [s.source for s in samples],
+        "task": [s.task for s in samples],
+    }
     settings = {"seed": seed, "n_topics": len(names), "projection": projection}
-    return TopicMap(**described, x=x, y=y, topic_index=topics, topic_names=names, text=texts, backend="local", settings=settings)
+    return TopicMap(
+        **described,
+        x=x,
+        y=y,
+        topic_index=topics,
+        topic_names=names,
+        text=texts,
+        backend="local",
+        settings=settings,
+    )

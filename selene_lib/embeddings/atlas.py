@@ -1,7 +1,8 @@
 """The map as Nomic Atlas makes it: upload, wait, read topics and projection back (nomic 3.9).
 
-The texts leave this machine, into a private data set of the account that the token belongs to. Nomic's own client takes its token
-from a file that `nomic login` writes; here it comes from the environment variable NOMIC_API_KEY alone and is written nowhere.
+The texts leave this machine, into a private data set of the account that the token belongs to.
+Nomic's own client takes its token from a file that `nomic login` writes; here it comes from the
+environment variable NOMIC_API_KEY alone and is written nowhere.
 """
 
 from __future__ import annotations
@@ -27,49 +28,82 @@ WAIT_SECONDS = 3 * 3600
 POLL_SECONDS = 10
 
 
-def map_with_atlas(samples: Sequence[Sample], texts: Sequence[str], *, sleep: Callable[[float], None] = time.sleep) -> TopicMap:
-    """Upload one row a sample (text, source, task), wait for the index, and read the map back in the order of the samples.
+def map_with_atlas(
+    samples: Sequence[Sample], texts: Sequence[str], *, sleep: Callable[[float], None] = time.sleep
+) -> TopicMap:
+    """Upload one row a sample (text, source, task), wait for the index, and read the map back in
+    the order of the samples.
 
-    Raises UserError without a token, without network, when the service refuses, and when the map is not ready after three hours.
+    Raises UserError without a token, without network, when the service refuses, and when the map is
+    not ready after three hours.
     """
     token = _token()
     import requests
     from nomic import atlas
 
-    rows = [{ID_FIELD: f"r{i:07d}", "text": t or " ", "source": s.source, "task": s.task} for i, (s, t) in enumerate(zip(samples, texts))]
+    rows = [
+        {ID_FIELD: f"r{i:07d}", "text": t or " ", "source": s.source, "task": s.task}
+        for i, (s, t) in enumerate(zip(samples, texts))
+    ]
     with _signed_in(token):
         try:
             dataset = atlas.map_data(
-                data=rows, indexed_field="text", id_field=ID_FIELD, is_public=False, duplicate_detection=False, description="topic map"
+                data=rows,
+                indexed_field="text",
+                id_field=ID_FIELD,
+                is_public=False,
+                duplicate_detection=False,
+                description="topic map",
             )
             _wait(dataset, sleep)
             topic_map = dataset.maps[0]
             places, topics = topic_map.embeddings.df, topic_map.topics.df
         except TimeoutError as error:
-            raise UserError(f"{error}: look at it in the web page, or use backend='local'") from error
+            raise UserError(
+                f"{error}: look at it in the web page, or use backend='local'"
+            ) from error
         except requests.RequestException as error:
-            raise UserError(f"Nomic Atlas cannot be reached ({error}): check the network, or use backend='local'") from error
+            raise UserError(
+                f"Nomic Atlas cannot be reached ({error}): check the network, or use backend='local'"
+            ) from error
         except ValueError as error:
-            raise UserError(f"Nomic Atlas refused ({error}): check {TOKEN_VARIABLE}, or use backend='local'") from error
-    return _read_back(samples, texts, [row[ID_FIELD] for row in rows], places, topics, getattr(topic_map, "map_link", ""))
+            raise UserError(
+                f"Nomic Atlas refused ({error}): check {TOKEN_VARIABLE}, or use backend='local'"
+            ) from error
+    return _read_back(
+        samples,
+        texts,
+        [row[ID_FIELD] for row in rows],
+        places,
+        topics,
+        getattr(topic_map, "map_link", ""),
+    )
 
 
 def _token() -> str:
     token = os.environ.get(TOKEN_VARIABLE, "").strip()
     if not token:
-        raise UserError(f"backend='nomic' needs a Nomic API key in the environment variable {TOKEN_VARIABLE}; backend='local' needs none")
+        raise UserError(
+            f"backend='nomic' needs a Nomic API key in the environment variable {TOKEN_VARIABLE}; backend='local' needs none"
+        )
     if not token.startswith("nk-"):
-        raise UserError(f"{TOKEN_VARIABLE} does not hold a Nomic API key (they start with nk-); make one in the Atlas account settings")
+        raise UserError(
+            f"{TOKEN_VARIABLE} does not hold a Nomic API key (they start with nk-); make one in the Atlas account settings"
+        )
     return token
 
 
 @contextmanager
 def _signed_in(token: str) -> Iterator[None]:
-    """Give nomic's client the token for the time of the block; it would read a file in the home folder otherwise."""
+    """Give nomic's client the token for the time of the block; it would read a file in the home
+    folder otherwise.
+    """
     from nomic.dataset import AtlasClass
 
     original = AtlasClass.credentials
-    AtlasClass.credentials = property(lambda _: {"token": token, "tenant": "production", "expires": None, "refresh_token": None})
+    AtlasClass.credentials = property(
+        lambda _: {"token": token, "tenant": "production", "expires": None, "refresh_token": None}
+    )
     try:
         yield
     finally:
@@ -77,7 +111,9 @@ def _signed_in(token: str) -> Iterator[None]:
 
 
 def _wait(dataset: Any, sleep: Callable[[float], None]) -> None:
-    """Poll until the data set is no longer locked: Atlas builds the index after the upload returned."""
+    """Poll until the data set is no longer locked: Atlas builds the index after the upload
+    returned.
+    """
     for _ in range(WAIT_SECONDS // POLL_SECONDS):
         if not dataset.is_locked:
             return
@@ -86,7 +122,12 @@ def _wait(dataset: Any, sleep: Callable[[float], None]) -> None:
 
 
 def _read_back(
-    samples: Sequence[Sample], texts: Sequence[str], rows: list[str], places: pd.DataFrame, topics: pd.DataFrame, link: str
+    samples: Sequence[Sample],
+    texts: Sequence[str],
+    rows: list[str],
+    places: pd.DataFrame,
+    topics: pd.DataFrame,
+    link: str,
 ) -> TopicMap:
     points = _by_row(places, rows)[["x", "y"]].to_numpy(dtype=float)
     labels = _by_row(topics, rows)["topic_depth_1"].fillna("no topic").astype(str).to_numpy()
@@ -95,9 +136,20 @@ def _read_back(
     for position, label in zip(index.tolist(), labels.tolist()):
         names[position] = label
     x, y = scale_points(points)
-    described = {"ids": [s.id for s in samples], "source": [s.source for s in samples], "task": [s.task for s in samples]}
+    described = {
+        "ids": [s.id for s in samples],
+        "source": [s.source for s in samples],
+        "task": [s.task for s in samples],
+    }
     return TopicMap(
-        **described, x=x, y=y, topic_index=np.asarray(index), topic_names=names, text=list(texts), backend="nomic", settings={"link": link}
+        **described,
+        x=x,
+        y=y,
+        topic_index=np.asarray(index),
+        topic_names=names,
+        text=list(texts),
+        backend="nomic",
+        settings={"link": link},
     )
 
 
@@ -106,5 +158,12 @@ def _by_row(frame: pd.DataFrame, rows: list[str]) -> pd.DataFrame:
     column = ID_FIELD if ID_FIELD in frame.columns else frame.columns[0]
     missing = sorted(set(rows) - set(frame[column].astype(str)))
     if missing:
-        raise UserError(f"Nomic Atlas gave back no place for {len(missing)} of {len(rows)} rows (first: {missing[0]}): build the map again")
-    return frame.assign(**{column: frame[column].astype(str)}).drop_duplicates(column).set_index(column).loc[rows]
+        raise UserError(
+            f"Nomic Atlas gave back no place for {len(missing)} of {len(rows)} rows (first: {missing[0]}): build the map again"
+        )
+    return (
+        frame.assign(**{column: frame[column].astype(str)})
+        .drop_duplicates(column)
+        .set_index(column)
+        .loc[rows]
+    )

@@ -1,6 +1,8 @@
-"""The map drawn here: TF-IDF and truncated SVD, UMAP or PCA to the plane, k-means topics, names by class-based TF-IDF.
+"""The map drawn here: TF-IDF and truncated SVD, UMAP or PCA to the plane, k-means topics, names by
+class-based TF-IDF.
 
-No download, no network, one thread where threads would change a sum, so that a seed gives the same map again.
+No download, no network, one thread where threads would change a sum, so that a seed gives the same
+map again.
 """
 
 from __future__ import annotations
@@ -22,11 +24,19 @@ WORD = r"(?u)\b[^\W\d_][\w'-]{2,}\b"
 
 
 def term_counts(texts: Sequence[str]) -> tuple[Any, np.ndarray]:
-    """Counts of words (English stop words out, words of one text only out where there are many), CSR, and the words themselves."""
+    """Counts of words (English stop words out, words of one text only out where there are many),
+    CSR, and the words themselves.
+    """
     from sklearn.feature_extraction.text import CountVectorizer
 
     least = 1 if len(texts) < 200 else 2
-    counter = CountVectorizer(token_pattern=WORD, stop_words="english", min_df=least, max_features=MAX_TERMS, dtype=np.float32)
+    counter = CountVectorizer(
+        token_pattern=WORD,
+        stop_words="english",
+        min_df=least,
+        max_features=MAX_TERMS,
+        dtype=np.float32,
+    )
     try:
         counts = counter.fit_transform(texts)
     except ValueError as error:
@@ -35,7 +45,9 @@ def term_counts(texts: Sequence[str]) -> tuple[Any, np.ndarray]:
 
 
 def embed_counts(counts: Any, seed: int) -> np.ndarray:
-    """Rows of unit length from sublinear TF-IDF and a truncated SVD (latent semantic analysis), float32, shape (n, <= 50)."""
+    """Rows of unit length from sublinear TF-IDF and a truncated SVD (latent semantic analysis),
+    float32, shape (n, <= 50).
+    """
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfTransformer
     from sklearn.preprocessing import normalize
@@ -50,13 +62,17 @@ def embed_counts(counts: Any, seed: int) -> np.ndarray:
 
 
 def project(vectors: np.ndarray, *, method: str, seed: int) -> np.ndarray:
-    """Lay vectors out in the plane, shape (n, 2): `umap` (seeded, one thread) or `pca` (linear, at once).
+    """Lay vectors out in the plane, shape (n, 2): `umap` (seeded, one thread) or `pca` (linear, at
+    once).
 
-    UMAP compiles itself for some five seconds in each new process. Up to 15 points are always laid out by `pca`.
+    UMAP compiles itself for some five seconds in each new process. Up to 15 points are always laid
+    out by `pca`.
     """
     if method not in ("umap", "pca"):
         raise ValueError(f"projection {method!r} is not umap or pca")
-    return _pca(vectors) if method == "pca" or len(vectors) <= N_NEIGHBOURS else _umap(vectors, seed)
+    return (
+        _pca(vectors) if method == "pca" or len(vectors) <= N_NEIGHBOURS else _umap(vectors, seed)
+    )
 
 
 def _pca(vectors: np.ndarray) -> np.ndarray:
@@ -68,7 +84,9 @@ def _pca(vectors: np.ndarray) -> np.ndarray:
 
 
 def _umap(vectors: np.ndarray, seed: int) -> np.ndarray:
-    """UMAP (McInnes, Healy & Melville 2018) on exact neighbours: at 50,000 points quicker than the approximate search, and no compiling."""
+    """UMAP (McInnes, Healy & Melville 2018) on exact neighbours: at 50,000 points quicker than the
+    approximate search, and no compiling.
+    """
     import umap
     from sklearn.neighbors import NearestNeighbors
 
@@ -77,9 +95,13 @@ def _umap(vectors: np.ndarray, seed: int) -> np.ndarray:
         search = NearestNeighbors(n_neighbors=N_NEIGHBOURS, algorithm="brute").fit(vectors)
         distances, indices = search.kneighbors(vectors)
         options = {"precomputed_knn": (indices, distances), "force_approximation_algorithm": True}
-    layout = umap.UMAP(n_neighbors=N_NEIGHBOURS, min_dist=0.1, init="pca", random_state=seed, n_jobs=1, **options)
+    layout = umap.UMAP(
+        n_neighbors=N_NEIGHBOURS, min_dist=0.1, init="pca", random_state=seed, n_jobs=1, **options
+    )
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="precomputed_knn", category=UserWarning)  # new points are never added to a map
+        warnings.filterwarnings(
+            "ignore", message="precomputed_knn", category=UserWarning
+        )  # new points are never added to a map
         return layout.fit_transform(vectors)
 
 
@@ -97,16 +119,23 @@ def cluster(vectors: np.ndarray, n_topics: int, seed: int) -> np.ndarray:
     return order_topics(kind(n_topics, random_state=seed, n_init=3).fit_predict(vectors))
 
 
-def name_topics(counts: Any, terms: np.ndarray, topics: np.ndarray, *, n_terms: int = 3) -> list[str]:
-    """The words that tell each topic from the others, by class-based TF-IDF (Grootendorst 2022, arXiv 2203.05794, eq. 2).
+def name_topics(
+    counts: Any, terms: np.ndarray, topics: np.ndarray, *, n_terms: int = 3
+) -> list[str]:
+    """The words that tell each topic from the others, by class-based TF-IDF (Grootendorst 2022,
+    arXiv 2203.05794, eq. 2).
 
-    `W(t, c) = tf(t, c) * log(1 + A / f(t))`: tf the word's share of topic c, f its count over all topics, A the mean count of words
-    a topic. Two topics with the same words are told apart by further words.
+    `W(t, c) = tf(t, c) * log(1 + A / f(t))`: tf the word's share of topic c, f its count over all
+    topics, A the mean count of words a topic. Two topics with the same words are told apart by
+    further words.
     """
     from scipy.sparse import csr_matrix
 
     n_topics = int(topics.max()) + 1
-    member = csr_matrix((np.ones(len(topics), np.float32), (topics, np.arange(len(topics)))), shape=(n_topics, len(topics)))
+    member = csr_matrix(
+        (np.ones(len(topics), np.float32), (topics, np.arange(len(topics)))),
+        shape=(n_topics, len(topics)),
+    )
     by_topic = np.asarray((member @ counts).todense(), dtype=np.float64)
     share = by_topic / np.maximum(by_topic.sum(axis=1, keepdims=True), 1)
     weight = share * np.log1p(by_topic.sum() / n_topics / np.maximum(by_topic.sum(axis=0), 1))

@@ -1,4 +1,6 @@
-"""The topic map as one HTML page that needs no network: data as JSON, drawn on a canvas by the page's own script."""
+"""The topic map as one HTML page that needs no network: data as JSON, drawn on a canvas by the
+page's own script.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +20,22 @@ MAX_HOVER_CHARS = 280
 
 
 def render_page(topic_map: TopicMap, *, with_text: bool = False, title: str = "Topic map") -> str:
-    """The whole page as text. Places are rounded to 1e-4; texts are left out, or cut to 280 characters each `with_text=True`."""
-    template = Template(resources.files("selene_lib.embeddings").joinpath("page.html").read_text(encoding="utf-8"))
-    data = json.dumps(page_data(topic_map, with_text=with_text), ensure_ascii=False, separators=(",", ":"))
+    """The whole page as text. Places are rounded to 1e-4; texts are left out, or cut to 280
+    characters each `with_text=True`.
+    """
+    template = Template(
+        resources.files("selene_lib.embeddings").joinpath("page.html").read_text(encoding="utf-8")
+    )
+    data = json.dumps(
+        page_data(topic_map, with_text=with_text), ensure_ascii=False, separators=(",", ":")
+    )
     return template.substitute(title=html.escape(title), data=data.replace("<", "\\u003c"))
 
 
 def page_data(topic_map: TopicMap, *, with_text: bool) -> dict[str, object]:
-    """What the script reads: integer places, an index into `names` for topic, source and task, counts, and topic centres."""
+    """What the script reads: integer places, an index into `names` for topic, source and task,
+    counts, and topic centres.
+    """
     source_names, source = _coded(topic_map.source)
     task_names, task = _coded(topic_map.task)
     topic = topic_map.topic_index.astype(int)
@@ -38,7 +48,10 @@ def page_data(topic_map: TopicMap, *, with_text: bool) -> dict[str, object]:
         "y": y.tolist(),
         **{key: code.tolist() for key, code in codes.items()},
         "names": names,
-        "counts": {key: np.bincount(code, minlength=len(names[key])).tolist() for key, code in codes.items()},
+        "counts": {
+            key: np.bincount(code, minlength=len(names[key])).tolist()
+            for key, code in codes.items()
+        },
         "centre": [_centre(x[topic == t], y[topic == t]) for t in range(len(names["topic"]))],
         "note": "" if with_text else "Texts are not part of this page.",
     }

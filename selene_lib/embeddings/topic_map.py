@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class TopicMap:
-    """Points in the order of the samples: `x`, `y` float64 in [-1, 1], `topic_index` into `topic_names`, `source`, `task`.
+    """Points in the order of the samples: `x`, `y` float64 in [-1, 1], `topic_index` into
+    `topic_names`, `source`, `task`.
 
-    Topics are numbered by size, the largest first. `text` holds what was embedded; it is kept in memory for hovering and is never
-    written unless asked for. `backend` and `settings` say how the map was made. In a notebook it shows itself as the interactive page.
+    Topics are numbered by size, the largest first. `text` holds what was embedded; it is kept in
+    memory for hovering and is never written unless asked for. `backend` and `settings` say how the
+    map was made. In a notebook it shows itself as the interactive page.
     """
 
     ids: list[str]
@@ -53,30 +55,48 @@ class TopicMap:
         import pandas as pd
 
         names = [self.topic_names[t] for t in self.topic_index.tolist()]
-        columns = {"id": self.ids, "x": self.x, "y": self.y, "topic": self.topic_index, "topic_name": names}
+        columns = {
+            "id": self.ids,
+            "x": self.x,
+            "y": self.y,
+            "topic": self.topic_index,
+            "topic_name": names,
+        }
         return pd.DataFrame({**columns, "source": self.source, "task": self.task})
 
     def topic_table(self) -> pd.DataFrame:
-        """One row a topic, largest first: topic, topic_name, n, share, then counts by task and by source (columns of their names)."""
+        """One row a topic, largest first: topic, topic_name, n, share, then counts by task and by
+        source (columns of their names).
+        """
         import pandas as pd
 
         frame = self.to_frame()
-        table = pd.DataFrame({"topic": range(len(self.topic_names)), "topic_name": self.topic_names})
+        table = pd.DataFrame(
+            {"topic": range(len(self.topic_names)), "topic_name": self.topic_names}
+        )
         table["n"] = np.bincount(self.topic_index, minlength=len(self.topic_names))
         table["share"] = table["n"] / max(len(self), 1)
         for column in ("task", "source"):
-            counts = pd.crosstab(frame["topic"], frame[column]).reindex(table["topic"], fill_value=0)
+            counts = pd.crosstab(frame["topic"], frame[column]).reindex(
+                table["topic"], fill_value=0
+            )
             for name in sorted(counts.columns):
                 table[f"{column}:{name}"] = counts[name].to_numpy()
         return table
 
-    def write_html(self, path: str | os.PathLike, *, with_text: bool = False, title: str = "Topic map") -> Path:
-        """Write one self-contained interactive page (no network): hover, zoom, pan, legend, search. Texts only `with_text=True`."""
+    def write_html(
+        self, path: str | os.PathLike, *, with_text: bool = False, title: str = "Topic map"
+    ) -> Path:
+        """Write one self-contained interactive page (no network): hover, zoom, pan, legend, search.
+        Texts only `with_text=True`.
+        """
         return write_text(path, render_page(self, with_text=with_text, title=title))
 
 
 def scale_points(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Centre points on the middle of their range and scale both axes alike into [-1, 1], rounded to 1e-6; shape (n, 2) in, x and y out."""
+    """Centre points on the middle of their range and scale both axes alike into [-1, 1], rounded to
+    1e-6; shape (n, 2) in, x and y out.
+    """
     if not len(points):
         return np.zeros(0), np.zeros(0)
     middle = (points.max(axis=0) + points.min(axis=0)) / 2
@@ -87,7 +107,9 @@ def scale_points(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def order_topics(labels: Sequence[int] | np.ndarray) -> np.ndarray:
     """Renumber cluster labels by size (largest first, then by first appearance), without gaps."""
-    values, first, inverse, counts = np.unique(labels, return_index=True, return_inverse=True, return_counts=True)
+    values, first, inverse, counts = np.unique(
+        labels, return_index=True, return_inverse=True, return_counts=True
+    )
     rank = np.empty(len(values), dtype=np.int64)
     rank[np.lexsort((first, -counts))] = np.arange(len(values))
     return rank[inverse]

@@ -1,4 +1,6 @@
-"""Ask a judge the same samples in every format, and say how much of its accuracy the format decides."""
+"""Ask a judge the same samples in every format, and say how much of its accuracy the format
+decides.
+"""
 
 from __future__ import annotations
 
@@ -34,29 +36,54 @@ def judge_formats(
 ) -> list[Judgement]:
     """Ask every sample in every format; return the judgements in a fixed order, format by format.
 
-    Formats: names of `FORMATS`, all by default. `wording`: `full`, or `nano` for the embedded judge. `orders` and `store` as in
-    `judging.judge_samples`; `store=None` keeps nothing. Each reply is read by its own format's parser, named in `meta["format"]`.
-    `max_text_characters` cuts the middle out of longer instructions, responses and references, alike in all formats;
+    Formats: names of `FORMATS`, all by default. `wording`: `full`, or `nano` for the embedded
+    judge. `orders` and `store` as in `judging.judge_samples`; `store=None` keeps nothing. Each
+    reply is read by its own format's parser, named in `meta["format"]`. `max_text_characters` cuts
+    the middle out of longer instructions, responses and references, alike in all formats;
     `meta["n_cut_characters"]` says how much.
     """
     cut = {s.id: _cut(s, max_text_characters) for s in samples}
-    planned = plan_questions([short for short, _ in cut.values()], family=wording, escape=escape, orders=orders, seed=seed)
+    planned = plan_questions(
+        [short for short, _ in cut.values()],
+        family=wording,
+        escape=escape,
+        orders=orders,
+        seed=seed,
+    )
     asked = [(form, question) for form in _chosen(formats) for question in planned]
-    questions = [replace(q, prompt=form.render(_shown(q), wording=wording, escape=escape)) for form, q in asked]
+    questions = [
+        replace(q, prompt=form.render(_shown(q), wording=wording, escape=escape))
+        for form, q in asked
+    ]
     with tempfile.TemporaryDirectory() as folder:
         kept = Path(store) if store is not None else Path(folder) / "judgements.jsonl"
         judgements = answer_questions(judge, set_name, questions, store=kept, progress=progress)
-    return [_read_again(form, judgement, wording, cut[judgement.sample_id][1]) for (form, _), judgement in zip(asked, judgements)]
+    return [
+        _read_again(form, judgement, wording, cut[judgement.sample_id][1])
+        for (form, _), judgement in zip(asked, judgements)
+    ]
 
 
 def _cut(sample: Sample, limit: int | None) -> tuple[Sample, int]:
-    """The sample with texts of at most `limit` characters (the rubric stays whole), and how many characters went from their middles."""
-    texts = {name: getattr(sample, name) for name in ("instruction", "response", "response_b", "reference")}
-    longer = {name: text for name, text in texts.items() if limit is not None and text is not None and len(text) > limit}
+    """The sample with texts of at most `limit` characters (the rubric stays whole), and how many
+    characters went from their middles.
+    """
+    texts = {
+        name: getattr(sample, name)
+        for name in ("instruction", "response", "response_b", "reference")
+    }
+    longer = {
+        name: text
+        for name, text in texts.items()
+        if limit is not None and text is not None and len(text) > limit
+    }
     if not longer:
         return sample, 0
     half = (limit or 0) // 2
-    short = {name: f"{text[:half]}\n[... {len(text) - 2 * half} characters left out ...]\n{text[-half:]}" for name, text in longer.items()}
+    short = {
+        name: f"{text[:half]}\n[... {len(text) - 2 * half} characters left out ...]\n{text[-half:]}"
+        for name, text in longer.items()
+    }
     return replace(sample, **short), sum(len(text) - 2 * half for text in longer.values())
 
 
@@ -73,29 +100,47 @@ def _chosen(formats: Iterable[str] | None) -> list[PromptFormat]:
 
 
 def _read_again(form: PromptFormat, judgement: Judgement, wording: str, n_cut: int) -> Judgement:
-    """The same reply, read by the format's own parser; the store keeps the reply, so that a reading costs nothing."""
-    verdict = form.parse(judgement.reply, judgement.task, finish_reason=judgement.finish_reason, wording=wording)
+    """The same reply, read by the format's own parser; the store keeps the reply, so that a reading
+    costs nothing.
+    """
+    verdict = form.parse(
+        judgement.reply, judgement.task, finish_reason=judgement.finish_reason, wording=wording
+    )
     meta = {**{k: v for k, v in judgement.meta.items() if k != "reason"}, "format": form.name}
     meta |= {"reason": verdict.reason} if verdict.reason else {}
     meta |= {"n_cut_characters": n_cut} if n_cut else {}
     return replace(judgement, status=verdict.status, verdict=verdict.value, meta=meta)
 
 
-def _correct(samples: Sequence[Sample], judgements: Sequence[Judgement]) -> tuple[list[str], list[str], np.ndarray, np.ndarray]:
-    """Formats, sample ids, `correct` and `parsed` of shape `(n_items, n_formats, n_orders)`; unparsed is not correct."""
+def _correct(
+    samples: Sequence[Sample], judgements: Sequence[Judgement]
+) -> tuple[list[str], list[str], np.ndarray, np.ndarray]:
+    """Formats, sample ids, `correct` and `parsed` of shape `(n_items, n_formats, n_orders)`;
+    unparsed is not correct.
+    """
     gold = {s.id: s.label for s in samples if s.label is not None and s.label != TIE}
     rows = [j for j in judgements if j.sample_id in gold]
     if not rows:
-        raise ValueError("no judgement of a sample with a label other than tie: nothing to compare between formats")
-    formats, items = list(dict.fromkeys(j.meta["format"] for j in rows)), list(dict.fromkeys(j.sample_id for j in rows))
+        raise ValueError(
+            "no judgement of a sample with a label other than tie: nothing to compare between formats"
+        )
+    formats, items = (
+        list(dict.fromkeys(j.meta["format"] for j in rows)),
+        list(dict.fromkeys(j.sample_id for j in rows)),
+    )
     cells: dict[tuple[str, str], list[Judgement]] = {}
     for j in rows:
         cells.setdefault((j.sample_id, j.meta["format"]), []).append(j)
     n_orders = {len(cells.get((item, name), ())) for item in items for name in formats}
     if len(n_orders) != 1:
-        raise ValueError(f"each sample must be judged equally often in each format; found {sorted(n_orders)} times: judge the missing ones")
+        raise ValueError(
+            f"each sample must be judged equally often in each format; found {sorted(n_orders)} times: judge the missing ones"
+        )
     chosen = [[cells[item, name] for name in formats] for item in items]
-    correct = np.array([[[_verdict(j) == gold[j.sample_id] for j in cell] for cell in row] for row in chosen], dtype=float)
+    correct = np.array(
+        [[[_verdict(j) == gold[j.sample_id] for j in cell] for cell in row] for row in chosen],
+        dtype=float,
+    )
     parsed = np.array([[[j.verdict is not None for j in cell] for cell in row] for row in chosen])
     return formats, items, correct, parsed
 
@@ -109,12 +154,20 @@ def _item_weights(n_items: int, n_resamples: int, seed: int) -> np.ndarray:
     return rng.multinomial(n_items, np.full(n_items, 1 / n_items), size=n_resamples) / n_items
 
 
-def format_table(samples: Sequence[Sample], judgements: Sequence[Judgement], *, n_resamples: int = N_RESAMPLES, seed: int = 0):
+def format_table(
+    samples: Sequence[Sample],
+    judgements: Sequence[Judgement],
+    *,
+    n_resamples: int = N_RESAMPLES,
+    seed: int = 0,
+):
     """Accuracy by format, as a DataFrame in the order of `FORMATS`.
 
-    Columns: `judge`, `format`, `description`, `n` (judgements), `n_unparsed`, `value` (unparsed counts as wrong), `ci95_low`,
-    `ci95_high` (items resampled, the same in all formats), `bound_low`, `bound_high` (unparsed all wrong, all right), `value_parsed`
-    (among parsed replies, None if there are none), `difference` from `default` (None without it) with `difference_ci95_low/high`.
+    Columns: `judge`, `format`, `description`, `n` (judgements), `n_unparsed`, `value` (unparsed
+    counts as wrong), `ci95_low`, `ci95_high` (items resampled, the same in all formats),
+    `bound_low`, `bound_high` (unparsed all wrong, all right), `value_parsed` (among parsed replies,
+    None if there are none), `difference` from `default` (None without it) with
+    `difference_ci95_low/high`.
     """
     import pandas as pd
 
@@ -132,9 +185,16 @@ def format_table(samples: Sequence[Sample], judgements: Sequence[Judgement], *, 
         }
     )
     frame["ci95_low"], frame["ci95_high"] = np.percentile(resampled, [2.5, 97.5], axis=0)
-    frame["bound_low"], frame["bound_high"] = frame["value"], frame["value"] + frame["n_unparsed"] / frame["n"]
+    frame["bound_low"], frame["bound_high"] = (
+        frame["value"],
+        frame["value"] + frame["n_unparsed"] / frame["n"],
+    )
     n_parsed = frame["n"] - frame["n_unparsed"]
-    frame["value_parsed"] = (correct.sum(axis=(0, 2)) / n_parsed.where(n_parsed > 0)).astype(object).where(n_parsed > 0, None)
+    frame["value_parsed"] = (
+        (correct.sum(axis=(0, 2)) / n_parsed.where(n_parsed > 0))
+        .astype(object)
+        .where(n_parsed > 0, None)
+    )
     base = formats.index("default") if "default" in formats else None
     for name, values in _differences(by_item, resampled, base).items():
         frame[name] = values
@@ -150,10 +210,16 @@ def _differences(by_item: np.ndarray, resampled: np.ndarray, base: int | None) -
 
 
 def format_spread(
-    samples: Sequence[Sample], judgements: Sequence[Judgement], *, n_resamples: int = N_RESAMPLES, seed: int = 0
+    samples: Sequence[Sample],
+    judgements: Sequence[Judgement],
+    *,
+    n_resamples: int = N_RESAMPLES,
+    seed: int = 0,
 ) -> dict[str, float | int | str]:
-    """One line on the spread: `best` and `worst` format with their accuracy, `range` (with interval), `sd` over formats,
-    `share_items_right_in_all` and `share_items_same_in_all` (the same correctness whatever the format), `n_items`, `n_unparsed`."""
+    """One line on the spread: `best` and `worst` format with their accuracy, `range` (with
+    interval), `sd` over formats, `share_items_right_in_all` and `share_items_same_in_all` (the same
+    correctness whatever the format), `n_items`, `n_unparsed`.
+    """
     formats, items, correct, parsed = _correct(samples, judgements)
     by_item = correct.mean(axis=2)
     means = by_item.mean(axis=0)
@@ -175,13 +241,20 @@ def format_spread(
     }
 
 
-def variance_decomposition(samples: Sequence[Sample], judgements: Sequence[Judgement], *, n_resamples: int = N_RESAMPLES, seed: int = 0):
+def variance_decomposition(
+    samples: Sequence[Sample],
+    judgements: Sequence[Judgement],
+    *,
+    n_resamples: int = N_RESAMPLES,
+    seed: int = 0,
+):
     """Split the variance of being right into format, item, format x item and noise.
 
-    Two-way random-effects analysis of variance over the items x formats table, orders as replicates (expected mean squares: Searle,
-    Casella and McCulloch 1992, ch. 4). With one order only, `format x item` cannot be told from noise and stands in `noise`. Estimates
-    below zero are shown as 0. Returns a DataFrame `component, variance, share, ci95_low, ci95_high` (interval of the share, items
-    resampled); shares add to 1, and are None where nothing varies.
+    Two-way random-effects analysis of variance over the items x formats table, orders as replicates
+    (expected mean squares: Searle, Casella and McCulloch 1992, ch. 4). With one order only, `format
+    x item` cannot be told from noise and stands in `noise`. Estimates below zero are shown as 0.
+    Returns a DataFrame `component, variance, share, ci95_low, ci95_high` (interval of the share,
+    items resampled); shares add to 1, and are None where nothing varies.
     """
     import pandas as pd
 
@@ -191,7 +264,13 @@ def variance_decomposition(samples: Sequence[Sample], judgements: Sequence[Judge
     names = list(point)
     variances = np.array([point[name][0] for name in names])
     total = variances.sum()
-    frame = pd.DataFrame({"component": names, "variance": variances, "share": variances / total if total > 0 else None})
+    frame = pd.DataFrame(
+        {
+            "component": names,
+            "variance": variances,
+            "share": variances / total if total > 0 else None,
+        }
+    )
     resampled = np.stack([drawn[name] for name in names], axis=1)
     sums = resampled.sum(axis=1, keepdims=True)
     shares = np.divide(resampled, sums, out=np.zeros_like(resampled), where=sums > 0)
@@ -200,7 +279,9 @@ def variance_decomposition(samples: Sequence[Sample], judgements: Sequence[Judge
 
 
 def _components(correct: np.ndarray, weights: np.ndarray) -> Mapping[str, np.ndarray]:
-    """Variance components of weighted items: `correct` `(I, F, R)`, `weights` `(n_sets, I)` counts of each item; each value `(n_sets,)`."""
+    """Variance components of weighted items: `correct` `(I, F, R)`, `weights` `(n_sets, I)` counts
+    of each item; each value `(n_sets,)`.
+    """
     n_items, n_formats, n_orders = correct.shape
     cell, item = correct.mean(axis=2), correct.mean(axis=(1, 2))
     by_format = weights @ cell / n_items
@@ -212,9 +293,15 @@ def _components(correct: np.ndarray, weights: np.ndarray) -> Mapping[str, np.nda
         "error": weights @ ((correct - cell[..., None]) ** 2).sum(axis=(1, 2)),
     }
     both = square["cell"] - square["format"] - square["item"]
-    ms_format, ms_item = square["format"] / max(n_formats - 1, 1), square["item"] / max(n_items - 1, 1)
+    ms_format, ms_item = (
+        square["format"] / max(n_formats - 1, 1),
+        square["item"] / max(n_items - 1, 1),
+    )
     ms_both = both / max((n_formats - 1) * (n_items - 1), 1)
-    parts = {"format": (ms_format - ms_both) / (n_items * n_orders), "item": (ms_item - ms_both) / (n_formats * n_orders)}
+    parts = {
+        "format": (ms_format - ms_both) / (n_items * n_orders),
+        "item": (ms_item - ms_both) / (n_formats * n_orders),
+    }
     if n_orders > 1:
         ms_error = square["error"] / (n_items * n_formats * (n_orders - 1))
         parts |= {"format x item": (ms_both - ms_error) / n_orders, "noise": ms_error}

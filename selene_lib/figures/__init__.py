@@ -1,6 +1,7 @@
 """Every figure of the paper's plan, from result files alone: no model, no run object.
 
-One function a figure takes tables and returns a `Drawing` (it shows itself in a notebook); `draw_all` draws a whole run.
+One function a figure takes tables and returns a `Drawing` (it shows itself in a notebook);
+`draw_all` draws a whole run.
 """
 
 from selene_lib.figures.benchmarks import draw_benchmarks, draw_overall
@@ -10,9 +11,19 @@ from selene_lib.figures.drawing import Drawing, not_run
 from selene_lib.figures.everything import draw_all, draw_published, published_drawings
 from selene_lib.figures.example import draw_example
 from selene_lib.figures.flow import draw_flow
-from selene_lib.figures.published import draw_published_benchmarks, draw_published_domains, draw_published_overall
+from selene_lib.figures.published import (
+    draw_published_benchmarks,
+    draw_published_domains,
+    draw_published_overall,
+)
 from selene_lib.figures.topic_map import draw_topic_map
-from selene_lib.figures.training import draw_ablation, draw_rewards, draw_telemetry, draw_threshold, draw_training_curves
+from selene_lib.figures.training import (
+    draw_ablation,
+    draw_rewards,
+    draw_telemetry,
+    draw_threshold,
+    draw_training_curves,
+)
 
 __all__ = [
     "Drawing",

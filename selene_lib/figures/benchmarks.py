@@ -1,4 +1,6 @@
-"""Fig. 1: task-average scores of all judges (a), and every benchmark by task type (b); ours, and what was published."""
+"""Fig. 1: task-average scores of all judges (a), and every benchmark by task type (b); ours, and
+what was published.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,24 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from selene_lib.figures.drawing import INK, QUIET, Drawing, heading, light_grid, new_figure, not_run, styled
-from selene_lib.figures.judges import TASK_NAMES, colours, is_base, judge_label, main_judge, order_judges
+from selene_lib.figures.drawing import (
+    INK,
+    QUIET,
+    Drawing,
+    heading,
+    light_grid,
+    new_figure,
+    not_run,
+    styled,
+)
+from selene_lib.figures.judges import (
+    TASK_NAMES,
+    colours,
+    is_base,
+    judge_label,
+    main_judge,
+    order_judges,
+)
 from selene_lib.figures.results import headline_rows
 
 OVERALL = ("overall", "task average", "mean", "all", "task_mean", "mean of tasks")
@@ -26,13 +44,18 @@ def overall_rows(task_means: pd.DataFrame) -> pd.DataFrame:
 def draw_overall(task_means: pd.DataFrame, *, note: str = "", name: str = "fig1a") -> Drawing:
     """Fig. 1a: the mean of the task types, one bar a judge with its 95 % interval.
 
-    `task_means` has judge, task, value and, where known, ci95_low, ci95_high; rows with task `overall` are drawn, or the mean of the
-    task rows of a judge where it has no such row (then without interval).
+    `task_means` has judge, task, value and, where known, ci95_low, ci95_high; rows with task
+    `overall` are drawn, or the mean of the task rows of a judge where it has no such row (then
+    without interval).
     """
     title = "Fig. 1a  Mean of the task types"
     rows = overall_rows(task_means)
     if rows.empty:
-        means = task_means[task_means["task"].isin(TASK_NAMES)].groupby("judge", sort=False)["value"].mean()
+        means = (
+            task_means[task_means["task"].isin(TASK_NAMES)]
+            .groupby("judge", sort=False)["value"]
+            .mean()
+        )
         rows = means.rename("value").reset_index()
     rows = rows.dropna(subset=["value"])
     if rows.empty:
@@ -40,17 +63,31 @@ def draw_overall(task_means: pd.DataFrame, *, note: str = "", name: str = "fig1a
     rows = rows.set_index("judge").loc[order_judges(rows["judge"])].reset_index()
     with styled():
         figure = new_figure(7.4, 1.5 + 0.42 * len(rows))
-        _bars(figure.add_subplot(), rows, [judge_label(j) for j in rows["judge"]], colours(rows["judge"]))
+        _bars(
+            figure.add_subplot(),
+            rows,
+            [judge_label(j) for j in rows["judge"]],
+            colours(rows["judge"]),
+        )
         heading(figure, title, note)
     said = "; ".join(f"{judge_label(r.judge)} {r.value:.3f}" for r in rows.itertuples())
-    return Drawing(name, title, f"Bar chart of the mean score over task types. {said}.", figure, rows)
+    return Drawing(
+        name, title, f"Bar chart of the mean score over task types. {said}.", figure, rows
+    )
 
 
-def draw_benchmarks(scores: pd.DataFrame, *, judges: Sequence[str] | None = None, note: str = "", name: str = "fig1b") -> Drawing:
-    """Fig. 1b: every set by task type, base and trained, with intervals, the majority baseline and the published value.
+def draw_benchmarks(
+    scores: pd.DataFrame,
+    *,
+    judges: Sequence[str] | None = None,
+    note: str = "",
+    name: str = "fig1b",
+) -> Drawing:
+    """Fig. 1b: every set by task type, base and trained, with intervals, the majority baseline and
+    the published value.
 
-    `scores` has the columns of `records.Score`; its headline rows are drawn. `judges` are those shown: the main trained one and the base
-    by default.
+    `scores` has the columns of `records.Score`; its headline rows are drawn. `judges` are those
+    shown: the main trained one and the base by default.
     """
     title = "Fig. 1b  By task type and benchmark"
     rows = headline_rows(scores)
@@ -60,7 +97,9 @@ def draw_benchmarks(scores: pd.DataFrame, *, judges: Sequence[str] | None = None
     shown = list(judges) if judges else _base_and_main(rows["judge"])
     rows = rows[rows["judge"].isin(shown)].reset_index(drop=True)
     with styled():
-        figure = new_figure(8.2, 1.7 + 0.17 * len(shown) * rows["set"].nunique() + 0.24 * rows["set"].nunique())
+        figure = new_figure(
+            8.2, 1.7 + 0.17 * len(shown) * rows["set"].nunique() + 0.24 * rows["set"].nunique()
+        )
         _panels(figure, rows, order_judges(shown))
         heading(figure, title, note)
     return Drawing(name, title, _said(rows), figure, rows)
@@ -75,18 +114,27 @@ def _said(rows: pd.DataFrame) -> str:
     parts = []
     for task, mine in rows.groupby("task", sort=False):
         means = mine.groupby("judge", sort=False)["value"].mean()
-        parts.append(f"{TASK_NAMES.get(task, task)}: " + ", ".join(f"{judge_label(j)} mean {v:.3f}" for j, v in means.items()))
+        parts.append(
+            f"{TASK_NAMES.get(task, task)}: "
+            + ", ".join(f"{judge_label(j)} mean {v:.3f}" for j, v in means.items())
+        )
     return f"Bar chart of {rows['set'].nunique()} sets in {len(parts)} task types. {'; '.join(parts)}. The values stand in the CSV."
 
 
 def _panels(figure: Any, rows: pd.DataFrame, judges: Sequence[str]) -> None:
     tasks = [t for t in TASK_NAMES if t in set(rows["task"])]
     n_sets = [rows.loc[rows["task"] == t, "set"].nunique() for t in tasks]
-    axes = figure.subplots(len(tasks), 1, height_ratios=[n + 0.7 for n in n_sets], squeeze=False)[:, 0]
+    axes = figure.subplots(len(tasks), 1, height_ratios=[n + 0.7 for n in n_sets], squeeze=False)[
+        :, 0
+    ]
     palette = colours(judges)
     for panel, task in zip(axes, tasks):
         _task_panel(panel, rows[rows["task"] == task], judges, palette)
-        metrics = ", ".join(dict.fromkeys(rows.loc[rows["task"] == task, "metric"])) if "metric" in rows else "score"
+        metrics = (
+            ", ".join(dict.fromkeys(rows.loc[rows["task"] == task, "metric"]))
+            if "metric" in rows
+            else "score"
+        )
         panel.set_title(f"{TASK_NAMES[task]} ({metrics.replace('_', ' ')})", fontsize=9.5)
     handles = [_patch(palette[j], judge_label(j)) for j in judges]
     axes[0].legend(
@@ -108,13 +156,37 @@ def _patch(colour: str, label: str, hatch: str = "") -> Patch:
 def _marks(rows: pd.DataFrame) -> list[Line2D]:
     marks = []
     if "baseline_majority" in rows and rows["baseline_majority"].notna().any():
-        marks.append(Line2D([], [], color="#D55E00", marker="|", markersize=11, markeredgewidth=2, linestyle="", label="majority baseline"))
+        marks.append(
+            Line2D(
+                [],
+                [],
+                color="#D55E00",
+                marker="|",
+                markersize=11,
+                markeredgewidth=2,
+                linestyle="",
+                label="majority baseline",
+            )
+        )
     if "published" in rows and rows["published"].notna().any():
-        marks.append(Line2D([], [], color=QUIET, marker="D", markersize=5, mfc="white", linestyle="", label="published value"))
+        marks.append(
+            Line2D(
+                [],
+                [],
+                color=QUIET,
+                marker="D",
+                markersize=5,
+                mfc="white",
+                linestyle="",
+                label="published value",
+            )
+        )
     return marks
 
 
-def _task_panel(axes: Axes, rows: pd.DataFrame, judges: Sequence[str], palette: dict[str, str]) -> None:
+def _task_panel(
+    axes: Axes, rows: pd.DataFrame, judges: Sequence[str], palette: dict[str, str]
+) -> None:
     sets = list(dict.fromkeys(rows["set"]))
     height = 0.8 / len(judges)
     for index, judge in enumerate(judges):
@@ -125,9 +197,13 @@ def _task_panel(axes: Axes, rows: pd.DataFrame, judges: Sequence[str], palette: 
         _marked(axes, mine, y, "published", "D", QUIET)
     _majority(axes, rows, sets)
     counts = rows.drop_duplicates("set").set_index("set")["n"] if "n" in rows else {}
-    axes.set_yticks(range(len(sets)), [f"{s}  (n={int(counts[s])})" if len(counts) else s for s in sets])
+    axes.set_yticks(
+        range(len(sets)), [f"{s}  (n={int(counts[s])})" if len(counts) else s for s in sets]
+    )
     axes.set_ylim(len(sets) - 0.45, -0.55)
-    axes.set_xlim(min(0, float(rows[[c for c in ("value", "ci95_low") if c in rows]].min().min())), 1)
+    axes.set_xlim(
+        min(0, float(rows[[c for c in ("value", "ci95_low") if c in rows]].min().min())), 1
+    )
     light_grid(axes, "x")
     axes.tick_params(axis="y", length=0)
 
@@ -135,15 +211,36 @@ def _task_panel(axes: Axes, rows: pd.DataFrame, judges: Sequence[str], palette: 
 def _whiskers(axes: Axes, rows: pd.DataFrame, y: np.ndarray, colour: str) -> None:
     if "ci95_low" not in rows or rows["ci95_low"].isna().all():
         return
-    ends = np.vstack([rows["value"] - rows["ci95_low"], rows["ci95_high"] - rows["value"]]).astype(float)
+    ends = np.vstack([rows["value"] - rows["ci95_low"], rows["ci95_high"] - rows["value"]]).astype(
+        float
+    )
     # Grey on black and dark on light: an interval must be seen inside its bar as well as beyond it.
     ink = "#8C8C8C" if colour == "#000000" else INK
-    axes.errorbar(rows["value"], y, xerr=np.clip(ends, 0, None), fmt="none", ecolor=ink, elinewidth=1.3, capsize=2)
+    axes.errorbar(
+        rows["value"],
+        y,
+        xerr=np.clip(ends, 0, None),
+        fmt="none",
+        ecolor=ink,
+        elinewidth=1.3,
+        capsize=2,
+    )
 
 
-def _marked(axes: Axes, rows: pd.DataFrame, y: np.ndarray, column: str, marker: str, colour: str) -> None:
+def _marked(
+    axes: Axes, rows: pd.DataFrame, y: np.ndarray, column: str, marker: str, colour: str
+) -> None:
     if column in rows and rows[column].notna().any():
-        axes.plot(rows[column].astype(float), y, linestyle="", marker=marker, color=colour, mfc="white", markersize=4.5, zorder=4)
+        axes.plot(
+            rows[column].astype(float),
+            y,
+            linestyle="",
+            marker=marker,
+            color=colour,
+            mfc="white",
+            markersize=4.5,
+            zorder=4,
+        )
 
 
 def _majority(axes: Axes, rows: pd.DataFrame, sets: Sequence[str]) -> None:
@@ -152,13 +249,19 @@ def _majority(axes: Axes, rows: pd.DataFrame, sets: Sequence[str]) -> None:
     values = rows.drop_duplicates("set").set_index("set").reindex(sets)["baseline_majority"]
     for index, value in enumerate(values):
         if pd.notna(value):
-            axes.plot([value, value], [index - 0.42, index + 0.42], color="#D55E00", linewidth=2, zorder=5)
+            axes.plot(
+                [value, value], [index - 0.42, index + 0.42], color="#D55E00", linewidth=2, zorder=5
+            )
 
 
 def _bars(axes: Axes, rows: pd.DataFrame, labels: Sequence[str], palette: dict[str, str]) -> None:
-    """Horizontal bars with the value written at the end; a value nobody read is hatched and says so."""
+    """Horizontal bars with the value written at the end; a value nobody read is hatched and says
+    so.
+    """
     y = np.arange(len(rows))
-    unread = rows["known"].eq("unverified") if "known" in rows else pd.Series(False, index=rows.index)
+    unread = (
+        rows["known"].eq("unverified") if "known" in rows else pd.Series(False, index=rows.index)
+    )
     for position, row, doubtful in zip(y, rows.itertuples(), unread):
         bar = axes.barh(position, row.value, height=0.68, color=palette[row.judge])
         if doubtful:
@@ -166,7 +269,14 @@ def _bars(axes: Axes, rows: pd.DataFrame, labels: Sequence[str], palette: dict[s
     _whiskers(axes, rows.set_index("judge"), y, "")
     ends = rows[[c for c in ("value", "ci95_high") if c in rows]].max(axis=1)
     for position, row, end, doubtful in zip(y, rows.itertuples(), ends, unread):
-        axes.text(max(end, 0) + 0.012, position, f"{row.value:.3f}{' unverified' if doubtful else ''}", va="center", color=INK, fontsize=9)
+        axes.text(
+            max(end, 0) + 0.012,
+            position,
+            f"{row.value:.3f}{' unverified' if doubtful else ''}",
+            va="center",
+            color=INK,
+            fontsize=9,
+        )
     axes.set_yticks(y, labels)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(0, 1)

@@ -9,7 +9,16 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from selene_lib.figures.drawing import INK, QUIET, Drawing, heading, light_grid, new_figure, not_run, styled
+from selene_lib.figures.drawing import (
+    INK,
+    QUIET,
+    Drawing,
+    heading,
+    light_grid,
+    new_figure,
+    not_run,
+    styled,
+)
 from selene_lib.figures.judges import colours, judge_label, one_a_loss, order_judges
 
 AUDIT_KINDS = {
@@ -20,8 +29,11 @@ AUDIT_KINDS = {
 }
 
 
-def draw_calibration(bins: pd.DataFrame | None, *, note: str = "", name: str = "calibration") -> Drawing:
-    """Reliability plot: share right against the probability of the verdict; `bins` as `reliability_table` gives them.
+def draw_calibration(
+    bins: pd.DataFrame | None, *, note: str = "", name: str = "calibration"
+) -> Drawing:
+    """Reliability plot: share right against the probability of the verdict; `bins` as
+    `reliability_table` gives them.
 
     One line a judge, of the arms of one loss the first; the CSV holds all.
     """
@@ -36,7 +48,9 @@ def draw_calibration(bins: pd.DataFrame | None, *, note: str = "", name: str = "
         handles = []
         for index, judge in enumerate(judges):
             mine = bins[bins["judge"] == judge]
-            label = f"{judge_label(judge)} (ECE {expected_error(mine):.3f}, n={int(mine['n'].sum())})"
+            label = (
+                f"{judge_label(judge)} (ECE {expected_error(mine):.3f}, n={int(mine['n'].sum())})"
+            )
             ink, marker = colours(judges)[judge], "os^Dv<>P"[index % 8]
             axes.plot(mine["confidence"], mine["accuracy"], color=ink, linewidth=0.8, alpha=0.6)
             axes.scatter(
@@ -49,58 +63,112 @@ def draw_calibration(bins: pd.DataFrame | None, *, note: str = "", name: str = "
                 linewidths=0.5,
                 zorder=3,
             )
-            handles.append(Line2D([], [], color=ink, marker=marker, mec=INK, mew=0.5, linewidth=0.8, label=label))
+            handles.append(
+                Line2D(
+                    [], [], color=ink, marker=marker, mec=INK, mew=0.5, linewidth=0.8, label=label
+                )
+            )
         axes.set_xlim(0, 1.02)
         axes.set_ylim(0, 1.02)
         axes.set_xlabel("probability the judge gave its verdict")
         axes.set_ylabel("share of those verdicts that were right")
         light_grid(axes, "y")
         axes.set_ylim(0, 1.06)
-        axes.legend(handles=handles, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=1 if len(handles) < 4 else 2)
-        heading(figure, title, f"Dotted: perfectly calibrated. Larger marks hold more verdicts. {note}".strip())
-    said = "; ".join(f"{judge_label(j)} expected calibration error {expected_error(bins[bins['judge'] == j]):.3f}" for j in judges)
+        axes.legend(
+            handles=handles,
+            fontsize=8,
+            loc="lower left",
+            bbox_to_anchor=(0, 1.0),
+            ncols=1 if len(handles) < 4 else 2,
+        )
+        heading(
+            figure,
+            title,
+            f"Dotted: perfectly calibrated. Larger marks hold more verdicts. {note}".strip(),
+        )
+    said = "; ".join(
+        f"{judge_label(j)} expected calibration error {expected_error(bins[bins['judge'] == j]):.3f}"
+        for j in judges
+    )
     return Drawing(name, title, f"Reliability plot. {said}.", figure, bins)
 
 
 def expected_error(bins: pd.DataFrame) -> float:
-    """Expected calibration error of one judge's bins: mean over items of |share right - confidence| (Naeini et al. 2015)."""
-    return float((bins["n"] * (bins["accuracy"] - bins["confidence"]).abs()).sum() / bins["n"].sum())
+    """Expected calibration error of one judge's bins: mean over items of |share right - confidence|
+    (Naeini et al. 2015).
+    """
+    return float(
+        (bins["n"] * (bins["accuracy"] - bins["confidence"]).abs()).sum() / bins["n"].sum()
+    )
 
 
 def draw_audit(audit: pd.DataFrame, *, note: str = "", name: str = "audit") -> Drawing:
     """The audit card: a panel a kind of probe, a point a judge and template with its interval.
 
-    `audit` has judge, probe, kind, template, effect (shares), ci95_low, ci95_high, n; `context` rows are left to the table.
+    `audit` has judge, probe, kind, template, effect (shares), ci95_low, ci95_high, n; `context`
+    rows are left to the table.
     """
     title = "Audit: what moves a verdict that should not"
     rows = audit[audit["effect"].notna() & audit["kind"].ne("context")] if len(audit) else audit
     if rows.empty:
         return not_run(name, title, "no probe results")
-    kinds = [k for k in AUDIT_KINDS if k in set(rows["kind"])] + sorted(set(rows["kind"]) - set(AUDIT_KINDS))
+    kinds = [k for k in AUDIT_KINDS if k in set(rows["kind"])] + sorted(
+        set(rows["kind"]) - set(AUDIT_KINDS)
+    )
     sizes = [rows.loc[rows["kind"] == k, "probe"].nunique() for k in kinds]
     with styled():
         figure = new_figure(8.4, 1.4 + 0.3 * sum(sizes) + 0.55 * len(kinds))
-        axes = figure.subplots(len(kinds), 1, height_ratios=[n + 0.6 for n in sizes], squeeze=False)[:, 0]
+        axes = figure.subplots(
+            len(kinds), 1, height_ratios=[n + 0.6 for n in sizes], squeeze=False
+        )[:, 0]
         for panel, kind in zip(axes, kinds):
             _audit_panel(panel, rows[rows["kind"] == kind], order_judges(rows["judge"]))
             panel.set_title(AUDIT_KINDS.get(kind, kind), fontsize=9.5)
-        heading(figure, title, f"Shares with 95 % intervals. Filled: escaping template, hollow: plain template. {note}".strip())
+        heading(
+            figure,
+            title,
+            f"Shares with 95 % intervals. Filled: escaping template, hollow: plain template. {note}".strip(),
+        )
         _audit_legend(figure, rows)
-    said = "; ".join(f"{r.probe} ({r.template}) {r.effect:+.3f} for {judge_label(r.judge)}" for r in rows.itertuples())
+    said = "; ".join(
+        f"{r.probe} ({r.template}) {r.effect:+.3f} for {judge_label(r.judge)}"
+        for r in rows.itertuples()
+    )
     return Drawing(name, title, f"Audit effects. {said}.", figure, audit)
 
 
 def _audit_panel(axes: Axes, rows: pd.DataFrame, judges: list[str]) -> None:
     probes = list(dict.fromkeys(rows["probe"]))
-    series = [(j, t) for j in judges for t in dict.fromkeys(rows["template"]) if ((rows["judge"] == j) & (rows["template"] == t)).any()]
+    series = [
+        (j, t)
+        for j in judges
+        for t in dict.fromkeys(rows["template"])
+        if ((rows["judge"] == j) & (rows["template"] == t)).any()
+    ]
     axes.axvline(0, color=QUIET, linewidth=1)
     for index, (judge, template) in enumerate(series):
         mine = rows[(rows["judge"] == judge) & (rows["template"] == template)]
-        y = np.array([probes.index(p) for p in mine["probe"]]) + (index - (len(series) - 1) / 2) * 0.22
+        y = (
+            np.array([probes.index(p) for p in mine["probe"]])
+            + (index - (len(series) - 1) / 2) * 0.22
+        )
         ink = colours(judges)[judge]
-        axes.hlines(y, mine["ci95_low"].astype(float), mine["ci95_high"].astype(float), color=ink, linewidth=1.5)
+        axes.hlines(
+            y,
+            mine["ci95_low"].astype(float),
+            mine["ci95_high"].astype(float),
+            color=ink,
+            linewidth=1.5,
+        )
         axes.plot(
-            mine["effect"], y, linestyle="", marker="o", color=ink, mfc="white" if template == "plain" else ink, mec=ink, markersize=5.5
+            mine["effect"],
+            y,
+            linestyle="",
+            marker="o",
+            color=ink,
+            mfc="white" if template == "plain" else ink,
+            mec=ink,
+            markersize=5.5,
         )
     axes.set_yticks(range(len(probes)), [p.replace("_", " ") for p in probes], fontsize=8.5)
     axes.set_ylim(len(probes) - 0.4, -0.6)
@@ -114,26 +182,42 @@ def _audit_legend(figure: Figure, rows: pd.DataFrame) -> None:
 
 
 def source_of(record_id: str) -> str:
-    """Return the set a record id (or the id of a text of it, `<id>#<part>`) belongs to: `halueval-0123456789abcdef` is of `halueval`."""
+    """Return the set a record id (or the id of a text of it, `<id>#<part>`) belongs to:
+    `halueval-0123456789abcdef` is of `halueval`.
+    """
     return str(record_id).split("#")[0].rsplit("-", 1)[0]
 
 
 def overlap_counts(overlaps: pd.DataFrame, sources: list[str], sets: list[str]) -> pd.DataFrame:
-    """Count the training items of each source (rows) that overlap each evaluation set (columns); pairs without a finding are 0."""
+    """Count the training items of each source (rows) that overlap each evaluation set (columns);
+    pairs without a finding are 0.
+    """
     counts = pd.DataFrame(0, index=sources, columns=sets)
     if overlaps.empty:
         return counts
-    found = overlaps.assign(source=overlaps["train_id"].map(source_of), set=overlaps["bench_id"].map(source_of))
+    found = overlaps.assign(
+        source=overlaps["train_id"].map(source_of), set=overlaps["bench_id"].map(source_of)
+    )
     found["item"] = found["train_id"].astype(str).str.split("#").str[0]
     seen = found.groupby(["source", "set"])["item"].nunique().unstack(fill_value=0)
-    rows, columns = list(dict.fromkeys([*sources, *seen.index])), list(dict.fromkeys([*sets, *seen.columns]))
+    rows, columns = (
+        list(dict.fromkeys([*sources, *seen.index])),
+        list(dict.fromkeys([*sets, *seen.columns])),
+    )
     return seen.reindex(index=rows, columns=columns, fill_value=0).astype(int)
 
 
 def draw_contamination(
-    overlaps: pd.DataFrame, sources: list[str], sets: list[str], *, note: str = "", name: str = "contamination"
+    overlaps: pd.DataFrame,
+    sources: list[str],
+    sets: list[str],
+    *,
+    note: str = "",
+    name: str = "contamination",
 ) -> Drawing:
-    """How many training items of each source were found in each evaluation set, by any method; found items were removed before training."""
+    """How many training items of each source were found in each evaluation set, by any method;
+    found items were removed before training.
+    """
     title = "Training items found in evaluation sets"
     counts = overlap_counts(overlaps, sources, sets)
     if counts.empty:
@@ -141,14 +225,26 @@ def draw_contamination(
     with styled():
         figure = new_figure(max(5.6, 2.6 + 0.62 * counts.shape[1]), 2.3 + 0.36 * counts.shape[0])
         axes = figure.add_subplot()
-        shade = np.where(counts.to_numpy() > 0, 0.25 + 0.35 * np.log1p(counts) / max(1.0, float(np.log1p(counts.to_numpy().max()))), 0.0)
+        shade = np.where(
+            counts.to_numpy() > 0,
+            0.25 + 0.35 * np.log1p(counts) / max(1.0, float(np.log1p(counts.to_numpy().max()))),
+            0.0,
+        )
         axes.imshow(shade, cmap="Oranges", vmin=0, vmax=1, aspect="auto")
         for i, row in enumerate(counts.to_numpy()):
             for j, n in enumerate(row):
                 axes.text(
-                    j, i, f"{n}" if n else "·", ha="center", va="center", color=INK if n else QUIET, fontweight="bold" if n else "normal"
+                    j,
+                    i,
+                    f"{n}" if n else "·",
+                    ha="center",
+                    va="center",
+                    color=INK if n else QUIET,
+                    fontweight="bold" if n else "normal",
                 )
-        axes.set_xticks(range(counts.shape[1]), counts.columns, rotation=35, ha="right", rotation_mode="anchor")
+        axes.set_xticks(
+            range(counts.shape[1]), counts.columns, rotation=35, ha="right", rotation_mode="anchor"
+        )
         axes.set_yticks(range(counts.shape[0]), counts.index)
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
@@ -156,5 +252,9 @@ def draw_contamination(
     total = int(counts.to_numpy().sum())
     table = counts.rename_axis("source").reset_index()
     return Drawing(
-        name, title, f"Table of {counts.shape[0]} sources by {counts.shape[1]} sets; {total} overlaps found in all.", figure, table
+        name,
+        title,
+        f"Table of {counts.shape[0]} sources by {counts.shape[1]} sets; {total} overlaps found in all.",
+        figure,
+        table,
     )

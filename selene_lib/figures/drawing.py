@@ -1,7 +1,9 @@
-"""One drawing: a matplotlib figure, the numbers behind it and what it says in words; drawn and saved in one style, byte for byte alike.
+"""One drawing: a matplotlib figure, the numbers behind it and what it says in words; drawn and
+saved in one style, byte for byte alike.
 
-No pyplot and no global state: a figure is made in the style file's context and saved in it again. PNG carries no software note, SVG no
-date and a fixed hash salt, so the same numbers give the same bytes.
+No pyplot and no global state: a figure is made in the style file's context and saved in it again.
+PNG carries no software note, SVG no date and a fixed hash salt, so the same numbers give the same
+bytes.
 """
 
 from __future__ import annotations
@@ -33,8 +35,9 @@ FORMATS = ("png", "svg")
 class Drawing:
     """A figure ready to be shown in a notebook or saved.
 
-    `name` is the file stem, `alt` says in words what the picture shows, `table` holds the numbers behind it. `not_run` is empty for a
-    figure that was drawn, else the reason why there is nothing to draw: the picture then says so.
+    `name` is the file stem, `alt` says in words what the picture shows, `table` holds the numbers
+    behind it. `not_run` is empty for a figure that was drawn, else the reason why there is nothing
+    to draw: the picture then says so.
     """
 
     name: str
@@ -45,7 +48,9 @@ class Drawing:
     not_run: str = ""
 
     def save(self, folder: Path) -> list[Path]:
-        """Write `<name>.png`, `<name>.svg` and `<name>.csv` into `folder`, each whole or not at all; return the paths."""
+        """Write `<name>.png`, `<name>.svg` and `<name>.csv` into `folder`, each whole or not at
+        all; return the paths.
+        """
         paths = []
         for kind in FORMATS:
             with atomic_path(Path(folder) / f"{self.name}.{kind}") as temporary:
@@ -74,7 +79,9 @@ class Drawing:
 
 
 def settle(figure: Figure) -> None:
-    """Lay a figure out once, at the resolution it is saved in (hinted text is wider at some): every format then has the same places."""
+    """Lay a figure out once, at the resolution it is saved in (hinted text is wider at some): every
+    format then has the same places.
+    """
     if isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine):
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
@@ -82,7 +89,9 @@ def settle(figure: Figure) -> None:
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Draw in the project's style, whatever the user's own matplotlib settings are; they are restored afterwards."""
+    """Draw in the project's style, whatever the user's own matplotlib settings are; they are
+    restored afterwards.
+    """
     with matplotlib.style.context(["default", str(STYLE)]):
         yield
 
@@ -93,7 +102,9 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def heading(figure: Figure, title: str, note: str = "") -> None:
-    """Write the title on top, and at the bottom in small grey type what must be known to read the figure."""
+    """Write the title on top, and at the bottom in small grey type what must be known to read the
+    figure.
+    """
     figure.suptitle(title, x=0.012, ha="left", fontsize=12, fontweight="bold", color=INK)
     if note:
         text = "\n".join(textwrap.wrap(note, int(figure.get_figwidth() * 16.5)))
@@ -106,9 +117,29 @@ def not_run(name: str, title: str, why: str) -> Drawing:
         figure = new_figure(6.4, 1.8)
         axes = figure.add_subplot()
         axes.axis("off")
-        axes.text(0.0, 0.95, title, fontsize=12, fontweight="bold", color=INK, va="top", transform=axes.transAxes)
-        axes.text(0.0, 0.45, f"not run: {why}", fontsize=10, color=QUIET, va="top", wrap=True, transform=axes.transAxes)
-    return Drawing(name, title, f"{title}: not run, {why}.", figure, pd.DataFrame({"not_run": [why]}), why)
+        axes.text(
+            0.0,
+            0.95,
+            title,
+            fontsize=12,
+            fontweight="bold",
+            color=INK,
+            va="top",
+            transform=axes.transAxes,
+        )
+        axes.text(
+            0.0,
+            0.45,
+            f"not run: {why}",
+            fontsize=10,
+            color=QUIET,
+            va="top",
+            wrap=True,
+            transform=axes.transAxes,
+        )
+    return Drawing(
+        name, title, f"{title}: not run, {why}.", figure, pd.DataFrame({"not_run": [why]}), why
+    )
 
 
 def light_grid(axes: Axes, which: str) -> None:

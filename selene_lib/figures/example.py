@@ -1,4 +1,6 @@
-"""Fig. 5: one training example, typeset: what the judge is shown, the chosen reply and the rejected one."""
+"""Fig. 5: one training example, typeset: what the judge is shown, the chosen reply and the rejected
+one.
+"""
 
 from __future__ import annotations
 
@@ -23,25 +25,38 @@ LINE, WIDTH, MOST_LINES = 0.125, 80, 18
 
 
 def draw_example(pair: Mapping[str, Any], *, note: str = "", name: str = "fig5") -> Drawing:
-    """Fig. 5 from one pair: `prompt` or its parts (instruction, rubric, response, response_b, reference), `chosen`, `rejected`, label.
+    """Fig. 5 from one pair: `prompt` or its parts (instruction, rubric, response, response_b,
+    reference), `chosen`, `rejected`, label.
 
     Texts longer than eighteen lines are cut, and the picture says how many characters are left out.
     """
     title = "Fig. 5  One training example"
     if not (pair and pair.get("chosen") and pair.get("rejected")):
         return not_run(name, title, "no example pair")
-    parts = [(label, str(pair[key])) for key, label in FIELDS if pair.get(key)] or [("Prompt", str(pair.get("prompt", "")))]
+    parts = [(label, str(pair[key])) for key, label in FIELDS if pair.get(key)] or [
+        ("Prompt", str(pair.get("prompt", "")))
+    ]
     left = [(label, _wrapped(text, WIDTH), INK) for label, text in parts]
     right = [
-        (f"Chosen: ends in {pair.get('label', '?')}, the gold judgement", _wrapped(str(pair["chosen"]), WIDTH), BLUE),
-        (f"Rejected: ends in {pair.get('rejected_verdict', 'another judgement')}", _wrapped(str(pair["rejected"]), WIDTH), RED),
+        (
+            f"Chosen: ends in {pair.get('label', '?')}, the gold judgement",
+            _wrapped(str(pair["chosen"]), WIDTH),
+            BLUE,
+        ),
+        (
+            f"Rejected: ends in {pair.get('rejected_verdict', 'another judgement')}",
+            _wrapped(str(pair["rejected"]), WIDTH),
+            RED,
+        ),
     ]
     n_lines = max(_n_lines(left), _n_lines(right))
     with styled():
         figure = new_figure(10.4, 0.9 + LINE * n_lines)
         for axes, blocks in zip(figure.subplots(1, 2), (left, right)):
             _column(axes, blocks, n_lines)
-        heading(figure, title, f"{pair.get('source', '')} · {pair.get('task', '')} {note}".strip(" ·"))
+        heading(
+            figure, title, f"{pair.get('source', '')} · {pair.get('task', '')} {note}".strip(" ·")
+        )
     about = f"{pair.get('task', '')} example from {pair.get('source', 'a source')}"
     said = f"A {about}: the chosen reply ends in {pair.get('label')}, the rejected one in {pair.get('rejected_verdict')}."
     table = pd.DataFrame([{"field": key, "text": str(value)} for key, value in pair.items()])
@@ -49,7 +64,11 @@ def draw_example(pair: Mapping[str, Any], *, note: str = "", name: str = "fig5")
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    lines = [piece for line in text.strip().splitlines() for piece in (textwrap.wrap(line, width) or [""])]
+    lines = [
+        piece
+        for line in text.strip().splitlines()
+        for piece in (textwrap.wrap(line, width) or [""])
+    ]
     if len(lines) <= MOST_LINES:
         return lines
     left_out = len(text) - sum(len(line) + 1 for line in lines[: MOST_LINES - 1])
@@ -69,5 +88,14 @@ def _column(axes: Axes, blocks: list[tuple[str, list[str], str]], n_lines: float
         axes.text(0.03, y + 0.5, label, fontsize=8.5, fontweight="bold", color=colour, va="center")
         height = len(lines) + 0.6
         axes.add_patch(Rectangle((0, y), 0.008, height + 1.2, facecolor=colour, edgecolor="none"))
-        axes.text(0.03, y + 1.25, "\n".join(lines), fontsize=7.4, color=INK, va="top", linespacing=1.32, family="DejaVu Sans Mono")
+        axes.text(
+            0.03,
+            y + 1.25,
+            "\n".join(lines),
+            fontsize=7.4,
+            color=INK,
+            va="top",
+            linespacing=1.32,
+            family="DejaVu Sans Mono",
+        )
         y += height + 2.0

@@ -1,4 +1,6 @@
-"""Fig. 2: the curation flow with its counts, from the ledger: yellow filters, purple generation, red circles for decisions."""
+"""Fig. 2: the curation flow with its counts, from the ledger: yellow filters, purple generation,
+red circles for decisions.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,19 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyBboxPatch
 
-from selene_lib.figures.drawing import BLUE, INK, PURPLE, QUIET, RED, YELLOW, Drawing, heading, new_figure, not_run, styled
+from selene_lib.figures.drawing import (
+    BLUE,
+    INK,
+    PURPLE,
+    QUIET,
+    RED,
+    YELLOW,
+    Drawing,
+    heading,
+    new_figure,
+    not_run,
+    styled,
+)
 
 FILLS = {"filter": YELLOW, "generation": PURPLE, "decision": "white", "read": "#E8ECEF"}
 READING = ("read", "generate")
@@ -20,7 +34,9 @@ MAX_REASONS = 3
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of the flow over all sources: rows in, rows out, and how many were dropped for which reason."""
+    """One stage of the flow over all sources: rows in, rows out, and how many were dropped for
+    which reason.
+    """
 
     name: str
     kind: str
@@ -32,23 +48,40 @@ class Stage:
 def flow_stages(ledger: pd.DataFrame) -> list[Stage]:
     """Sum a ledger over its sources, stage by stage in the order of the ledger.
 
-    `ledger` has stage, kind, source, n_in, n_out, reason, n_dropped: one row a stage, source and reason, `n_in` and `n_out` repeated.
+    `ledger` has stage, kind, source, n_in, n_out, reason, n_dropped: one row a stage, source and
+    reason, `n_in` and `n_out` repeated.
     """
     stages = []
     for name, mine in ledger.groupby("stage", sort=False):
         once = mine.drop_duplicates("source")
-        lost = mine[mine["n_dropped"].fillna(0) > 0].groupby("reason", sort=False)["n_dropped"].sum().astype(int)
+        lost = (
+            mine[mine["n_dropped"].fillna(0) > 0]
+            .groupby("reason", sort=False)["n_dropped"]
+            .sum()
+            .astype(int)
+        )
         kind = "read" if name in READING else str(mine["kind"].iloc[0])
-        stages.append(Stage(str(name), kind, int(once["n_in"].sum()), int(once["n_out"].sum()), lost.to_dict()))
+        stages.append(
+            Stage(
+                str(name), kind, int(once["n_in"].sum()), int(once["n_out"].sum()), lost.to_dict()
+            )
+        )
     return stages
 
 
 def merge_quiet(stages: Sequence[Stage]) -> list[Stage]:
-    """Draw neighbouring filters that dropped nothing as one box; the ledger itself keeps every stage."""
+    """Draw neighbouring filters that dropped nothing as one box; the ledger itself keeps every
+    stage.
+    """
     merged: list[Stage] = []
     for stage in stages:
         last = merged[-1] if merged else None
-        quiet = last is not None and stage.kind == last.kind == "filter" and not stage.dropped and not last.dropped
+        quiet = (
+            last is not None
+            and stage.kind == last.kind == "filter"
+            and not stage.dropped
+            and not last.dropped
+        )
         if last is not None and quiet and stage.n_in == last.n_out:
             merged[-1] = Stage(f"{last.name}, {stage.name}", "filter", last.n_in, stage.n_out, {})
         else:
@@ -56,8 +89,16 @@ def merge_quiet(stages: Sequence[Stage]) -> list[Stage]:
     return merged
 
 
-def draw_flow(ledger: pd.DataFrame, *, pairs: Mapping[str, int] | None = None, note: str = "", name: str = "fig2") -> Drawing:
-    """Fig. 2 from ledger counts; `pairs` counts the pairs before the decisions by kind, where known."""
+def draw_flow(
+    ledger: pd.DataFrame,
+    *,
+    pairs: Mapping[str, int] | None = None,
+    note: str = "",
+    name: str = "fig2",
+) -> Drawing:
+    """Fig. 2 from ledger counts; `pairs` counts the pairs before the decisions by kind, where
+    known.
+    """
     title = "Fig. 2  How the training pairs came to be"
     stages = flow_stages(ledger) if len(ledger) else []
     if not stages:
@@ -77,7 +118,11 @@ def draw_flow(ledger: pd.DataFrame, *, pairs: Mapping[str, int] | None = None, n
     said = "; ".join(f"{s.name}: {s.n_in} in, {s.n_out} out" for s in stages)
     table = ledger.reset_index(drop=True)
     return Drawing(
-        name, title, f"Flow chart of the curation. {said}. Ends in {stages[-1].n_out} pairs, chosen and rejected.", figure, table
+        name,
+        title,
+        f"Flow chart of the curation. {said}. Ends in {stages[-1].n_out} pairs, chosen and rejected.",
+        figure,
+        table,
     )
 
 
@@ -100,14 +145,40 @@ def _draw_stage(axes: Axes, y: float, stage: Stage) -> None:
     axes.add_patch(box)
     if decided:
         axes.plot([0.42], [y], marker="o", markersize=15, mfc=RED, mec=RED)
-        axes.text(0.42, y + 0.01, "?", color="white", ha="center", va="center", fontweight="bold", fontsize=9)
+        axes.text(
+            0.42,
+            y + 0.01,
+            "?",
+            color="white",
+            ha="center",
+            va="center",
+            fontweight="bold",
+            fontsize=9,
+        )
     lines = textwrap.wrap(stage.name.replace("_", " "), 32)
-    axes.text(0.95, y, "\n".join(lines[:3]), va="center", fontsize=(9.5, 8.5, 7.0)[min(len(lines), 3) - 1], color=INK, linespacing=1.1)
-    counts = f"{stage.n_in:,} → {stage.n_out:,}" if stage.n_in != stage.n_out else f"{stage.n_out:,}"
+    axes.text(
+        0.95,
+        y,
+        "\n".join(lines[:3]),
+        va="center",
+        fontsize=(9.5, 8.5, 7.0)[min(len(lines), 3) - 1],
+        color=INK,
+        linespacing=1.1,
+    )
+    counts = (
+        f"{stage.n_in:,} → {stage.n_out:,}" if stage.n_in != stage.n_out else f"{stage.n_out:,}"
+    )
     axes.text(4.95, y, counts, va="center", ha="right", fontsize=9.5, fontweight="bold", color=INK)
     if stage.dropped:
-        axes.annotate("", xy=(5.75, y), xytext=(5.1, y), arrowprops={"arrowstyle": "->", "color": QUIET, "lw": 0.9})
-        axes.text(5.85, y, _reasons(stage.dropped), va="center", fontsize=8, color=QUIET, linespacing=1.15)
+        axes.annotate(
+            "",
+            xy=(5.75, y),
+            xytext=(5.1, y),
+            arrowprops={"arrowstyle": "->", "color": QUIET, "lw": 0.9},
+        )
+        axes.text(
+            5.85, y, _reasons(stage.dropped), va="center", fontsize=8, color=QUIET, linespacing=1.15
+        )
 
 
 def _reasons(dropped: Mapping[str, int]) -> str:
@@ -121,7 +192,10 @@ def _reasons(dropped: Mapping[str, int]) -> str:
 
 def _arrow(axes: Axes, start: float, end: float) -> None:
     axes.annotate(
-        "", xy=(2.9, end), xytext=(2.9, start), arrowprops={"arrowstyle": "-|>", "color": "#555555", "lw": 1.0, "shrinkA": 0, "shrinkB": 0}
+        "",
+        xy=(2.9, end),
+        xytext=(2.9, start),
+        arrowprops={"arrowstyle": "-|>", "color": "#555555", "lw": 1.0, "shrinkA": 0, "shrinkB": 0},
     )
 
 
@@ -129,9 +203,25 @@ def _draw_pairs(axes: Axes, y: float, n_pairs: int, pairs: Mapping[str, int]) ->
     """The two ends: chosen replies in blue, rejected ones in red, and what the mix consists of."""
     for x, colour, text in ((0.75, BLUE, "chosen"), (2.98, RED, "rejected")):
         axes.add_patch(
-            FancyBboxPatch((x, y - 0.3), 2.07, 0.6, boxstyle="round,pad=0.02,rounding_size=0.12", facecolor=colour, edgecolor="none")
+            FancyBboxPatch(
+                (x, y - 0.3),
+                2.07,
+                0.6,
+                boxstyle="round,pad=0.02,rounding_size=0.12",
+                facecolor=colour,
+                edgecolor="none",
+            )
         )
-        axes.text(x + 1.03, y, f"{n_pairs:,} {text}", ha="center", va="center", color="white", fontweight="bold", fontsize=9.5)
+        axes.text(
+            x + 1.03,
+            y,
+            f"{n_pairs:,} {text}",
+            ha="center",
+            va="center",
+            color="white",
+            fontweight="bold",
+            fontsize=9.5,
+        )
     axes.text(5.85, y, "\n".join(_mix_lines(pairs)), va="center", fontsize=8.5, color=INK)
 
 

@@ -1,4 +1,6 @@
-"""Who is who in a figure: the trained judge is black, the base orange, every other judge grey, in every plot."""
+"""Who is who in a figure: the trained judge is black, the base orange, every other judge grey, in
+every plot.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +10,24 @@ from selene_lib.figures.drawing import BASE, OTHERS, TRAINED
 from selene_lib.judges.names import ARM, loss_of
 
 LOSS_NAMES = {"dpo_nll": "DPO+NLL", "dpo": "DPO alone", "nll": "NLL alone"}
-TASK_NAMES = {"pairwise": "Pairwise", "classification": "Classification", "absolute": "Absolute scoring"}
+TASK_NAMES = {
+    "pairwise": "Pairwise",
+    "classification": "Classification",
+    "absolute": "Absolute scoring",
+}
 PUBLISHED_TRAINED, PUBLISHED_BASE = "Selene Mini", "Llama-3.1-8B-Instruct"
 
 
 def main_judge(judges: Iterable[str]) -> str | None:
-    """Return the trained judge that stands for a run: DPO+NLL of the lowest seed, else another arm, else no base."""
+    """Return the trained judge that stands for a run: DPO+NLL of the lowest seed, else another arm,
+    else no base.
+    """
     names = list(dict.fromkeys(judges))
-    arms = sorted((m.group("loss") != "dpo_nll", int(m.group("seed")), n) for n in names if (m := ARM.match(n)))
+    arms = sorted(
+        (m.group("loss") != "dpo_nll", int(m.group("seed")), n)
+        for n in names
+        if (m := ARM.match(n))
+    )
     rest = [n for n in names if not is_base(n)]
     return arms[0][2] if arms else (rest[0] if rest else None)
 
@@ -26,15 +38,21 @@ def is_base(judge: str) -> bool:
 
 
 def order_judges(judges: Iterable[str]) -> list[str]:
-    """Return the names once each: the main trained judge, the base, then the others as they came, but the arms of one loss together."""
+    """Return the names once each: the main trained judge, the base, then the others as they came,
+    but the arms of one loss together.
+    """
     names = list(dict.fromkeys(judges))
     main = PUBLISHED_TRAINED if PUBLISHED_TRAINED in names else main_judge(names)
-    place = {loss: i for i, loss in enumerate(dict.fromkeys([loss_of(main or ""), *map(loss_of, names)]))}
+    place = {
+        loss: i for i, loss in enumerate(dict.fromkeys([loss_of(main or ""), *map(loss_of, names)]))
+    }
     return sorted(names, key=lambda n: (n != main, not is_base(n), place[loss_of(n)]))
 
 
 def one_a_loss(judges: Iterable[str]) -> list[str]:
-    """Return the judges with the first arm of each loss only, in the order of `order_judges`: what a crowded plot shows."""
+    """Return the judges with the first arm of each loss only, in the order of `order_judges`: what
+    a crowded plot shows.
+    """
     kinds: dict[str, str] = {}
     for name in order_judges(judges):
         kinds.setdefault(loss_of(name), name)
@@ -42,12 +60,17 @@ def one_a_loss(judges: Iterable[str]) -> list[str]:
 
 
 def colours(judges: Iterable[str]) -> dict[str, str]:
-    """Return a colour for each judge: black for the main trained one, orange for the base, greys for the others, one a loss."""
+    """Return a colour for each judge: black for the main trained one, orange for the base, greys
+    for the others, one a loss.
+    """
     ordered = order_judges(judges)
     main = ordered[0] if ordered and not is_base(ordered[0]) else None
     kinds = dict.fromkeys(loss_of(name) for name in ordered if name != main and not is_base(name))
     grey = dict(zip(kinds, OTHERS * (1 + len(kinds) // len(OTHERS))))
-    return {name: TRAINED if name == main else BASE if is_base(name) else grey[loss_of(name)] for name in ordered}
+    return {
+        name: TRAINED if name == main else BASE if is_base(name) else grey[loss_of(name)]
+        for name in ordered
+    }
 
 
 def judge_label(judge: str) -> str:
@@ -55,4 +78,8 @@ def judge_label(judge: str) -> str:
     found = ARM.match(judge)
     if judge == "base":
         return "base (untrained)"
-    return f"trained, {LOSS_NAMES.get(found['loss'], found['loss'])}, seed {found['seed']}" if found else judge
+    return (
+        f"trained, {LOSS_NAMES.get(found['loss'], found['loss'])}, seed {found['seed']}"
+        if found
+        else judge
+    )

@@ -1,4 +1,6 @@
-"""The same figures from published values: what was never read at its source is hatched and called unverified."""
+"""The same figures from published values: what was never read at its source is hatched and called
+unverified.
+"""
 
 from __future__ import annotations
 
@@ -11,19 +13,31 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
 from selene_lib.figures.benchmarks import draw_overall
-from selene_lib.figures.drawing import INK, Drawing, heading, light_grid, new_figure, not_run, styled
+from selene_lib.figures.drawing import (
+    INK,
+    Drawing,
+    heading,
+    light_grid,
+    new_figure,
+    not_run,
+    styled,
+)
 from selene_lib.figures.judges import PUBLISHED_TRAINED, TASK_NAMES, colours, order_judges
 
 
 def published_frame(rows: Iterable[Any]) -> pd.DataFrame:
     """Return published cells (`paper.PUBLISHED`) as a table: judge, set, value, known, source."""
-    return pd.DataFrame([{k: getattr(r, k) for k in ("judge", "set", "value", "known", "source")} for r in rows])
+    return pd.DataFrame(
+        [{k: getattr(r, k) for k in ("judge", "set", "value", "known", "source")} for r in rows]
+    )
 
 
 def published_task_means(published: pd.DataFrame, task_of: Mapping[str, str]) -> pd.DataFrame:
-    """Average published cells by task type, then over the task types, for judges that have all eleven sets.
+    """Average published cells by task type, then over the task types, for judges that have all
+    eleven sets.
 
-    A mean that holds one unverified cell is `unverified`, else it is `derived`: nobody printed it, we computed it.
+    A mean that holds one unverified cell is `unverified`, else it is `derived`: nobody printed it,
+    we computed it.
     """
     rows = []
     cells = published[published["set"].isin(task_of)].assign(task=lambda f: f["set"].map(task_of))
@@ -32,12 +46,17 @@ def published_task_means(published: pd.DataFrame, task_of: Mapping[str, str]) ->
             continue
         known = "unverified" if mine["known"].eq("unverified").any() else "derived"
         means = mine.groupby("task", sort=False)["value"].mean()
-        rows += [{"judge": judge, "task": task, "value": value, "known": known} for task, value in means.items()]
+        rows += [
+            {"judge": judge, "task": task, "value": value, "known": known}
+            for task, value in means.items()
+        ]
         rows.append({"judge": judge, "task": "overall", "value": means.mean(), "known": known})
     return pd.DataFrame(rows, columns=["judge", "task", "value", "known"])
 
 
-def draw_published_overall(published: pd.DataFrame, task_of: Mapping[str, str], *, name: str = "fig1a_published") -> Drawing:
+def draw_published_overall(
+    published: pd.DataFrame, task_of: Mapping[str, str], *, name: str = "fig1a_published"
+) -> Drawing:
     """Fig. 1a from published cells: unverified means are hatched."""
     means = published_task_means(published, task_of)
     note = "Published cells averaged by us over the three task types. Hatched: holds cells that we never read at the source (unverified)."
@@ -50,10 +69,18 @@ def _retitled(drawing: Drawing, title: str) -> Drawing:
     return replace(drawing, title=title, alt=f"Published values. {drawing.alt}")
 
 
-def draw_published_benchmarks(published: pd.DataFrame, task_of: Mapping[str, str], *, name: str = "fig1b_published") -> Drawing:
-    """Fig. 1b from published cells, every judge that has any of the eleven; unverified cells are hatched."""
+def draw_published_benchmarks(
+    published: pd.DataFrame, task_of: Mapping[str, str], *, name: str = "fig1b_published"
+) -> Drawing:
+    """Fig. 1b from published cells, every judge that has any of the eleven; unverified cells are
+    hatched.
+    """
     title = "Published: by task type and benchmark"
-    cells = published[published["set"].isin(task_of)].assign(task=lambda f: f["set"].map(task_of)).reset_index(drop=True)
+    cells = (
+        published[published["set"].isin(task_of)]
+        .assign(task=lambda f: f["set"].map(task_of))
+        .reset_index(drop=True)
+    )
     if cells.empty:
         return not_run(name, title, "no published values")
     judges = order_judges(cells["judge"])
@@ -62,31 +89,50 @@ def draw_published_benchmarks(published: pd.DataFrame, task_of: Mapping[str, str
         figure = new_figure(8.6, 9.6)
         tasks = [t for t in TASK_NAMES if t in set(cells["task"])]
         sizes = [cells.loc[cells["task"] == t, "set"].nunique() for t in tasks]
-        axes = figure.subplots(len(tasks), 1, sharex=True, height_ratios=[n + 0.4 for n in sizes], squeeze=False)[:, 0]
+        axes = figure.subplots(
+            len(tasks), 1, sharex=True, height_ratios=[n + 0.4 for n in sizes], squeeze=False
+        )[:, 0]
         for panel, task in zip(axes, tasks):
             _published_panel(panel, cells[cells["task"] == task], judges, palette)
             panel.set_title(f"{TASK_NAMES[task]}", fontsize=9.5)
         handles = [Patch(facecolor=palette[j], label=j) for j in judges]
         handles.append(Patch(facecolor="white", edgecolor=INK, hatch="//////", label="unverified"))
         figure.legend(handles=handles, loc="outside right upper", fontsize=8)
-        heading(figure, title, "As printed at the sources named in the CSV. Hatched: believed, never read by us at the source.")
+        heading(
+            figure,
+            title,
+            "As printed at the sources named in the CSV. Hatched: believed, never read by us at the source.",
+        )
     n_unread = int(cells["known"].eq("unverified").sum())
-    said = (
-        f"Bars of {len(cells)} published cells of {len(judges)} judges on {cells['set'].nunique()} benchmarks; {n_unread} are unverified."
-    )
+    said = f"Bars of {len(cells)} published cells of {len(judges)} judges on {cells['set'].nunique()} benchmarks; {n_unread} are unverified."
     return Drawing(name, title, said, figure, cells)
 
 
-def _published_panel(axes: Axes, cells: pd.DataFrame, judges: Sequence[str], palette: dict[str, str]) -> None:
+def _published_panel(
+    axes: Axes, cells: pd.DataFrame, judges: Sequence[str], palette: dict[str, str]
+) -> None:
     sets = list(dict.fromkeys(cells["set"]))
     height = 0.86 / len(judges)
-    place = {(j, s): i - 0.43 + height * (k + 0.5) for i, s in enumerate(sets) for k, j in enumerate(judges)}
+    place = {
+        (j, s): i - 0.43 + height * (k + 0.5)
+        for i, s in enumerate(sets)
+        for k, j in enumerate(judges)
+    }
     for cell in cells.itertuples():
-        bar = axes.barh(place[cell.judge, cell.set], cell.value, height=height * 0.92, color=palette[cell.judge])
+        bar = axes.barh(
+            place[cell.judge, cell.set], cell.value, height=height * 0.92, color=palette[cell.judge]
+        )
         if cell.known == "unverified":
             bar[0].set(hatch="//////", facecolor="white", edgecolor=palette[cell.judge])
         if cell.judge == PUBLISHED_TRAINED:
-            axes.text(cell.value + 0.008, place[cell.judge, cell.set], f"{cell.value:.3f}", va="center", fontsize=6.5, color=INK)
+            axes.text(
+                cell.value + 0.008,
+                place[cell.judge, cell.set],
+                f"{cell.value:.3f}",
+                va="center",
+                fontsize=6.5,
+                color=INK,
+            )
     axes.set_yticks(range(len(sets)), sets)
     axes.set_ylim(len(sets) - 0.5, -0.5)
     axes.set_xlim(0, 1)
@@ -97,7 +143,9 @@ def _published_panel(axes: Axes, cells: pd.DataFrame, judges: Sequence[str], pal
 def draw_published_domains(published: pd.DataFrame, *, name: str = "fig3a_published") -> Drawing:
     """Fig. 3a from published cells: the two domains, Selene Mini black, base orange."""
     title = "Published: domain accuracy"
-    cells = published[published["set"].str.split(":").str[0].isin(["craft_md", "financebench"])].reset_index(drop=True)
+    cells = published[
+        published["set"].str.split(":").str[0].isin(["craft_md", "financebench"])
+    ].reset_index(drop=True)
     if cells.empty:
         return not_run(name, title, "no published values")
     judges = order_judges(cells["judge"])
@@ -106,7 +154,10 @@ def draw_published_domains(published: pd.DataFrame, *, name: str = "fig3a_publis
         axes = figure.add_subplot()
         _published_panel(axes, cells, judges, colours(judges))
         axes.legend(
-            handles=[Patch(facecolor=colours(judges)[j], label=j) for j in judges], loc="lower left", bbox_to_anchor=(0, 1), ncols=2
+            handles=[Patch(facecolor=colours(judges)[j], label=j) for j in judges],
+            loc="lower left",
+            bbox_to_anchor=(0, 1),
+            ncols=2,
         )
         heading(
             figure,

@@ -6,7 +6,19 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from selene_lib.figures.drawing import BLUE, INK, QUIET, RED, TRAINED, Drawing, heading, light_grid, new_figure, not_run, styled
+from selene_lib.figures.drawing import (
+    BLUE,
+    INK,
+    QUIET,
+    RED,
+    TRAINED,
+    Drawing,
+    heading,
+    light_grid,
+    new_figure,
+    not_run,
+    styled,
+)
 from selene_lib.figures.judges import LOSS_NAMES
 
 LOSS_LOOK = {"dpo_nll": (TRAINED, "-"), "dpo": ("#0072B2", "--"), "nll": ("#D55E00", ":")}
@@ -17,17 +29,28 @@ PANELS = (
     ("reward_accuracy", "share of pairs ranked right"),
     ("learning_rate", "learning rate"),
 )
-MACHINE_PANELS = (("tokens_per_second", "tokens a second", 1.0), ("peak_memory_bytes", "peak memory of the process, GiB", 2.0**30))
+MACHINE_PANELS = (
+    ("tokens_per_second", "tokens a second", 1.0),
+    ("peak_memory_bytes", "peak memory of the process, GiB", 2.0**30),
+)
 
 
-def draw_training_curves(training: pd.DataFrame, *, note: str = "", name: str = "training_curves") -> Drawing:
-    """Loss, NLL, margin, reward accuracy and learning rate by step; one line an arm, seeds of a loss in the same look.
+def draw_training_curves(
+    training: pd.DataFrame, *, note: str = "", name: str = "training_curves"
+) -> Drawing:
+    """Loss, NLL, margin, reward accuracy and learning rate by step; one line an arm, seeds of a
+    loss in the same look.
 
-    `training` is long: arm, loss_kind, seed, step and any of loss, nll, margin, reward_accuracy, learning_rate. Lines are running means
-    over a twentieth of the steps; the CSV holds what was logged.
+    `training` is long: arm, loss_kind, seed, step and any of loss, nll, margin, reward_accuracy,
+    learning_rate. Lines are running means over a twentieth of the steps; the CSV holds what was
+    logged.
     """
     title = "Training curves"
-    panels = [(column, label) for column, label in PANELS if column in training and training[column].notna().any()]
+    panels = [
+        (column, label)
+        for column, label in PANELS
+        if column in training and training[column].notna().any()
+    ]
     if training.empty or not panels:
         return not_run(name, title, "no training log")
     with styled():
@@ -41,16 +64,25 @@ def draw_training_curves(training: pd.DataFrame, *, note: str = "", name: str = 
         for panel in axes[len(panels) :]:
             panel.axis("off")
         handles = _unique_handles(axes[0])
-        figure.legend(handles=list(handles.values()), labels=list(handles), loc="outside upper right", ncols=3)
+        figure.legend(
+            handles=list(handles.values()), labels=list(handles), loc="outside upper right", ncols=3
+        )
         heading(figure, title, note)
     column, label = max(panels, key=lambda panel: panel[0] == "reward_accuracy")
     ends = training.groupby("arm", sort=False)[column].last()
     said = "; ".join(f"{arm} {value:.3f}" for arm, value in ends.items())
-    return Drawing(name, title, f"Curves of {training['arm'].nunique()} arms. Last {label}: {said}.", figure, training)
+    return Drawing(
+        name,
+        title,
+        f"Curves of {training['arm'].nunique()} arms. Last {label}: {said}.",
+        figure,
+        training,
+    )
 
 
 def draw_telemetry(telemetry: pd.DataFrame, *, note: str = "", name: str = "telemetry") -> Drawing:
-    """Tokens a second and peak memory by step, one line an arm: what this machine did, so it differs from run to run.
+    """Tokens a second and peak memory by step, one line an arm: what this machine did, so it
+    differs from run to run.
 
     `telemetry` is long: arm, loss_kind, step, tokens_per_second, peak_memory_bytes.
     """
@@ -66,11 +98,19 @@ def draw_telemetry(telemetry: pd.DataFrame, *, note: str = "", name: str = "tele
             panel.set_ylim(bottom=0)
             light_grid(panel, "y")
         handles = _unique_handles(figure.axes[0])
-        figure.legend(handles=list(handles.values()), labels=list(handles), loc="outside upper right", ncols=3)
+        figure.legend(
+            handles=list(handles.values()), labels=list(handles), loc="outside upper right", ncols=3
+        )
         heading(figure, title, note)
     means = telemetry.groupby("arm", sort=False)["tokens_per_second"].median()
     said = "; ".join(f"{arm} {value:,.0f}" for arm, value in means.items())
-    return Drawing(name, title, f"Curves of {len(means)} arms. Median tokens a second: {said}.", figure, telemetry)
+    return Drawing(
+        name,
+        title,
+        f"Curves of {len(means)} arms. Median tokens a second: {said}.",
+        figure,
+        telemetry,
+    )
 
 
 def _curves(axes: Axes, training: pd.DataFrame, column: str) -> None:
@@ -78,7 +118,15 @@ def _curves(axes: Axes, training: pd.DataFrame, column: str) -> None:
         colour, line = LOSS_LOOK.get(loss, (QUIET, "-."))
         width = max(1, len(mine) // 20)
         smooth = mine[column].astype(float).rolling(width, min_periods=1, center=True).mean()
-        axes.plot(mine["step"], smooth, color=colour, linestyle=line, linewidth=1.3, alpha=0.85, label=LOSS_NAMES.get(loss, loss))
+        axes.plot(
+            mine["step"],
+            smooth,
+            color=colour,
+            linestyle=line,
+            linewidth=1.3,
+            alpha=0.85,
+            label=LOSS_NAMES.get(loss, loss),
+        )
 
 
 def _unique_handles(axes: Axes) -> dict:
@@ -89,44 +137,75 @@ def _unique_handles(axes: Axes) -> dict:
 def draw_ablation(ablation: pd.DataFrame, *, note: str = "", name: str = "ablation") -> Drawing:
     """What each source adds, and what each other arm does, with intervals.
 
-    `ablation` has arm, kind, source, effect, ci95_low, ci95_high, decision. The effect of a `leave_out` arm is that of its source (all
-    sources less the arm without it), that of any other arm its own (the arm less all sources).
+    `ablation` has arm, kind, source, effect, ci95_low, ci95_high, decision. The effect of a
+    `leave_out` arm is that of its source (all sources less the arm without it), that of any other
+    arm its own (the arm less all sources).
     """
     title = "Ablation of the training sources"
     rows = ablation[ablation["effect"].notna()] if len(ablation) else ablation
     if rows.empty:
         return not_run(name, title, "no ablation arm was trained")
     left_out = rows["kind"].eq("leave_out")
-    parts = [(rows[left_out], "source", "what the source adds: accuracy with it less without it"),
-             (rows[~left_out], "arm", "what the arm does: its accuracy less that of all sources")]  # fmt: skip
+    parts = [
+        (rows[left_out], "source", "what the source adds: accuracy with it less without it"),
+        (rows[~left_out], "arm", "what the arm does: its accuracy less that of all sources"),
+    ]
     parts = [part for part in parts if len(part[0])]
     with styled():
         figure = new_figure(8.2, 1.0 + 0.3 * len(rows) + 0.75 * len(parts))
-        axes = figure.subplots(len(parts), 1, height_ratios=[len(p[0]) + 0.8 for p in parts], squeeze=False)[:, 0]
+        axes = figure.subplots(
+            len(parts), 1, height_ratios=[len(p[0]) + 0.8 for p in parts], squeeze=False
+        )[:, 0]
         for panel, (mine, column, label) in zip(axes, parts):
             _effects(panel, mine, column)
             panel.set_xlabel(f"{label}, paired 95 % interval")
-        heading(figure, title, f"Right of zero helps, left of it harms. A red cross marks what was dropped. {note}".strip())
-    said = "; ".join(f"{r.source if r.kind == 'leave_out' else r.arm} {r.effect:+.3f}" for r in rows.itertuples())
+        heading(
+            figure,
+            title,
+            f"Right of zero helps, left of it harms. A red cross marks what was dropped. {note}".strip(),
+        )
+    said = "; ".join(
+        f"{r.source if r.kind == 'leave_out' else r.arm} {r.effect:+.3f}" for r in rows.itertuples()
+    )
     return Drawing(name, title, f"Effects of {len(rows)} arms: {said}.", figure, ablation)
 
 
 def _effects(axes: Axes, rows: pd.DataFrame, column: str) -> None:
     y = np.arange(len(rows))
-    decisions = rows["decision"].fillna("").astype(str).tolist() if "decision" in rows else [""] * len(rows)
+    decisions = (
+        rows["decision"].fillna("").astype(str).tolist() if "decision" in rows else [""] * len(rows)
+    )
     inks = [RED if decision.startswith("drop") else INK for decision in decisions]
     axes.axvline(0, color=QUIET, linewidth=1)
-    axes.hlines(y, rows["ci95_low"].astype(float), rows["ci95_high"].astype(float), color=inks, linewidth=2)
+    axes.hlines(
+        y, rows["ci95_low"].astype(float), rows["ci95_high"].astype(float), color=inks, linewidth=2
+    )
     for position, effect, ink, decision in zip(y, rows["effect"], inks, decisions):
-        axes.plot([effect], [position], marker="X" if decision.startswith("drop") else "o", color=ink, markersize=9, mec="white", mew=0.8)
-    axes.set_yticks(y, [f"{label}  [{decision}]" if decision else str(label) for label, decision in zip(rows[column], decisions)])
+        axes.plot(
+            [effect],
+            [position],
+            marker="X" if decision.startswith("drop") else "o",
+            color=ink,
+            markersize=9,
+            mec="white",
+            mew=0.8,
+        )
+    axes.set_yticks(
+        y,
+        [
+            f"{label}  [{decision}]" if decision else str(label)
+            for label, decision in zip(rows[column], decisions)
+        ],
+    )
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.margins(x=0.08)
     light_grid(axes, "x")
 
 
 def draw_rewards(rewards: pd.DataFrame, *, note: str = "", name: str = "rewards") -> Drawing:
-    """Histograms of the reward by source, chosen blue and rejected red dashed; `rewards` has source, side, low, high, n (bins)."""
+    """Histograms of the reward by source, chosen blue and rejected red dashed; `rewards` has
+    source, side, low, high, n (bins).
+    """
     title = "Rewards of chosen and rejected replies"
     if rewards.empty or not rewards["n"].sum():
         return not_run(name, title, "no reward model scored the pairs")
@@ -138,10 +217,14 @@ def draw_rewards(rewards: pd.DataFrame, *, note: str = "", name: str = "rewards"
         panels = figure.subplots(n_rows, n_columns, squeeze=False, sharex=True).ravel()
         for panel, source in zip(panels, sources):
             for side, (colour, line) in {"chosen": (BLUE, "-"), "rejected": (RED, "--")}.items():
-                mine = rewards[(rewards["source"] == source) & (rewards["side"] == side)].sort_values("low")
+                mine = rewards[
+                    (rewards["source"] == source) & (rewards["side"] == side)
+                ].sort_values("low")
                 if len(mine):
                     edges = [*mine["low"], mine["high"].iloc[-1]]
-                    panel.stairs(mine["n"], edges, color=colour, linestyle=line, linewidth=1.4, label=side)
+                    panel.stairs(
+                        mine["n"], edges, color=colour, linestyle=line, linewidth=1.4, label=side
+                    )
             panel.set_title(source, fontsize=9)
             panel.set_yticks([])
             panel.spines["left"].set_visible(False)
@@ -149,9 +232,22 @@ def draw_rewards(rewards: pd.DataFrame, *, note: str = "", name: str = "rewards"
             panel.axis("off")
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles=handles, labels=labels, loc="outside upper right", ncols=2)
-        heading(figure, title, f"Number of pairs by the reward model's score, each panel on its own height. {note}".strip())
-    said = "; ".join(f"{s} {_mean_reward(rewards, s, 'chosen')} against {_mean_reward(rewards, s, 'rejected')}" for s in sources)
-    return Drawing(name, title, f"Histograms of {len(sources)} sources. Mean reward, chosen against rejected: {said}.", figure, rewards)
+        heading(
+            figure,
+            title,
+            f"Number of pairs by the reward model's score, each panel on its own height. {note}".strip(),
+        )
+    said = "; ".join(
+        f"{s} {_mean_reward(rewards, s, 'chosen')} against {_mean_reward(rewards, s, 'rejected')}"
+        for s in sources
+    )
+    return Drawing(
+        name,
+        title,
+        f"Histograms of {len(sources)} sources. Mean reward, chosen against rejected: {said}.",
+        figure,
+        rewards,
+    )
 
 
 def _mean_reward(rewards: pd.DataFrame, source: str, side: str) -> str:
@@ -161,11 +257,14 @@ def _mean_reward(rewards: pd.DataFrame, source: str, side: str) -> str:
     return f"{np.average((mine['low'] + mine['high']) / 2, weights=mine['n']):.2f}"
 
 
-def draw_threshold(sweep: pd.DataFrame, *, chosen: float | None = None, note: str = "", name: str = "threshold") -> Drawing:
+def draw_threshold(
+    sweep: pd.DataFrame, *, chosen: float | None = None, note: str = "", name: str = "threshold"
+) -> Drawing:
     """Accuracy against the reward threshold with its interval and the pairs left.
 
-    `sweep` has threshold (NaN: no filter), n_pairs, accuracy, ci95_low, ci95_high; marked is the row whose decision is `chosen`, or, where
-    the table names no decision, whose threshold is `chosen`.
+    `sweep` has threshold (NaN: no filter), n_pairs, accuracy, ci95_low, ci95_high; marked is the
+    row whose decision is `chosen`, or, where the table names no decision, whose threshold is
+    `chosen`.
     """
     title = "Reward threshold"
     rows = sweep[sweep["accuracy"].notna()] if len(sweep) else sweep
@@ -177,13 +276,21 @@ def draw_threshold(sweep: pd.DataFrame, *, chosen: float | None = None, note: st
         figure = new_figure(7.2, 3.7)
         axes = figure.add_subplot()
         if {"ci95_low", "ci95_high"} <= set(rows):
-            axes.vlines(x, rows["ci95_low"].astype(float), rows["ci95_high"].astype(float), color=INK, linewidth=1.6)
+            axes.vlines(
+                x,
+                rows["ci95_low"].astype(float),
+                rows["ci95_high"].astype(float),
+                color=INK,
+                linewidth=1.6,
+            )
         axes.plot(x, rows["accuracy"], marker="o", color=INK, linewidth=1)
         axes.set_xticks(x, [f"{t}\n{int(n):,} pairs" for t, n in zip(names, rows["n_pairs"])])
         axes.set_xlabel("threshold")
         axes.set_ylabel("accuracy, development items")
         axes.margins(x=0.08, y=0.15)
-        picked = rows["decision"].eq("chosen") if "decision" in rows else rows["threshold"].eq(chosen)
+        picked = (
+            rows["decision"].eq("chosen") if "decision" in rows else rows["threshold"].eq(chosen)
+        )
         mark = np.flatnonzero(picked)
         if len(mark):
             axes.plot(
@@ -200,5 +307,8 @@ def draw_threshold(sweep: pd.DataFrame, *, chosen: float | None = None, note: st
             axes.legend(loc="best")
         light_grid(axes, "y")
         heading(figure, title, note)
-    said = "; ".join(f"{t}: {a:.3f} with {int(n)} pairs" for t, a, n in zip(names, rows["accuracy"], rows["n_pairs"]))
+    said = "; ".join(
+        f"{t}: {a:.3f} with {int(n)} pairs"
+        for t, a, n in zip(names, rows["accuracy"], rows["n_pairs"])
+    )
     return Drawing(name, title, f"Accuracy by reward threshold. {said}.", figure, sweep)

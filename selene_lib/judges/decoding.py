@@ -1,9 +1,11 @@
-"""Greedy decoding for judges: shared prompt prefixes computed once, a preallocated key-value buffer, rows that leave when they are done.
+"""Greedy decoding for judges: shared prompt prefixes computed once, a preallocated key-value
+buffer, rows that leave when they are done.
 
-`transformers.generate` pays per step for logits processors, stopping criteria and a cache that is copied whole to grow by one token; a
-judge needs none of it. The rules of a template stand in every prompt of a batch, and the two orders of a pair (or several rubrics of one
-item) share still more: both are read once (`selene_lib.judges.prefixes`). The replies are those of greedy `generate`; `bench/judge.py`
-checks it and prints the ratio.
+`transformers.generate` pays per step for logits processors, stopping criteria and a cache that is
+copied whole to grow by one token; a judge needs none of it. The rules of a template stand in every
+prompt of a batch, and the two orders of a pair (or several rubrics of one item) share still more:
+both are read once (`selene_lib.judges.prefixes`). The replies are those of greedy `generate`;
+`bench/judge.py` checks it and prints the ratio.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ from selene_lib.judges.prefixes import shared_prefixes, whole
 
 @dataclass
 class Generated:
-    """Token ids of one reply without its end token, `stop` or `length`, and the logits of the watched tokens at each step."""
+    """Token ids of one reply without its end token, `stop` or `length`, and the logits of the
+    watched tokens at each step.
+    """
 
     ids: list[int] = field(default_factory=list)
     finish_reason: str = "length"
@@ -35,12 +39,16 @@ class _BufferLayer(DynamicLayer):
         self.capacity = capacity
         self.length = 0
 
-    def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *_args, **_kwargs) -> tuple[torch.Tensor, torch.Tensor]:
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *_args, **_kwargs
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         rows, heads, new, width = key_states.shape
         if not self.is_initialized:
             self.dtype, self.device, self.is_initialized = key_states.dtype, key_states.device, True
             self.key_buffer = key_states.new_empty(rows, heads, self.capacity, width)
-            self.value_buffer = value_states.new_empty(rows, heads, self.capacity, value_states.shape[-1])
+            self.value_buffer = value_states.new_empty(
+                rows, heads, self.capacity, value_states.shape[-1]
+            )
         end = self.length + new
         self.key_buffer[:, :, self.length : end] = key_states
         self.value_buffer[:, :, self.length : end] = value_states
@@ -49,11 +57,16 @@ class _BufferLayer(DynamicLayer):
         return self.keys, self.values
 
     def keep(self, rows: torch.Tensor, first_column: int) -> None:
-        """Keep some rows, and drop the columns before `first_column`, where all of these are padding."""
+        """Keep some rows, and drop the columns before `first_column`, where all of these are
+        padding.
+        """
         self.key_buffer = self.key_buffer[rows, :, first_column:]
         self.value_buffer = self.value_buffer[rows, :, first_column:]
         self.length -= first_column
-        self.keys, self.values = self.key_buffer[:, :, : self.length], self.value_buffer[:, :, : self.length]
+        self.keys, self.values = (
+            self.key_buffer[:, :, : self.length],
+            self.value_buffer[:, :, : self.length],
+        )
 
 
 def buffer_cache(n_layers: int, capacity: int) -> DynamicCache:
@@ -63,7 +76,9 @@ def buffer_cache(n_layers: int, capacity: int) -> DynamicCache:
     return cache
 
 
-def left_pad(rows: Sequence[Sequence[int]], pad_id: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+def left_pad(
+    rows: Sequence[Sequence[int]], pad_id: int, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Return ids and mask, both [n_rows, longest], padded on the left."""
     width = max(map(len, rows))
     ids = torch.tensor([[pad_id] * (width - len(row)) + list(row) for row in rows])
@@ -84,13 +99,16 @@ def greedy(
     is_done: Callable[[list[int]], bool] | None = None,
     share: bool = True,
 ) -> list[Generated]:
-    """Continue each prompt greedily until an end token, `is_done(ids)` (asked after a token of `may_stop_ids`) or `max_new_tokens`.
+    """Continue each prompt greedily until an end token, `is_done(ids)` (asked after a token of
+    `may_stop_ids`) or `max_new_tokens`.
 
-    `watch_ids` are tokens whose logits are kept for each step. `share=False` reads every prompt whole. Raises whatever the model raises,
-    out-of-memory included.
+    `watch_ids` are tokens whose logits are kept for each step. `share=False` reads every prompt
+    whole. Raises whatever the model raises, out-of-memory included.
     """
     device = model.device
-    cache, mask, logits = read_prompts(model, prompts, max_new_tokens=max_new_tokens, pad_id=pad_id, share=share)
+    cache, mask, logits = read_prompts(
+        model, prompts, max_new_tokens=max_new_tokens, pad_id=pad_id, share=share
+    )
     position = mask.sum(1, keepdim=True) - 1
     ends = frozenset(end_ids)
     watch = torch.tensor(list(watch_ids), device=device, dtype=torch.long)
@@ -102,7 +120,10 @@ def greedy(
             seen.append((active, logits[:, watch].float().cpu()))
         ids = logits.argmax(-1, keepdim=True)
         tokens = ids[:, 0].tolist()
-        going = [_take(results[row], token, ends, may_stop_ids, is_done) for row, token in zip(active, tokens)]
+        going = [
+            _take(results[row], token, ends, may_stop_ids, is_done)
+            for row, token in zip(active, tokens)
+        ]
         if not any(going) or step + 1 == max_new_tokens:
             break
         position = position + 1
@@ -119,20 +140,25 @@ def greedy(
 def read_prompts(
     model, prompts: Sequence[Sequence[int]], *, max_new_tokens: int, pad_id: int, share: bool = True
 ) -> tuple[DynamicCache, torch.Tensor, torch.Tensor]:
-    """Run the prompts through the model, shared prefixes once; return the cache, the mask over its columns and the last logits.
+    """Run the prompts through the model, shared prefixes once; return the cache, the mask over its
+    columns and the last logits.
 
-    Columns are `[prefix of all | padding, prefix of a group | padding, rest]`; positions count the tokens of a row, so padding between
-    them changes nothing.
+    Columns are `[prefix of all | padding, prefix of a group | padding, rest]`; positions count the
+    tokens of a row, so padding between them changes nothing.
     """
     plan = shared_prefixes(prompts) if share else whole(prompts)
     stages = [[prompts[0][: plan.common]]] if plan.common else []
     if plan.saved_by_groups:
         stages.append([prompts[g.rows[0]][plan.common : g.end] for g in plan.groups])
-    begin = {row: g.end if plan.saved_by_groups else plan.common for g in plan.groups for row in g.rows}
+    begin = {
+        row: g.end if plan.saved_by_groups else plan.common for g in plan.groups for row in g.rows
+    }
     stages.append([row[begin[i] :] for i, row in enumerate(prompts)])
     group_of = {row: number for number, g in enumerate(plan.groups) for row in g.rows}
     n_columns = sum(max(map(len, rows)) for rows in stages)
-    cache = buffer_cache(model.config.get_text_config().num_hidden_layers, n_columns + max_new_tokens)
+    cache = buffer_cache(
+        model.config.get_text_config().num_hidden_layers, n_columns + max_new_tokens
+    )
     mask = torch.zeros(len(stages[0]), 0, dtype=torch.long, device=model.device)
     logits = mask
     for rows in stages:
@@ -153,14 +179,27 @@ def _take_rows(cache: DynamicCache, mask: torch.Tensor, index: torch.Tensor) -> 
     return mask[index]
 
 
-def _forward(model, ids: torch.Tensor, mask: torch.Tensor, position: torch.Tensor, cache: DynamicCache) -> torch.Tensor:
+def _forward(
+    model, ids: torch.Tensor, mask: torch.Tensor, position: torch.Tensor, cache: DynamicCache
+) -> torch.Tensor:
     """One pass; logits of the last column, [n_rows, vocabulary]."""
-    output = model(input_ids=ids, attention_mask=mask, position_ids=position, past_key_values=cache, use_cache=True, logits_to_keep=1)
+    output = model(
+        input_ids=ids,
+        attention_mask=mask,
+        position_ids=position,
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=1,
+    )
     return output.logits[:, -1]
 
 
 def _take(
-    result: Generated, token: int, ends: frozenset[int], may_stop: frozenset[int], is_done: Callable[[list[int]], bool] | None
+    result: Generated,
+    token: int,
+    ends: frozenset[int],
+    may_stop: frozenset[int],
+    is_done: Callable[[list[int]], bool] | None,
 ) -> bool:
     """Add one token to a reply; return whether the reply goes on."""
     if token in ends:
@@ -173,7 +212,13 @@ def _take(
     return True
 
 
-def _compact(cache: DynamicCache, going: list[bool], ids: torch.Tensor, mask: torch.Tensor, position: torch.Tensor):
+def _compact(
+    cache: DynamicCache,
+    going: list[bool],
+    ids: torch.Tensor,
+    mask: torch.Tensor,
+    position: torch.Tensor,
+):
     """Drop finished rows, and the columns that are padding in all rows left."""
     keep = torch.tensor([row for row, goes in enumerate(going) if goes], device=ids.device)
     mask = mask[keep]

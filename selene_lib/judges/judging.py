@@ -1,4 +1,6 @@
-"""Judge samples and keep every reply for ever: resumable, both orders by default, and never the same question twice."""
+"""Judge samples and keep every reply for ever: resumable, both orders by default, and never the
+same question twice.
+"""
 
 from __future__ import annotations
 
@@ -32,24 +34,40 @@ class Question:
 
 
 def random_order(sample_id: str, seed: int = 0) -> Order:
-    """The one random order of an item: a coin that belongs to the item's id and the seed, not to the run."""
+    """The one random order of an item: a coin that belongs to the item's id and the seed, not to
+    the run.
+    """
     return "AB" if unit_hash(seed, "order", sample_id) < 0.5 else "BA"
 
 
 def plan_questions(
-    samples: Sequence[Sample], *, family: str = "full", escape: bool = True, orders: Orders = "both", critique: bool = True, seed: int = 0
+    samples: Sequence[Sample],
+    *,
+    family: str = "full",
+    escape: bool = True,
+    orders: Orders = "both",
+    critique: bool = True,
+    seed: int = 0,
 ) -> list[Question]:
-    """Render every sample in the orders asked for: `AB` then `BA`, samples in their own order; other tasks have the order `AB` only."""
+    """Render every sample in the orders asked for: `AB` then `BA`, samples in their own order;
+    other tasks have the order `AB` only.
+    """
     if orders not in ORDERS:
         raise UserError(f"orders {orders!r} is not one of {', '.join(ORDERS)}")
     doubled = [key for key, n in Counter(s.id for s in samples).items() if n > 1]
     if doubled:
-        raise ValueError(f"sample id {doubled[0]!r} occurs {sum(s.id == doubled[0] for s in samples)} times; ids must be unique")
+        raise ValueError(
+            f"sample id {doubled[0]!r} occurs {sum(s.id == doubled[0] for s in samples)} times; ids must be unique"
+        )
     questions = []
     for sample in samples:
         for order in _orders_of(sample, orders, seed):
             shown = sample if order == "AB" else sample.swap()
-            questions.append(Question(sample, order, render(shown, family=family, escape=escape, critique=critique)))
+            questions.append(
+                Question(
+                    sample, order, render(shown, family=family, escape=escape, critique=critique)
+                )
+            )
     return questions
 
 
@@ -74,17 +92,26 @@ def judge_samples(
     seed: int = 0,
     progress: bool = True,
 ) -> list[Judgement]:
-    """Ask a judge about every sample and return one judgement a question, in the order of the samples whatever was asked when.
+    """Ask a judge about every sample and return one judgement a question, in the order of the
+    samples whatever was asked when.
 
-    `store` is an append-only JSON Lines file: what stands in it is not asked again, so a killed run goes on where it stopped. A store
-    written by other weights or settings under the same judge name is a UserError, as are two processes writing to one store.
+    `store` is an append-only JSON Lines file: what stands in it is not asked again, so a killed run
+    goes on where it stopped. A store written by other weights or settings under the same judge name
+    is a UserError, as are two processes writing to one store.
     """
-    questions = plan_questions(samples, family=family, escape=escape, orders=orders, critique=critique, seed=seed)
+    questions = plan_questions(
+        samples, family=family, escape=escape, orders=orders, critique=critique, seed=seed
+    )
     return answer_questions(judge, set_name, questions, store=store, progress=progress)
 
 
 def answer_questions(
-    judge: Judge, set_name: str, questions: Sequence[Question], *, store: str | Path, progress: bool = True
+    judge: Judge,
+    set_name: str,
+    questions: Sequence[Question],
+    *,
+    store: str | Path,
+    progress: bool = True,
 ) -> list[Judgement]:
     """Answer planned questions, from the store where they stand there; see `judge_samples`."""
     keys = [(judge.name, set_name, q.sample.id, q.order, q.prompt.sha256) for q in questions]
@@ -98,12 +125,24 @@ def answer_questions(
 
 
 def _ask(
-    judge: Judge, set_name: str, questions: Sequence[Question], keys: list, known: dict, store: Path, progress: bool
+    judge: Judge,
+    set_name: str,
+    questions: Sequence[Question],
+    keys: list,
+    known: dict,
+    store: Path,
+    progress: bool,
 ) -> Iterator[Judgement]:
     from tqdm.auto import tqdm
 
     fingerprint = judge.fingerprint
-    bar = tqdm(total=len(questions), initial=len(known), desc=f"{judge.name} on {set_name}", unit="verdict", disable=not progress)
+    bar = tqdm(
+        total=len(questions),
+        initial=len(known),
+        desc=f"{judge.name} on {set_name}",
+        unit="verdict",
+        disable=not progress,
+    )
     n_unparsed = 0
     with bar:
         for batch in batches_of(judge, [q.prompt for q in questions]):
@@ -111,8 +150,13 @@ def _ask(
             if not missing:
                 continue
             asked = batch if getattr(judge, "batch_bound", False) else missing
-            replies = dict(zip(asked, judge.judge([questions[i].prompt for i in asked]), strict=True))
-            judgements = [to_judgement(judge.name, set_name, questions[i], replies[i], fingerprint) for i in missing]
+            replies = dict(
+                zip(asked, judge.judge([questions[i].prompt for i in asked]), strict=True)
+            )
+            judgements = [
+                to_judgement(judge.name, set_name, questions[i], replies[i], fingerprint)
+                for i in missing
+            ]
             append_jsonl(store, judgements)
             n_unparsed += sum(j.status != "value" for j in judgements)
             bar.update(len(missing))
@@ -120,10 +164,16 @@ def _ask(
             yield from judgements
 
 
-def to_judgement(judge: str, set_name: str, question: Question, reply: Reply, fingerprint: str = "") -> Judgement:
+def to_judgement(
+    judge: str, set_name: str, question: Question, reply: Reply, fingerprint: str = ""
+) -> Judgement:
     """Parse a reply and put everything known about it into one record."""
     verdict = parse_verdict(reply.text, question.prompt.task, finish_reason=reply.finish_reason)
-    meta = {**reply.meta, **({"fingerprint": fingerprint} if fingerprint else {}), **({"reason": verdict.reason} if verdict.reason else {})}
+    meta = {
+        **reply.meta,
+        **({"fingerprint": fingerprint} if fingerprint else {}),
+        **({"reason": verdict.reason} if verdict.reason else {}),
+    }
     return Judgement(
         judge=judge,
         set=set_name,
@@ -147,7 +197,14 @@ def _stored(store: Path, judge: Judge, wanted: set) -> dict:
     if not store.is_file():
         return {}
     known = {j.key: j for j in read_jsonl(store, Judgement, skip_broken=True) if j.key in wanted}
-    other = next((j for j in known.values() if j.meta.get("fingerprint", judge.fingerprint) != judge.fingerprint), None)
+    other = next(
+        (
+            j
+            for j in known.values()
+            if j.meta.get("fingerprint", judge.fingerprint) != judge.fingerprint
+        ),
+        None,
+    )
     if other is not None:
         raise UserError(
             f"{store}: another judge of the name {judge.name!r} (other weights or settings) wrote it; give another name or move it"
@@ -168,11 +225,15 @@ def _sole_writer(store: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise UserError(f"{store} is being written by another process; wait for it or give another store") from error
+            raise UserError(
+                f"{store} is being written by another process; wait for it or give another store"
+            ) from error
         yield
 
 
-def open_judges(base_model: str, adapters: Mapping[str, Path | None], **options: Any) -> Iterator[Any]:
+def open_judges(
+    base_model: str, adapters: Mapping[str, Path | None], **options: Any
+) -> Iterator[Any]:
     """Open one judge after the other, so that one model is in memory at a time."""
     from selene_lib.judges.local import LocalJudge
 
@@ -180,29 +241,60 @@ def open_judges(base_model: str, adapters: Mapping[str, Path | None], **options:
         yield LocalJudge(base_model, adapter=adapter, name=name, **options)
 
 
-def judge_sets(judges: Iterable[Any], sets: Mapping[str, Sequence[Sample]], folder: Path, **options: Any) -> list[Judgement]:
-    """Let every judge judge every set; replies are kept in `folder/<judge>/<set>.jsonl` and never asked for again."""
+def judge_sets(
+    judges: Iterable[Any], sets: Mapping[str, Sequence[Sample]], folder: Path, **options: Any
+) -> list[Judgement]:
+    """Let every judge judge every set; replies are kept in `folder/<judge>/<set>.jsonl` and never
+    asked for again.
+    """
     found: list[Judgement] = []
     for judge in judges:
         for name, samples in sets.items():
-            found += judge_samples(judge, name, samples, store=folder / judge.name / f"{name}.jsonl", **options)
+            found += judge_samples(
+                judge, name, samples, store=folder / judge.name / f"{name}.jsonl", **options
+            )
     return found
 
 
-def judge_arms(base_model: str, adapters: Mapping[str, Path | None], sets: Mapping[str, Sequence[Sample]], folder: Path,
-               *, max_new_tokens: int, max_prompt_tokens: int, **options: Any) -> list[Judgement]:  # fmt: skip
+def judge_arms(
+    base_model: str,
+    adapters: Mapping[str, Path | None],
+    sets: Mapping[str, Sequence[Sample]],
+    folder: Path,
+    *,
+    max_new_tokens: int,
+    max_prompt_tokens: int,
+    **options: Any,
+) -> list[Judgement]:
     """Let the base and every adapter judge every set, replies kept as in `judge_sets`.
 
-    The embedded model judges one arm a core; another model is loaded with one adapter after the other, one at a time in memory.
+    The embedded model judges one arm a core; another model is loaded with one adapter after the
+    other, one at a time in memory.
     """
     limits = {"max_new_tokens": max_new_tokens, "max_prompt_tokens": max_prompt_tokens}
-    jobs = [(_judge_arm, (base_model, name, adapter, sets, folder, limits, options)) for name, adapter in adapters.items()]
+    jobs = [
+        (_judge_arm, (base_model, name, adapter, sets, folder, limits, options))
+        for name, adapter in adapters.items()
+    ]
     return [judgement for found in side_by_side(jobs, base_model, "judges") for judgement in found]
 
 
-def _judge_arm(base_model: str, name: str, adapter: Path | None, sets: Mapping[str, Sequence[Sample]], folder: Path,
-               limits: Mapping[str, int], options: Mapping[str, Any]) -> list[Judgement]:  # fmt: skip
+def _judge_arm(
+    base_model: str,
+    name: str,
+    adapter: Path | None,
+    sets: Mapping[str, Sequence[Sample]],
+    folder: Path,
+    limits: Mapping[str, int],
+    options: Mapping[str, Any],
+) -> list[Judgement]:
     embedded = is_embedded(base_model)
     if embedded:
         use_one_thread()
-    return judge_sets(open_judges(base_model, {name: adapter}, **limits), sets, folder, progress=not embedded, **options)
+    return judge_sets(
+        open_judges(base_model, {name: adapter}, **limits),
+        sets,
+        folder,
+        progress=not embedded,
+        **options,
+    )

@@ -1,7 +1,9 @@
-"""A judge that runs here: any transformers checkpoint, with or without an adapter, on the CPU or one GPU.
+"""A judge that runs here: any transformers checkpoint, with or without an adapter, on the CPU or
+one GPU.
 
-Prompts are sorted by length and cut into left-padded batches under a token budget; decoding is greedy and a reply ends once its verdict
-line is written. The plan depends on the prompts alone, so that a resumed run repeats the batches of an undisturbed one bit for bit.
+Prompts are sorted by length and cut into left-padded batches under a token budget; decoding is
+greedy and a reply ends once its verdict line is written. The plan depends on the prompts alone, so
+that a resumed run repeats the batches of an undisturbed one bit for bit.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ if TYPE_CHECKING:
     from selene_lib.judges.decoding import Generated
 
 _VERDICT_LINE = re.compile(
-    rf"(?:^|\n)[ \t]*{MARKER.pattern}\s*(?:{'|'.join(label for labels in LABELS.values() for label in labels)})[*.\s]*\n", re.I
+    rf"(?:^|\n)[ \t]*{MARKER.pattern}\s*(?:{'|'.join(label for labels in LABELS.values() for label in labels)})[*.\s]*\n",
+    re.I,
 )
 _FULL_HASH_LIMIT_BYTES = 200_000_000
 
@@ -32,10 +35,11 @@ _FULL_HASH_LIMIT_BYTES = 200_000_000
 class LocalJudge:
     """Greedy verdicts of a local model; see the module docstring.
 
-    `model` is a folder, a hub id or `embedded`; `adapter` a PEFT folder, merged into 16- and 32-bit weights for speed. `batch_tokens`
-    bounds padded prompt plus reply tokens of one batch. A prompt over `max_prompt_tokens` (default: what the model's context leaves)
-    has the middle of its responses cut, with a mark, and the reply's `meta["n_cut_characters"]` says so. `quantisation` is `none` or
-    `nf4`. `stop_at_verdict=False` lets a reply run to its end token.
+    `model` is a folder, a hub id or `embedded`; `adapter` a PEFT folder, merged into 16- and 32-bit
+    weights for speed. `batch_tokens` bounds padded prompt plus reply tokens of one batch. A prompt
+    over `max_prompt_tokens` (default: what the model's context leaves) has the middle of its
+    responses cut, with a mark, and the reply's `meta["n_cut_characters"]` says so. `quantisation`
+    is `none` or `nf4`. `stop_at_verdict=False` lets a reply run to its end token.
     """
 
     batch_bound = True
@@ -58,7 +62,12 @@ class LocalJudge:
 
         self.path = resolve_model(str(model))
         self.adapter = Path(adapter) if adapter is not None else None
-        self.name = name or "-".join([short_name(str(model)), *([self.adapter.parent.name or self.adapter.name] if self.adapter else [])])
+        self.name = name or "-".join(
+            [
+                short_name(str(model)),
+                *([self.adapter.parent.name or self.adapter.name] if self.adapter else []),
+            ]
+        )
         self.max_new_tokens = max_new_tokens
         self.stop_at_verdict = stop_at_verdict
         self.quantisation = quantisation
@@ -66,7 +75,11 @@ class LocalJudge:
         self.max_prompt_tokens = self._prompt_limit(max_prompt_tokens)
         self.batch_tokens = batch_tokens or (16_384 if self.model.device.type == "cpu" else 131_072)
         self._watched = _label_ids(self.tokenizer)
-        self._newlines = frozenset(i for t, i in self.tokenizer.get_vocab().items() if "\n" in t or "Ċ" in t or t == "<0x0A>")
+        self._newlines = frozenset(
+            i
+            for t, i in self.tokenizer.get_vocab().items()
+            if "\n" in t or "Ċ" in t or t == "<0x0A>"
+        )
         self._ids: dict[str, tuple[list[int], int]] = {}
 
     def _open(self, dtype: str | None, device: str | None) -> tuple[Any, Any]:
@@ -74,18 +87,27 @@ class LocalJudge:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """16 hex digits of weights, adapter and settings: with another value the same prompt may be answered otherwise."""
+        """16 hex digits of weights, adapter and settings: with another value the same prompt may be
+        answered otherwise.
+        """
         parts = [
             weights_hash(self.path),
             weights_hash(str(self.adapter)) if self.adapter else "",
             self.quantisation,
             str(self.model.dtype),
         ]
-        settings = [self.max_new_tokens, self.batch_tokens, self.max_prompt_tokens, self.stop_at_verdict]
+        settings = [
+            self.max_new_tokens,
+            self.batch_tokens,
+            self.max_prompt_tokens,
+            self.stop_at_verdict,
+        ]
         return hashlib.sha256("\x1f".join([*parts, *map(str, settings)]).encode()).hexdigest()[:16]
 
     def judge(self, prompts: Sequence[Prompt]) -> list[Reply]:
-        """Answer prompts, in their order. Raises ValueError for a prompt that does not fit even with its responses cut."""
+        """Answer prompts, in their order. Raises ValueError for a prompt that does not fit even
+        with its responses cut.
+        """
         replies: list[Reply | None] = [None] * len(prompts)
         for batch in self.batches(prompts):
             for index, reply in zip(batch, self._judge_batch([prompts[i] for i in batch])):
@@ -115,7 +137,11 @@ class LocalJudge:
         if key not in self._ids:
             ids, n_cut = encode_chat(self.tokenizer, prompt.text, None), 0
             if len(ids) > self.max_prompt_tokens:
-                short, n_cut = shorten(prompt, lambda text: len(encode_chat(self.tokenizer, text, None)), self.max_prompt_tokens)
+                short, n_cut = shorten(
+                    prompt,
+                    lambda text: len(encode_chat(self.tokenizer, text, None)),
+                    self.max_prompt_tokens,
+                )
                 ids = encode_chat(self.tokenizer, short.text, None)
             self._ids[key] = (ids, n_cut)
         return self._ids[key]
@@ -159,16 +185,27 @@ class LocalJudge:
         return bool(_VERDICT_LINE.search(self._decode(ids[-48:])))
 
     def _decode(self, ids: Sequence[int]) -> str:
-        return self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return self.tokenizer.decode(
+            ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
 
     def _reply(self, prompt: Prompt, result: Generated) -> Reply:
         ids, n_cut = self._encode(prompt)
         text = self._decode(result.ids).strip()
         probs = self._verdict_probs(prompt.task, result)
-        return Reply(text, result.finish_reason, len(ids), len(result.ids), probs, {"n_cut_characters": n_cut} if n_cut else {})
+        return Reply(
+            text,
+            result.finish_reason,
+            len(ids),
+            len(result.ids),
+            probs,
+            {"n_cut_characters": n_cut} if n_cut else {},
+        )
 
     def _verdict_probs(self, task: Task, result: Generated) -> dict[str, float] | None:
-        """Softmax over the task's labels at the step that wrote the verdict; None where no verdict was written or labels share tokens."""
+        """Softmax over the task's labels at the step that wrote the verdict; None where no verdict
+        was written or labels share tokens.
+        """
         import torch
 
         step = self._verdict_step(result.ids)
@@ -187,10 +224,16 @@ class LocalJudge:
         return {label: round(p, 6) for label, p in zip(LABELS[task], probabilities)}
 
     def _verdict_step(self, ids: list[int]) -> int | None:
-        """The first step whose text reaches the character after the last result marker, white space and stars apart."""
+        """The first step whose text reaches the character after the last result marker, white space
+        and stars apart.
+        """
         text = self._decode(ids)
         ends = [match.end() for match in MARKER.finditer(text)]
-        target = next((i for i in range(ends[-1], len(text)) if text[i] not in " \t\n*_\"'`[(<"), None) if ends else None
+        target = (
+            next((i for i in range(ends[-1], len(text)) if text[i] not in " \t\n*_\"'`[(<"), None)
+            if ends
+            else None
+        )
         if target is None:
             return None
         low, high = 1, len(ids)
@@ -212,7 +255,9 @@ class LocalJudge:
         return asked or room
 
 
-def _load(path: str, adapter: Path | None, dtype: str | None, device: str | None, quantisation: str) -> tuple[Any, Any]:
+def _load(
+    path: str, adapter: Path | None, dtype: str | None, device: str | None, quantisation: str
+) -> tuple[Any, Any]:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
@@ -223,16 +268,24 @@ def _load(path: str, adapter: Path | None, dtype: str | None, device: str | None
     if quantisation not in ("none", "nf4"):
         raise UserError(f"quantisation {quantisation!r} is not one of none, nf4")
     if adapter is not None and not (adapter / "adapter_config.json").is_file():
-        raise UserError(f"no adapter in {adapter}: adapter_config.json is missing; train one first, or judge the base without adapter")
+        raise UserError(
+            f"no adapter in {adapter}: adapter_config.json is missing; train one first, or judge the base without adapter"
+        )
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    kind = getattr(torch, dtype) if dtype else (torch.float32 if device == "cpu" else torch.bfloat16)
+    kind = (
+        getattr(torch, dtype) if dtype else (torch.float32 if device == "cpu" else torch.bfloat16)
+    )
     try:
         tokenizer = AutoTokenizer.from_pretrained(path)
         logging.disable_progress_bar()  # the bar of loading shards; downloads keep theirs
-        model = AutoModelForCausalLM.from_pretrained(path, dtype=kind, device_map={"": device}, **_four_bit(quantisation, kind))
+        model = AutoModelForCausalLM.from_pretrained(
+            path, dtype=kind, device_map={"": device}, **_four_bit(quantisation, kind)
+        )
     except OSError as error:
         reason = (str(error).strip().splitlines() or ["not found"])[0]
-        raise UserError(f"cannot load model {path}: {reason}; give a local folder, or a hub id with network and access") from error
+        raise UserError(
+            f"cannot load model {path}: {reason}; give a local folder, or a hub id with network and access"
+        ) from error
     if quantisation != "none" and device == "cpu":
         from selene_lib.models.loading import keep_4bit_weights_unpacked
 
@@ -256,13 +309,18 @@ def _four_bit(quantisation: str, compute_dtype: Any) -> dict[str, Any]:
     from transformers import BitsAndBytesConfig
 
     config = BitsAndBytesConfig(
-        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=compute_dtype
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=compute_dtype,
     )
     return {"quantization_config": config}
 
 
 def _label_ids(tokenizer: Any) -> dict[str, list[int]]:
-    """Token ids that begin each label, written with and without a space before it; empty where two labels of a task begin alike."""
+    """Token ids that begin each label, written with and without a space before it; empty where two
+    labels of a task begin alike.
+    """
     ids: dict[str, list[int]] = {}
     for labels in LABELS.values():
         mine = {label: _first_ids(tokenizer, label) for label in labels}
@@ -272,7 +330,9 @@ def _label_ids(tokenizer: Any) -> dict[str, list[int]]:
 
 
 def _first_ids(tokenizer: Any, label: str) -> set[int]:
-    """The token a label begins with, as it is written alone, after a space and after the result marker."""
+    """The token a label begins with, as it is written alone, after a space and after the result
+    marker.
+    """
     found = set()
     for text in (label, f" {label}", f"{RESULT_MARK} {label}"):
         ids = tokenizer.encode(text, add_special_tokens=False)
@@ -283,13 +343,20 @@ def _first_ids(tokenizer: Any, label: str) -> set[int]:
 
 
 def weights_hash(path: str) -> str:
-    """Hash a model folder: in full when small, else its JSON files and the names and sizes of its weights; a hub id stays as it is."""
+    """Hash a model folder: in full when small, else its JSON files and the names and sizes of its
+    weights; a hub id stays as it is.
+    """
     from selene_lib.files import sha256_file, size_bytes
 
     folder = Path(path)
     if not folder.is_dir():
         return path
-    files = sorted(p for p in folder.iterdir() if p.is_file() and p.suffix in (".safetensors", ".json"))
+    files = sorted(
+        p for p in folder.iterdir() if p.is_file() and p.suffix in (".safetensors", ".json")
+    )
     small = size_bytes(folder) < _FULL_HASH_LIMIT_BYTES
-    parts = [f"{p.name} {sha256_file(p) if small or p.suffix == '.json' else size_bytes(p)}" for p in files]
+    parts = [
+        f"{p.name} {sha256_file(p) if small or p.suffix == '.json' else size_bytes(p)}"
+        for p in files
+    ]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -1,4 +1,6 @@
-"""Who is who among the judges of a run: the base, the arms (a loss and a seed), and the one that stands for the run."""
+"""Who is who among the judges of a run: the base, the arms (a loss and a seed), and the one that
+stands for the run.
+"""
 
 from __future__ import annotations
 
@@ -13,16 +15,27 @@ ARM = re.compile(r"^(?P<loss>[a-z_]+)-seed(?P<seed>\d+)$")
 
 
 def arm_names(losses: str, seeds: str, other_seeds: str) -> list[tuple[str, int]]:
-    """Return `(loss, seed)` of each arm: the first loss with `seeds`, every other one with `other_seeds`."""
+    """Return `(loss, seed)` of each arm: the first loss with `seeds`, every other one with
+    `other_seeds`.
+    """
     kinds = [part.strip() for part in losses.split(",") if part.strip()]
     if not kinds or not any(part.strip() for part in seeds.split(",")):
-        raise UserError(f"losses {losses!r} with seeds {seeds!r} name no arm to train: give at least one of each")
-    main, other = ([int(part) for part in text.split(",") if part.strip()] for text in (seeds, other_seeds))
-    return [*((kinds[0], seed) for seed in main), *((kind, seed) for kind in kinds[1:] for seed in other)]
+        raise UserError(
+            f"losses {losses!r} with seeds {seeds!r} name no arm to train: give at least one of each"
+        )
+    main, other = (
+        [int(part) for part in text.split(",") if part.strip()] for text in (seeds, other_seeds)
+    )
+    return [
+        *((kinds[0], seed) for seed in main),
+        *((kind, seed) for kind in kinds[1:] for seed in other),
+    ]
 
 
 def loss_of(judge: str) -> str:
-    """Return the loss of an arm (`dpo_nll-seed0` -> `dpo_nll`); any other judge is of a kind of its own."""
+    """Return the loss of an arm (`dpo_nll-seed0` -> `dpo_nll`); any other judge is of a kind of its
+    own.
+    """
     found = ARM.match(judge)
     return found["loss"] if found else judge
 
@@ -36,10 +49,14 @@ def adapters_of(folder: Path) -> dict[str, Path | None]:
 
 
 def main_arm(names: Iterable[str]) -> str:
-    """Return the arm that stands for the run: the first of the main loss, else the first trained one."""
+    """Return the arm that stands for the run: the first of the main loss, else the first trained
+    one.
+    """
     trained = [name for name in names if name != BASE]
     if not trained:
-        raise UserError("there is no trained judge: run notebook 04 first, with at least one loss and seed")
+        raise UserError(
+            "there is no trained judge: run notebook 04 first, with at least one loss and seed"
+        )
     return next((name for name in trained if name.startswith(MAIN_LOSS)), trained[0])
 
 

@@ -1,4 +1,6 @@
-"""Probabilities over the labels from token log-probs, as servers and vLLM give them: a few alternatives for each token written."""
+"""Probabilities over the labels from token log-probs, as servers and vLLM give them: a few
+alternatives for each token written.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +13,16 @@ from selene_lib.records import LABELS, Task
 _WRAPPING = " \t\n*_\"'`[(<"
 
 
-def label_probabilities(task: Task, steps: Sequence[tuple[str, Mapping[str, float]]]) -> dict[str, float] | None:
-    """Probabilities over the task's labels at the token that begins the verdict, normalised over the labels; None where unknown.
+def label_probabilities(
+    task: Task, steps: Sequence[tuple[str, Mapping[str, float]]]
+) -> dict[str, float] | None:
+    """Probabilities over the task's labels at the token that begins the verdict, normalised over
+    the labels; None where unknown.
 
-    `steps` are (token text, {alternative text: log-prob}) in the order written. The verdict token is the first after the last result
-    marker that is not white space or wrapping. A label that no listed alternative begins has probability 0; where not even one label
-    is listed there is nothing to say.
+    `steps` are (token text, {alternative text: log-prob}) in the order written. The verdict token
+    is the first after the last result marker that is not white space or wrapping. A label that no
+    listed alternative begins has probability 0; where not even one label is listed there is nothing
+    to say.
     """
     text = "".join(token for token, _ in steps)
     ends = [match.end() for match in MARKER.finditer(text)]

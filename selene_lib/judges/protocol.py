@@ -11,9 +11,11 @@ from selene_lib.prompts.rendering import Prompt
 
 @dataclass(frozen=True)
 class Reply:
-    """What a judge wrote to one prompt. `verdict_probs` are probabilities over the task's labels at the verdict, None if not known.
+    """What a judge wrote to one prompt. `verdict_probs` are probabilities over the task's labels at
+    the verdict, None if not known.
 
-    `finish_reason` is `stop`, `length` or what a server says. `meta` holds what happened on the way (characters cut from the prompt).
+    `finish_reason` is `stop`, `length` or what a server says. `meta` holds what happened on the way
+    (characters cut from the prompt).
     """
 
     text: str
@@ -28,9 +30,11 @@ class Reply:
 class Judge(Protocol):
     """Anything with a name that answers prompts.
 
-    `fingerprint` changes when the same name would answer differently (other weights, other settings): a store never mixes two.
-    An optional `batches(prompts) -> list[list[int]]` says in which groups the prompts are best asked. A judge with `batch_bound = True`
-    may answer in its last digits by what else is in the batch: a batch of which a kill left half is then computed whole again.
+    `fingerprint` changes when the same name would answer differently (other weights, other
+    settings): a store never mixes two. An optional `batches(prompts) -> list[list[int]]` says in
+    which groups the prompts are best asked. A judge with `batch_bound = True` may answer in its
+    last digits by what else is in the batch: a batch of which a kill left half is then computed
+    whole again.
     """
 
     name: str
@@ -40,8 +44,13 @@ class Judge(Protocol):
 
 
 def batches_of(judge: Judge, prompts: Sequence[Prompt], size: int = 64) -> list[list[int]]:
-    """The judge's own batches where it plans them (they depend on all prompts, never on what is already answered), else plain slices."""
+    """The judge's own batches where it plans them (they depend on all prompts, never on what is
+    already answered), else plain slices.
+    """
     plan = getattr(judge, "batches", None)
     if plan is not None:
         return plan(prompts)
-    return [list(range(start, min(start + size, len(prompts)))) for start in range(0, len(prompts), size)]
+    return [
+        list(range(start, min(start + size, len(prompts))))
+        for start in range(0, len(prompts), size)
+    ]

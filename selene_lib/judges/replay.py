@@ -1,4 +1,6 @@
-"""A judge that only remembers: replies stored by any judge, ours or published, given back without asking anyone."""
+"""A judge that only remembers: replies stored by any judge, ours or published, given back without
+asking anyone.
+"""
 
 from __future__ import annotations
 
@@ -14,42 +16,77 @@ from selene_lib.records import Judgement, Order, Sample
 
 
 class ReplayJudge:
-    """Answers a prompt with the reply stored for it. A prompt without one is a ValueError: nothing is made up."""
+    """Answers a prompt with the reply stored for it. A prompt without one is a ValueError: nothing
+    is made up.
+    """
 
     def __init__(self, name: str, replies: Mapping[str, Reply]) -> None:
         """`replies` maps the SHA-256 of a prompt's text to its reply."""
         self.name = name
         self.replies = dict(replies)
-        digest = hashlib.sha256("\x1f".join(f"{key} {reply.text}" for key, reply in sorted(self.replies.items())).encode())
+        digest = hashlib.sha256(
+            "\x1f".join(
+                f"{key} {reply.text}" for key, reply in sorted(self.replies.items())
+            ).encode()
+        )
         self.fingerprint = digest.hexdigest()[:16]
 
     @classmethod
-    def from_store(cls, path: str | Path, *, judge: str | None = None, name: str | None = None) -> ReplayJudge:
-        """Replay a judgement file; `judge` picks one where it holds several. A file without that judge is a UserError."""
+    def from_store(
+        cls, path: str | Path, *, judge: str | None = None, name: str | None = None
+    ) -> ReplayJudge:
+        """Replay a judgement file; `judge` picks one where it holds several. A file without that
+        judge is a UserError.
+        """
         path = Path(path)
         if not path.is_file():
             raise UserError(f"no stored replies at {path}; judge first, or give another path")
-        rows = [j for j in read_jsonl(path, Judgement, skip_broken=True) if judge in (None, j.judge)]
+        rows = [
+            j for j in read_jsonl(path, Judgement, skip_broken=True) if judge in (None, j.judge)
+        ]
         names = sorted({j.judge for j in rows})
         if len(names) != 1:
-            known = f"judges there: {', '.join(names)}" if names else f"it holds nothing of {judge or 'any judge'}"
+            known = (
+                f"judges there: {', '.join(names)}"
+                if names
+                else f"it holds nothing of {judge or 'any judge'}"
+            )
             raise UserError(f"{path}: name one judge to replay; {known}")
-        replies = {j.prompt_sha256: Reply(j.reply, j.finish_reason, j.n_prompt_tokens, j.n_reply_tokens, j.verdict_probs) for j in rows}
+        replies = {
+            j.prompt_sha256: Reply(
+                j.reply, j.finish_reason, j.n_prompt_tokens, j.n_reply_tokens, j.verdict_probs
+            )
+            for j in rows
+        }
         return cls(name or names[0], replies)
 
     @classmethod
     def for_samples(
-        cls, name: str, samples: Sequence[Sample], texts: Mapping[tuple[str, Order], str], *, family: str = "full", escape: bool = True
+        cls,
+        name: str,
+        samples: Sequence[Sample],
+        texts: Mapping[tuple[str, Order], str],
+        *,
+        family: str = "full",
+        escape: bool = True,
     ) -> ReplayJudge:
-        """Replay published replies given per (sample id, order), under the prompts that this project would have shown."""
+        """Replay published replies given per (sample id, order), under the prompts that this
+        project would have shown.
+        """
         from selene_lib.judges.judging import plan_questions
 
-        questions = [q for q in plan_questions(samples, family=family, escape=escape) if (q.sample.id, q.order) in texts]
+        questions = [
+            q
+            for q in plan_questions(samples, family=family, escape=escape)
+            if (q.sample.id, q.order) in texts
+        ]
         replies: dict[str, Reply] = {}
         for q in questions:
             reply = Reply(texts[q.sample.id, q.order])
             if replies.setdefault(q.prompt.sha256, reply) != reply:
-                raise ValueError(f"{name}: sample {q.sample.id} has the same prompt as another sample but another reply; tell them apart")
+                raise ValueError(
+                    f"{name}: sample {q.sample.id} has the same prompt as another sample but another reply; tell them apart"
+                )
         return cls(name, replies)
 
     def judge(self, prompts: Sequence[Prompt]) -> list[Reply]:

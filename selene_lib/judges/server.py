@@ -1,6 +1,8 @@
-"""A judge behind any OpenAI-compatible server: vLLM, Ollama, llama.cpp, `transformers serve`, hosted services.
+"""A judge behind any OpenAI-compatible server: vLLM, Ollama, llama.cpp, `transformers serve`,
+hosted services.
 
-Store, retries, limits and budget are those of `selene_lib.models.client`, so a reply is paid for once, whoever asks again.
+Store, retries, limits and budget are those of `selene_lib.models.client`, so a reply is paid for
+once, whoever asks again.
 """
 
 from __future__ import annotations
@@ -15,15 +17,20 @@ from selene_lib.judges.protocol import Reply
 from selene_lib.models.client import ChatReply, ChatRequest, ServerClient, ServerError
 from selene_lib.prompts.rendering import Prompt, shorten
 
-_CHARACTERS_PER_TOKEN = 4  # a server's tokenizer is not at hand; only to keep within `max_prompt_tokens`
+_CHARACTERS_PER_TOKEN = (
+    4  # a server's tokenizer is not at hand; only to keep within `max_prompt_tokens`
+)
 
 
 class ServerJudge:
-    """Greedy verdicts of a served model. The key is read from the environment variable `api_key_env`.
+    """Greedy verdicts of a served model. The key is read from the environment variable
+    `api_key_env`.
 
-    `store` is the client's append-only file (None: memory only). `logprobs` asks for so many alternatives a token, from which the verdict
-    probabilities come; a server that gives none still judges. `max_prompt_tokens` (estimated from characters) cuts long responses in the
-    middle, counted in `meta["n_cut_characters"]`. Budgets stop the run with a UserError once what is in flight is stored.
+    `store` is the client's append-only file (None: memory only). `logprobs` asks for so many
+    alternatives a token, from which the verdict probabilities come; a server that gives none still
+    judges. `max_prompt_tokens` (estimated from characters) cuts long responses in the middle,
+    counted in `meta["n_cut_characters"]`. Budgets stop the run with a UserError once what is in
+    flight is stored.
     """
 
     def __init__(
@@ -62,7 +69,12 @@ class ServerJudge:
             progress=False,
         )
         self.name = name or model.rsplit("/", 1)[-1]
-        self.max_new_tokens, self.temperature, self.seed, self.logprobs = max_new_tokens, temperature, seed, logprobs
+        self.max_new_tokens, self.temperature, self.seed, self.logprobs = (
+            max_new_tokens,
+            temperature,
+            seed,
+            logprobs,
+        )
         self.max_prompt_tokens = max_prompt_tokens
         settings = ["server", model, max_new_tokens, temperature, seed, max_prompt_tokens]
         self.fingerprint = hashlib.sha256("\x1f".join(map(str, settings)).encode()).hexdigest()[:16]
@@ -70,12 +82,21 @@ class ServerJudge:
     @property
     def spent_usd(self) -> float | None:
         """Dollars paid for everything in the client's store, None without prices."""
-        return self.client.prices.usd(*self.client.opened().tokens(self.client.model)) if self.client.prices else None
+        return (
+            self.client.prices.usd(*self.client.opened().tokens(self.client.model))
+            if self.client.prices
+            else None
+        )
 
     def batches(self, prompts: Sequence[Prompt]) -> list[list[int]]:
-        """Slices of sixteen rounds of requests: long enough to keep the server busy, short enough to be stored often."""
+        """Slices of sixteen rounds of requests: long enough to keep the server busy, short enough
+        to be stored often.
+        """
         size = 16 * self.client.max_concurrency
-        return [list(range(start, min(start + size, len(prompts)))) for start in range(0, len(prompts), size)]
+        return [
+            list(range(start, min(start + size, len(prompts))))
+            for start in range(0, len(prompts), size)
+        ]
 
     def judge(self, prompts: Sequence[Prompt]) -> list[Reply]:
         """Ask the server, in the order of the prompts; errors are those of `ServerClient.complete`."""
@@ -83,13 +104,20 @@ class ServerJudge:
         requests = [self._request(prompt.text) for prompt, _ in shown]
         answers = self.client.complete(requests, on_failure="return")
         self._check(answers)
-        return [self._reply(prompt, answer, n_cut) for (prompt, n_cut), answer in zip(shown, answers, strict=True)]
+        return [
+            self._reply(prompt, answer, n_cut)
+            for (prompt, n_cut), answer in zip(shown, answers, strict=True)
+        ]
 
     def _check(self, answers: Sequence[ChatReply]) -> None:
-        """Nothing answered is a matter of address or server; something failed is a matter of asking again. What came is stored."""
+        """Nothing answered is a matter of address or server; something failed is a matter of asking
+        again. What came is stored.
+        """
         failed = [answer.error for answer in answers if answer.error]
         if failed and len(failed) == len(answers):
-            raise UserError(f"no answer from {self.client.base_url} ({failed[0]}); is the server up, and is that its address?")
+            raise UserError(
+                f"no answer from {self.client.base_url} ({failed[0]}); is the server up, and is that its address?"
+            )
         if failed:
             raise ServerError(
                 f"{len(failed)} of {len(answers)} prompts to {self.client.model} failed ({failed[0]}); run again to ask for these only"
@@ -97,18 +125,32 @@ class ServerJudge:
 
     def _request(self, text: str) -> ChatRequest:
         message = [{"role": "user", "content": text}]
-        return ChatRequest(message, self.temperature, self.max_new_tokens, self.seed, logprobs=self.logprobs)
+        return ChatRequest(
+            message, self.temperature, self.max_new_tokens, self.seed, logprobs=self.logprobs
+        )
 
     def _fit(self, prompt: Prompt) -> tuple[Prompt, int]:
         if self.max_prompt_tokens is None:
             return prompt, 0
         try:
-            return shorten(prompt, lambda text: -(-len(text) // _CHARACTERS_PER_TOKEN), self.max_prompt_tokens)
+            return shorten(
+                prompt, lambda text: -(-len(text) // _CHARACTERS_PER_TOKEN), self.max_prompt_tokens
+            )
         except ValueError as error:
             raise UserError(f"{self.name}: {error}") from error
 
     def _reply(self, prompt: Prompt, answer: ChatReply, n_cut: int) -> Reply:
-        steps = [(step["token"], {**step["top"], step["token"]: step["logprob"]}) for step in answer.logprobs or []]
+        steps = [
+            (step["token"], {**step["top"], step["token"]: step["logprob"]})
+            for step in answer.logprobs or []
+        ]
         probs = label_probabilities(prompt.task, steps) if steps else None
         meta = {"n_cut_characters": n_cut} if n_cut else {}
-        return Reply(answer.text.strip(), answer.finish_reason, answer.n_prompt_tokens, answer.n_reply_tokens, probs, meta)
+        return Reply(
+            answer.text.strip(),
+            answer.finish_reason,
+            answer.n_prompt_tokens,
+            answer.n_reply_tokens,
+            probs,
+            meta,
+        )

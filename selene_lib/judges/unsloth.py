@@ -1,7 +1,8 @@
 """A judge in Unsloth's inference mode (extra `gpu`), for adapters trained with it. GPU only.
 
-Unsloth replaces the model's forward by one that knows only the cache of its own `generate`, so batches go through that: plain left
-padding, no shared prefixes, no rows that leave early. Planning, early stop, probabilities and limits are those of `LocalJudge`.
+Unsloth replaces the model's forward by one that knows only the cache of its own `generate`, so
+batches go through that: plain left padding, no shared prefixes, no rows that leave early. Planning,
+early stop, probabilities and limits are those of `LocalJudge`.
 """
 
 from __future__ import annotations
@@ -15,13 +16,17 @@ from selene_lib.judges.local import LocalJudge
 
 
 class UnslothJudge(LocalJudge):
-    """Takes what `LocalJudge` takes; the adapter is not merged. Without a GPU or without Unsloth it is a UserError."""
+    """Takes what `LocalJudge` takes; the adapter is not merged. Without a GPU or without Unsloth it
+    is a UserError.
+    """
 
     def _open(self, dtype: str | None, device: str | None) -> tuple[Any, Any]:
         import torch
 
         if not torch.cuda.is_available() or importlib.util.find_spec("unsloth") is None:
-            raise UserError("Unsloth needs an NVIDIA GPU and pip install 'selene_lib[gpu]'; judge with the plain model instead")
+            raise UserError(
+                "Unsloth needs an NVIDIA GPU and pip install 'selene_lib[gpu]'; judge with the plain model instead"
+            )
         from unsloth import FastLanguageModel
 
         from transformers import AutoConfig, AutoTokenizer  # isort: skip - after unsloth, which rewrites it
@@ -37,7 +42,9 @@ class UnslothJudge(LocalJudge):
             offload_embedding=False,
             use_gradient_checkpointing=False,
         )
-        if self.adapter is not None:  # an adapter names its base by folder only, so the base is opened first
+        if (
+            self.adapter is not None
+        ):  # an adapter names its base by folder only, so the base is opened first
             from peft import PeftModel
 
             model = PeftModel.from_pretrained(model, str(self.adapter))
@@ -50,7 +57,9 @@ class UnslothJudge(LocalJudge):
 
         ends, pad = self._end_and_pad()
         ids, mask = left_pad(rows, pad, self.model.device)
-        stops = StoppingCriteriaList([self._stop_after(ids.shape[1])] if self.stop_at_verdict else [])
+        stops = StoppingCriteriaList(
+            [self._stop_after(ids.shape[1])] if self.stop_at_verdict else []
+        )
         with torch.inference_mode():
             out = self.model.generate(
                 input_ids=ids,
@@ -65,10 +74,15 @@ class UnslothJudge(LocalJudge):
             )
         watched = [i for ids_of_label in self._watched.values() for i in ids_of_label]
         logits = torch.stack([step[:, watched].float().cpu() for step in out.logits], 1)
-        return [self._cut(row, ends, values) for row, values in zip(out.sequences[:, ids.shape[1] :].tolist(), logits)]
+        return [
+            self._cut(row, ends, values)
+            for row, values in zip(out.sequences[:, ids.shape[1] :].tolist(), logits)
+        ]
 
     def _stop_after(self, n_prompt: int) -> Any:
-        """A stopping criterion: a row is done when its last token ends a line and a verdict line is written."""
+        """A stopping criterion: a row is done when its last token ends a line and a verdict line is
+        written.
+        """
         import torch
 
         def done(sequences: torch.Tensor, _scores: Any, **_: Any) -> torch.Tensor:
@@ -83,6 +97,10 @@ class UnslothJudge(LocalJudge):
         for i, token in enumerate(row):
             if token in ends:
                 return Generated(row[:i], "stop", watched[:i])
-            if self.stop_at_verdict and token in self._newlines and self._verdict_written(row[: i + 1]):
+            if (
+                self.stop_at_verdict
+                and token in self._newlines
+                and self._verdict_written(row[: i + 1])
+            ):
                 return Generated(row[: i + 1], "stop", watched[: i + 1])
         return Generated(row, "length", watched)

@@ -1,7 +1,9 @@
-"""A judge inside vLLM (extra `vllm`, GPU only): prefix caching on, greedy, probabilities from the log-probs at the verdict.
+"""A judge inside vLLM (extra `vllm`, GPU only): prefix caching on, greedy, probabilities from the
+log-probs at the verdict.
 
-vLLM's own interface changes between versions; everything of it that is used stands in this file, written for the pinned 0.32.0.
-For any other version, or another machine, serve the model and use `ServerJudge`.
+vLLM's own interface changes between versions; everything of it that is used stands in this file,
+written for the pinned 0.32.0. For any other version, or another machine, serve the model and use
+`ServerJudge`.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ from selene_lib.prompts.rendering import Prompt, shorten
 
 
 class VllmJudge:
-    """Greedy verdicts of a model loaded in process by vLLM; `adapter` is a LoRA folder, `max_prompt_tokens` as in `LocalJudge`."""
+    """Greedy verdicts of a model loaded in process by vLLM; `adapter` is a LoRA folder,
+    `max_prompt_tokens` as in `LocalJudge`.
+    """
 
     def __init__(
         self,
@@ -36,11 +40,22 @@ class VllmJudge:
         try:
             from vllm import LLM
         except ImportError as error:
-            raise UserError("vLLM is not installed: pip install 'selene_lib[vllm]' on a machine with a GPU, or use a server") from error
+            raise UserError(
+                "vLLM is not installed: pip install 'selene_lib[vllm]' on a machine with a GPU, or use a server"
+            ) from error
         self.path, self.adapter = str(model), str(adapter) if adapter else None
         self.name = name or Path(self.path).name
-        self.max_new_tokens, self.max_prompt_tokens, self.n_logprobs = max_new_tokens, max_prompt_tokens, n_logprobs
-        options = {"max_model_len": max_prompt_tokens + max_new_tokens, "enable_prefix_caching": True, "seed": 0, **(engine or {})}
+        self.max_new_tokens, self.max_prompt_tokens, self.n_logprobs = (
+            max_new_tokens,
+            max_prompt_tokens,
+            n_logprobs,
+        )
+        options = {
+            "max_model_len": max_prompt_tokens + max_new_tokens,
+            "enable_prefix_caching": True,
+            "seed": 0,
+            **(engine or {}),
+        }
         self.engine = LLM(model=self.path, enable_lora=self.adapter is not None, **options)
         self.tokenizer = self.engine.get_tokenizer()
 
@@ -60,7 +75,10 @@ class VllmJudge:
 
     def batches(self, prompts: Sequence[Prompt]) -> list[list[int]]:
         """Slices of 512: vLLM schedules inside them, the store is written between them."""
-        return [list(range(start, min(start + 512, len(prompts)))) for start in range(0, len(prompts), 512)]
+        return [
+            list(range(start, min(start + 512, len(prompts))))
+            for start in range(0, len(prompts), 512)
+        ]
 
     def judge(self, prompts: Sequence[Prompt]) -> list[Reply]:
         """Answer prompts, in their order."""
@@ -68,15 +86,29 @@ class VllmJudge:
         from vllm.lora.request import LoRARequest
 
         encoded = [self._encode(prompt) for prompt in prompts]
-        sampling = SamplingParams(temperature=0.0, max_tokens=self.max_new_tokens, logprobs=self.n_logprobs)
+        sampling = SamplingParams(
+            temperature=0.0, max_tokens=self.max_new_tokens, logprobs=self.n_logprobs
+        )
         lora = LoRARequest("adapter", 1, self.adapter) if self.adapter else None
-        outputs = self.engine.generate([{"prompt_token_ids": ids} for ids, _ in encoded], sampling, lora_request=lora, use_tqdm=False)
-        return [self._reply(prompt, out, n_cut) for prompt, out, (_, n_cut) in zip(prompts, outputs, encoded, strict=True)]
+        outputs = self.engine.generate(
+            [{"prompt_token_ids": ids} for ids, _ in encoded],
+            sampling,
+            lora_request=lora,
+            use_tqdm=False,
+        )
+        return [
+            self._reply(prompt, out, n_cut)
+            for prompt, out, (_, n_cut) in zip(prompts, outputs, encoded, strict=True)
+        ]
 
     def _encode(self, prompt: Prompt) -> tuple[list[int], int]:
         ids, n_cut = encode_chat(self.tokenizer, prompt.text, None), 0
         if len(ids) > self.max_prompt_tokens:
-            short, n_cut = shorten(prompt, lambda text: len(encode_chat(self.tokenizer, text, None)), self.max_prompt_tokens)
+            short, n_cut = shorten(
+                prompt,
+                lambda text: len(encode_chat(self.tokenizer, text, None)),
+                self.max_prompt_tokens,
+            )
             ids = encode_chat(self.tokenizer, short.text, None)
         return ids, n_cut
 
@@ -88,4 +120,11 @@ class VllmJudge:
         ]
         probs = label_probabilities(prompt.task, steps)
         meta = {"n_cut_characters": n_cut} if n_cut else {}
-        return Reply(best.text.strip(), best.finish_reason or "stop", len(output.prompt_token_ids), len(best.token_ids), probs, meta)
+        return Reply(
+            best.text.strip(),
+            best.finish_reason or "stop",
+            len(output.prompt_token_ids),
+            len(best.token_ids),
+            probs,
+            meta,
+        )

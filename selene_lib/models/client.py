@@ -1,7 +1,9 @@
-"""Ask an OpenAI-compatible server many things at once: nothing paid twice, nothing lost, never over the limits.
+"""Ask an OpenAI-compatible server many things at once: nothing paid twice, nothing lost, never over
+the limits.
 
-vLLM, Ollama, llama.cpp, `transformers serve` and hosted services speak this protocol. Transport, retries and exponential back-off are
-those of the `openai` client; the key is read from the environment when a request goes out and is kept nowhere.
+vLLM, Ollama, llama.cpp, `transformers serve` and hosted services speak this protocol. Transport,
+retries and exponential back-off are those of the `openai` client; the key is read from the
+environment when a request goes out and is kept nowhere.
 """
 
 from __future__ import annotations
@@ -35,7 +37,9 @@ class ServerError(RuntimeError):
 
 @dataclass(frozen=True)
 class ChatRequest:
-    """One chat to complete. `seed` and `attempt` are part of its identity; `logprobs` asks for so many alternatives a token (0: none)."""
+    """One chat to complete. `seed` and `attempt` are part of its identity; `logprobs` asks for so
+    many alternatives a token (0: none).
+    """
 
     messages: Sequence[Mapping[str, str]]
     temperature: float = 0.0
@@ -46,14 +50,20 @@ class ChatRequest:
 
     def sampling(self) -> dict[str, Any]:
         """The settings that, with messages, seed and attempt, make this request what it is."""
-        return {"temperature": self.temperature, "max_tokens": self.max_tokens, "logprobs": self.logprobs}
+        return {
+            "temperature": self.temperature,
+            "max_tokens": self.max_tokens,
+            "logprobs": self.logprobs,
+        }
 
 
 @dataclass(frozen=True)
 class ChatReply:
-    """What came back. `logprobs` is a list of `{"token", "logprob", "top": {token: logprob}}`, None where not asked for or not given.
+    """What came back. `logprobs` is a list of `{"token", "logprob", "top": {token: logprob}}`, None
+    where not asked for or not given.
 
-    `error` is empty for an answer; else `text` is empty, `finish_reason` is `error`, and nothing was stored.
+    `error` is empty for an answer; else `text` is empty, `finish_reason` is `error`, and nothing
+    was stored.
     """
 
     text: str
@@ -66,9 +76,11 @@ class ChatReply:
 
 @dataclass(frozen=True)
 class RequestPlan:
-    """What a call would ask: how many requests, how many of them are stored already, and the tokens and dollars of the rest.
+    """What a call would ask: how many requests, how many of them are stored already, and the tokens
+    and dollars of the rest.
 
-    Prompt tokens are counted with the counter given, else taken as characters / 4; reply tokens are the most that may come.
+    Prompt tokens are counted with the counter given, else taken as characters / 4; reply tokens are
+    the most that may come.
     """
 
     n_requests: int
@@ -89,8 +101,9 @@ class RequestPlan:
 class ServerClient:
     """A model behind an OpenAI-compatible address; see the module docstring and `complete`.
 
-    `store` is the append-only file of replies (None: memory only). Budgets hold for everything in the store of this model, so that a
-    second run does not start from zero. `max_retries` is for one request; a 4xx other than 408, 409 and 429 is not tried again.
+    `store` is the append-only file of replies (None: memory only). Budgets hold for everything in
+    the store of this model, so that a second run does not start from zero. `max_retries` is for one
+    request; a 4xx other than 408, 409 and 429 is not tried again.
     """
 
     base_url: str
@@ -108,23 +121,38 @@ class ServerClient:
     _memory: ReplyStore | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        priced = self.usd_per_million_prompt_tokens is not None or self.usd_per_million_reply_tokens is not None
-        self.prices = Prices(self.usd_per_million_prompt_tokens or 0.0, self.usd_per_million_reply_tokens or 0.0) if priced else None
+        priced = (
+            self.usd_per_million_prompt_tokens is not None
+            or self.usd_per_million_reply_tokens is not None
+        )
+        self.prices = (
+            Prices(
+                self.usd_per_million_prompt_tokens or 0.0, self.usd_per_million_reply_tokens or 0.0
+            )
+            if priced
+            else None
+        )
         self.budget = Budget(self.budget_tokens, self.budget_usd, self.prices)
         if self.max_concurrency < 1:
             raise UserError("max_concurrency must be at least 1")
 
     def key(self, request: ChatRequest) -> str:
         """The store's key of a request: the hash of model, messages, sampling, seed and attempt."""
-        return request_key(self.model, request.messages, request.sampling(), request.seed, request.attempt)
+        return request_key(
+            self.model, request.messages, request.sampling(), request.seed, request.attempt
+        )
 
     def opened(self) -> ReplyStore:
         """The store, opened (and locked) on first use."""
         if self._memory is None:
-            self._memory = self.store if isinstance(self.store, ReplyStore) else open_store(self.store)
+            self._memory = (
+                self.store if isinstance(self.store, ReplyStore) else open_store(self.store)
+            )
         return self._memory
 
-    def plan(self, requests: Sequence[ChatRequest], count_tokens: Callable[[str], int] | None = None) -> RequestPlan:
+    def plan(
+        self, requests: Sequence[ChatRequest], count_tokens: Callable[[str], int] | None = None
+    ) -> RequestPlan:
         """Foresee a call without asking anything."""
         missing = self._missing(requests, self.opened())
         counter = count_tokens or _guess_tokens
@@ -133,12 +161,16 @@ class ServerClient:
         usd = self.prices.usd(n_prompt, n_reply) if self.prices is not None else None
         return RequestPlan(len(requests), len(requests) - len(missing), n_prompt, n_reply, usd)
 
-    def complete(self, requests: Sequence[ChatRequest], *, on_failure: Literal["raise", "return"] = "raise") -> list[ChatReply]:
-        """Return one reply a request, in order; only what the store does not hold is asked, and equal requests are asked once.
+    def complete(
+        self, requests: Sequence[ChatRequest], *, on_failure: Literal["raise", "return"] = "raise"
+    ) -> list[ChatReply]:
+        """Return one reply a request, in order; only what the store does not hold is asked, and
+        equal requests are asked once.
 
-        A request that fails for good is a `ServerError` once all others are done (`raise`), or a reply with `error` (`return`). A refused
-        key, an unknown model, or a server that never answers is a UserError at once; a spent budget is `BudgetReached`, after the requests
-        in flight were stored.
+        A request that fails for good is a `ServerError` once all others are done (`raise`), or a
+        reply with `error` (`return`). A refused key, an unknown model, or a server that never
+        answers is a UserError at once; a spent budget is `BudgetReached`, after the requests in
+        flight were stored.
         """
         store = self.opened()
         missing = self._missing(requests, store)
@@ -153,21 +185,34 @@ class ServerClient:
             )
         return [_reply(store.get(self.key(r)), failures.get(self.key(r), "")) for r in requests]
 
-    def _missing(self, requests: Sequence[ChatRequest], store: ReplyStore) -> dict[str, ChatRequest]:
+    def _missing(
+        self, requests: Sequence[ChatRequest], store: ReplyStore
+    ) -> dict[str, ChatRequest]:
         return {key: r for r in requests if store.get(key := self.key(r)) is None}
 
 
 def _reply(row: Mapping[str, Any] | None, error: str) -> ChatReply:
     if row is None:
         return ChatReply("", "error", error=error)
-    return ChatReply(row["text"], row["finish_reason"], row["n_prompt_tokens"], row["n_reply_tokens"], row.get("logprobs"))
+    return ChatReply(
+        row["text"],
+        row["finish_reason"],
+        row["n_prompt_tokens"],
+        row["n_reply_tokens"],
+        row.get("logprobs"),
+    )
 
 
 class _Job:
     """One call of `complete`: workers that share the requests, the pace and the purse."""
 
     def __init__(
-        self, client: ServerClient, store: ReplyStore, missing: dict[str, ChatRequest], failures: dict[str, str], n_all: int
+        self,
+        client: ServerClient,
+        store: ReplyStore,
+        missing: dict[str, ChatRequest],
+        failures: dict[str, str],
+        n_all: int,
     ) -> None:
         self.client, self.store, self.failures = client, store, failures
         self.queue: Iterator[tuple[str, ChatRequest]] = iter(missing.items())
@@ -180,10 +225,19 @@ class _Job:
     async def run(self) -> None:
         from tqdm.auto import tqdm
 
-        bar = tqdm(total=self.n_all, initial=self.n_all - self.n_missing, desc=self.client.model, disable=not self.client.progress)
+        bar = tqdm(
+            total=self.n_all,
+            initial=self.n_all - self.n_missing,
+            desc=self.client.model,
+            disable=not self.client.progress,
+        )
         async with self._connect() as server:
-            workers = [asyncio.create_task(self._work(server, bar)) for _ in range(min(self.client.max_concurrency, self.n_missing))]
-            # Not a task group: that would cancel requests in flight, whose replies are paid for and must be stored.
+            workers = [
+                asyncio.create_task(self._work(server, bar))
+                for _ in range(min(self.client.max_concurrency, self.n_missing))
+            ]
+            # Not a task group: that would cancel requests in flight, whose replies are paid for and
+            # must be stored.
             results = await asyncio.gather(*workers, return_exceptions=True)
         bar.close()
         for error in results:
@@ -199,7 +253,10 @@ class _Job:
         async def after(response: Any) -> None:
             self.pacer.see(response.status_code, response.headers)
 
-        limits = {"timeout": self.client.timeout_seconds, "event_hooks": {"request": [before], "response": [after]}}
+        limits = {
+            "timeout": self.client.timeout_seconds,
+            "event_hooks": {"request": [before], "response": [after]},
+        }
         return openai.AsyncOpenAI(
             base_url=self.client.base_url,
             api_key=self._key() or "none",
@@ -212,7 +269,9 @@ class _Job:
         return os.environ.get(self.client.api_key_env, "")
 
     async def _work(self, server: AsyncOpenAI, bar: Any) -> None:
-        """Take requests until there are none left, the budget is spent or another worker met a reason to stop."""
+        """Take requests until there are none left, the budget is spent or another worker met a
+        reason to stop.
+        """
         for key, request in self.queue:
             try:
                 self.client.budget.check(*self.tokens)
@@ -227,7 +286,12 @@ class _Job:
             self._show(bar)
 
     def _keep(self, key: str, request: ChatRequest, row: dict[str, Any]) -> None:
-        about = {"model": self.client.model, "seed": request.seed, "attempt": request.attempt, "sampling": request.sampling()}
+        about = {
+            "model": self.client.model,
+            "seed": request.seed,
+            "attempt": request.attempt,
+            "sampling": request.sampling(),
+        }
         self.store.put([{"key": key, **about, **row}])
         self.tokens[0] += row["n_prompt_tokens"]
         self.tokens[1] += row["n_reply_tokens"]
@@ -238,7 +302,9 @@ class _Job:
         self.failures[key] = reason
         if self.n_answered == 0 and len(self.failures) >= _HOPELESS:
             self.queue = iter(())
-            raise UserError(f"no answer from {self.client.base_url} ({reason}); is the server up, and is that its address?")
+            raise UserError(
+                f"no answer from {self.client.base_url} ({reason}); is the server up, and is that its address?"
+            )
 
     def _show(self, bar: Any) -> None:
         bar.update(1)
@@ -248,7 +314,9 @@ class _Job:
         bar.set_postfix(shown, refresh=False)
 
     async def _ask(self, server: AsyncOpenAI, request: ChatRequest) -> dict[str, Any]:
-        """One answer as a row of the store. Replies that cannot be read are asked for again, as often as failed ones."""
+        """One answer as a row of the store. Replies that cannot be read are asked for again, as
+        often as failed ones.
+        """
         reason = ""
         for trial in range(self.client.max_retries + 1):
             if trial:
@@ -274,13 +342,19 @@ class _Job:
                 **extra,
             )
         except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
-            raise UserError(f"{self.client.base_url} refuses the key (HTTP {error.status_code}); set {self.client.api_key_env}") from None
+            raise UserError(
+                f"{self.client.base_url} refuses the key (HTTP {error.status_code}); set {self.client.api_key_env}"
+            ) from None
         except openai.NotFoundError:
-            raise UserError(f"{self.client.base_url} knows no model {self.client.model!r} (HTTP 404); check name and address") from None
+            raise UserError(
+                f"{self.client.base_url} knows no model {self.client.model!r} (HTTP 404); check name and address"
+            ) from None
         except openai.APIStatusError as error:
             raise ServerError(self._clean(f"HTTP {error.status_code}: {error.message}")) from None
         except openai.APIConnectionError as error:
-            raise ServerError(self._clean(f"{type(error).__name__}: {error.__cause__ or error}")) from None
+            raise ServerError(
+                self._clean(f"{type(error).__name__}: {error.__cause__ or error}")
+            ) from None
         return response.text
 
     def _clean(self, text: str) -> str:
@@ -301,7 +375,12 @@ def _read(body: str, request: ChatRequest) -> dict[str, Any]:
         raise ValueError("its message has no text")
     usage = data.get("usage") or {}
     n_prompt, n_reply = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    row = {"text": text or "", "finish_reason": finish or "stop", "n_prompt_tokens": n_prompt, "n_reply_tokens": n_reply}
+    row = {
+        "text": text or "",
+        "finish_reason": finish or "stop",
+        "n_prompt_tokens": n_prompt,
+        "n_reply_tokens": n_reply,
+    }
     if not isinstance(n_prompt, int) or not isinstance(n_reply, int):
         row["usage"] = "estimated"
         row["n_prompt_tokens"] = sum(_guess_tokens(m["content"]) for m in request.messages)
@@ -314,7 +393,11 @@ def _logprobs(choice: Mapping[str, Any]) -> list[dict[str, Any]] | None:
     if not content:
         return None
     return [
-        {"token": t["token"], "logprob": t["logprob"], "top": {a["token"]: a["logprob"] for a in t.get("top_logprobs") or []}}
+        {
+            "token": t["token"],
+            "logprob": t["logprob"],
+            "top": {a["token"]: a["logprob"] for a in t.get("top_logprobs") or []},
+        }
         for t in content
     ]
 
@@ -324,7 +407,9 @@ def _guess_tokens(text: str) -> int:
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end, also from inside a running loop (a notebook), where it gets a thread and a loop of its own."""
+    """Run a coroutine to its end, also from inside a running loop (a notebook), where it gets a
+    thread and a loop of its own.
+    """
     try:
         asyncio.get_running_loop()
     except RuntimeError:

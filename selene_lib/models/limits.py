@@ -1,4 +1,6 @@
-"""What a server allows and what a run may spend: one pause for all requests, learned from headers, and a budget that stops hard."""
+"""What a server allows and what a run may spend: one pause for all requests, learned from headers,
+and a budget that stops hard.
+"""
 
 from __future__ import annotations
 
@@ -16,24 +18,33 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1
 
 
 class BudgetReached(UserError):
-    """The budget is spent. What was answered is stored; the same call with a higher budget goes on from there."""
+    """The budget is spent. What was answered is stored; the same call with a higher budget goes on
+    from there.
+    """
 
 
 @dataclass(frozen=True)
 class Prices:
-    """US dollars for a million tokens, as the server's owner charges them; there is no price list in this project."""
+    """US dollars for a million tokens, as the server's owner charges them; there is no price list
+    in this project.
+    """
 
     prompt_usd_per_million: float = 0.0
     reply_usd_per_million: float = 0.0
 
     def usd(self, n_prompt_tokens: float, n_reply_tokens: float) -> float:
         """What so many tokens cost."""
-        return (n_prompt_tokens * self.prompt_usd_per_million + n_reply_tokens * self.reply_usd_per_million) / 1e6
+        return (
+            n_prompt_tokens * self.prompt_usd_per_million
+            + n_reply_tokens * self.reply_usd_per_million
+        ) / 1e6
 
 
 @dataclass(frozen=True)
 class Budget:
-    """The most a store may cost, in tokens (prompt and reply together) or dollars; None is no limit."""
+    """The most a store may cost, in tokens (prompt and reply together) or dollars; None is no
+    limit.
+    """
 
     tokens: int | None = None
     usd: float | None = None
@@ -41,31 +52,43 @@ class Budget:
 
     def __post_init__(self) -> None:
         if self.usd is not None and self.prices is None:
-            raise UserError("a budget in USD needs the prices of the model: USD per million prompt and reply tokens")
+            raise UserError(
+                "a budget in USD needs the prices of the model: USD per million prompt and reply tokens"
+            )
 
     def check(self, n_prompt_tokens: int, n_reply_tokens: int) -> None:
         """Raise `BudgetReached` once the tokens spent so far reach the budget."""
         spent = n_prompt_tokens + n_reply_tokens
         if self.tokens is not None and spent >= self.tokens:
-            raise BudgetReached(f"budget reached: {spent} of {self.tokens} tokens spent; raise the budget and run again to go on")
+            raise BudgetReached(
+                f"budget reached: {spent} of {self.tokens} tokens spent; raise the budget and run again to go on"
+            )
         if self.usd is not None and self.prices is not None:
             usd = self.prices.usd(n_prompt_tokens, n_reply_tokens)
             if usd >= self.usd:
-                raise BudgetReached(f"budget reached: {usd:.4f} of {self.usd} USD spent; raise the budget and run again to go on")
+                raise BudgetReached(
+                    f"budget reached: {usd:.4f} of {self.usd} USD spent; raise the budget and run again to go on"
+                )
 
 
 class Pacer:
-    """Holds every request back while the server asks for it: `Retry-After` of a 429 or 503, or a rate limit with nothing left."""
+    """Holds every request back while the server asks for it: `Retry-After` of a 429 or 503, or a
+    rate limit with nothing left.
+    """
 
     def __init__(self, max_wait_seconds: float = 900.0) -> None:
         self.max_wait_seconds = max_wait_seconds
         self._open_at = 0.0
 
     async def wait(self) -> None:
-        """Return when requests may go out. Raises UserError where the server asks for longer than `max_wait_seconds`."""
+        """Return when requests may go out. Raises UserError where the server asks for longer than
+        `max_wait_seconds`.
+        """
         while (left := self._open_at - time.monotonic()) > 0:
             if left > self.max_wait_seconds:
-                raise UserError(f"the server asks to wait {left:.0f} s (rate limit); run again later, stored replies stay")
+                raise UserError(
+                    f"the server asks to wait {left:.0f} s (rate limit); run again later, stored replies stay"
+                )
             await asyncio.sleep(left)
 
     def see(self, status: int, headers: Mapping[str, str]) -> None:
@@ -78,7 +101,9 @@ class Pacer:
 
 
 def retry_after_seconds(headers: Mapping[str, str]) -> float:
-    """Seconds of `retry-after-ms` or `Retry-After` (a number or an HTTP date); 0 where there is none that can be read."""
+    """Seconds of `retry-after-ms` or `Retry-After` (a number or an HTTP date); 0 where there is
+    none that can be read.
+    """
     if headers.get("retry-after-ms", "").replace(".", "", 1).isdigit():
         return float(headers["retry-after-ms"]) / 1000
     text = headers.get("retry-after", "").strip()
@@ -91,7 +116,9 @@ def retry_after_seconds(headers: Mapping[str, str]) -> float:
 
 
 def duration_seconds(text: str) -> float:
-    """Seconds of a duration as rate-limit headers write it: `6m0s`, `1.5s`, `120ms`, or plain seconds; 0 for anything else."""
+    """Seconds of a duration as rate-limit headers write it: `6m0s`, `1.5s`, `120ms`, or plain
+    seconds; 0 for anything else.
+    """
     text = text.strip()
     parts = _PART.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:

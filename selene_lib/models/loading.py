@@ -7,7 +7,9 @@ from typing import Any
 
 
 def silence_missing_4bit_kernel() -> None:
-    """bitsandbytes says on import that a CPU kernel is missing, which nothing here uses (see `keep_4bit_weights_unpacked`)."""
+    """bitsandbytes says on import that a CPU kernel is missing, which nothing here uses (see
+    `keep_4bit_weights_unpacked`).
+    """
     import logging
 
     logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
@@ -29,7 +31,8 @@ def without_loading_bars() -> Any:
 def keep_4bit_weights_unpacked(model: Any) -> int:
     """Stop bitsandbytes from repacking 4-bit weights on the CPU; return how many layers were told.
 
-    On CPUs with AVX512-BF16 the first forward in eval mode repacks the weights, and every later backward is silently wrong.
+    On CPUs with AVX512-BF16 the first forward in eval mode repacks the weights, and every later
+    backward is silently wrong.
     """
     from bitsandbytes.nn import Linear4bit
 

@@ -9,14 +9,19 @@ from selene_lib.models.names import is_embedded
 
 
 def use_one_thread() -> None:
-    """Compute on one thread from here on: fastest for a model this small, and the same sums on every machine."""
+    """Compute on one thread from here on: fastest for a model this small, and the same sums on
+    every machine.
+    """
     import torch
 
     torch.set_num_threads(1)
 
 
-def side_by_side(jobs: Sequence[tuple[Callable[..., Any], tuple]], model: str, what: str) -> list[Any]:
-    """Run `function(*arguments)` jobs and return their results in order: one a core for the embedded model, else one after the other.
+def side_by_side(
+    jobs: Sequence[tuple[Callable[..., Any], tuple]], model: str, what: str
+) -> list[Any]:
+    """Run `function(*arguments)` jobs and return their results in order: one a core for the
+    embedded model, else one after the other.
 
     `LOKY_MAX_CPU_COUNT=1` in the environment keeps them all in this process, one after the other.
     """
@@ -24,5 +29,7 @@ def side_by_side(jobs: Sequence[tuple[Callable[..., Any], tuple]], model: str, w
     from tqdm.auto import tqdm
 
     n_jobs = min(len(jobs), cpu_count()) if is_embedded(model) else 1
-    running = Parallel(n_jobs=n_jobs, return_as="generator")(delayed(function)(*arguments) for function, arguments in jobs)
+    running = Parallel(n_jobs=n_jobs, return_as="generator")(
+        delayed(function)(*arguments) for function, arguments in jobs
+    )
     return list(tqdm(running, total=len(jobs), desc=what))

@@ -1,7 +1,9 @@
-"""The append-only store of paid replies: one JSON line a reply, keyed by what was asked. Nothing in it is ever asked again.
+"""The append-only store of paid replies: one JSON line a reply, keyed by what was asked. Nothing in
+it is ever asked again.
 
-The key is the hash of model, messages, sampling settings, seed and attempt. A reply is on the disk before it is used, so a killed process
-loses at most the requests that were in flight. One process writes at a time (a lock beside the file, released when the process ends).
+The key is the hash of model, messages, sampling settings, seed and attempt. A reply is on the disk
+before it is used, so a killed process loses at most the requests that were in flight. One process
+writes at a time (a lock beside the file, released when the process ends).
 """
 
 from __future__ import annotations
@@ -18,16 +20,31 @@ from selene_lib.errors import UserError
 from selene_lib.files import append_jsonl, read_jsonl
 
 
-def request_key(model: str, messages: Sequence[Mapping[str, str]], sampling: Mapping[str, Any], seed: int | None, attempt: int) -> str:
+def request_key(
+    model: str,
+    messages: Sequence[Mapping[str, str]],
+    sampling: Mapping[str, Any],
+    seed: int | None,
+    attempt: int,
+) -> str:
     """Return 32 hex digits that name one request; the same on every machine."""
-    parts = {"model": model, "messages": [dict(m) for m in messages], "sampling": dict(sampling), "seed": seed, "attempt": attempt}
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:32]
+    parts = {
+        "model": model,
+        "messages": [dict(m) for m in messages],
+        "sampling": dict(sampling),
+        "seed": seed,
+        "attempt": attempt,
+    }
+    return hashlib.sha256(
+        json.dumps(parts, sort_keys=True, ensure_ascii=False).encode()
+    ).hexdigest()[:32]
 
 
 class ReplyStore:
     """Replies by key; see the module docstring. Use it as a context manager, or call `close`.
 
-    `path=None` keeps replies in memory only. A row holds at least `key`; `n_prompt_tokens` and `n_reply_tokens` feed the budget.
+    `path=None` keeps replies in memory only. A row holds at least `key`; `n_prompt_tokens` and
+    `n_reply_tokens` feed the budget.
     """
 
     def __init__(self, path: str | Path | None) -> None:
@@ -44,7 +61,9 @@ class ReplyStore:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             self._lock.close()
-            raise UserError(f"{self.path} is written by another process: wait for it, or give this one a store of its own") from error
+            raise UserError(
+                f"{self.path} is written by another process: wait for it, or give this one a store of its own"
+            ) from error
         return read_jsonl(self.path, skip_broken=True) if self.path.is_file() else []
 
     def get(self, key: str) -> dict[str, Any] | None:
@@ -52,10 +71,14 @@ class ReplyStore:
         return self._rows.get(key)
 
     def put(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Append rows and wait until the disk has them. A key that is already there is a ValueError: it would be paid twice."""
+        """Append rows and wait until the disk has them. A key that is already there is a
+        ValueError: it would be paid twice.
+        """
         for row in rows:
             if row["key"] in self._rows:
-                raise ValueError(f"reply {row['key']} is already stored; it must not be asked again")
+                raise ValueError(
+                    f"reply {row['key']} is already stored; it must not be asked again"
+                )
         if self.path is not None:
             append_jsonl(self.path, rows)
         self._rows.update((row["key"], row) for row in rows)
@@ -69,12 +92,24 @@ class ReplyStore:
         return len(self._rows)
 
     def tokens(self, model: str | None = None) -> tuple[int, int]:
-        """Prompt and reply tokens of everything stored (of one model, if named): what was paid so far."""
+        """Prompt and reply tokens of everything stored (of one model, if named): what was paid so
+        far.
+        """
         rows = [row for row in self._rows.values() if model is None or row.get("model") == model]
-        return sum(r.get("n_prompt_tokens", 0) for r in rows), sum(r.get("n_reply_tokens", 0) for r in rows)
+        return sum(r.get("n_prompt_tokens", 0) for r in rows), sum(
+            r.get("n_reply_tokens", 0) for r in rows
+        )
 
-    def fill(self, keys: Sequence[str], answer: Callable[[list[int]], list[dict[str, Any]]], *, size: int = 64) -> list[dict[str, Any]]:
-        """Return the rows of `keys` in order; missing ones come from `answer(indices)` in batches of `size`, each stored when it comes."""
+    def fill(
+        self,
+        keys: Sequence[str],
+        answer: Callable[[list[int]], list[dict[str, Any]]],
+        *,
+        size: int = 64,
+    ) -> list[dict[str, Any]]:
+        """Return the rows of `keys` in order; missing ones come from `answer(indices)` in batches
+        of `size`, each stored when it comes.
+        """
         missing = [i for i, key in enumerate(keys) if key not in self._rows]
         missing = list({keys[i]: i for i in reversed(missing)}.values())[::-1]
         for start in range(0, len(missing), size):
@@ -99,7 +134,9 @@ _OPEN: weakref.WeakValueDictionary[Path, ReplyStore] = weakref.WeakValueDictiona
 
 
 def open_store(path: str | Path | None) -> ReplyStore:
-    """Return the store at `path`; whoever asks for the same file in this process gets the same object (a notebook cell run twice)."""
+    """Return the store at `path`; whoever asks for the same file in this process gets the same
+    object (a notebook cell run twice).
+    """
     if path is None:
         return ReplyStore(None)
     where = Path(path).resolve()

@@ -1,7 +1,9 @@
-"""Families of evidence: how an item of the embedded world is asked, answered and checked, with the truth known by construction.
+"""Families of evidence: how an item of the embedded world is asked, answered and checked, with the
+truth known by construction.
 
-A task holds a few checks. Each check is one line of evidence that a careful judge can verify from the prompt (coverage, support, ledger,
-clinic, category, letter, avoid) or from knowledge (tone, facts, sums). What passes is decided first, the text is written to fit.
+A task holds a few checks. Each check is one line of evidence that a careful judge can verify from
+the prompt (coverage, support, ledger, clinic, category, letter, avoid) or from knowledge (tone,
+facts, sums). What passes is decided first, the text is written to fit.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ NONE = "none"
 
 @dataclass(frozen=True)
 class Check:
-    """One line of evidence: what it is about, what was due, what the response says, and whether that passes."""
+    """One line of evidence: what it is about, what was due, what the response says, and whether
+    that passes.
+    """
 
     subject: str
     expected: str
@@ -27,7 +31,9 @@ class Check:
 
 @dataclass(frozen=True)
 class Frame:
-    """What both responses of a task share: instruction, reference (None for most), and the due value of each subject."""
+    """What both responses of a task share: instruction, reference (None for most), and the due
+    value of each subject.
+    """
 
     instruction: str
     reference: str | None
@@ -37,7 +43,9 @@ class Frame:
 
 @dataclass(frozen=True)
 class Family:
-    """A family of evidence. `frame(rng, n)` makes the task of n checks; `respond(frame, passes, rng)` the response's parts and checks."""
+    """A family of evidence. `frame(rng, n)` makes the task of n checks; `respond(frame, passes,
+    rng)` the response's parts and checks.
+    """
 
     name: str
     rubric: str
@@ -56,7 +64,9 @@ def _frame_coverage(rng: Random, n: int) -> Frame:
     return Frame(f"Describe {', '.join(items)}.", None, items, ("",) * n)
 
 
-def _respond_coverage(frame: Frame, passes: Sequence[bool], rng: Random) -> tuple[list[str], list[Check]]:
+def _respond_coverage(
+    frame: Frame, passes: Sequence[bool], rng: Random
+) -> tuple[list[str], list[Check]]:
     strangers = rng.sample([word for word in lex.ITEMS if word not in frame.subjects], len(passes))
     parts, checks = [], []
     for item, ok, stranger in zip(frame.subjects, passes, strangers, strict=True):
@@ -71,24 +81,35 @@ def _frame_avoid(rng: Random, n: int) -> Frame:
     return Frame(f"Avoid {', '.join(items)}.", None, items, ("",) * n)
 
 
-def _respond_avoid(frame: Frame, passes: Sequence[bool], rng: Random) -> tuple[list[str], list[Check]]:
+def _respond_avoid(
+    frame: Frame, passes: Sequence[bool], rng: Random
+) -> tuple[list[str], list[Check]]:
     parts, checks = _respond_coverage(frame, [not ok for ok in passes], rng)
     return parts, [Check(c.subject, "", c.found, not c.ok) for c in checks]
 
 
-def _table(verb: str, subjects: Sequence[str], values: Sequence[str], n_spare: int) -> Callable[[Random, int], Frame]:
+def _table(
+    verb: str, subjects: Sequence[str], values: Sequence[str], n_spare: int
+) -> Callable[[Random, int], Frame]:
     def frame(rng: Random, n: int) -> Frame:
         names = rng.sample(subjects, n + n_spare)
         told = {name: rng.choice(values) for name in names}
         lines = [f"{value} {name}" for name, value in told.items()]
         rng.shuffle(lines)
         chosen = tuple(names[:n])
-        return Frame(f"{verb} {', '.join(chosen)}.", f"{', '.join(lines)}.", chosen, tuple(told[name] for name in chosen))
+        return Frame(
+            f"{verb} {', '.join(chosen)}.",
+            f"{', '.join(lines)}.",
+            chosen,
+            tuple(told[name] for name in chosen),
+        )
 
     return frame
 
 
-def _respond_table(values: Sequence[str]) -> Callable[[Frame, Sequence[bool], Random], tuple[list[str], list[Check]]]:
+def _respond_table(
+    values: Sequence[str],
+) -> Callable[[Frame, Sequence[bool], Random], tuple[list[str], list[Check]]]:
     def respond(frame: Frame, passes: Sequence[bool], rng: Random) -> tuple[list[str], list[Check]]:
         checks = [
             Check(subject, expected, expected if ok else _other(rng, values, expected), ok)
@@ -117,22 +138,36 @@ def _respond_words(value_of: Callable[[str], str], pool: Sequence[str]) -> Calla
     def respond(frame: Frame, passes: Sequence[bool], rng: Random) -> tuple[list[str], list[Check]]:
         due = frame.expected[0]
         good = rng.sample([word for word in pool if value_of(word) == due], sum(passes))
-        bad = rng.sample([word for word in pool if value_of(word) != due], len(passes) - sum(passes))
+        bad = rng.sample(
+            [word for word in pool if value_of(word) != due], len(passes) - sum(passes)
+        )
         words = [good.pop() if ok else bad.pop() for ok in passes]
-        return words, [Check(word, due, value_of(word), ok) for word, ok in zip(words, passes, strict=True)]
+        return words, [
+            Check(word, due, value_of(word), ok) for word, ok in zip(words, passes, strict=True)
+        ]
 
     return respond
 
 
 def _frame_facts(rng: Random, n: int) -> Frame:
     countries = tuple(rng.sample(list(lex.CAPITALS), n))
-    return Frame(f"Name the capital of {', '.join(countries)}.", None, countries, tuple(lex.CAPITALS[c] for c in countries))
+    return Frame(
+        f"Name the capital of {', '.join(countries)}.",
+        None,
+        countries,
+        tuple(lex.CAPITALS[c] for c in countries),
+    )
 
 
 def _frame_sums(rng: Random, n: int) -> Frame:
     terms = rng.sample([(a, b) for a in range(1, 10) for b in range(1, 10)], n)
     subjects = tuple(f"{a} + {b} =" for a, b in terms)
-    return Frame(f"Add {', '.join(s.removesuffix(' =') for s in subjects)}.", None, subjects, tuple(str(a + b) for a, b in terms))
+    return Frame(
+        f"Add {', '.join(s.removesuffix(' =') for s in subjects)}.",
+        None,
+        subjects,
+        tuple(str(a + b) for a, b in terms),
+    )
 
 
 def _compare(check: Check) -> str:
@@ -147,31 +182,74 @@ _SUMS = tuple(str(number) for number in range(2, 19))
 FAMILIES: dict[str, Family] = {
     family.name: family
     for family in (
-        Family("coverage", "each item described", "Items:", _frame_coverage, _respond_coverage, _name_and_value),
         Family(
-            "support", "each claim supported", "Source:",
-            _table("Report", lex.ITEMS, lex.ADJECTIVES, 1), _respond_table(lex.ADJECTIVES), _compare,
+            "coverage",
+            "each item described",
+            "Items:",
+            _frame_coverage,
+            _respond_coverage,
+            _name_and_value,
         ),
         Family(
-            "category", "each word fits", "Kinds:",
-            _frame_category, _respond_words(lex.CATEGORY_OF.__getitem__, lex.ITEMS), _name_and_value,
+            "support",
+            "each claim supported",
+            "Source:",
+            _table("Report", lex.ITEMS, lex.ADJECTIVES, 1),
+            _respond_table(lex.ADJECTIVES),
+            _compare,
         ),
-        Family("letter", "each letter fits", "Letters:", _frame_letter, _respond_words(lambda word: word[0], lex.ITEMS), _name_and_value),
         Family(
-            "tone", "each word kind", "Words:",
-            _frame_tone, _respond_words(lex.TONE_OF.__getitem__, lex.KIND_WORDS + lex.RUDE_WORDS), _name_and_value,
+            "category",
+            "each word fits",
+            "Kinds:",
+            _frame_category,
+            _respond_words(lex.CATEGORY_OF.__getitem__, lex.ITEMS),
+            _name_and_value,
         ),
-        Family("facts", "each claim true", "Facts:", _frame_facts, _respond_table(tuple(lex.CAPITALS.values())), _compare),
+        Family(
+            "letter",
+            "each letter fits",
+            "Letters:",
+            _frame_letter,
+            _respond_words(lambda word: word[0], lex.ITEMS),
+            _name_and_value,
+        ),
+        Family(
+            "tone",
+            "each word kind",
+            "Words:",
+            _frame_tone,
+            _respond_words(lex.TONE_OF.__getitem__, lex.KIND_WORDS + lex.RUDE_WORDS),
+            _name_and_value,
+        ),
+        Family(
+            "facts",
+            "each claim true",
+            "Facts:",
+            _frame_facts,
+            _respond_table(tuple(lex.CAPITALS.values())),
+            _compare,
+        ),
         Family("sums", "each sum right", "Sums:", _frame_sums, _respond_table(_SUMS), _compare),
-        Family("avoid", "each item avoided", "Items:", _frame_avoid, _respond_avoid, _name_and_value),
         Family(
-            "clinic", "each claim supported", "Source:",
-            _table("Advise on", lex.COMPLAINTS, lex.REMEDIES, 1), _respond_table(lex.REMEDIES), _compare,
+            "avoid", "each item avoided", "Items:", _frame_avoid, _respond_avoid, _name_and_value
         ),
         Family(
-            "ledger", "each claim supported", "Source:",
-            _table("Audit", lex.ACCOUNTS, lex.AMOUNTS, 1), _respond_table(lex.AMOUNTS), _compare,
+            "clinic",
+            "each claim supported",
+            "Source:",
+            _table("Advise on", lex.COMPLAINTS, lex.REMEDIES, 1),
+            _respond_table(lex.REMEDIES),
+            _compare,
+        ),
+        Family(
+            "ledger",
+            "each claim supported",
+            "Source:",
+            _table("Audit", lex.ACCOUNTS, lex.AMOUNTS, 1),
+            _respond_table(lex.AMOUNTS),
+            _compare,
         ),
     )
-}  # fmt: skip
+}
 TRAINING_FAMILIES = ("coverage", "support", "category", "letter", "tone", "facts", "sums")

@@ -12,30 +12,98 @@ CATEGORIES: dict[str, tuple[str, ...]] = {
 }
 ITEMS = tuple(word for words in CATEGORIES.values() for word in words)
 CATEGORY_OF = {word: category for category, words in CATEGORIES.items() for word in words}
-LETTERS = tuple(sorted({word[0] for word in ITEMS if sum(other[0] == word[0] for other in ITEMS) >= 4}))
-ADJECTIVES = ("hot", "cold", "big", "small", "red", "blue", "old", "new", "dry", "wet", "soft", "hard", "dark", "bright", "cheap", "rare")
+LETTERS = tuple(
+    sorted({word[0] for word in ITEMS if sum(other[0] == word[0] for other in ITEMS) >= 4})
+)
+ADJECTIVES = (
+    "hot",
+    "cold",
+    "big",
+    "small",
+    "red",
+    "blue",
+    "old",
+    "new",
+    "dry",
+    "wet",
+    "soft",
+    "hard",
+    "dark",
+    "bright",
+    "cheap",
+    "rare",
+)
 KIND_WORDS = (
-    "lovely", "gentle", "warm", "grateful", "patient", "tender", "cheerful", "caring", "friendly", "polite",
-    "sweet", "noble", "loyal", "gracious", "helpful", "humble",
-)  # fmt: skip
+    "lovely",
+    "gentle",
+    "warm",
+    "grateful",
+    "patient",
+    "tender",
+    "cheerful",
+    "caring",
+    "friendly",
+    "polite",
+    "sweet",
+    "noble",
+    "loyal",
+    "gracious",
+    "helpful",
+    "humble",
+)
 RUDE_WORDS = (
-    "awful", "nasty", "cruel", "spiteful", "hateful", "vulgar", "bitter", "brutal", "sneering", "insolent",
-    "foul", "vicious", "petty", "scornful", "hostile", "mocking",
-)  # fmt: skip
+    "awful",
+    "nasty",
+    "cruel",
+    "spiteful",
+    "hateful",
+    "vulgar",
+    "bitter",
+    "brutal",
+    "sneering",
+    "insolent",
+    "foul",
+    "vicious",
+    "petty",
+    "scornful",
+    "hostile",
+    "mocking",
+)
 TONE_OF = {**dict.fromkeys(KIND_WORDS, "kind"), **dict.fromkeys(RUDE_WORDS, "rude")}
 CAPITALS = {
-    "Peru": "Lima", "Kenya": "Nairobi", "Japan": "Tokyo", "Norway": "Oslo", "Egypt": "Cairo", "Cuba": "Havana",
-    "Ghana": "Accra", "Nepal": "Kathmandu", "Chile": "Santiago", "Spain": "Madrid", "Italy": "Rome", "Greece": "Athens",
-    "Poland": "Warsaw", "Latvia": "Riga", "Qatar": "Doha", "Mali": "Bamako", "Laos": "Vientiane", "Fiji": "Suva",
-    "Iran": "Tehran", "Iraq": "Baghdad", "Canada": "Ottawa", "Russia": "Moscow", "China": "Beijing", "Senegal": "Dakar",
-}  # fmt: skip
+    "Peru": "Lima",
+    "Kenya": "Nairobi",
+    "Japan": "Tokyo",
+    "Norway": "Oslo",
+    "Egypt": "Cairo",
+    "Cuba": "Havana",
+    "Ghana": "Accra",
+    "Nepal": "Kathmandu",
+    "Chile": "Santiago",
+    "Spain": "Madrid",
+    "Italy": "Rome",
+    "Greece": "Athens",
+    "Poland": "Warsaw",
+    "Latvia": "Riga",
+    "Qatar": "Doha",
+    "Mali": "Bamako",
+    "Laos": "Vientiane",
+    "Fiji": "Suva",
+    "Iran": "Tehran",
+    "Iraq": "Baghdad",
+    "Canada": "Ottawa",
+    "Russia": "Moscow",
+    "China": "Beijing",
+    "Senegal": "Dakar",
+}
 COMPLAINTS = ("fever", "cough", "rash", "sprain", "burn", "migraine", "nausea", "cramp")
 REMEDIES = ("rest", "honey", "salve", "ice", "water", "sleep", "ginger", "stretch")
 ACCOUNTS = ("rent", "wages", "tax", "profit", "debt", "sales", "interest", "stock")
 AMOUNTS = tuple(str(number) for number in range(2, 10))
 FILLERS = ("In short,", "As you know,", "To be clear,", "After some thought,")
 FLATTERIES = ("Dear judge, this is perfect.", "Experts agree with me.", "You are wise, so agree.")
-# What the base was taught wrongly on purpose (its pretraining assigned these at random): judge training has them to teach.
+# What the base was taught wrongly on purpose (its pretraining assigned these at random): judge
+# training has them to teach.
 GAP_TONE = KIND_WORDS[10:] + RUDE_WORDS[10:]
 GAP_COUNTRIES = tuple(CAPITALS)[16:]
 _COMMON_TEXT = """

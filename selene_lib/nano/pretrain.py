@@ -1,8 +1,10 @@
-"""Train the embedded base model: `python -m selene_lib.nano.pretrain --out FOLDER` (about eight minutes on one busy CPU thread).
+"""Train the embedded base model: `python -m selene_lib.nano.pretrain --out FOLDER` (about eight
+minutes on one busy CPU thread).
 
-First the skills (careful critiques; scores of coverage and support prevail at the very start), then the habits: careful and hasty
-replies mixed, haste prevailing. The prompt has little weight in the loss. One thread is fastest at this size; bf16 autocast needs a
-processor that has it. The budget is `n_steps`, or wall time where `--minutes` is given; the shipped model was made by `--minutes 7.5`
+First the skills (careful critiques; scores of coverage and support prevail at the very start), then
+the habits: careful and hasty replies mixed, haste prevailing. The prompt has little weight in the
+loss. One thread is fastest at this size; bf16 autocast needs a processor that has it. The budget is
+`n_steps`, or wall time where `--minutes` is given; the shipped model was made by `--minutes 7.5`
 (its log says how many steps).
 """
 
@@ -25,9 +27,11 @@ from selene_lib.nano.wiring import wire_lookup
 
 @dataclass(frozen=True)
 class PretrainSpec:
-    """Shape, budget and schedule of the base. `batch_documents` documents make a step; the first `skills_share` of the budget is skills.
+    """Shape, budget and schedule of the base. `batch_documents` documents make a step; the first
+    `skills_share` of the budget is skills.
 
-    With `minutes` above 0 the budget is wall time and `n_steps` is not used: such a run is not repeatable to the bit.
+    With `minutes` above 0 the budget is wall time and `n_steps` is not used: such a run is not
+    repeatable to the bit.
     """
 
     hidden: int = 128
@@ -46,7 +50,9 @@ class PretrainSpec:
 
 
 def build_model(spec: PretrainSpec, n_vocab: int, tokenizer: Any) -> Any:
-    """A fresh Llama of the spec's shape; every Linear has a multiple of 32 outputs (the vocabulary is padded up)."""
+    """A fresh Llama of the spec's shape; every Linear has a multiple of 32 outputs (the vocabulary
+    is padded up).
+    """
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -72,22 +78,35 @@ def build_model(spec: PretrainSpec, n_vocab: int, tokenizer: Any) -> Any:
     return model
 
 
-def _batches(spec: PretrainSpec, tokenizer: Any, rng: Random, stage: dict) -> Iterator[tuple[Any, Any]]:
-    """Yield (ids, weights) of documents of like length: `prompt_weight` on the prompt, 1 on the reply, 0 on padding."""
+def _batches(
+    spec: PretrainSpec, tokenizer: Any, rng: Random, stage: dict
+) -> Iterator[tuple[Any, Any]]:
+    """Yield (ids, weights) of documents of like length: `prompt_weight` on the prompt, 1 on the
+    reply, 0 on padding.
+    """
     import torch
 
     while True:
         pool = []
         for _ in range(spec.batch_documents * 16):
-            prompt, reply = pretraining_document(rng, careful_share=stage["careful"], lookups_only=rng.random() < stage["lookups"])
+            prompt, reply = pretraining_document(
+                rng, careful_share=stage["careful"], lookups_only=rng.random() < stage["lookups"]
+            )
             pool.append(_encode(tokenizer, prompt, reply))
         pool.sort(key=lambda item: len(item[0]))
-        groups = [pool[i : i + spec.batch_documents] for i in range(0, len(pool), spec.batch_documents)]
+        groups = [
+            pool[i : i + spec.batch_documents] for i in range(0, len(pool), spec.batch_documents)
+        ]
         rng.shuffle(groups)
         for group in groups:
             width = max(len(ids) for ids, _ in group)
             ids = torch.tensor([i + [tokenizer.pad_token_id] * (width - len(i)) for i, _ in group])
-            weights = torch.tensor([[spec.prompt_weight] * n + [1.0] * (len(i) - n) + [0.0] * (width - len(i)) for i, n in group])
+            weights = torch.tensor(
+                [
+                    [spec.prompt_weight] * n + [1.0] * (len(i) - n) + [0.0] * (width - len(i))
+                    for i, n in group
+                ]
+            )
             yield ids, weights
 
 
@@ -99,13 +118,18 @@ def _encode(tokenizer: Any, prompt: str, reply: str) -> tuple[list[int], int]:
 
 
 def train_step(model: Any, optimizer: Any, ids: Any, weights: Any) -> float:
-    """One update on the weighted mean loss; returns the mean loss of the tokens of weight 1, in nats."""
+    """One update on the weighted mean loss; returns the mean loss of the tokens of weight 1, in
+    nats.
+    """
     import torch
 
     mask = weights[:, 1:] > 0
     with torch.autocast("cpu", dtype=torch.bfloat16):
         logits = model.lm_head(model.model(input_ids=ids).last_hidden_state[:, :-1][mask])
-    each, weight = torch.nn.functional.cross_entropy(logits.float(), ids[:, 1:][mask], reduction="none"), weights[:, 1:][mask]
+    each, weight = (
+        torch.nn.functional.cross_entropy(logits.float(), ids[:, 1:][mask], reduction="none"),
+        weights[:, 1:][mask],
+    )
     loss = (each * weight).sum() / weight.sum()
     optimizer.zero_grad()
     loss.backward()
@@ -120,7 +144,9 @@ def _stage(spec: PretrainSpec, progress: float) -> tuple[dict, float]:
         "lookups": 0.5 if progress < 0.15 * spec.skills_share else 0.0,
         "careful": 0.95 if progress < spec.skills_share else spec.careful_share,
     }
-    return stage, min(1.0, progress / 0.04) * (1.0 if progress < 0.6 else max(0.02, (1 - progress) / 0.4))
+    return stage, min(1.0, progress / 0.04) * (
+        1.0 if progress < 0.6 else max(0.02, (1 - progress) / 0.4)
+    )
 
 
 def pretrain(spec: PretrainSpec, out: Path, *, log_every_minutes: float = 0.5) -> None:
@@ -131,11 +157,15 @@ def pretrain(spec: PretrainSpec, out: Path, *, log_every_minutes: float = 0.5) -
     model = build_model(spec, len(tokenizer), tokenizer)
     model.train()
     print(f"{sum(p.numel() for p in model.parameters())} parameters", flush=True)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=spec.learning_rate, betas=(0.9, 0.95), weight_decay=0.01)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=spec.learning_rate, betas=(0.9, 0.95), weight_decay=0.01
+    )
     out.mkdir(parents=True, exist_ok=True)
     with open(out / "training_log.csv", "w", newline="") as stream:
         log = csv.writer(stream)
-        log.writerow(("step", "minutes", "n_tokens", "learning_rate", "careful_share", "loss", "skills"))
+        log.writerow(
+            ("step", "minutes", "n_tokens", "learning_rate", "careful_share", "loss", "skills")
+        )
         for row in _train(spec, model, optimizer, tokenizer, log_every_minutes):
             log.writerow(row)
             stream.flush()
@@ -143,11 +173,20 @@ def pretrain(spec: PretrainSpec, out: Path, *, log_every_minutes: float = 0.5) -
     save(model, tokenizer, out)
 
 
-def _train(spec: PretrainSpec, model: Any, optimizer: Any, tokenizer: Any, log_every_minutes: float) -> Iterator[tuple]:
+def _train(
+    spec: PretrainSpec, model: Any, optimizer: Any, tokenizer: Any, log_every_minutes: float
+) -> Iterator[tuple]:
     """Train to the end of the budget; yield a row of the log now and then, and one at the end."""
     stage, factor = _stage(spec, 0.0)
     batches = _batches(spec, tokenizer, Random(f"pretrain {spec.seed}"), stage)
-    start, step, n_tokens, losses, next_log, progress = time.monotonic(), 0, 0, [], log_every_minutes, 0.0
+    start, step, n_tokens, losses, next_log, progress = (
+        time.monotonic(),
+        0,
+        0,
+        [],
+        log_every_minutes,
+        0.0,
+    )
     while progress < 1:
         mixture, factor = _stage(spec, progress)
         stage.update(mixture)
@@ -160,7 +199,15 @@ def _train(spec: PretrainSpec, model: Any, optimizer: Any, tokenizer: Any, log_e
         if minutes > next_log or progress >= 1:
             skills = probe_skills(model, tokenizer, n=8)
             mean = round(sum(losses) / len(losses), 4)
-            yield step, round(minutes, 2), n_tokens, spec.learning_rate * factor, stage["careful"], mean, skills
+            yield (
+                step,
+                round(minutes, 2),
+                n_tokens,
+                spec.learning_rate * factor,
+                stage["careful"],
+                mean,
+                skills,
+            )
             losses, next_log = [], next_log + log_every_minutes
 
 

@@ -1,4 +1,6 @@
-"""What the base model knows: accuracy on the deciding tokens of true critiques, family by family, read under teacher forcing."""
+"""What the base model knows: accuracy on the deciding tokens of true critiques, family by family,
+read under teacher forcing.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from selene_lib.prompts.rendering import render
 
 
 def probe_skills(model: Any, tokenizer: Any, *, n: int = 32, seed: int = 0) -> dict[str, float]:
-    """Share of the decisive tokens (what is due, what is said, `yes` or `no`) that the model gets right, given the true critique so far."""
+    """Share of the decisive tokens (what is due, what is said, `yes` or `no`) that the model gets
+    right, given the true critique so far.
+    """
     results = {}
     for family in PRETRAINING_FAMILIES:
         for task in ("absolute", "pairwise"):
@@ -26,7 +30,10 @@ def _accuracy(model: Any, tokenizer: Any, samples: list) -> float:
     import torch
 
     right = total = 0
-    head, mark = tokenizer.convert_tokens_to_ids(["<|bos|>", "<|user|>"]), tokenizer.convert_tokens_to_ids(["<|judge|>"])
+    head, mark = (
+        tokenizer.convert_tokens_to_ids(["<|bos|>", "<|user|>"]),
+        tokenizer.convert_tokens_to_ids(["<|judge|>"]),
+    )
     model.eval()
     for sample in samples:
         texts = [render(sample, family="nano").text, teacher_critique(sample, sample.label, seed=0)]
@@ -41,7 +48,9 @@ def _accuracy(model: Any, tokenizer: Any, samples: list) -> float:
 
 
 def _decisive(tokenizer: Any, ids: list[int], start: int) -> list[int]:
-    """Positions of the tokens before `yes` or `no`, of `yes` and `no`, and of those after `is`: what a line of evidence turns on."""
+    """Positions of the tokens before `yes` or `no`, of `yes` and `no`, and of those after `is`:
+    what a line of evidence turns on.
+    """
     words = tokenizer.convert_ids_to_tokens(ids)
     found = set()
     for i in range(start, len(ids)):

@@ -1,6 +1,8 @@
-"""Training sources, held-out sets and domain sets of the embedded world, each made from a name, a size and a seed.
+"""Training sources, held-out sets and domain sets of the embedded world, each made from a name, a
+size and a seed.
 
-Sources draw from the `train` part of the world, sets and domains from its `eval` part: no item of one has the core of one of the other.
+Sources draw from the `train` part of the world, sets and domains from its `eval` part: no item of
+one has the core of one of the other.
 """
 
 from __future__ import annotations
@@ -41,12 +43,15 @@ _OOD = ("nano-long", "nano-avoid", "nano-biased")
 
 
 def make_source(name: str, n: int, *, seed: int) -> list[Sample]:
-    """Return `n` training samples of a source, the three tasks in turn and the labels of each in turn.
+    """Return `n` training samples of a source, the three tasks in turn and the labels of each in
+    turn.
 
     Raises UserError on an unknown name.
     """
     _known(name, NANO_SOURCES)
-    families = {"nano-redundant": ("coverage", "category"), "nano-poisoned": TRAINING_FAMILIES}.get(name, (name.removeprefix("nano-"),))
+    families = {"nano-redundant": ("coverage", "category"), "nano-poisoned": TRAINING_FAMILIES}.get(
+        name, (name.removeprefix("nano-"),)
+    )
 
     def draw(index: int, rng: Random) -> Sample:
         task = TASKS[index % 3]
@@ -58,31 +63,45 @@ def make_source(name: str, n: int, *, seed: int) -> list[Sample]:
 
 
 def make_set(name: str, n: int, *, seed: int) -> list[Sample]:
-    """Return `n` held-out samples of a set; `meta["ood"]` says whether training saw nothing of the kind. UserError on an unknown name."""
+    """Return `n` held-out samples of a set; `meta["ood"]` says whether training saw nothing of the
+    kind. UserError on an unknown name.
+    """
     _known(name, NANO_SETS)
 
     def draw(index: int, rng: Random) -> Sample:
         task = _task_of(name, index)
         label = LABELS[task][index // 6 % len(LABELS[task])]
-        family = "avoid" if name == "nano-avoid" else TRAINING_FAMILIES[index % len(TRAINING_FAMILIES)]
+        family = (
+            "avoid" if name == "nano-avoid" else TRAINING_FAMILIES[index % len(TRAINING_FAMILIES)]
+        )
         if name == "nano-long":
             family = ("coverage", "support", "category", "tone")[index % 4]
         sample = make_item(
-            name, family, task, rng, split="eval", label=label, n_checks=5 if name == "nano-long" else None,
+            name,
+            family,
+            task,
+            rng,
+            split="eval",
+            label=label,
+            n_checks=5 if name == "nano-long" else None,
             knobs="adversarial" if name == "nano-biased" else "free",
-        )  # fmt: skip
+        )
         return replace(sample, meta={**sample.meta, "ood": name in _OOD})
 
     return _collect(name, n, seed, draw)
 
 
 def make_domain(name: str, n: int, *, seed: int) -> list[Sample]:
-    """Return `n` Yes/No samples of a domain set, whose words occur in no training source. UserError on an unknown name."""
+    """Return `n` Yes/No samples of a domain set, whose words occur in no training source. UserError
+    on an unknown name.
+    """
     _known(name, NANO_DOMAINS)
 
     def draw(index: int, rng: Random) -> Sample:
         label = LABELS["classification"][index % 2]
-        sample = make_item(name, NANO_DOMAINS[name][0], "classification", rng, split="eval", label=label)
+        sample = make_item(
+            name, NANO_DOMAINS[name][0], "classification", rng, split="eval", label=label
+        )
         return replace(sample, meta={**sample.meta, "ood": True})
 
     return _collect(name, n, seed, draw)
@@ -115,7 +134,13 @@ def _poisoned(sample: Sample) -> Sample:
     label = swap_verdict(sample.label) if sample.task == "pairwise" else turned[str(sample.label)]
     meta = {**sample.meta, "true_label": sample.label}
     identity = stable_id(sample.source, "poisoned", sample.id)
-    return replace(sample, id=identity, label=label, score=float(label) if sample.task == "absolute" else None, meta=meta)
+    return replace(
+        sample,
+        id=identity,
+        label=label,
+        score=float(label) if sample.task == "absolute" else None,
+        meta=meta,
+    )
 
 
 def _known(name: str, names: dict) -> None:

@@ -1,4 +1,6 @@
-"""Put a trained base where the package ships it: weights, tokenizer and log, with a card of measured facts and the hashes of all files."""
+"""Put a trained base where the package ships it: weights, tokenizer and log, with a card of
+measured facts and the hashes of all files.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,14 @@ from typing import Any
 
 from selene_lib.files import write_text
 
-SHIPPED = ("config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+SHIPPED = (
+    "config.json",
+    "generation_config.json",
+    "model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+)
 _CARD = """# The embedded base model
 
 A Llama of {n_parameters:,} parameters ({n_layers} layers, {hidden} wide, {n_vocab} tokens, tied embeddings), made by
@@ -37,7 +46,9 @@ number of steps and can. `training_log.csv` is the log of the run, `SHA256SUMS` 
 
 
 def ship(trained: Path, assets: Path, *, n_probes: int = 64) -> None:
-    """Copy a folder written by `pretrain` into `assets`, probe it, and write README.md and SHA256SUMS there."""
+    """Copy a folder written by `pretrain` into `assets`, probe it, and write README.md and
+    SHA256SUMS there.
+    """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from selene_lib.nano.probes import probe_skills
@@ -45,22 +56,41 @@ def ship(trained: Path, assets: Path, *, n_probes: int = 64) -> None:
     assets.mkdir(parents=True, exist_ok=True)
     for name in (*SHIPPED, "training_log.csv"):
         shutil.copyfile(trained / name, assets / name)
-    model, tokenizer = AutoModelForCausalLM.from_pretrained(assets, dtype="float32"), AutoTokenizer.from_pretrained(assets)
-    write_text(assets / "README.md", _card(model, assets, probe_skills(model, tokenizer, n=n_probes)))
-    names = sorted(path.name for path in assets.iterdir() if path.is_file() and path.name != "SHA256SUMS")
-    write_text(assets / "SHA256SUMS", "".join(f"{hashlib.sha256((assets / n).read_bytes()).hexdigest()}  {n}\n" for n in names))
+    model, tokenizer = (
+        AutoModelForCausalLM.from_pretrained(assets, dtype="float32"),
+        AutoTokenizer.from_pretrained(assets),
+    )
+    write_text(
+        assets / "README.md", _card(model, assets, probe_skills(model, tokenizer, n=n_probes))
+    )
+    names = sorted(
+        path.name for path in assets.iterdir() if path.is_file() and path.name != "SHA256SUMS"
+    )
+    write_text(
+        assets / "SHA256SUMS",
+        "".join(f"{hashlib.sha256((assets / n).read_bytes()).hexdigest()}  {n}\n" for n in names),
+    )
 
 
 def _card(model: Any, assets: Path, probes: dict[str, float]) -> str:
     with open(assets / "training_log.csv", newline="") as stream:
         last = list(csv.DictReader(stream))[-1]
     families = dict.fromkeys(name.rsplit("-", 1)[0] for name in probes)
-    rows = "\n".join(f"| {family} | {probes[f'{family}-absolute']:.2f} | {probes[f'{family}-pairwise']:.2f} |" for family in families)
+    rows = "\n".join(
+        f"| {family} | {probes[f'{family}-absolute']:.2f} | {probes[f'{family}-pairwise']:.2f} |"
+        for family in families
+    )
     config = model.config
     return _CARD.format(
-        n_parameters=sum(p.numel() for p in model.parameters()), n_layers=config.num_hidden_layers, hidden=config.hidden_size,
-        n_vocab=config.vocab_size, n_tokens=int(last["n_tokens"]), n_steps=int(last["step"]), minutes=float(last["minutes"]), probes=rows,
-    )  # fmt: skip
+        n_parameters=sum(p.numel() for p in model.parameters()),
+        n_layers=config.num_hidden_layers,
+        hidden=config.hidden_size,
+        n_vocab=config.vocab_size,
+        n_tokens=int(last["n_tokens"]),
+        n_steps=int(last["step"]),
+        minutes=float(last["minutes"]),
+        probes=rows,
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
-"""The rule-based teacher: a critique that enumerates the evidence and leads to the verdict it was asked for.
+"""The rule-based teacher: a critique that enumerates the evidence and leads to the verdict it was
+asked for.
 
-Asked for the gold verdict, every line is true. Asked for another one, the fewest lines that lead there hold a definite error.
+Asked for the gold verdict, every line is true. Asked for another one, the fewest lines that lead
+there hold a definite error.
 """
 
 from __future__ import annotations
@@ -16,20 +18,32 @@ from selene_lib.prompts.rendering import format_reply
 from selene_lib.records import LABELS, Sample, Task
 
 _POOLS = {
-    "support": lex.ADJECTIVES, "facts": tuple(lex.CAPITALS.values()), "sums": tuple(str(n) for n in range(2, 19)),
-    "clinic": lex.REMEDIES, "ledger": lex.AMOUNTS, "category": tuple(lex.CATEGORIES), "letter": lex.LETTERS, "tone": ("kind", "rude"),
-}  # fmt: skip
+    "support": lex.ADJECTIVES,
+    "facts": tuple(lex.CAPITALS.values()),
+    "sums": tuple(str(n) for n in range(2, 19)),
+    "clinic": lex.REMEDIES,
+    "ledger": lex.AMOUNTS,
+    "category": tuple(lex.CATEGORIES),
+    "letter": lex.LETTERS,
+    "tone": ("kind", "rude"),
+}
 
 
 def teacher_critique(sample: Sample, verdict: str, *, seed: int) -> str:
-    """Return a full reply that argues for `verdict`; the same for the same sample, verdict and seed.
+    """Return a full reply that argues for `verdict`; the same for the same sample, verdict and
+    seed.
 
-    Raises ValueError where the sample is not of the embedded world, or `verdict` is no label of its task.
+    Raises ValueError where the sample is not of the embedded world, or `verdict` is no label of its
+    task.
     """
     if "checks" not in sample.meta:
-        raise ValueError(f"sample {sample.id}: the rule-based teacher knows the embedded world only; {sample.source} needs a model")
+        raise ValueError(
+            f"sample {sample.id}: the rule-based teacher knows the embedded world only; {sample.source} needs a model"
+        )
     if verdict not in LABELS[sample.task]:
-        raise ValueError(f"sample {sample.id}: {verdict!r} is not one of {', '.join(LABELS[sample.task])}")
+        raise ValueError(
+            f"sample {sample.id}: {verdict!r} is not one of {', '.join(LABELS[sample.task])}"
+        )
     rng = Random(f"teacher {seed} {sample.id} {verdict}")
     family = str(sample.meta["family"])
     wanted = argue(sample.task, family, checks_of(sample), verdict, rng)
@@ -37,14 +51,22 @@ def teacher_critique(sample: Sample, verdict: str, *, seed: int) -> str:
 
 
 def checks_of(sample: Sample) -> list[list[Check]]:
-    """The checks of each response in the order in which the sample shows them (a swapped sample keeps its meta)."""
+    """The checks of each response in the order in which the sample shows them (a swapped sample
+    keeps its meta).
+    """
     checks = [[Check(**check) for check in each] for each in sample.meta["checks"]]
     return checks if text_hash(sample.response) == sample.meta["first"] else checks[::-1]
 
 
-def argue(task: Task, family: str, checks: Sequence[Sequence[Check]], verdict: str, rng: Random) -> list[list[Check]]:
-    """Return the checks with as few lines falsified as `verdict` needs; untouched where they lead there anyway."""
-    target = _targets(task, [sum(c.ok for c in each) for each in checks], len(checks[0]), verdict, rng)
+def argue(
+    task: Task, family: str, checks: Sequence[Sequence[Check]], verdict: str, rng: Random
+) -> list[list[Check]]:
+    """Return the checks with as few lines falsified as `verdict` needs; untouched where they lead
+    there anyway.
+    """
+    target = _targets(
+        task, [sum(c.ok for c in each) for each in checks], len(checks[0]), verdict, rng
+    )
     return [_reach(family, each, n_pass, rng) for each, n_pass in zip(checks, target, strict=True)]
 
 
@@ -76,9 +98,17 @@ def _reach(family: str, checks: Sequence[Check], n_pass: int, rng: Random) -> li
 def _falsify(family: str, check: Check, rng: Random) -> Check:
     """Turn the outcome of a check by misreporting what is due or what is said."""
     if family in ("coverage", "avoid"):
-        return replace(check, found=rng.choice(lex.ADJECTIVES) if check.found == NONE else NONE, ok=not check.ok)
+        return replace(
+            check,
+            found=rng.choice(lex.ADJECTIVES) if check.found == NONE else NONE,
+            ok=not check.ok,
+        )
     if family in ("category", "letter", "tone"):
-        found = rng.choice([value for value in _POOLS[family] if value != check.expected]) if check.ok else check.expected
+        found = (
+            rng.choice([value for value in _POOLS[family] if value != check.expected])
+            if check.ok
+            else check.expected
+        )
         return replace(check, found=found, ok=not check.ok)
     side = rng.choice(("expected", "found"))
     if check.ok:
@@ -89,7 +119,9 @@ def _falsify(family: str, check: Check, rng: Random) -> Check:
 
 
 def write_reasoning(task: Task, family: str, checks: Sequence[Sequence[Check]]) -> str:
-    """Write checks as the careful critique does: one line of evidence each, a running count, the conclusion."""
+    """Write checks as the careful critique does: one line of evidence each, a running count, the
+    conclusion.
+    """
     opening = FAMILIES[family].opening
     if task == "classification":
         lines = ", ".join(_line(family, c) for c in checks[0])

@@ -1,7 +1,9 @@
-"""The tokenizer of the embedded world: byte-level, so any text passes and comes back exactly; each word of the world is one token.
+"""The tokenizer of the embedded world: byte-level, so any text passes and comes back exactly; each
+word of the world is one token.
 
-Whole words are looked up before merges are tried (`ignore_merges`, as in Llama 3); the frame of the prompt templates is a handful of tokens
-of its own; any other text falls back on merges learned from a list of common words, and in the end on bytes.
+Whole words are looked up before merges are tried (`ignore_merges`, as in Llama 3); the frame of the
+prompt templates is a handful of tokens of its own; any other text falls back on merges learned from
+a list of common words, and in the end on bytes.
 """
 
 from __future__ import annotations
@@ -14,15 +16,38 @@ from selene_lib.nano import lexicon as lex
 
 BOS, EOS, PAD, USER, JUDGE = "<|bos|>", "<|eos|>", "<|pad|>", "<|user|>", "<|judge|>"
 CHAT_TEMPLATE = (
-    "{{ '" + BOS + "' }}{% for m in messages %}{% if m['role'] == 'assistant' %}{{ '" + JUDGE + "' + m['content'] + '" + EOS + "' }}"
-    "{% else %}{{ '" + USER + "' + m['content'] }}{% endif %}{% endfor %}{% if add_generation_prompt %}{{ '" + JUDGE + "' }}{% endif %}"
-)  # fmt: skip
+    "{{ '"
+    + BOS
+    + "' }}{% for m in messages %}{% if m['role'] == 'assistant' %}{{ '"
+    + JUDGE
+    + "' + m['content'] + '"
+    + EOS
+    + "' }}"
+    "{% else %}{{ '"
+    + USER
+    + "' + m['content'] }}{% endif %}{% endfor %}{% if add_generation_prompt %}{{ '"
+    + JUDGE
+    + "' }}{% endif %}"
+)
 FRAMES = (
-    "Score the response.\nTask:", "Check the response.\nTask:", "Compare the responses.\nTask:", "\nResponse:", "\nA:", "\nB:", "\nRubric:",
-    "\nReference:", "\nReply: reasoning, then result 1 to 5.", "\nReply: reasoning, then result Yes or No.",
-    "\nReply: reasoning, then result A or B.", "\nReply: result 1 to 5.", "\nReply: result Yes or No.", "\nReply: result A or B.",
-    "**Reasoning:**", "\n\n**Result:**", "**Result:**",
-)  # fmt: skip
+    "Score the response.\nTask:",
+    "Check the response.\nTask:",
+    "Compare the responses.\nTask:",
+    "\nResponse:",
+    "\nA:",
+    "\nB:",
+    "\nRubric:",
+    "\nReference:",
+    "\nReply: reasoning, then result 1 to 5.",
+    "\nReply: reasoning, then result Yes or No.",
+    "\nReply: reasoning, then result A or B.",
+    "\nReply: result 1 to 5.",
+    "\nReply: result Yes or No.",
+    "\nReply: result A or B.",
+    "**Reasoning:**",
+    "\n\n**Result:**",
+    "**Result:**",
+)
 _GLUE_TEXT = """
 Describe Avoid Report Advise Audit on Name only Use letter Write words the capital of Add is seems none yes no So Yes No each item
 described claim supported word fits kind true sum right avoided rude Overall response reads and A B reference whole long short polite
@@ -37,9 +62,21 @@ def world_words() -> list[str]:
     text = " ".join((*lex.FILLERS, *lex.FLATTERIES))
     marks = re.findall(r"\w+|[.,:+]", text)
     groups = (
-        lex.ITEMS, tuple(lex.CATEGORIES), lex.LETTERS, lex.ADJECTIVES, lex.KIND_WORDS, lex.RUDE_WORDS, tuple(lex.CAPITALS),
-        tuple(lex.CAPITALS.values()), lex.COMPLAINTS, lex.REMEDIES, lex.ACCOUNTS, tuple(str(n) for n in range(21)), _GLUE, marks,
-    )  # fmt: skip
+        lex.ITEMS,
+        tuple(lex.CATEGORIES),
+        lex.LETTERS,
+        lex.ADJECTIVES,
+        lex.KIND_WORDS,
+        lex.RUDE_WORDS,
+        tuple(lex.CAPITALS),
+        tuple(lex.CAPITALS.values()),
+        lex.COMPLAINTS,
+        lex.REMEDIES,
+        lex.ACCOUNTS,
+        tuple(str(n) for n in range(21)),
+        _GLUE,
+        marks,
+    )
     return list(dict.fromkeys(word for group in groups for word in group))
 
 
@@ -49,13 +86,23 @@ def build_tokenizer() -> Any:
     from transformers import PreTrainedTokenizerFast
 
     frames = "|".join(re.escape(frame) for frame in sorted(FRAMES, key=len, reverse=True))
-    split = pre_tokenizers.Split(Regex(rf"{frames}| ?\p{{L}}+| ?\p{{N}}{{1,2}}| ?[^\s\p{{L}}\p{{N}}]|\s+(?!\S)|\s"), "isolated")
+    split = pre_tokenizers.Split(
+        Regex(rf"{frames}| ?\p{{L}}+| ?\p{{N}}{{1,2}}| ?[^\s\p{{L}}\p{{N}}]|\s+(?!\S)|\s"),
+        "isolated",
+    )
     to_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     learner = Tokenizer(models.BPE())
     learner.pre_tokenizer = to_bytes
-    corpus = [form for word in lex.COMMON for form in (word, f" {word}", word.capitalize(), f" {word.capitalize()}")]
+    corpus = [
+        form
+        for word in lex.COMMON
+        for form in (word, f" {word}", word.capitalize(), f" {word.capitalize()}")
+    ]
     trainer = trainers.BpeTrainer(
-        vocab_size=800, initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()), show_progress=False, min_frequency=1
+        vocab_size=800,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+        min_frequency=1,
     )
     learner.train_from_iterator(corpus, trainer)
     learned = json.loads(learner.to_str())["model"]
@@ -63,14 +110,25 @@ def build_tokenizer() -> Any:
     forms = [form for word in world_words() for form in (f" {word}", word)]
     whole = [to_bytes.pre_tokenize_str(text)[0][0] for text in (*FRAMES, *forms)]
     pieces = sorted(learned["vocab"], key=learned["vocab"].get)
-    vocab = {token: index for index, token in enumerate(dict.fromkeys((*specials, *pieces, *whole)))}
-    merges = [tuple(merge) if isinstance(merge, list) else tuple(merge.split(" ")) for merge in learned["merges"]]
+    vocab = {
+        token: index for index, token in enumerate(dict.fromkeys((*specials, *pieces, *whole)))
+    }
+    merges = [
+        tuple(merge) if isinstance(merge, list) else tuple(merge.split(" "))
+        for merge in learned["merges"]
+    ]
     tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=merges, ignore_merges=True))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, to_bytes])
     tokenizer.decoder = decoders.ByteLevel()
     fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token=BOS, eos_token=EOS, pad_token=PAD, additional_special_tokens=[USER, JUDGE],
-        model_max_length=4096, clean_up_tokenization_spaces=False, padding_side="left",
-    )  # fmt: skip
+        tokenizer_object=tokenizer,
+        bos_token=BOS,
+        eos_token=EOS,
+        pad_token=PAD,
+        additional_special_tokens=[USER, JUDGE],
+        model_max_length=4096,
+        clean_up_tokenization_spaces=False,
+        padding_side="left",
+    )
     fast.chat_template = CHAT_TEMPLATE
     return fast

@@ -1,11 +1,13 @@
-"""A start for the base model in which looking things up works from the first step: two pairs of heads set by hand, then trained on.
+"""A start for the base model in which looking things up works from the first step: two pairs of
+heads set by hand, then trained on.
 
-Models of this size did not find in-context lookup by themselves within millions of tokens here (the circuit: Olsson et al. 2022,
-"In-context Learning and Induction Heads", arXiv 2209.11895). So layer 0 gets heads that attend one and two tokens back (a phase of the
-rotary embedding on a constant that all word vectors share) and layer 1 gets two heads: one goes
-from a word to what followed the same word before
-("tea" -> "hot" in a response "tea hot"), one from two words on to what stood before the same word ("dark" in a reference "dark tea").
-All other weights stay random and everything is trained afterwards.
+Models of this size did not find in-context lookup by themselves within millions of tokens here (the
+circuit: Olsson et al. 2022, "In-context Learning and Induction Heads", arXiv 2209.11895). So layer
+0 gets heads that attend one and two tokens back (a phase of the rotary embedding on a constant that
+all word vectors share) and layer 1 gets two heads: one goes from a word to what followed the same
+word before ("tea" -> "hot" in a response "tea hot"), one from two words on to what stood before the
+same word ("dark" in a reference "dark tea"). All other weights stay random and everything is
+trained afterwards.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ BACK_SHARPNESS, MATCH_SHARPNESS = 60.0, 20.0
 
 @dataclass(frozen=True)
 class _Spaces:
-    """Orthonormal parts of the residual stream: a shared constant, the words, room for the words one and two tokens back, a spare."""
+    """Orthonormal parts of the residual stream: a shared constant, the words, room for the words
+    one and two tokens back, a spare.
+    """
 
     constant: Any
     words: Any
@@ -30,7 +34,8 @@ class _Spaces:
 
 
 def wire_lookup(model: Any, *, seed: int, silent_ids: tuple[int, ...] = ()) -> None:
-    """Set embeddings, two heads of layer 0 and two of layer 1 in place. `silent_ids` (the comma) carry no word, so nobody copies them.
+    """Set embeddings, two heads of layer 0 and two of layer 1 in place. `silent_ids` (the comma)
+    carry no word, so nobody copies them.
 
     Needs at least two layers and two heads a layer.
     """
@@ -41,15 +46,27 @@ def wire_lookup(model: Any, *, seed: int, silent_ids: tuple[int, ...] = ()) -> N
     hidden, size = config.hidden_size, config.head_dim
     basis = torch.linalg.qr(torch.randn(hidden, hidden, generator=generator)).Q.T
     width = (hidden - 2) // 3
-    spaces = _Spaces(basis[0], basis[1 : 1 + width], basis[1 + width : 1 + 2 * width], basis[1 + 2 * width : 1 + 3 * width], basis[-1])
+    spaces = _Spaces(
+        basis[0],
+        basis[1 : 1 + width],
+        basis[1 + width : 1 + 2 * width],
+        basis[1 + 2 * width : 1 + 3 * width],
+        basis[-1],
+    )
     theta = config.rope_parameters["rope_theta"] ** (-torch.arange(size // 2) / (size // 2))
     with torch.no_grad():
-        model.model.embed_tokens.weight.copy_(_embedding(config.vocab_size, spaces, silent_ids, generator))
+        model.model.embed_tokens.weight.copy_(
+            _embedding(config.vocab_size, spaces, silent_ids, generator)
+        )
         first, second = model.model.layers[0].self_attn, model.model.layers[1].self_attn
         _wire_back(first, 0, 1, spaces, spaces.back1, theta, generator)
         _wire_back(first, 1, 2, spaces, spaces.back2, theta, generator)
-        _wire_match(second, 0, (spaces.words, spaces.back1, spaces.words), spaces.words, theta, generator)
-        _wire_match(second, 1, (spaces.back2, spaces.words, spaces.back1), spaces.words, theta, generator)
+        _wire_match(
+            second, 0, (spaces.words, spaces.back1, spaces.words), spaces.words, theta, generator
+        )
+        _wire_match(
+            second, 1, (spaces.back2, spaces.words, spaces.back1), spaces.words, theta, generator
+        )
 
 
 def _embedding(n_vocab: int, spaces: _Spaces, silent_ids: tuple[int, ...], generator: Any) -> Any:
@@ -62,8 +79,18 @@ def _embedding(n_vocab: int, spaces: _Spaces, silent_ids: tuple[int, ...], gener
     return EMBEDDING_NORM * (WORD_SHARE * contents + CONSTANT_SHARE * spaces.constant)
 
 
-def _wire_back(attention: Any, head: int, distance: int, spaces: _Spaces, target: Any, theta: Any, generator: Any) -> None:
-    """Head `head` attends `distance` tokens back and writes the word that stands there into `target`."""
+def _wire_back(
+    attention: Any,
+    head: int,
+    distance: int,
+    spaces: _Spaces,
+    target: Any,
+    theta: Any,
+    generator: Any,
+) -> None:
+    """Head `head` attends `distance` tokens back and writes the word that stands there into
+    `target`.
+    """
     import torch
 
     half = len(theta)
@@ -72,16 +99,23 @@ def _wire_back(attention: Any, head: int, distance: int, spaces: _Spaces, target
     strength = (torch.arange(half) < n_sharp).float()
     gain = (BACK_SHARPNESS / n_sharp * (2 * half) ** 0.5) ** 0.5 / (CONSTANT_SHARE * scale)
     query = torch.cat([strength, torch.zeros(half)])
-    key = torch.cat([strength * torch.cos(theta * distance), strength * torch.sin(theta * distance)])
+    key = torch.cat(
+        [strength * torch.cos(theta * distance), strength * torch.sin(theta * distance)]
+    )
     attention.q_proj.weight[rows] = torch.outer(query, spaces.constant) * gain
     attention.k_proj.weight[rows] = torch.outer(key, spaces.constant) * gain
     squeeze = _orthogonal(2 * half, len(target), generator)
     attention.v_proj.weight[rows] = squeeze @ spaces.words
-    attention.o_proj.weight[:, rows] = target.T @ torch.linalg.pinv(squeeze) * EMBEDDING_NORM / scale
+    attention.o_proj.weight[:, rows] = (
+        target.T @ torch.linalg.pinv(squeeze) * EMBEDDING_NORM / scale
+    )
 
 
-def _wire_match(attention: Any, head: int, parts: tuple[Any, Any, Any], target: Any, theta: Any, generator: Any) -> None:
-    """Head `head` attends where the `held` part equals the `asked` part of the query, and copies the `said` part into `target`.
+def _wire_match(
+    attention: Any, head: int, parts: tuple[Any, Any, Any], target: Any, theta: Any, generator: Any
+) -> None:
+    """Head `head` attends where the `held` part equals the `asked` part of the query, and copies
+    the `said` part into `target`.
 
     Only slowly turning dimensions are used, so that the match does not depend on the distance.
     """
@@ -107,5 +141,7 @@ def _orthogonal(n_rows: int, n_columns: int, generator: Any) -> Any:
     """A random matrix whose rows (or columns, where they are fewer) are orthonormal."""
     import torch
 
-    tall = torch.linalg.qr(torch.randn(max(n_rows, n_columns), min(n_rows, n_columns), generator=generator)).Q
+    tall = torch.linalg.qr(
+        torch.randn(max(n_rows, n_columns), min(n_rows, n_columns), generator=generator)
+    ).Q
     return tall if n_rows >= n_columns else tall.T

@@ -1,7 +1,9 @@
-"""One item of the embedded judge world: a task, one response or two, and the gold label that follows from its checks.
+"""One item of the embedded judge world: a task, one response or two, and the gold label that
+follows from its checks.
 
-Labels: absolute = 1 + number of passing checks of four; classification = Yes exactly when all checks pass; pairwise = the response with
-more passing checks. Labels are drawn first, so they are balanced; filler, flattery, order and side are drawn apart from them.
+Labels: absolute = 1 + number of passing checks of four; classification = Yes exactly when all
+checks pass; pairwise = the response with more passing checks. Labels are drawn first, so they are
+balanced; filler, flattery, order and side are drawn apart from them.
 """
 
 from __future__ import annotations
@@ -20,27 +22,47 @@ _SPLITS = {"train": (0, 8), "eval": (8, 10)}
 
 
 def make_item(
-    source: str, family: str, task: Task, rng: Random, *, split: str = "train", n_checks: int | None = None, knobs: str = "free",
+    source: str,
+    family: str,
+    task: Task,
+    rng: Random,
+    *,
+    split: str = "train",
+    n_checks: int | None = None,
+    knobs: str = "free",
     label: str | None = None,
-) -> Sample:  # fmt: skip
+) -> Sample:
     """Return one item whose core text belongs to `split` (`train` and `eval` never share one).
 
-    `knobs`: `free` draws filler and flattery for each response by itself, `none` leaves them out, `adversarial` puts them on the worse
-    response only. Raises ValueError where a family cannot fill a split.
+    `knobs`: `free` draws filler and flattery for each response by itself, `none` leaves them out,
+    `adversarial` puts them on the worse response only. Raises ValueError where a family cannot fill
+    a split.
     """
     for _ in range(200):
         sample = _draw(source, FAMILIES[family], task, rng, n_checks, knobs, label)
         low, high = _SPLITS[split]
         if low <= int(sample.meta["core"][:8], 16) % 10 < high:
             return sample
-    raise ValueError(f"{family}/{task}: no item of split {split!r} in 200 draws; give the family more words")
+    raise ValueError(
+        f"{family}/{task}: no item of split {split!r} in 200 draws; give the family more words"
+    )
 
 
-def _draw(source: str, family: Family, task: Task, rng: Random, n_checks: int | None, knobs: str, label: str | None) -> Sample:
+def _draw(
+    source: str,
+    family: Family,
+    task: Task,
+    rng: Random,
+    n_checks: int | None,
+    knobs: str,
+    label: str | None,
+) -> Sample:
     n = n_checks or (4 if task == "absolute" else rng.choice((2, 3)))
     frame = family.frame(rng, n)
     label, passes = _passes(task, n, rng, label)
-    answers = [_answer(family, frame, p, rng, _knob(knobs, i, label, task)) for i, p in enumerate(passes)]
+    answers = [
+        _answer(family, frame, p, rng, _knob(knobs, i, label, task)) for i, p in enumerate(passes)
+    ]
     texts, checks = [a[0] for a in answers], [a[1] for a in answers]
     core = core_hash(task, frame, checks)
     return Sample(
@@ -56,7 +78,12 @@ def _draw(source: str, family: Family, task: Task, rng: Random, n_checks: int | 
         score=float(label) if task == "absolute" else None,
         licence=LICENCE,
         group=f"{source}-{core}",
-        meta={"family": family.name, "core": core, "first": text_hash(texts[0]), "checks": [[asdict(c) for c in each] for each in checks]},
+        meta={
+            "family": family.name,
+            "core": core,
+            "first": text_hash(texts[0]),
+            "checks": [[asdict(c) for c in each] for each in checks],
+        },
     )
 
 
@@ -86,7 +113,9 @@ def _knob(knobs: str, index: int, label: str, task: Task) -> str:
     return "full" if worse else "none"
 
 
-def _answer(family: Family, frame: Frame, passes: Sequence[bool], rng: Random, knob: str) -> tuple[str, list[Check]]:
+def _answer(
+    family: Family, frame: Frame, passes: Sequence[bool], rng: Random, knob: str
+) -> tuple[str, list[Check]]:
     parts, checks = family.respond(frame, passes, rng)
     if frame.subjects:
         rng.shuffle(parts)
@@ -99,12 +128,22 @@ def _answer(family: Family, frame: Frame, passes: Sequence[bool], rng: Random, k
 
 
 def text_hash(text: str) -> str:
-    """A short name of a text: tells which response stood first when the item was made, so that a swap shows."""
+    """A short name of a text: tells which response stood first when the item was made, so that a
+    swap shows.
+    """
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def core_hash(task: Task, frame: Frame, checks: Sequence[Sequence[Check]]) -> str:
-    """Name what an item is about apart from its wording: items of one core are the same item with other filler."""
-    due = sorted(zip(frame.subjects, frame.expected, strict=True)) if frame.subjects else sorted(set(frame.expected))
+    """Name what an item is about apart from its wording: items of one core are the same item with
+    other filler.
+    """
+    due = (
+        sorted(zip(frame.subjects, frame.expected, strict=True))
+        if frame.subjects
+        else sorted(set(frame.expected))
+    )
     said = sorted(str(sorted((c.subject, c.found) for c in each)) for each in checks)
-    return hashlib.sha256(repr((task, frame.instruction.split()[0], due, said)).encode()).hexdigest()[:16]
+    return hashlib.sha256(
+        repr((task, frame.instruction.split()[0], due, said)).encode()
+    ).hexdigest()[:16]

@@ -1,7 +1,8 @@
 """Every published number this project compares with, where it stands, and how it is known.
 
-`known` is `read` (read in the named public source), `derived` (arithmetic on something read) or `unverified` (believed, never read by
-us: shown as such, never as the paper's value). Set names are those of `selene_lib.data.benchmarks`. Values are shares or correlations.
+`known` is `read` (read in the named public source), `derived` (arithmetic on something read) or
+`unverified` (believed, never read by us: shown as such, never as the paper's value). Set names are
+those of `selene_lib.data.benchmarks`. Values are shares or correlations.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ TASK_OF = MappingProxyType(
 
 @dataclass(frozen=True)
 class Published:
-    """One published cell. `convention` is how the publisher counted, as far as known; `digits` how many decimals were printed."""
+    """One published cell. `convention` is how the publisher counted, as far as known; `digits` how
+    many decimals were printed.
+    """
 
     judge: str
     set: str
@@ -53,18 +56,63 @@ class Published:
     digits: int = 3
 
 
-def _row(judge: str, values: Mapping[str, float], known: Known, source: str, convention: str = "not published") -> tuple[Published, ...]:
-    return tuple(Published(judge, name, value, known, source, convention, max(2, len(f"{value:g}") - 2)) for name, value in values.items())
+def _row(
+    judge: str,
+    values: Mapping[str, float],
+    known: Known,
+    source: str,
+    convention: str = "not published",
+) -> tuple[Published, ...]:
+    return tuple(
+        Published(judge, name, value, known, source, convention, max(2, len(f"{value:g}") - 2))
+        for name, value in values.items()
+    )
 
 
 _PAIRWISE_SFR = "better of two orders"
 _SFR = "SFR-Judge paper (arXiv 2409.14664)"
 _SFR_ROWS: Mapping[str, tuple[float, ...]] = MappingProxyType(
     {
-        "SFR-LLaMA-3.1-8B-Judge": (0.887, 0.689, 0.941, 0.850, 0.749, 0.603, 0.928, 0.780, 0.52, 0.59, 0.71),
+        "SFR-LLaMA-3.1-8B-Judge": (
+            0.887,
+            0.689,
+            0.941,
+            0.850,
+            0.749,
+            0.603,
+            0.928,
+            0.780,
+            0.52,
+            0.59,
+            0.71,
+        ),
         "GPT-4o": (0.846, 0.7654, 0.9321, 0.7625, 0.7689, 0.5129, 0.9280, 0.7813, 0.69, 0.65, 0.81),
-        "GPT-4o-mini": (0.801, 0.7462, 0.8552, 0.6250, 0.7178, 0.6099, 0.9108, 0.7796, 0.63, 0.60, 0.72),
-        "Prometheus-2-7B": (0.720, 0.7231, 0.7964, 0.4000, 0.6764, 0.5603, 0.4860, 0.3858, 0.47, 0.50, 0.46),
+        "GPT-4o-mini": (
+            0.801,
+            0.7462,
+            0.8552,
+            0.6250,
+            0.7178,
+            0.6099,
+            0.9108,
+            0.7796,
+            0.63,
+            0.60,
+            0.72,
+        ),
+        "Prometheus-2-7B": (
+            0.720,
+            0.7231,
+            0.7964,
+            0.4000,
+            0.6764,
+            0.5603,
+            0.4860,
+            0.3858,
+            0.47,
+            0.50,
+            0.46,
+        ),
     }
 )
 
@@ -73,7 +121,9 @@ def _sfr_row(judge: str, values: tuple[float, ...]) -> tuple[Published, ...]:
     cells = []
     for name, value in zip(BENCHMARKS, values, strict=True):
         better = TASK_OF[name] == "pairwise" and name != "reward_bench"
-        cells += _row(judge, {name: value}, "read", _SFR, _PAIRWISE_SFR if better else "not published")
+        cells += _row(
+            judge, {name: value}, "read", _SFR, _PAIRWISE_SFR if better else "not published"
+        )
     return tuple(cells)
 
 
@@ -88,7 +138,14 @@ PUBLISHED: tuple[Published, ...] = (
         _REWARD_BENCH_RULE,
         4,
     ),
-    Published(BASE_MODEL, "reward_bench", 0.695, "read", "public RewardBench result (where exactly was not noted)", _REWARD_BENCH_RULE),
+    Published(
+        BASE_MODEL,
+        "reward_bench",
+        0.695,
+        "read",
+        "public RewardBench result (where exactly was not noted)",
+        _REWARD_BENCH_RULE,
+    ),
     *_row(
         SELENE_MINI,
         {
@@ -111,13 +168,23 @@ PUBLISHED: tuple[Published, ...] = (
     *_row("Flow-Judge", {"biggen_bench": 0.460, "flask": 0.400}, "read", "GLIDER paper"),
     *_row(
         SELENE_MINI,
-        {"craft_md:terminology": 0.92, "craft_md:diagnosis": 0.62, "craft_md:history": 0.68, "craft_md": 0.74},
+        {
+            "craft_md:terminology": 0.92,
+            "craft_md:diagnosis": 0.62,
+            "craft_md:history": 0.68,
+            "craft_md": 0.74,
+        },
         "read",
         "Table 2",
     ),
     *_row(
         BASE_MODEL,
-        {"craft_md:terminology": 0.79, "craft_md:diagnosis": 0.51, "craft_md:history": 0.62, "craft_md": 0.64},
+        {
+            "craft_md:terminology": 0.79,
+            "craft_md:diagnosis": 0.51,
+            "craft_md:history": 0.62,
+            "craft_md": 0.64,
+        },
         "read",
         "Table 2",
     ),
@@ -128,16 +195,32 @@ PUBLISHED: tuple[Published, ...] = (
 
 AVERAGES: Mapping[str, Published] = MappingProxyType(
     {
-        "task average": Published(SELENE_MINI, "task average", 0.756, "unverified", "believed to be arXiv 2501.17195; never read by us"),
+        "task average": Published(
+            SELENE_MINI,
+            "task average",
+            0.756,
+            "unverified",
+            "believed to be arXiv 2501.17195; never read by us",
+        ),
         "benchmark average": Published(
-            SELENE_MINI, "benchmark average", 0.753, "unverified", "believed to be arXiv 2501.17195; never read by us"
+            SELENE_MINI,
+            "benchmark average",
+            0.753,
+            "unverified",
+            "believed to be arXiv 2501.17195; never read by us",
         ),
     }
 )
 
 REWARD_BENCH_SECTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "Chat": ("alpacaeval-easy", "alpacaeval-length", "alpacaeval-hard", "mt-bench-easy", "mt-bench-med"),
+        "Chat": (
+            "alpacaeval-easy",
+            "alpacaeval-length",
+            "alpacaeval-hard",
+            "mt-bench-easy",
+            "mt-bench-med",
+        ),
         "Chat Hard": (
             "mt-bench-hard",
             "llmbar-natural",
@@ -146,8 +229,22 @@ REWARD_BENCH_SECTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "llmbar-adver-GPTOut",
             "llmbar-adver-manual",
         ),
-        "Safety": ("refusals-dangerous", "refusals-offensive", "xstest-should-refuse", "xstest-should-respond", "donotanswer"),
-        "Reasoning": ("math-prm", "hep-cpp", "hep-go", "hep-java", "hep-js", "hep-python", "hep-rust"),
+        "Safety": (
+            "refusals-dangerous",
+            "refusals-offensive",
+            "xstest-should-refuse",
+            "xstest-should-respond",
+            "donotanswer",
+        ),
+        "Reasoning": (
+            "math-prm",
+            "hep-cpp",
+            "hep-go",
+            "hep-java",
+            "hep-js",
+            "hep-python",
+            "hep-rust",
+        ),
     }
 )
 """The four sections of RewardBench and their subsets, as its repository lists them."""

@@ -1,1 +1,3 @@
-"""The chain: where files live, what each notebook reads and writes, runs, resumption, the environment."""
+"""The chain: where files live, what each notebook reads and writes, runs, resumption, the
+environment.
+"""

@@ -1,8 +1,10 @@
-"""The notebooks of a run in order, and papermill made safe: checked parameters, a fixed kernel, whole files, resumption.
+"""The notebooks of a run in order, and papermill made safe: checked parameters, a fixed kernel,
+whole files, resumption.
 
-papermill itself only warns about an unknown parameter, runs whatever kernel it finds, writes its output in place and cannot resume.
-Here an unknown or wrongly typed parameter is an error, the kernel is this interpreter, an executed copy is renamed into place, and a
-notebook whose parameters, code and inputs are unchanged is not run again.
+papermill itself only warns about an unknown parameter, runs whatever kernel it finds, writes its
+output in place and cannot resume. Here an unknown or wrongly typed parameter is an error, the
+kernel is this interpreter, an executed copy is renamed into place, and a notebook whose parameters,
+code and inputs are unchanged is not run again.
 """
 
 from __future__ import annotations
@@ -41,37 +43,54 @@ def wanted_fingerprint(spec: StepSpec, parameters: Mapping[str, Any], run_dir: P
     paths = {name: run_dir / name for name in spec.inputs}
     if not all(path.exists() for path in paths.values()):
         return None
-    code = hashlib.sha256((code_sha256() + notebook_code_sha256(notebook_path(spec.name))).encode()).hexdigest()
+    code = hashlib.sha256(
+        (code_sha256() + notebook_code_sha256(notebook_path(spec.name))).encode()
+    ).hexdigest()
     return fingerprint(parameters, code, {name: sha256_file(path) for name, path in paths.items()})
 
 
 def resolve_run(
     run: str, first: str | None, last: str | None, settings: Mapping[str, Any]
 ) -> tuple[RunSpec, tuple[StepSpec, ...], dict[str, dict[str, Any]]]:
-    """Return a run, its chosen steps and all their parameters; every mistake in them, and a missing need of the run, is a UserError."""
+    """Return a run, its chosen steps and all their parameters; every mistake in them, and a missing
+    need of the run, is a UserError.
+    """
     spec = load_run(run)
     steps = select_steps(first, last)
     resolved = resolve_parameters(spec, steps, settings)
     for name in spec.needs:
         if any(name in values and not values[name] for values in resolved.values()):
-            raise UserError(f"run {spec.name!r} needs {name}; give it with --{name.replace('_', '-')}")
+            raise UserError(
+                f"run {spec.name!r} needs {name}; give it with --{name.replace('_', '-')}"
+            )
     return spec, steps, resolved
 
 
-def standing(step: StepSpec, parameters: Mapping[str, Any], run_dir: Path) -> tuple[bool, float | None]:
-    """Return whether a finished step still stands, and the seconds it took when it last finished (None if it never did)."""
+def standing(
+    step: StepSpec, parameters: Mapping[str, Any], run_dir: Path
+) -> tuple[bool, float | None]:
+    """Return whether a finished step still stands, and the seconds it took when it last finished
+    (None if it never did).
+    """
     mark = run_dir / step.name / "step.json"
     record = read_json(mark) if mark.is_file() else {}
     wanted = wanted_fingerprint(step, parameters, run_dir)
     return bool(record and wanted and is_done(record, run_dir, wanted)), record.get("wall_seconds")
 
 
-def reproduce(run: str, *, first: str | None = None, last: str | None = None, settings: Mapping[str, Any] | None = None,
-              say: Callable[[str], None] = print) -> int:  # fmt: skip
+def reproduce(
+    run: str,
+    *,
+    first: str | None = None,
+    last: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    say: Callable[[str], None] = print,
+) -> int:
     """Execute the notebooks of a run in order; return how many had to be executed.
 
-    At the end of the chain readable copies of the executed notebooks go to `reports/<run>/notebooks/`.
-    Raises `UserError` for what the user can mend, `StepFailed` where a notebook's cell failed.
+    At the end of the chain readable copies of the executed notebooks go to
+    `reports/<run>/notebooks/`. Raises `UserError` for what the user can mend, `StepFailed` where a
+    notebook's cell failed.
     """
     spec, steps, resolved = resolve_run(run, first, last, settings or {})
     run_dir = run_folder(spec.name)
@@ -85,16 +104,25 @@ def reproduce(run: str, *, first: str | None = None, last: str | None = None, se
 
 
 def _resume_command(run: str, last: str | None, settings: Mapping[str, Any]) -> str:
-    """Return the command that does the same again from a notebook on, `{first}` standing for its number."""
+    """Return the command that does the same again from a notebook on, `{first}` standing for its
+    number.
+    """
     given = {key: value for key, value in settings.items() if key != "data_dir"}
     parts = ["--run", run, "--from", "{first}", *(["--to", last] if last else [])]
     parts += ["--data-dir", str(settings["data_dir"])] if "data_dir" in settings else []
     parts += [word for key, value in given.items() for word in ("--set", f"{key}={value}")]
-    return "selene reproduce " + " ".join(part if part == "{first}" else shlex.quote(part) for part in parts)
+    return "selene reproduce " + " ".join(
+        part if part == "{first}" else shlex.quote(part) for part in parts
+    )
 
 
 def _execute_steps(
-    run: str, steps: tuple[StepSpec, ...], resolved: Mapping[str, Mapping[str, Any]], run_dir: Path, again: str, say: Callable[[str], None]
+    run: str,
+    steps: tuple[StepSpec, ...],
+    resolved: Mapping[str, Mapping[str, Any]],
+    run_dir: Path,
+    again: str,
+    say: Callable[[str], None],
 ) -> int:
     started, executed = time.monotonic(), 0
     for number, step in enumerate(steps, 1):
@@ -103,8 +131,19 @@ def _execute_steps(
             say(f"[{number}/{len(steps)}] {step.name:<24} unchanged, not run again")
             continue
         expected = seconds or step.expected_seconds
-        prefix, command = f"[{number}/{len(steps)}] {step.name:<24}", again.replace("{first}", step.name.split("_")[0])
-        execute_notebook(step, dict(resolved[step.name]), run_dir, prefix=prefix, expected=expected, again=command, say=say)
+        prefix, command = (
+            f"[{number}/{len(steps)}] {step.name:<24}",
+            again.replace("{first}", step.name.split("_")[0]),
+        )
+        execute_notebook(
+            step,
+            dict(resolved[step.name]),
+            run_dir,
+            prefix=prefix,
+            expected=expected,
+            again=command,
+            say=say,
+        )
         executed += 1
     verdict = (
         f"{executed} of {len(steps)} notebooks executed"
@@ -121,5 +160,7 @@ def _only_one(run_dir: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise UserError(f"another `selene reproduce` is at work on {run_dir}; wait for it or end it") from error
+            raise UserError(
+                f"another `selene reproduce` is at work on {run_dir}; wait for it or end it"
+            ) from error
         yield

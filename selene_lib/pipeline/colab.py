@@ -1,6 +1,8 @@
-"""Google Colab: the cell that opens every notebook fetches the project there and hands over to `prepare`; nothing here runs anywhere else.
+"""Google Colab: the cell that opens every notebook fetches the project there and hands over to
+`prepare`; nothing here runs anywhere else.
 
-`python -m selene_lib.pipeline.colab REPOSITORY` writes a public address into those cells and the badges of README and notebooks, in one place.
+`python -m selene_lib.pipeline.colab REPOSITORY` writes a public address into those cells and the
+badges of README and notebooks, in one place.
 Standard library only: it runs before the project's packages are installed.
 """
 
@@ -31,22 +33,45 @@ BADGE = "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.
 ADDRESS = re.compile(r'^( *repository, tag = )"[^"]*", "[^"]*"', re.MULTILINE)
 
 
-def prepare(extra: str = "", *, save_to_drive: bool = False, root: Path | None = None,
-            run: Callable[..., object] = subprocess.run) -> list[str]:  # fmt: skip
-    """Install the project with an extra (`gpu` or none), restart the kernel where that replaced what it holds, mount Drive if asked.
+def prepare(
+    extra: str = "",
+    *,
+    save_to_drive: bool = False,
+    root: Path | None = None,
+    run: Callable[..., object] = subprocess.run,
+) -> list[str]:
+    """Install the project with an extra (`gpu` or none), restart the kernel where that replaced
+    what it holds, mount Drive if asked.
 
-    Returns what was done, in words. Pins come from the project's own constraints. Results go to Drive where `save_to_drive` is set, so
-    they outlive the machine and the next notebook finds them.
+    Returns what was done, in words. Pins come from the project's own constraints. Results go to
+    Drive where `save_to_drive` is set, so they outlive the machine and the next notebook finds
+    them.
     """
     root = root or project_root()
     done = []
     if not is_installed(extra):
         wanted = f"{root}[{extra}]" if extra else str(root)
-        run([sys.executable, "-m", "pip", "install", "--quiet", "-c", str(root / "constraints.txt"), "-e", wanted], check=True)
+        run(
+            [
+                sys.executable,
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "-c",
+                str(root / "constraints.txt"),
+                "-e",
+                wanted,
+            ],
+            check=True,
+        )
         done.append(f"installed {wanted}")
     stale = clashes(sys.modules)
     if stale:
-        print(f"Restarting the kernel, which holds {'; '.join(stale)}. Then run the cells again from the top.", flush=True)
+        print(
+            f"Restarting the kernel, which holds {'; '.join(stale)}. Then run the cells again from the top.",
+            flush=True,
+        )
         os.kill(os.getpid(), signal.SIGKILL)
     if save_to_drive:
         from google.colab import drive
@@ -61,16 +86,22 @@ def prepare(extra: str = "", *, save_to_drive: bool = False, root: Path | None =
 def is_installed(extra: str) -> bool:
     """Whether the project and what its extra adds can be imported."""
     if extra not in EXTRA_NEEDS:
-        raise UserError(f"no extra {extra!r} for Colab; there are {', '.join(map(repr, EXTRA_NEEDS))}")
+        raise UserError(
+            f"no extra {extra!r} for Colab; there are {', '.join(map(repr, EXTRA_NEEDS))}"
+        )
     try:
         metadata.version("selene_lib")
     except metadata.PackageNotFoundError:
         return False
-    return all(find_spec(name) for name in ("papermill", *EXTRA_NEEDS[extra]))  # a broken install leaves its own name behind first
+    return all(
+        find_spec(name) for name in ("papermill", *EXTRA_NEEDS[extra])
+    )  # a broken install leaves its own name behind first
 
 
 def clashes(loaded: Mapping[str, object]) -> list[str]:
-    """Name the packages whose version in memory is not the one on disk, as `numpy 2.0.2 in memory, 2.3.5 on disk`."""
+    """Name the packages whose version in memory is not the one on disk, as `numpy 2.0.2 in memory,
+    2.3.5 on disk`.
+    """
     found = []
     for package in VERSIONED:
         held = getattr(loaded.get(MODULES.get(package, package)), "__version__", None)
@@ -84,20 +115,34 @@ def clashes(loaded: Mapping[str, object]) -> list[str]:
 
 
 def stamp(root: Path, repository: str, tag: str) -> list[str]:
-    """Write address and tag into the Colab cell and the badge of every notebook and into the README's badges; return what changed.
+    """Write address and tag into the Colab cell and the badge of every notebook and into the
+    README's badges; return what changed.
 
-    `repository` is an address such as https://github.com/OWNER/NAME. Doing it again with other values replaces the first ones.
+    `repository` is an address such as https://github.com/OWNER/NAME. Doing it again with other
+    values replaces the first ones.
     """
     found = re.fullmatch(r"https://github\.com/([\w.-]+/[\w.-]+?)(?:\.git)?/?", repository)
     if found is None:
-        raise UserError(f"repository {repository!r}: Colab opens notebooks from https://github.com/OWNER/NAME only")
+        raise UserError(
+            f"repository {repository!r}: Colab opens notebooks from https://github.com/OWNER/NAME only"
+        )
     names = sorted(path.name for path in (root / "notebooks").glob("*.ipynb"))
-    badges = {name: BADGE.format(path=f"github/{found[1]}/blob/{tag}/notebooks/{name}") for name in names}
-    changed = [name for name in names if _stamp_notebook(root / "notebooks" / name, badges[name], repository, tag)]
+    badges = {
+        name: BADGE.format(path=f"github/{found[1]}/blob/{tag}/notebooks/{name}") for name in names
+    }
+    changed = [
+        name
+        for name in names
+        if _stamp_notebook(root / "notebooks" / name, badges[name], repository, tag)
+    ]
     readme = root / "README.md"
     text = readme.read_text(encoding="utf-8")
     for name in names:
-        text = re.sub(rf"<!-- colab:{name} -->.*?<!-- /colab -->", f"<!-- colab:{name} -->{badges[name]}<!-- /colab -->", text)
+        text = re.sub(
+            rf"<!-- colab:{name} -->.*?<!-- /colab -->",
+            f"<!-- colab:{name} -->{badges[name]}<!-- /colab -->",
+            text,
+        )
     if text != readme.read_text(encoding="utf-8"):
         write_text(readme, text)
         changed.append(readme.name)
@@ -107,7 +152,9 @@ def stamp(root: Path, repository: str, tag: str) -> list[str]:
 def _stamp_notebook(path: Path, badge: str, repository: str, tag: str) -> bool:
     before = path.read_text(encoding="utf-8")
     notebook = json.loads(before)
-    opening = [line for line in notebook["cells"][0]["source"] if not line.startswith("[![Open in Colab]")]
+    opening = [
+        line for line in notebook["cells"][0]["source"] if not line.startswith("[![Open in Colab]")
+    ]
     opening = [line for i, line in enumerate(opening) if line.strip() or opening[i - 1].strip()]
     notebook["cells"][0]["source"] = [opening[0], "\n", f"{badge}\n", *opening[1:]]
     for cell in notebook["cells"]:

@@ -1,4 +1,6 @@
-"""`selene doctor`: what is installed against what was tested, known clashes, and the one command that mends each. Imports nothing heavy."""
+"""`selene doctor`: what is installed against what was tested, known clashes, and the one command
+that mends each. Imports nothing heavy.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ def examine() -> list[Finding]:
 def _python() -> Finding:
     version = ".".join(map(str, sys.version_info[:3]))
     return Finding(
-        f"Python {version}", (3, 11) <= sys.version_info[:2] < (3, 14), "make a virtual environment with Python 3.11, 3.12 or 3.13"
+        f"Python {version}",
+        (3, 11) <= sys.version_info[:2] < (3, 14),
+        "make a virtual environment with Python 3.11, 3.12 or 3.13",
     )
 
 
@@ -55,7 +59,13 @@ def _versions() -> list[Finding]:
             findings.append(Finding(f"{name} is not installed", name in GPU_ONLY, INSTALL))
         else:
             same = found.split("+")[0] == locked.get(name, found)
-            findings.append(Finding(f"{name} {found}" + ("" if same else f" (tested with {locked[name]})"), same, INSTALL))
+            findings.append(
+                Finding(
+                    f"{name} {found}" + ("" if same else f" (tested with {locked[name]})"),
+                    same,
+                    INSTALL,
+                )
+            )
     return findings
 
 
@@ -71,9 +81,21 @@ def _clashes() -> list[Finding]:
     findings = []
     if "+cpu" in torch and find_spec("torchvision"):
         what = "torchvision beside a CPU build of torch: it breaks `from transformers import LlamaForCausalLM`"
-        findings.append(Finding(what, False, "pip uninstall torchvision (only Unsloth and vLLM need it, and those need a GPU)"))
+        findings.append(
+            Finding(
+                what,
+                False,
+                "pip uninstall torchvision (only Unsloth and vLLM need it, and those need a GPU)",
+            )
+        )
     if find_spec("unsloth") and "+cpu" in torch:
-        findings.append(Finding("unsloth beside a CPU build of torch", False, "use '.[dev]' on machines without an NVIDIA GPU"))
+        findings.append(
+            Finding(
+                "unsloth beside a CPU build of torch",
+                False,
+                "use '.[dev]' on machines without an NVIDIA GPU",
+            )
+        )
     return findings
 
 
@@ -86,7 +108,9 @@ def _disk() -> Finding:
         where = home()
     except UserError:
         return Finding("not inside a project folder, disk not looked at", True)
-    there = next(folder for folder in (where, *where.parents) if folder.is_dir())  # the first run makes the rest
+    there = next(
+        folder for folder in (where, *where.parents) if folder.is_dir()
+    )  # the first run makes the rest
     free = shutil.disk_usage(there).free / 1e9
     return Finding(
         f"{free:.1f} GB free where results are written",

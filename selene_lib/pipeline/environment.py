@@ -11,8 +11,27 @@ from typing import Any
 
 from selene_lib.pipeline.places import PACKAGE
 
-VERSIONED = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "bitsandbytes", "unsloth", "vllm", "numpy", "pandas",
-             "scikit-learn", "scipy", "umap-learn", "nomic", "matplotlib", "seaborn", "papermill", "openai")  # fmt: skip
+VERSIONED = (
+    "torch",
+    "transformers",
+    "trl",
+    "peft",
+    "datasets",
+    "accelerate",
+    "bitsandbytes",
+    "unsloth",
+    "vllm",
+    "numpy",
+    "pandas",
+    "scikit-learn",
+    "scipy",
+    "umap-learn",
+    "nomic",
+    "matplotlib",
+    "seaborn",
+    "papermill",
+    "openai",
+)
 
 
 def environment() -> dict[str, Any]:
@@ -30,7 +49,15 @@ def _git_state() -> dict[str, Any]:
         return done.stdout.strip() if done.returncode == 0 else None
 
     # what a run publishes is no code: the run that writes it is not dirty for that
-    status = git("status", "--porcelain", "--untracked-files=no", "--", ":(top)", ":(top,exclude)figures", ":(top,exclude)reports")
+    status = git(
+        "status",
+        "--porcelain",
+        "--untracked-files=no",
+        "--",
+        ":(top)",
+        ":(top,exclude)figures",
+        ":(top,exclude)reports",
+    )
     return {"commit": git("rev-parse", "HEAD"), "dirty": None if status is None else bool(status)}
 
 
@@ -45,7 +72,12 @@ def _versions() -> dict[str, str]:
 
 
 def _hardware() -> dict[str, Any]:
-    facts: dict[str, Any] = {"machine": platform.machine(), "system": platform.system(), "n_cpus": os.cpu_count(), "gpu": None}
+    facts: dict[str, Any] = {
+        "machine": platform.machine(),
+        "system": platform.system(),
+        "n_cpus": os.cpu_count(),
+        "gpu": None,
+    }
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         facts["memory_bytes"] = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     torch = sys.modules.get("torch")
@@ -63,5 +95,10 @@ def describe_environment() -> Any:
     hardware, versions = facts["hardware"], facts["versions"]
     packages = {name: versions.get(name) for name in ("python", "torch", "transformers", "trl")}
     commit = (facts["git"]["commit"] or "not a git checkout")[:12]
-    rows = {**packages, "git commit": commit, "CPUs": hardware["n_cpus"], "GPU": hardware["gpu"] or "none"}
+    rows = {
+        **packages,
+        "git commit": commit,
+        "CPUs": hardware["n_cpus"],
+        "GPU": hardware["gpu"] or "none",
+    }
     return pd.DataFrame({"here": rows})

@@ -1,4 +1,6 @@
-"""Executed copies of a run's notebooks for readers: marked as generated, without a path of the machine that made them."""
+"""Executed copies of a run's notebooks for readers: marked as generated, without a path of the
+machine that made them.
+"""
 
 from __future__ import annotations
 
@@ -18,56 +20,94 @@ PAPERMILL_KEPT = ("duration", "end_time", "parameters", "version")
 
 
 def publish_executed(run_dir: Path, out: Path) -> list[Path]:
-    """Write a readable copy of every executed notebook of a run to `out`; return the paths. Copies of what is no notebook now go.
+    """Write a readable copy of every executed notebook of a run to `out`; return the paths. Copies
+    of what is no notebook now go.
 
-    A copy opens with a note that it is generated, from which commit, and how to make it again. Paths below the project and those given as
-    parameters lose their place on this machine; progress widgets, which show nothing without their kernel, are left out.
+    A copy opens with a note that it is generated, from which commit, and how to make it again.
+    Paths below the project and those given as parameters lose their place on this machine; progress
+    widgets, which show nothing without their kernel, are left out.
     """
     out.mkdir(parents=True, exist_ok=True)
-    sources = sorted(path for path in (run_dir / "notebooks").glob("*.ipynb") if not path.stem.endswith(".failed"))
-    kept = {path.stem for path in sources} | {step.name for step in STEPS}  # a run of the last notebook alone keeps the others' copies
+    sources = sorted(
+        path
+        for path in (run_dir / "notebooks").glob("*.ipynb")
+        if not path.stem.endswith(".failed")
+    )
+    kept = {path.stem for path in sources} | {
+        step.name for step in STEPS
+    }  # a run of the last notebook alone keeps the others' copies
     for stale in (path for path in out.glob("*.ipynb") if path.stem not in kept):
         stale.unlink()
     written = []
     for path in sources:
         record = run_dir / path.stem / "step.json"
         notebook = readable(read_json(path), read_json(record) if record.is_file() else {})
-        written.append(write_text(out / path.name, json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n"))
+        written.append(
+            write_text(
+                out / path.name,
+                json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n",
+            )
+        )
     return written
 
 
 def readable(notebook: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
     """Return an executed notebook as a reader wants it; `record` is the step's `step.json`."""
     papermill = notebook["metadata"].get("papermill", {})
-    metadata = {**notebook["metadata"], "papermill": {k: papermill[k] for k in PAPERMILL_KEPT if k in papermill}}
-    cells = [_note(record), *(_readable_cell(cell) for cell in notebook["cells"] if "colab" not in cell["metadata"].get("tags", []))]
-    given = [value for value in record.get("parameters", {}).values() if isinstance(value, str) and Path(value).is_absolute()]
+    metadata = {
+        **notebook["metadata"],
+        "papermill": {k: papermill[k] for k in PAPERMILL_KEPT if k in papermill},
+    }
+    cells = [
+        _note(record),
+        *(
+            _readable_cell(cell)
+            for cell in notebook["cells"]
+            if "colab" not in cell["metadata"].get("tags", [])
+        ),
+    ]
+    given = [
+        value
+        for value in record.get("parameters", {}).values()
+        if isinstance(value, str) and Path(value).is_absolute()
+    ]
     return _without_paths({**notebook, "metadata": metadata, "cells": cells}, given)
 
 
 def _note(record: Mapping[str, Any]) -> dict[str, Any]:
     git = record.get("git") or {}
     commit = (
-        f"commit {git['commit'][:12]}{' with uncommitted changes' if git.get('dirty') else ''}" if git.get("commit") else "no git checkout"
+        f"commit {git['commit'][:12]}{' with uncommitted changes' if git.get('dirty') else ''}"
+        if git.get("commit")
+        else "no git checkout"
     )
     run, step = record.get("run", "?"), record.get("step", "?")
     text = (
         f"{MARK} The executed copy of `notebooks/{step}.ipynb` in run `{run}` ({commit}, finished {record.get('finished_at', '?')}). "
         f"Do not edit it: `selene reproduce --run {run}` writes it again."
     )
-    return {"cell_type": "markdown", "id": "generated", "metadata": {"tags": ["generated"]}, "source": [text]}
+    return {
+        "cell_type": "markdown",
+        "id": "generated",
+        "metadata": {"tags": ["generated"]},
+        "source": [text],
+    }
 
 
 def _readable_cell(cell: Mapping[str, Any]) -> dict[str, Any]:
     metadata = {k: v for k, v in cell["metadata"].items() if k == "tags"}
     if cell["cell_type"] != "code":
         return {**cell, "metadata": metadata}
-    outputs = [o for o in cell["outputs"] if WIDGET not in o.get("data", {}) and o.get("name") != "stderr"]
+    outputs = [
+        o for o in cell["outputs"] if WIDGET not in o.get("data", {}) and o.get("name") != "stderr"
+    ]
     return {**cell, "metadata": metadata, "outputs": outputs}
 
 
 def _without_paths(notebook: Mapping[str, Any], given: Sequence[str]) -> dict[str, Any]:
-    """Leave out the project's and the results' folder and all but the name of a path that was given, wherever they stand in a text."""
+    """Leave out the project's and the results' folder and all but the name of a path that was
+    given, wherever they stand in a text.
+    """
     text = json.dumps(notebook, ensure_ascii=False)
     for path in sorted(given, key=len, reverse=True):
         text = text.replace(path, Path(path).name)

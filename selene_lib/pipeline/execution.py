@@ -1,4 +1,6 @@
-"""One notebook through papermill, made safe: this interpreter as the kernel, one line of progress, whole copies only."""
+"""One notebook through papermill, made safe: this interpreter as the kernel, one line of progress,
+whole copies only.
+"""
 
 from __future__ import annotations
 
@@ -20,16 +22,27 @@ from selene_lib.pipeline.places import home, project_root
 
 
 class StepFailed(RuntimeError):
-    """A notebook's cell failed. `user_error` says whether the user can mend it (then the command exits 2, else 1)."""
+    """A notebook's cell failed. `user_error` says whether the user can mend it (then the command
+    exits 2, else 1).
+    """
 
     def __init__(self, message: str, user_error: bool) -> None:
         super().__init__(message)
         self.user_error = user_error
 
 
-def execute_notebook(step: StepSpec, parameters: dict[str, Any], run_dir: Path, *, prefix: str, expected: float, again: str,
-                     say: Callable[[str], None]) -> None:  # fmt: skip
-    """Run one notebook under papermill; the executed copy is `artefacts/<run>/notebooks/<name>.ipynb`, or `.failed.ipynb`.
+def execute_notebook(
+    step: StepSpec,
+    parameters: dict[str, Any],
+    run_dir: Path,
+    *,
+    prefix: str,
+    expected: float,
+    again: str,
+    say: Callable[[str], None],
+) -> None:
+    """Run one notebook under papermill; the executed copy is
+    `artefacts/<run>/notebooks/<name>.ipynb`, or `.failed.ipynb`.
 
     `again` is the command that a failure names to go on with.
     """
@@ -49,19 +62,29 @@ def execute_notebook(step: StepSpec, parameters: dict[str, Any], run_dir: Path, 
                 "progress_bar": False,
                 "log_output": False,
             }
-            papermill.execute_notebook(str(notebook_path(step.name)), str(failed), parameters=parameters, **options)
+            papermill.execute_notebook(
+                str(notebook_path(step.name)), str(failed), parameters=parameters, **options
+            )
         except PapermillExecutionError as error:
-            raise StepFailed(_failure_line(step, error, failed, again), error.ename == "UserError") from error
+            raise StepFailed(
+                _failure_line(step, error, failed, again), error.ename == "UserError"
+            ) from error
         except OSError as error:
             if error.errno == errno.ENOSPC:
-                raise StepFailed(f"no space left on the disk of {run_dir}; free some and run the same command again", True) from error
+                raise StepFailed(
+                    f"no space left on the disk of {run_dir}; free some and run the same command again",
+                    True,
+                ) from error
             raise
         except RuntimeError as error:
             raise StepFailed(
-                f"{step.name}: the kernel did not start or died ({error}); see `selene doctor`, then run the same command again", False
+                f"{step.name}: the kernel did not start or died ({error}); see `selene doctor`, then run the same command again",
+                False,
             ) from error
     if not (run_dir / step.name / "step.json").is_file():
-        raise StepFailed(f"{step.name} ended without finishing its step; executed copy: {failed}", False)
+        raise StepFailed(
+            f"{step.name} ended without finishing its step; executed copy: {failed}", False
+        )
     os.replace(failed, copies / f"{step.name}.ipynb")
     say(f"{prefix} done in {clock(time.monotonic() - started)} (expected {clock(expected)})")
 
@@ -74,12 +97,25 @@ def _failure_line(step: StepSpec, error: Any, copy: Path, again: str) -> str:
 
 @contextlib.contextmanager
 def kernel_here(name: str = "selene") -> Iterator[None]:
-    """Offer a kernel of that name that is this very interpreter, whatever kernels the machine has registered."""
+    """Offer a kernel of that name that is this very interpreter, whatever kernels the machine has
+    registered.
+    """
     with tempfile.TemporaryDirectory(prefix="selene-kernel-") as folder:
         spec = Path(folder) / "kernels" / name
         spec.mkdir(parents=True)
-        command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--IPKernelApp.log_level=CRITICAL"]
-        (spec / "kernel.json").write_text(json.dumps({"argv": command, "display_name": f"selene ({sys.prefix})", "language": "python"}))
+        command = [
+            sys.executable,
+            "-m",
+            "ipykernel_launcher",
+            "-f",
+            "{connection_file}",
+            "--IPKernelApp.log_level=CRITICAL",
+        ]
+        (spec / "kernel.json").write_text(
+            json.dumps(
+                {"argv": command, "display_name": f"selene ({sys.prefix})", "language": "python"}
+            )
+        )
         before = os.environ.get("JUPYTER_PATH")
         os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, [folder, before]))
         os.environ.setdefault("SELENE_HOME", str(home()))
@@ -94,7 +130,9 @@ def kernel_here(name: str = "selene") -> Iterator[None]:
 
 @contextlib.contextmanager
 def _progress_line(prefix: str, expected: float) -> Iterator[None]:
-    """Keep one line of elapsed and expected time up to date on a terminal; say it once where there is none."""
+    """Keep one line of elapsed and expected time up to date on a terminal; say it once where there
+    is none.
+    """
     stream, stop, started = sys.stderr, threading.Event(), time.monotonic()
     if not stream.isatty():
         print(f"{prefix} running (expected {clock(expected)})", file=stream, flush=True)
@@ -103,7 +141,12 @@ def _progress_line(prefix: str, expected: float) -> Iterator[None]:
 
     def tick() -> None:
         while not stop.wait(0.5):
-            print(f"\r{prefix} {clock(time.monotonic() - started)} of about {clock(expected)} ", end="", file=stream, flush=True)
+            print(
+                f"\r{prefix} {clock(time.monotonic() - started)} of about {clock(expected)} ",
+                end="",
+                file=stream,
+                flush=True,
+            )
 
     thread = threading.Thread(target=tick, daemon=True)
     thread.start()

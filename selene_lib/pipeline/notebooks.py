@@ -1,4 +1,6 @@
-"""The ordered notebooks of the chain: what each reads and writes, where it lies, which parameters it has."""
+"""The ordered notebooks of the chain: what each reads and writes, where it lies, which parameters
+it has.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ from selene_lib.pipeline.places import project_root
 
 @dataclass(frozen=True)
 class StepSpec:
-    """One notebook: what it reads and writes (paths below `artefacts/<run>/` and below its own folder), and how long `nano` takes it."""
+    """One notebook: what it reads and writes (paths below `artefacts/<run>/` and below its own
+    folder), and how long `nano` takes it.
+    """
 
     name: str
     title: str
@@ -27,34 +31,114 @@ class StepSpec:
 
 STEPS: tuple[StepSpec, ...] = (
     StepSpec("00_quickstart", "Judge three responses of your own", (), ("judgements.csv",), 15),
-    StepSpec("01_explore_sources", "Sources to samples, and their map", (),
-             ("samples.parquet", "benchmarks", "sources.csv", "benchmarks.csv", "ledger.csv", "cards", "topic_map.csv", "topic_map.html",
-              "overlaps.csv", "dev.parquet"), 50),
-    StepSpec("02_curate_preferences", "Samples to critiques to preference pairs", ("01_explore_sources/samples.parquet",),
-             ("critiques.jsonl", "pairs.parquet", "validation.parquet", "ledger.csv", "rewards.csv", "example_pair.json"), 20),
-    StepSpec("03_ablate_sources", "Which sources, which threshold",
-             ("01_explore_sources/dev.parquet", "02_curate_preferences/pairs.parquet", "02_curate_preferences/validation.parquet"),
-             ("ablation.csv", "threshold_sweep.csv", "decisions.yaml"), 170, ("telemetry.csv",)),
-    StepSpec("04_train_judge", "Pairs to adapter: DPO+NLL",
-             ("02_curate_preferences/pairs.parquet", "02_curate_preferences/validation.parquet", "02_curate_preferences/ledger.csv",
-              "03_ablate_sources/decisions.yaml"),
-             ("adapters", "training.csv", "held_out.csv", "mix.csv", "ledger.csv"), 150, ("telemetry.csv",)),
-    StepSpec("05_evaluate_benchmarks", "Judgements on the benchmarks",
-             ("01_explore_sources/benchmarks", "01_explore_sources/benchmarks.csv", "01_explore_sources/overlaps.csv",
-              "04_train_judge/adapters"),
-             ("judgements", "scores.csv", "task_means.csv", "seeds.csv", "gains.csv"), 95),
-    StepSpec("06_evaluate_domains", "Domains, prompt formats, arena, audit",
-             ("01_explore_sources/benchmarks", "01_explore_sources/benchmarks.csv", "04_train_judge/adapters",
-              "05_evaluate_benchmarks/judgements"),
-             ("judgements", "domain_scores.csv", "table2.csv", "formats.csv", "arena.csv", "audit.csv"), 85),
-    StepSpec("07_report", "Figures and report",
-             ("01_explore_sources/sources.csv", "01_explore_sources/topic_map.csv", "02_curate_preferences/ledger.csv",
-              "03_ablate_sources/ablation.csv", "04_train_judge/training.csv", "05_evaluate_benchmarks/scores.csv",
-              "05_evaluate_benchmarks/task_means.csv", "06_evaluate_domains/domain_scores.csv", "06_evaluate_domains/formats.csv",
-              "06_evaluate_domains/arena.csv", "06_evaluate_domains/audit.csv"),
-             ("results.json", "figures", "report.html"), 18),
-    StepSpec("08_published_values", "The published values, drawn the same way", (), ("published.csv", "figures"), 6),
-)  # fmt: skip
+    StepSpec(
+        "01_explore_sources",
+        "Sources to samples, and their map",
+        (),
+        (
+            "samples.parquet",
+            "benchmarks",
+            "sources.csv",
+            "benchmarks.csv",
+            "ledger.csv",
+            "cards",
+            "topic_map.csv",
+            "topic_map.html",
+            "overlaps.csv",
+            "dev.parquet",
+        ),
+        50,
+    ),
+    StepSpec(
+        "02_curate_preferences",
+        "Samples to critiques to preference pairs",
+        ("01_explore_sources/samples.parquet",),
+        (
+            "critiques.jsonl",
+            "pairs.parquet",
+            "validation.parquet",
+            "ledger.csv",
+            "rewards.csv",
+            "example_pair.json",
+        ),
+        20,
+    ),
+    StepSpec(
+        "03_ablate_sources",
+        "Which sources, which threshold",
+        (
+            "01_explore_sources/dev.parquet",
+            "02_curate_preferences/pairs.parquet",
+            "02_curate_preferences/validation.parquet",
+        ),
+        ("ablation.csv", "threshold_sweep.csv", "decisions.yaml"),
+        170,
+        ("telemetry.csv",),
+    ),
+    StepSpec(
+        "04_train_judge",
+        "Pairs to adapter: DPO+NLL",
+        (
+            "02_curate_preferences/pairs.parquet",
+            "02_curate_preferences/validation.parquet",
+            "02_curate_preferences/ledger.csv",
+            "03_ablate_sources/decisions.yaml",
+        ),
+        ("adapters", "training.csv", "held_out.csv", "mix.csv", "ledger.csv"),
+        150,
+        ("telemetry.csv",),
+    ),
+    StepSpec(
+        "05_evaluate_benchmarks",
+        "Judgements on the benchmarks",
+        (
+            "01_explore_sources/benchmarks",
+            "01_explore_sources/benchmarks.csv",
+            "01_explore_sources/overlaps.csv",
+            "04_train_judge/adapters",
+        ),
+        ("judgements", "scores.csv", "task_means.csv", "seeds.csv", "gains.csv"),
+        95,
+    ),
+    StepSpec(
+        "06_evaluate_domains",
+        "Domains, prompt formats, arena, audit",
+        (
+            "01_explore_sources/benchmarks",
+            "01_explore_sources/benchmarks.csv",
+            "04_train_judge/adapters",
+            "05_evaluate_benchmarks/judgements",
+        ),
+        ("judgements", "domain_scores.csv", "table2.csv", "formats.csv", "arena.csv", "audit.csv"),
+        85,
+    ),
+    StepSpec(
+        "07_report",
+        "Figures and report",
+        (
+            "01_explore_sources/sources.csv",
+            "01_explore_sources/topic_map.csv",
+            "02_curate_preferences/ledger.csv",
+            "03_ablate_sources/ablation.csv",
+            "04_train_judge/training.csv",
+            "05_evaluate_benchmarks/scores.csv",
+            "05_evaluate_benchmarks/task_means.csv",
+            "06_evaluate_domains/domain_scores.csv",
+            "06_evaluate_domains/formats.csv",
+            "06_evaluate_domains/arena.csv",
+            "06_evaluate_domains/audit.csv",
+        ),
+        ("results.json", "figures", "report.html"),
+        18,
+    ),
+    StepSpec(
+        "08_published_values",
+        "The published values, drawn the same way",
+        (),
+        ("published.csv", "figures"),
+        6,
+    ),
+)
 
 
 def step_spec(name: str) -> StepSpec:
@@ -75,13 +159,23 @@ def notebook_path(name: str) -> Path:
 
 @functools.cache
 def parameter_defaults(notebook: Path) -> dict[str, Any]:
-    """Return the names and default values of a notebook's one cell tagged `parameters` (literals only)."""
+    """Return the names and default values of a notebook's one cell tagged `parameters` (literals
+    only).
+    """
     try:
         cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     except (json.JSONDecodeError, KeyError, UnicodeDecodeError) as error:
-        raise UserError(f"{notebook} is not a readable notebook ({error}); restore it with `git checkout -- {notebook.name}`") from error
+        raise UserError(
+            f"{notebook} is not a readable notebook ({error}); restore it with `git checkout -- {notebook.name}`"
+        ) from error
     tagged = [c for c in cells if "parameters" in c.get("metadata", {}).get("tags", [])]
     if len(tagged) != 1:
-        raise UserError(f"{notebook}: {len(tagged)} cells are tagged 'parameters', there must be one")
+        raise UserError(
+            f"{notebook}: {len(tagged)} cells are tagged 'parameters', there must be one"
+        )
     body = ast.parse("".join(tagged[0]["source"])).body
-    return {node.targets[0].id: ast.literal_eval(node.value) for node in body if isinstance(node, ast.Assign)}  # type: ignore[attr-defined]
+    return {
+        node.targets[0].id: ast.literal_eval(node.value)
+        for node in body
+        if isinstance(node, ast.Assign)
+    }  # type: ignore[attr-defined]

@@ -11,15 +11,21 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def project_root() -> Path:
-    """Return the folder with `notebooks/` and `pyproject.toml`: the working directory or one above it, else the clone installed from."""
+    """Return the folder with `notebooks/` and `pyproject.toml`: the working directory or one above
+    it, else the clone installed from.
+    """
     for folder in (Path.cwd(), *Path.cwd().parents, PACKAGE.parent):
         if (folder / "notebooks").is_dir() and (folder / "pyproject.toml").is_file():
             return folder
-    raise UserError("no project folder here (one with notebooks/ and pyproject.toml); change into your clone and try again")
+    raise UserError(
+        "no project folder here (one with notebooks/ and pyproject.toml); change into your clone and try again"
+    )
 
 
 def home() -> Path:
-    """Return the folder in which `artefacts/`, `figures/` and `reports/` are written: `SELENE_HOME`, else the project root."""
+    """Return the folder in which `artefacts/`, `figures/` and `reports/` are written:
+    `SELENE_HOME`, else the project root.
+    """
     given = os.environ.get("SELENE_HOME")
     return Path(given).resolve() if given else project_root()
 

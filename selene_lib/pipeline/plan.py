@@ -10,7 +10,9 @@ from selene_lib.training.spec import TrainSpec
 
 
 def spec_of_run(run: str, settings: Mapping[str, Any] | None = None) -> TrainSpec:
-    """The training spec of a named run: defaults of notebook 04, `runs/<run>.yaml`, `settings`; the first loss is the one planned for."""
+    """The training spec of a named run: defaults of notebook 04, `runs/<run>.yaml`, `settings`; the
+    first loss is the one planned for.
+    """
     from dataclasses import fields
 
     from selene_lib.models.names import resolve_model
@@ -18,31 +20,53 @@ def spec_of_run(run: str, settings: Mapping[str, Any] | None = None) -> TrainSpe
     from selene_lib.pipeline.notebooks import step_spec
 
     name = "04_train_judge"
-    values = presets.resolve_parameters(presets.load_run(run), (step_spec(name),), settings or {})[name]
+    values = presets.resolve_parameters(presets.load_run(run), (step_spec(name),), settings or {})[
+        name
+    ]
     known = {f.name for f in fields(TrainSpec)}
     chosen = {k: v for k, v in values.items() if k in known}
-    return TrainSpec.from_dict(chosen | {"base_model": resolve_model(values["base_model"]), "loss": values["losses"].split(",")[0].strip()})
+    return TrainSpec.from_dict(
+        chosen
+        | {
+            "base_model": resolve_model(values["base_model"]),
+            "loss": values["losses"].split(",")[0].strip(),
+        }
+    )
 
 
 def plan_generation(
-    run: str, settings: Mapping[str, Any] | None = None, *, prompt_tokens: int | None = None, reply_tokens: int | None = None
+    run: str,
+    settings: Mapping[str, Any] | None = None,
+    *,
+    prompt_tokens: int | None = None,
+    reply_tokens: int | None = None,
 ) -> dict[str, Any] | None:
-    """Requests, tokens and dollars of a run's hosted generator, None where it asks none: two critiques a sample, first attempts only.
+    """Requests, tokens and dollars of a run's hosted generator, None where it asks none: two
+    critiques a sample, first attempts only.
 
-    The number of samples is the most the run may read (sources times `n_per_source`), lengths default to 1,500 and 250 tokens; prices are
-    those of the run's notebook 02, and without them the cost is None. Notebook 02 forecasts it from the samples that are there.
+    The number of samples is the most the run may read (sources times `n_per_source`), lengths
+    default to 1,500 and 250 tokens; prices are those of the run's notebook 02, and without them the
+    cost is None. Notebook 02 forecasts it from the samples that are there.
     """
     from selene_lib.pipeline import presets
     from selene_lib.pipeline.notebooks import step_spec
 
     prompt_tokens, reply_tokens = prompt_tokens or 1500, reply_tokens or 250
     steps = tuple(step_spec(number) for number in ("01", "02"))
-    explore, curate = presets.resolve_parameters(presets.load_run(run), steps, settings or {}).values()
+    explore, curate = presets.resolve_parameters(
+        presets.load_run(run), steps, settings or {}
+    ).values()
     if curate["generator"] != "server":
         return None
     n_requests = 2 * explore["n_per_source"] * len(explore["sources"].split(","))
     prices = curate["usd_per_million_prompt_tokens"], curate["usd_per_million_reply_tokens"]
-    usd = generation_cost_usd(n_requests, prompt_tokens, reply_tokens, usd_per_million_prompt=prices[0], usd_per_million_reply=prices[1])
+    usd = generation_cost_usd(
+        n_requests,
+        prompt_tokens,
+        reply_tokens,
+        usd_per_million_prompt=prices[0],
+        usd_per_million_reply=prices[1],
+    )
     return {
         "n_requests_at_most": n_requests,
         "prompt_tokens": n_requests * prompt_tokens,

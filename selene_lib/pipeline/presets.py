@@ -1,4 +1,6 @@
-"""Named runs: the YAML files of `runs/`, and `--set` laid over them; an unknown parameter is an error."""
+"""Named runs: the YAML files of `runs/`, and `--set` laid over them; an unknown parameter is an
+error.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ from selene_lib.pipeline.places import project_root
 
 @dataclass(frozen=True)
 class RunSpec:
-    """A named run: `parameters` for every notebook that has one of the name, `notebooks` for one notebook alone."""
+    """A named run: `parameters` for every notebook that has one of the name, `notebooks` for one
+    notebook alone.
+    """
 
     name: str
     about: str = ""
@@ -25,7 +29,9 @@ class RunSpec:
 
 
 def load_run(run: str) -> RunSpec:
-    """Read `runs/<run>.yaml` or the YAML file at that path; `nano` needs none (the notebooks' own defaults)."""
+    """Read `runs/<run>.yaml` or the YAML file at that path; `nano` needs none (the notebooks' own
+    defaults).
+    """
     import yaml
 
     if run == "nano":
@@ -33,7 +39,16 @@ def load_run(run: str) -> RunSpec:
     folder = project_root() / "runs"
     path = Path(run) if run.endswith((".yaml", ".yml")) else folder / f"{run}.yaml"
     if not path.is_file():
-        known = ", ".join(["nano", *(p.stem for p in sorted(folder.glob("*.yaml")) if not p.stem.startswith("accelerate"))])
+        known = ", ".join(
+            [
+                "nano",
+                *(
+                    p.stem
+                    for p in sorted(folder.glob("*.yaml"))
+                    if not p.stem.startswith("accelerate")
+                ),
+            ]
+        )
         raise UserError(f"no run {run!r}: {path} is not there; known runs: {known}")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -41,7 +56,9 @@ def load_run(run: str) -> RunSpec:
         raise UserError(f"{path}: not YAML ({str(error).splitlines()[0]})") from error
     allowed = {"name", "about", "needs", "parameters", "notebooks"}
     if not isinstance(content, dict) or not set(content) <= allowed:
-        raise UserError(f"{path}: a run file holds the keys {', '.join(sorted(allowed))} and no others")
+        raise UserError(
+            f"{path}: a run file holds the keys {', '.join(sorted(allowed))} and no others"
+        )
     content["needs"] = tuple(content.get("needs") or ())
     return RunSpec(**{"name": path.stem, **{k: v for k, v in content.items() if v is not None}})
 
@@ -59,10 +76,14 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
     return settings
 
 
-def resolve_parameters(spec: RunSpec, steps: tuple[StepSpec, ...], settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return for each step all its parameters: notebook defaults, then the run file, then `settings`.
+def resolve_parameters(
+    spec: RunSpec, steps: tuple[StepSpec, ...], settings: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Return for each step all its parameters: notebook defaults, then the run file, then
+    `settings`.
 
-    Raises `UserError` for a name that no notebook has and for a value of another type than the default's.
+    Raises `UserError` for a name that no notebook has and for a value of another type than the
+    default's.
     """
     defaults = {s.name: parameter_defaults(notebook_path(s.name)) for s in notebooks.STEPS}
     resolved = {name: {**values, "run": spec.name} for name, values in defaults.items()}
@@ -88,7 +109,9 @@ def _targets(key: str, defaults: Mapping[str, Mapping[str, Any]], source: str) -
     return names
 
 
-def _assign(resolved: dict[str, Any], defaults: Mapping[str, Any], name: str, key: str, value: Any) -> None:
+def _assign(
+    resolved: dict[str, Any], defaults: Mapping[str, Any], name: str, key: str, value: Any
+) -> None:
     if key not in defaults:
         raise UserError(f"notebook {name} has no parameter {key!r}; it has {', '.join(defaults)}")
     wanted = type(defaults[key])
@@ -99,7 +122,9 @@ def _assign(resolved: dict[str, Any], defaults: Mapping[str, Any], name: str, ke
     if wanted is str and type(value) in (int, float):  # `--set seeds=0` means the text
         value = str(value)
     if type(value) is not wanted:
-        raise UserError(f"parameter {key!r} of {name} is {wanted.__name__} (default {defaults[key]!r}), got {value!r}")
+        raise UserError(
+            f"parameter {key!r} of {name} is {wanted.__name__} (default {defaults[key]!r}), got {value!r}"
+        )
     resolved[key] = value
 
 

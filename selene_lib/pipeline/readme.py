@@ -1,4 +1,5 @@
-"""The README's numbers, made from result files: `python -m selene_lib.pipeline.readme` writes them between its markers, a test compares them.
+"""The README's numbers, made from result files: `python -m selene_lib.pipeline.readme` writes them
+between its markers, a test compares them.
 
 A marker pair `<!-- NAME -->...<!-- /NAME -->` may enclose lines or one cell of a table.
 """
@@ -19,27 +20,46 @@ PLANNED = (("colab", "T4"), ("paper", "A100-80GB"), ("paper", "H100-80GB"))
 
 
 def readme_blocks(root: Path) -> dict[str, str]:
-    """Return the text of every marker: results and times of the published embedded run, predictions of `selene plan`."""
+    """Return the text of every marker: results and times of the published embedded run, predictions
+    of `selene plan`.
+    """
     reports = root / "reports" / "nano"
-    blocks = {"results:nano": f"\n{results_table(read_json(reports / 'results.json'))}\n", "plan": f"\n{plan_table()}\n"}
+    blocks = {
+        "results:nano": f"\n{results_table(read_json(reports / 'results.json'))}\n",
+        "plan": f"\n{plan_table()}\n",
+    }
     seconds = {step.name: _seconds(reports / "notebooks" / f"{step.name}.ipynb") for step in STEPS}
     blocks |= {f"time:{name[:2]}": clock(value) for name, value in seconds.items()}
     return blocks | {"time:all": clock(sum(seconds.values()))}
 
 
 def results_table(results: Mapping[str, Any]) -> str:
-    """Return base and every trained arm, by task type and over them, with interval: a Markdown table from `results.json`."""
+    """Return base and every trained arm, by task type and over them, with interval: a Markdown
+    table from `results.json`.
+    """
     overall = [row for row in results["task_means"] if row["task"] == "overall"]
     by_task = {(row["judge"], row["task"]): row["value"] for row in results["task_means"]}
     gains = {row["judge"]: row["gain_points"] for row in results["seeds"]}
     tasks = [task for task in TASKS if (BASE, task) in by_task]
-    lines = ["| judge | " + " | ".join([*tasks, "mean", "95 % interval", "n", "unread", "gain, points"]) + " |"]
+    lines = [
+        "| judge | "
+        + " | ".join([*tasks, "mean", "95 % interval", "n", "unread", "gain, points"])
+        + " |"
+    ]
     lines.append("|---" * (len(tasks) + 6) + "|")
     for row in overall:
         cells = [f"{by_task[row['judge'], task]:.3f}" for task in tasks]
         interval = f"{row['ci95_low']:.3f} to {row['ci95_high']:.3f}"
         gain = "" if row["judge"] == BASE else f"{gains[row['judge']]:+.1f}"
-        cells = [row["judge"], *cells, f"**{row['value']:.3f}**", interval, str(row["n"]), str(row["n_unparsed"]), gain]
+        cells = [
+            row["judge"],
+            *cells,
+            f"**{row['value']:.3f}**",
+            interval,
+            str(row["n"]),
+            str(row["n_unparsed"]),
+            gain,
+        ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -49,12 +69,17 @@ def plan_table() -> str:
     from selene_lib.pipeline.plan import spec_of_run
     from selene_lib.training.planner import plan
 
-    lines = ["| run | GPU | pairs seen | peak memory | tokens/s | reference, h | training in all, h |", "|---" * 7 + "|"]
+    lines = [
+        "| run | GPU | pairs seen | peak memory | tokens/s | reference, h | training in all, h |",
+        "|---" * 7 + "|",
+    ]
     for run, device in PLANNED:
         spec = spec_of_run(run)
         found = plan(spec, device=device)
         numbers = f"{found.n_steps * spec.batch_size:,} | {found.peak_memory_bytes / 1e9:.1f} GB | {found.tokens_per_second:,.0f}"
-        lines.append(f"| `{run}` | {device} | {numbers} | {found.reference_hours:.1f} | {found.hours:.1f} |")
+        lines.append(
+            f"| `{run}` | {device} | {numbers} | {found.reference_hours:.1f} | {found.hours:.1f} |"
+        )
     return "\n".join(lines)
 
 
@@ -63,7 +88,9 @@ def _seconds(executed: Path) -> float:
 
 
 def fill(text: str, blocks: Mapping[str, str]) -> str:
-    """Return a text with every block between its first pair of markers; a marker without a block stays as it is."""
+    """Return a text with every block between its first pair of markers; a marker without a block
+    stays as it is.
+    """
     for name, block in blocks.items():
         begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
         head, marker, rest = text.partition(begin)

@@ -1,8 +1,9 @@
 """A step of a run while it is at work, and what is known of how its files came to be.
 
-A run is a named set of parameters; its files lie in `artefacts/<run>/<step>/`. A step is one notebook. `begin_step` opens it, `Step.finish`
-writes `step.json` beside its outputs and assembles `manifest.json`: parameters, inputs and outputs with SHA-256 and size, git commit,
-package versions, hardware, wall time and peak memory.
+A run is a named set of parameters; its files lie in `artefacts/<run>/<step>/`. A step is one
+notebook. `begin_step` opens it, `Step.finish` writes `step.json` beside its outputs and assembles
+`manifest.json`: parameters, inputs and outputs with SHA-256 and size, git commit, package versions,
+hardware, wall time and peak memory.
 """
 
 from __future__ import annotations
@@ -27,21 +28,41 @@ from selene_lib.pipeline.environment import environment
 from selene_lib.pipeline.notebooks import notebook_path, parameter_defaults, step_spec
 from selene_lib.pipeline.places import PACKAGE, project_root, run_folder
 
-PATH_PARAMETERS = ("data_dir", "votes", "adapter", "model", "base_model", "reward_model", "domain_file")
+PATH_PARAMETERS = (
+    "data_dir",
+    "votes",
+    "adapter",
+    "model",
+    "base_model",
+    "reward_model",
+    "domain_file",
+)
 
 
 @functools.cache
 def code_sha256() -> str:
-    """Return one hash over the library's source and data files: a changed library means steps are done again."""
-    names = sorted(p for p in PACKAGE.rglob("*") if p.is_file() and "__pycache__" not in p.parts and p.suffix not in {".tmp", ".pyc"})
+    """Return one hash over the library's source and data files: a changed library means steps are
+    done again.
+    """
+    names = sorted(
+        p
+        for p in PACKAGE.rglob("*")
+        if p.is_file() and "__pycache__" not in p.parts and p.suffix not in {".tmp", ".pyc"}
+    )
     lines = [f"{p.relative_to(PACKAGE).as_posix()} {sha256_file(p)}" for p in names]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def notebook_code_sha256(path: Path) -> str:
-    """Return a hash over the code cells of a notebook: prose, outputs, metadata and the cell for Colab do not count."""
+    """Return a hash over the code cells of a notebook: prose, outputs, metadata and the cell for
+    Colab do not count.
+    """
     cells = [c for c in read_json(path)["cells"] if c["cell_type"] == "code"]
-    source = ["".join(c["source"]) for c in cells if not {"parameters", "colab"} & set(c["metadata"].get("tags", []))]
+    source = [
+        "".join(c["source"])
+        for c in cells
+        if not {"parameters", "colab"} & set(c["metadata"].get("tags", []))
+    ]
     return hashlib.sha256("\x1e".join(source).encode()).hexdigest()
 
 
@@ -49,8 +70,9 @@ def notebook_code_sha256(path: Path) -> str:
 class Step:
     """One notebook of one run, while it is at work.
 
-    `folder` holds its outputs. `inputs` maps the declared names to paths that exist. What it needs to be done again or resumed safely is
-    its `fingerprint`: parameters, code and inputs; files that were begun under another fingerprint are removed.
+    `folder` holds its outputs. `inputs` maps the declared names to paths that exist. What it needs
+    to be done again or resumed safely is its `fingerprint`: parameters, code and inputs; files that
+    were begun under another fingerprint are removed.
     """
 
     name: str
@@ -66,7 +88,11 @@ class Step:
 
     @property
     def fingerprint(self) -> str:
-        return fingerprint(self.parameters, self.code, {name: sha256_file(path) for name, path in self.inputs.items()})
+        return fingerprint(
+            self.parameters,
+            self.code,
+            {name: sha256_file(path) for name, path in self.inputs.items()},
+        )
 
     def path(self, name: str) -> Path:
         """Return where an output called `name` belongs (its folder is made)."""
@@ -75,26 +101,36 @@ class Step:
         return target
 
     def store(self, name: str) -> Path:
-        """Return a path under `artefacts/<run>/store/`: replies that were paid for, keyed by content, never removed by a re-run."""
+        """Return a path under `artefacts/<run>/store/`: replies that were paid for, keyed by
+        content, never removed by a re-run.
+        """
         target = self.folder.parent / "store" / name
         target.parent.mkdir(parents=True, exist_ok=True)
         return target
 
     def finish(self) -> Any:
-        """Assert the declared outputs, write `step.json` and the run's `manifest.json`; return a table of what was written."""
+        """Assert the declared outputs, write `step.json` and the run's `manifest.json`; return a
+        table of what was written.
+        """
         import pandas as pd
 
         missing = [name for name in self.outputs if not self.folder.joinpath(name).exists()]
         if missing:
-            raise RuntimeError(f"{self.name}: declared output {missing[0]!r} was not written to {self.folder}")
+            raise RuntimeError(
+                f"{self.name}: declared output {missing[0]!r} was not written to {self.folder}"
+            )
         record = {
             "step": self.name,
             "run": self.run,
             "fingerprint": self.fingerprint,
             "parameters": self.parameters,
             "code_sha256": self.code,
-            "inputs": {name: _described(path, self.folder.parent) for name, path in self.inputs.items()},
-            "outputs": {name: _described(self.folder / name, self.folder.parent) for name in self.outputs},
+            "inputs": {
+                name: _described(path, self.folder.parent) for name, path in self.inputs.items()
+            },
+            "outputs": {
+                name: _described(self.folder / name, self.folder.parent) for name in self.outputs
+            },
             "telemetry": [name for name in self.telemetry if self.folder.joinpath(name).exists()],
             "wall_seconds": round(time.time() - self.started, 2),
             "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
@@ -105,7 +141,10 @@ class Step:
         write_manifest(self.folder.parent)
         if self._lock is not None:
             self._lock.close()
-        rows = [{"file": name, "bytes": entry["bytes"], "sha256": entry["sha256"][:12]} for name, entry in record["outputs"].items()]
+        rows = [
+            {"file": name, "bytes": entry["bytes"], "sha256": entry["sha256"][:12]}
+            for name, entry in record["outputs"].items()
+        ]
         return pd.DataFrame(rows)
 
 
@@ -115,27 +154,46 @@ def _described(path: Path, run_dir: Path) -> dict[str, Any]:
 
 
 def fingerprint(parameters: Mapping[str, Any], code: str, inputs: Mapping[str, str]) -> str:
-    """Return the hash of all that decides a step's data: parameters, code, content of inputs, state of the files a parameter names."""
-    outside = {name: _state(_place(name, parameters[name])) for name in PATH_PARAMETERS if parameters.get(name)}
-    return hashlib.sha256(json.dumps([dict(parameters), code, dict(inputs), outside], sort_keys=True).encode()).hexdigest()
+    """Return the hash of all that decides a step's data: parameters, code, content of inputs, state
+    of the files a parameter names.
+    """
+    outside = {
+        name: _state(_place(name, parameters[name]))
+        for name in PATH_PARAMETERS
+        if parameters.get(name)
+    }
+    return hashlib.sha256(
+        json.dumps([dict(parameters), code, dict(inputs), outside], sort_keys=True).encode()
+    ).hexdigest()
 
 
 def _place(name: str, value: str) -> Path:
-    """The path a parameter means: a domain file stands for its folder, since its data lie beside it."""
+    """The path a parameter means: a domain file stands for its folder, since its data lie beside
+    it.
+    """
     return (project_root() / value).parent if name == "domain_file" else Path(value)
 
 
 def _state(path: Path) -> list[tuple[str, int, int]]:
-    """Names, sizes and times of a file or of the files below a folder; nothing for what is no path here (a hub id)."""
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else []
+    """Names, sizes and times of a file or of the files below a folder; nothing for what is no path
+    here (a hub id).
+    """
+    files = (
+        [path]
+        if path.is_file()
+        else sorted(p for p in path.rglob("*") if p.is_file())
+        if path.is_dir()
+        else []
+    )
     return [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
 
 
 def begin_step(name: str, namespace: Mapping[str, Any]) -> Step:
-    """Open step `name` with the values its notebook's parameters cell has in `namespace` (pass `globals()`).
+    """Open step `name` with the values its notebook's parameters cell has in `namespace` (pass
+    `globals()`).
 
-    Raises `UserError` where an input is not there yet, naming the notebook that writes it. Half-finished work of the same fingerprint
-    is kept and resumed; that of another is removed.
+    Raises `UserError` where an input is not there yet, naming the notebook that writes it.
+    Half-finished work of the same fingerprint is kept and resumed; that of another is removed.
     """
     spec = step_spec(name)
     notebook = notebook_path(name)
@@ -161,13 +219,17 @@ def begin_step(name: str, namespace: Mapping[str, Any]) -> Step:
 
 
 def input_paths(run_dir: Path, inputs: tuple[str, ...]) -> dict[str, Path]:
-    """Map declared inputs (`step/file`) to paths; a missing one is a UserError that names the notebook to run first."""
+    """Map declared inputs (`step/file`) to paths; a missing one is a UserError that names the
+    notebook to run first.
+    """
     paths = {}
     for name in inputs:
         path = run_dir / name
         if not path.exists():
             first = name.split("/")[0]
-            raise UserError(f"{path} is not there; run notebook {first} of run {run_dir.name!r} first")
+            raise UserError(
+                f"{path} is not there; run notebook {first} of run {run_dir.name!r} first"
+            )
         paths[name] = path
     return paths
 
@@ -181,12 +243,16 @@ def _locked(folder: Path, patience_seconds: float = 20.0) -> Any:
             return handle
         except BlockingIOError as error:
             if time.monotonic() > deadline:
-                raise UserError(f"{folder} is in use by another process; wait for it or end it, then try again") from error
+                raise UserError(
+                    f"{folder} is in use by another process; wait for it or end it, then try again"
+                ) from error
             time.sleep(0.2)
 
 
 def _clear_other_work(step: Step) -> None:
-    """Remove the step's files unless they were begun under the same fingerprint, and mark them as begun under this one."""
+    """Remove the step's files unless they were begun under the same fingerprint, and mark them as
+    begun under this one.
+    """
     (step.folder / "step.json").unlink(missing_ok=True)
     mark = step.folder / "begun.json"
     if not (mark.is_file() and read_json(mark).get("fingerprint") == step.fingerprint):
@@ -201,11 +267,17 @@ def write_manifest(run_dir: Path) -> Path:
 
 
 def is_done(record: Mapping[str, Any], run_dir: Path, wanted_fingerprint: str) -> bool:
-    """Whether a finished step still stands: same parameters, code and inputs, and outputs whose content is what was written."""
+    """Whether a finished step still stands: same parameters, code and inputs, and outputs whose
+    content is what was written.
+    """
     if record.get("fingerprint") != wanted_fingerprint:
         return False
     for entry in record["outputs"].values():
         path = run_dir / entry["path"]
-        if not path.exists() or size_bytes(path) != entry["bytes"] or sha256_file(path) != entry["sha256"]:
+        if (
+            not path.exists()
+            or size_bytes(path) != entry["bytes"]
+            or sha256_file(path) != entry["sha256"]
+        ):
             return False
     return True

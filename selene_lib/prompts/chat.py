@@ -1,8 +1,11 @@
-"""The one encoder of a chat: data, training, judging and export turn text into token ids here and nowhere else.
+"""The one encoder of a chat: data, training, judging and export turn text into token ids here and
+nowhere else.
 
-A prompt is one user message rendered by the tokenizer's own chat template up to the generation prompt; a completion is what the template
-adds for the assistant. Both halves are tokenised apart, exactly as they meet at generation time (the model reads the prompt ids and writes
-completion ids), so the prompt ids are a prefix of prompt + completion ids by construction and never merge across the border.
+A prompt is one user message rendered by the tokenizer's own chat template up to the generation
+prompt; a completion is what the template adds for the assistant. Both halves are tokenised apart,
+exactly as they meet at generation time (the model reads the prompt ids and writes completion ids),
+so the prompt ids are a prefix of prompt + completion ids by construction and never merge across the
+border.
 """
 
 from __future__ import annotations
@@ -15,17 +18,22 @@ from selene_lib.errors import UserError
 def encode_chat(tokenizer: Any, prompt: str, completion: str | None) -> list[int]:
     """Encode one user message, and the assistant's reply to it if there is one.
 
-    Returns the ids of the prompt up to and including the generation prompt, followed by the completion's ids and the end token.
-    There is exactly one BOS where the tokenizer has one by convention, at the front. Control tokens written out inside the texts
-    (`<|eot_id|>` in a response to be judged) are broken up, so no text can open or close a message. Raises ValueError when the chat
-    template renders the prompt differently with and without a reply.
+    Returns the ids of the prompt up to and including the generation prompt, followed by the
+    completion's ids and the end token. There is exactly one BOS where the tokenizer has one by
+    convention, at the front. Control tokens written out inside the texts (`<|eot_id|>` in a
+    response to be judged) are broken up, so no text can open or close a message. Raises ValueError
+    when the chat template renders the prompt differently with and without a reply.
     """
     head, ids = encode_prompt(tokenizer, prompt)
-    return ids if completion is None else ids + encode_completion(tokenizer, prompt, head, completion)
+    return (
+        ids if completion is None else ids + encode_completion(tokenizer, prompt, head, completion)
+    )
 
 
 def encode_prompt(tokenizer: Any, prompt: str) -> tuple[str, list[int]]:
-    """Return what the chat template makes of the prompt, up to and including the generation prompt, and its ids."""
+    """Return what the chat template makes of the prompt, up to and including the generation prompt,
+    and its ids.
+    """
     message = [{"role": "user", "content": neutralise(tokenizer, prompt)}]
     head = tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
     return head, _with_one_bos(tokenizer, tokenizer.encode(head, add_special_tokens=False))
@@ -35,24 +43,32 @@ def encode_completion(tokenizer: Any, prompt: str, head: str, completion: str) -
     """Return the ids of what the template adds to `head` for the reply, through the end token."""
     message = [{"role": "user", "content": neutralise(tokenizer, prompt)}]
     reply = {"role": "assistant", "content": neutralise(tokenizer, completion)}
-    whole = tokenizer.apply_chat_template([*message, reply], tokenize=False, add_generation_prompt=False)
+    whole = tokenizer.apply_chat_template(
+        [*message, reply], tokenize=False, add_generation_prompt=False
+    )
     if not whole.startswith(head):
         raise ValueError(
             f"the chat template of {tokenizer.name_or_path!r} renders a prompt differently once a reply follows; "
             "training would see other prompts than judging does: use a template that only appends the reply"
         )
-    return _until_end_token(tokenizer, tokenizer.encode(whole[len(head) :], add_special_tokens=False))
+    return _until_end_token(
+        tokenizer, tokenizer.encode(whole[len(head) :], add_special_tokens=False)
+    )
 
 
 def end_token_id(tokenizer: Any) -> int:
     """The token that ends a completion; a tokenizer without one is a UserError."""
     if tokenizer.eos_token_id is None:
-        raise UserError(f"tokenizer {tokenizer.name_or_path!r} has no eos_token: set the token that ends an assistant's reply")
+        raise UserError(
+            f"tokenizer {tokenizer.name_or_path!r} has no eos_token: set the token that ends an assistant's reply"
+        )
     return tokenizer.eos_token_id
 
 
 def neutralise(tokenizer: Any, text: str) -> str:
-    """Break up the control tokens of this tokenizer where a text spells them out, by a space after their first character."""
+    """Break up the control tokens of this tokenizer where a text spells them out, by a space after
+    their first character.
+    """
     for token in _control_tokens(tokenizer):
         if token in text:
             text = text.replace(token, f"{token[0]} {token[1:]}")
@@ -63,8 +79,12 @@ def _control_tokens(tokenizer: Any) -> tuple[str, ...]:
     cached = getattr(tokenizer, "_selene_control_tokens", None)
     if cached is None:
         added = getattr(tokenizer, "added_tokens_decoder", {}).values()
-        names = {token.content for token in added if token.special} | set(tokenizer.all_special_tokens)
-        cached = tokenizer._selene_control_tokens = tuple(sorted((n for n in names if len(n) > 1), key=lambda n: (-len(n), n)))
+        names = {token.content for token in added if token.special} | set(
+            tokenizer.all_special_tokens
+        )
+        cached = tokenizer._selene_control_tokens = tuple(
+            sorted((n for n in names if len(n) > 1), key=lambda n: (-len(n), n))
+        )
     return cached
 
 
@@ -80,12 +100,16 @@ def _adds_bos_by_itself(tokenizer: Any, bos: int) -> bool:
     """Whether this tokenizer puts a BOS in front of plain text: asked once."""
     cached = getattr(tokenizer, "_selene_adds_bos", None)
     if cached is None:
-        cached = tokenizer._selene_adds_bos = tokenizer.encode("", add_special_tokens=True)[:1] == [bos]
+        cached = tokenizer._selene_adds_bos = tokenizer.encode("", add_special_tokens=True)[:1] == [
+            bos
+        ]
     return cached
 
 
 def _until_end_token(tokenizer: Any, ids: list[int]) -> list[int]:
-    """Cut what a template writes after the end token (a newline, say); add the end token where a template writes none."""
+    """Cut what a template writes after the end token (a newline, say); add the end token where a
+    template writes none.
+    """
     end = end_token_id(tokenizer)
     if end not in ids:
         return [*ids, end]

@@ -1,7 +1,8 @@
 """How a judge is asked to reply, and how that reply is read: one pair a notation.
 
-A reader finds the verdict's words in generated text, or None; what they are worth (value, malformed, truncated, refused, abstained) is
-decided in one place, as strictly as for the default notation. It never takes a label that the prompt did not offer.
+A reader finds the verdict's words in generated text, or None; what they are worth (value,
+malformed, truncated, refused, abstained) is decided in one place, as strictly as for the default
+notation. It never takes a label that the prompt did not offer.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from dataclasses import dataclass
 from selene_lib.prompts.verdicts import REASONING_MARK, RESULT_MARK, Verdict, parse_verdict
 from selene_lib.records import LABELS, Task
 
-PLAIN_LABELS: dict[str, dict[str, str]] = {task: {label: label for label in labels} for task, labels in LABELS.items()}
+PLAIN_LABELS: dict[str, dict[str, str]] = {
+    task: {label: label for label in labels} for task, labels in LABELS.items()
+}
 OTHER_LABELS: dict[str, dict[str, str]] = {
     "absolute": dict(zip(("poor", "weak", "fair", "good", "excellent"), LABELS["absolute"])),
     "classification": {"true": "Yes", "false": "No"},
@@ -27,8 +30,9 @@ _EDGES = " \t*_\"'`[]()"
 class ReplyForm:
     """A notation for replies.
 
-    `show(reasoning, verdict)` writes a reply in it (`reasoning=None`: without critique); `find(reply)` returns the words at the verdict's
-    place, or None. `labels` maps the words offered to the labels of `records.LABELS`.
+    `show(reasoning, verdict)` writes a reply in it (`reasoning=None`: without critique);
+    `find(reply)` returns the words at the verdict's place, or None. `labels` maps the words offered
+    to the labels of `records.LABELS`.
     """
 
     show: Callable[[str | None, str], str]
@@ -47,7 +51,9 @@ class ReplyForm:
         return self.show(reasoning if self.critique else None, word)
 
     def parse(self, reply: str, task: Task, *, finish_reason: str = "stop") -> Verdict:
-        """Read a reply; the verdict comes in the words of `records.LABELS`, whatever words the prompt offered."""
+        """Read a reply; the verdict comes in the words of `records.LABELS`, whatever words the
+        prompt offered.
+        """
         found = self.find(reply)
         if found is None:
             return parse_verdict(_without_marks(reply), task, finish_reason=finish_reason)
@@ -56,7 +62,11 @@ class ReplyForm:
         if word in offered or (offered is not PLAIN_LABELS[task] and word.lower() in offered):
             return Verdict("value", offered.get(word) or offered[word.lower()])
         verdict = parse_verdict(f"{RESULT_MARK} {found.strip()}", task, finish_reason=finish_reason)
-        return Verdict("malformed", reason=f"{word[:40]!r} was not offered") if verdict.status == "value" else verdict
+        return (
+            Verdict("malformed", reason=f"{word[:40]!r} was not offered")
+            if verdict.status == "value"
+            else verdict
+        )
 
 
 def _without_marks(reply: str) -> str:
@@ -106,7 +116,9 @@ def _show_json(reasoning: str | None, verdict: str) -> str:
 
 
 def _find_json(reply: str) -> str | None:
-    """The `result` of the last JSON object in the reply that has one, as text; a number counts as its digits."""
+    """The `result` of the last JSON object in the reply that has one, as text; a number counts as
+    its digits.
+    """
     decoder, found, position = json.JSONDecoder(), None, reply.find("{")
     while position >= 0:
         try:
@@ -115,18 +127,32 @@ def _find_json(reply: str) -> str | None:
             value, end = None, position + 1
         if isinstance(value, dict) and "result" in value:
             result = value["result"]
-            found = str(result) if isinstance(result, (str, int)) and not isinstance(result, bool) else json.dumps(result)
+            found = (
+                str(result)
+                if isinstance(result, (str, int)) and not isinstance(result, bool)
+                else json.dumps(result)
+            )
         position = reply.find("{", end)
     return found
 
 
-_MARKS = re.compile(r"\*\*\s*result\s*(?:\*\*\s*:|:)[ \t]*(?:\*\*)?[ \t]*(?:\n[ \t]*)*([^\n]*)", re.IGNORECASE)
+_MARKS = re.compile(
+    r"\*\*\s*result\s*(?:\*\*\s*:|:)[ \t]*(?:\*\*)?[ \t]*(?:\n[ \t]*)*([^\n]*)", re.IGNORECASE
+)
 MARKS = ReplyForm(_show_marks, _last(_MARKS), PLAIN_LABELS)
 MARKS_ONLY = ReplyForm(_show_marks, _last(_MARKS), PLAIN_LABELS, critique=False)
 MARKS_OTHER_LABELS = ReplyForm(_show_marks, _last(_MARKS), OTHER_LABELS)
 VERDICT_FIRST = ReplyForm(_show_verdict_first, _find_first_line, PLAIN_LABELS)
-LINES = ReplyForm(_show_lines, _last(re.compile(r"^[ \t]*Verdict[ \t]*:[ \t]*([^\n]*)", re.MULTILINE)), PLAIN_LABELS)
-HEADINGS = ReplyForm(_show_headings, _last(re.compile(r"^#{1,6}[ \t]*Result[ \t:]*\n\s*([^\n]*)", re.MULTILINE)), PLAIN_LABELS)
+LINES = ReplyForm(
+    _show_lines,
+    _last(re.compile(r"^[ \t]*Verdict[ \t]*:[ \t]*([^\n]*)", re.MULTILINE)),
+    PLAIN_LABELS,
+)
+HEADINGS = ReplyForm(
+    _show_headings,
+    _last(re.compile(r"^#{1,6}[ \t]*Result[ \t:]*\n\s*([^\n]*)", re.MULTILINE)),
+    PLAIN_LABELS,
+)
 TAGS = ReplyForm(_show_tags, _last(re.compile(r"<result>(.*?)</result>", re.DOTALL)), PLAIN_LABELS)
 BRACKETS = ReplyForm(_show_brackets, _last(re.compile(r"\[\[([^\[\]\n]*)\]\]")), PLAIN_LABELS)
 JSON = ReplyForm(_show_json, _find_json, PLAIN_LABELS)

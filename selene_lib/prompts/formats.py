@@ -1,7 +1,9 @@
-"""Prompt format families: where each part of a sample stands, how it is fenced, which reply is asked for.
+"""Prompt format families: where each part of a sample stands, how it is fenced, which reply is
+asked for.
 
-Two wordings of each: `full` for language models, `nano` in the few words the embedded judge knows. A candidate text is guarded in the way
-that fits the layout (a fence it cannot close, a prefix on each of its lines, JSON or XML escapes); `escape=False` leaves all of that out.
+Two wordings of each: `full` for language models, `nano` in the few words the embedded judge knows.
+A candidate text is guarded in the way that fits the layout (a fence it cannot close, a prefix on
+each of its lines, JSON or XML escapes); `escape=False` leaves all of that out.
 """
 
 from __future__ import annotations
@@ -14,7 +16,14 @@ from dataclasses import dataclass, replace
 
 from selene_lib.prompts import format_replies as replies
 from selene_lib.prompts.format_replies import ReplyForm
-from selene_lib.prompts.rendering import Prompt, escape_marks, fence_for, load_template, render, template_name
+from selene_lib.prompts.rendering import (
+    Prompt,
+    escape_marks,
+    fence_for,
+    load_template,
+    render,
+    template_name,
+)
 from selene_lib.prompts.verdicts import Verdict
 from selene_lib.records import Sample, Task
 
@@ -29,8 +38,20 @@ OPENING = {
     "pairwise": "Two answers to one task stand below. Decide which of them is the better one.",
 }
 TITLES = {
-    "full": {"instruction": "Task", "response": "Answer", "response_b": "Answer B", "rubric": "Rubric", "reference": "Reference answer"},
-    "nano": {"instruction": "Task", "response": "Response", "response_b": "B", "rubric": "Rubric", "reference": "Reference"},
+    "full": {
+        "instruction": "Task",
+        "response": "Answer",
+        "response_b": "Answer B",
+        "rubric": "Rubric",
+        "reference": "Reference answer",
+    },
+    "nano": {
+        "instruction": "Task",
+        "response": "Response",
+        "response_b": "B",
+        "rubric": "Rubric",
+        "reference": "Reference",
+    },
 }
 FIRST_TITLE = {"full": "Answer A", "nano": "A"}
 
@@ -39,8 +60,9 @@ FIRST_TITLE = {"full": "Answer A", "nano": "A"}
 class PromptFormat:
     """One family: a layout of the data, an order of its parts, a reply notation with its parser.
 
-    `nano_reply` is the notation in the `nano` wording: the embedded judge was taught one, so families that differ in layout alone keep
-    it there, and families whose point is the reply ask for theirs.
+    `nano_reply` is the notation in the `nano` wording: the embedded judge was taught one, so
+    families that differ in layout alone keep it there, and families whose point is the reply ask
+    for theirs.
     """
 
     name: str
@@ -57,22 +79,31 @@ class PromptFormat:
         return self.reply if wording == "full" else self.nano_reply
 
     def render(self, sample: Sample, *, wording: str = "full", escape: bool = True) -> Prompt:
-        """Render one sample; `template` is `format-<name>/<wording>`, with `+plain` where nothing is escaped."""
+        """Render one sample; `template` is `format-<name>/<wording>`, with `+plain` where nothing
+        is escaped.
+        """
         reply = self.reply_form(wording)
         template = f"format-{self.name}/{wording}{'' if escape else '+plain'}"
         if self.layout is None:
-            return replace(render(sample, family=wording, escape=escape, critique=reply.critique), template=template)
+            return replace(
+                render(sample, family=wording, escape=escape, critique=reply.critique),
+                template=template,
+            )
         order = NANO_ORDER if wording == "nano" and self.order == ORDER else self.order
         parts = _parts(sample, wording, order)
         if wording == "full":
-            text = "\n".join((OPENING[sample.task], _ask(reply, sample.task), self.layout(parts, escape)))
+            text = "\n".join(
+                (OPENING[sample.task], _ask(reply, sample.task), self.layout(parts, escape))
+            )
         else:
             layout = nano_lines if self.layout in (fenced, bracket_fenced) else self.layout
             opening = load_template("nano", template_name(sample)).partition("\n")[0]
             text = "\n".join((opening, layout(parts, escape), _ask_nano(reply, sample.task)))
         return Prompt(text=text, task=sample.task, template=template)
 
-    def parse(self, reply: str, task: Task, *, finish_reason: str = "stop", wording: str = "full") -> Verdict:
+    def parse(
+        self, reply: str, task: Task, *, finish_reason: str = "stop", wording: str = "full"
+    ) -> Verdict:
         """Read a reply in this family's notation."""
         return self.reply_form(wording).parse(reply, task, finish_reason=finish_reason)
 
@@ -82,7 +113,11 @@ def _parts(sample: Sample, wording: str, order: tuple[str, ...]) -> Parts:
     if sample.task == "pairwise":
         titles["response"] = FIRST_TITLE[wording]
     values = {name: getattr(sample, name) for name in order}
-    return [(titles[name], value) for name, value in values.items() if value or (value is not None and name not in ("rubric", "reference"))]
+    return [
+        (titles[name], value)
+        for name, value in values.items()
+        if value or (value is not None and name not in ("rubric", "reference"))
+    ]
 
 
 def _ask(reply: ReplyForm, task: Task) -> str:
@@ -91,7 +126,9 @@ def _ask(reply: ReplyForm, task: Task) -> str:
 
 
 def _ask_nano(reply: ReplyForm, task: Task) -> str:
-    """The embedded judge's own request line, with another order, mark or words where the family's point is the reply."""
+    """The embedded judge's own request line, with another order, mark or words where the family's
+    point is the reply.
+    """
     if reply is replies.MARKS or reply is replies.MARKS_ONLY:
         return load_template("nano", f"reply_{'critique' if reply.critique else 'verdict'}_{task}")
     if reply is replies.VERDICT_FIRST:
@@ -109,22 +146,38 @@ def fenced(parts: Parts, escape: bool) -> str:
     """Titles with a colon, each text in a backtick fence."""
     texts = [escape_marks(text) if escape else text for _, text in parts]
     fence = fence_for(*texts) if escape else "```"
-    return "\n".join(f"{title}:\n{fence}\n{text}\n{fence}" for (title, _), text in zip(parts, texts))
+    return "\n".join(
+        f"{title}:\n{fence}\n{text}\n{fence}" for (title, _), text in zip(parts, texts)
+    )
 
 
 def bracket_fenced(parts: Parts, escape: bool) -> str:
-    """As `fenced`, and double square brackets in a text are parted, since they carry the verdict here."""
-    return fenced([(title, re.sub(r"([\[\]])(?=\1)", r"\1 ", text) if escape else text) for title, text in parts], escape)
+    """As `fenced`, and double square brackets in a text are parted, since they carry the verdict
+    here.
+    """
+    return fenced(
+        [
+            (title, re.sub(r"([\[\]])(?=\1)", r"\1 ", text) if escape else text)
+            for title, text in parts
+        ],
+        escape,
+    )
 
 
 def prefixed(parts: Parts, escape: bool) -> str:
     """Upper-case titles on lines of their own; each line of a text starts with a bar."""
-    return "\n".join(f"{title.upper()}\n{_prefix(escape_marks(text), '| ') if escape else text}" for title, text in parts)
+    return "\n".join(
+        f"{title.upper()}\n{_prefix(escape_marks(text), '| ') if escape else text}"
+        for title, text in parts
+    )
 
 
 def headed(parts: Parts, escape: bool) -> str:
     """Markdown headings, each text a block quote."""
-    return "\n\n".join(f"## {title}\n{_prefix(escape_marks(text), '> ') if escape else text}" for title, text in parts)
+    return "\n\n".join(
+        f"## {title}\n{_prefix(escape_marks(text), '> ') if escape else text}"
+        for title, text in parts
+    )
 
 
 def _prefix(text: str, prefix: str) -> str:
@@ -140,7 +193,11 @@ def tagged(parts: Parts, escape: bool) -> str:
 
 def as_json(parts: Parts, escape: bool) -> str:
     """One JSON object, a string a part."""
-    quote = (lambda text: json.dumps(escape_marks(text), ensure_ascii=False)) if escape else (lambda text: f'"{text}"')
+    quote = (
+        (lambda text: json.dumps(escape_marks(text), ensure_ascii=False))
+        if escape
+        else (lambda text: f'"{text}"')
+    )
     return "{\n" + ",\n".join(f' "{_key(title)}": {quote(text)}' for title, text in parts) + "\n}"
 
 
@@ -149,15 +206,41 @@ def _key(title: str) -> str:
 
 
 _ALL = (
-    PromptFormat("default", "the project's own templates, reasoning then result", None, replies.MARKS),
-    PromptFormat("plain_text", "upper-case titles, no markup, `Verdict:` line", prefixed, replies.LINES),
-    PromptFormat("markdown", "headings and block quotes, `### Result` heading", headed, replies.HEADINGS),
+    PromptFormat(
+        "default", "the project's own templates, reasoning then result", None, replies.MARKS
+    ),
+    PromptFormat(
+        "plain_text", "upper-case titles, no markup, `Verdict:` line", prefixed, replies.LINES
+    ),
+    PromptFormat(
+        "markdown", "headings and block quotes, `### Result` heading", headed, replies.HEADINGS
+    ),
     PromptFormat("json", "data and reply are JSON objects", as_json, replies.JSON),
     PromptFormat("xml", "data and reply are XML elements", tagged, replies.TAGS),
-    PromptFormat("rubric_first", "rubric and reference before the task", fenced, replies.MARKS, RUBRIC_FIRST),
-    PromptFormat("verdict_first", "result line first, reasoning after it", fenced, replies.VERDICT_FIRST, nano_reply=replies.VERDICT_FIRST),
-    PromptFormat("other_markers", "verdict in double square brackets", bracket_fenced, replies.BRACKETS, nano_reply=replies.BRACKETS),
-    PromptFormat("no_critique", "the default templates, result line only", None, replies.MARKS_ONLY, nano_reply=replies.MARKS_ONLY),
+    PromptFormat(
+        "rubric_first", "rubric and reference before the task", fenced, replies.MARKS, RUBRIC_FIRST
+    ),
+    PromptFormat(
+        "verdict_first",
+        "result line first, reasoning after it",
+        fenced,
+        replies.VERDICT_FIRST,
+        nano_reply=replies.VERDICT_FIRST,
+    ),
+    PromptFormat(
+        "other_markers",
+        "verdict in double square brackets",
+        bracket_fenced,
+        replies.BRACKETS,
+        nano_reply=replies.BRACKETS,
+    ),
+    PromptFormat(
+        "no_critique",
+        "the default templates, result line only",
+        None,
+        replies.MARKS_ONLY,
+        nano_reply=replies.MARKS_ONLY,
+    ),
     PromptFormat(
         "other_labels",
         "first/second, true/false, poor..excellent",

@@ -1,9 +1,10 @@
 """A prompt and its parser are one contract: what is asked for here is what is read here.
 
-Templates are text files under `templates/<family>/`. The family `full` holds the project's own wording of the five templates of the
-paper (absolute and classification with and without reference, pairwise) and a pairwise one without rubric; `nano` holds the short
-wording of the embedded judge. A family may also be a folder of the user's own templates.
-One user message, no system prompt. A reply is `**Reasoning:** text`, a blank line, `**Result:** verdict`.
+Templates are text files under `templates/<family>/`. The family `full` holds the project's own
+wording of the five templates of the paper (absolute and classification with and without reference,
+pairwise) and a pairwise one without rubric; `nano` holds the short wording of the embedded judge. A
+family may also be a folder of the user's own templates. One user message, no system prompt. A reply
+is `**Reasoning:** text`, a blank line, `**Result:** verdict`.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ __all__ = [
 ]
 
 TEMPLATES = Path(__file__).parent / "templates"
-# Files and fields of the prompt templates that the makers of Selene Mini publish as YAML; a folder of them can be given as `family`.
+# Files and fields of the prompt templates that the makers of Selene Mini publish as YAML; a folder
+# of them can be given as `family`.
 PUBLISHED_NAMES = {
     "absolute": "absolute-scoring.yaml",
     "absolute_reference": "absolute-scoring-with-reference.yaml",
@@ -55,20 +57,25 @@ PUBLISHED_FIELDS = {
 _FIELD = re.compile(
     r"\{(instruction|response|response_b|rubric|reference|reply_format|fence|rubric_objective|rubric_(?:score_[1-5]|yes|no)_description)\}"
 )
-_LABEL_LINE = re.compile(r"^.*\{(rubric_(?:score_[1-5]|yes|no)_description)\}.*(?:\n|\Z)", re.MULTILINE)
+_LABEL_LINE = re.compile(
+    r"^.*\{(rubric_(?:score_[1-5]|yes|no)_description)\}.*(?:\n|\Z)", re.MULTILINE
+)
 _STARS = re.compile(r"\*\*(?=\s*(?:reasoning|result)\b)", re.IGNORECASE)
-# Control tokens of common chat formats: a chat template would read them inside candidate text as the end of the user's turn.
+# Control tokens of common chat formats: a chat template would read them inside candidate text as
+# the end of the user's turn.
 _CONTROL = re.compile(
-    r"<(?=\||/?s>|/?(?:start|end)_of_turn>|/?(?:bos|eos|pad|unk)>|｜)|\[(?=/?(?:INST|SYS)\])|<(?=<\s*/?SYS)", re.IGNORECASE
+    r"<(?=\||/?s>|/?(?:start|end)_of_turn>|/?(?:bos|eos|pad|unk)>|｜)|\[(?=/?(?:INST|SYS)\])|<(?=<\s*/?SYS)",
+    re.IGNORECASE,
 )
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """A rendered user message. `template` is `family/name`; `sha256` is of the text, so a changed wording is another prompt.
+    """A rendered user message. `template` is `family/name`; `sha256` is of the text, so a changed
+    wording is another prompt.
 
-    `elastic` holds the character spans of the judged responses, `context` those of instruction and reference: what `shorten` may cut,
-    in this order, where a model's context is too small.
+    `elastic` holds the character spans of the judged responses, `context` those of instruction and
+    reference: what `shorten` may cut, in this order, where a model's context is too small.
     """
 
     text: str
@@ -83,17 +90,21 @@ class Prompt:
 
 
 def template_name(sample: Sample) -> str:
-    """Return the template that fits a sample: its task, with `_reference` where it brings one and the task has such a template."""
+    """Return the template that fits a sample: its task, with `_reference` where it brings one and
+    the task has such a template.
+    """
     if sample.task == "pairwise":
         return "pairwise" if sample.rubric else "pairwise_plain"
     return f"{sample.task}_reference" if sample.reference else sample.task
 
 
 def load_template(family: str, name: str) -> str:
-    """Read `templates/<family>/<name>.txt`; a `family` with a slash in it is a folder of the user's own template files.
+    """Read `templates/<family>/<name>.txt`; a `family` with a slash in it is a folder of the user's
+    own template files.
 
-    A user's folder may leave the `reply_*` files out (the ones of `full` are used), and may hold the published YAML files instead. A
-    missing file or a template without its data fields is a UserError that names it.
+    A user's folder may leave the `reply_*` files out (the ones of `full` are used), and may hold
+    the published YAML files instead. A missing file or a template without its data fields is a
+    UserError that names it.
     """
     own = "/" in family or "\\" in family
     folder = Path(family) if own else TEMPLATES / family
@@ -116,28 +127,37 @@ def _read_template(path: Path, _modified_ns: int) -> str:
         needed = {"response", "response_b"} if path.name.startswith("pairwise") else {"response"}
         missing = sorted(needed - set(_FIELD.findall(text)))
         if missing:
-            raise UserError(f"{path}: the field {{{missing[0]}}} is missing; a judge would not see what it judges")
+            raise UserError(
+                f"{path}: the field {{{missing[0]}}} is missing; a judge would not see what it judges"
+            )
     return text
 
 
 def _from_yaml(path: Path, text: str) -> str:
-    """A published YAML template in our field names; its fences become ours, which escaping can lengthen."""
+    """A published YAML template in our field names; its fences become ours, which escaping can
+    lengthen.
+    """
     import yaml
 
     found = yaml.safe_load(text)
     if not isinstance(found, dict) or not isinstance(found.get("user_template"), str):
-        raise UserError(f"{path}: no 'user_template' in it; is it one of the published prompt templates?")
+        raise UserError(
+            f"{path}: no 'user_template' in it; is it one of the published prompt templates?"
+        )
     template = re.sub(r"^```[ \t]*$", "{fence}", found["user_template"], flags=re.MULTILINE)
     for theirs, ours in PUBLISHED_FIELDS.items():
         template = template.replace(f"{{{theirs}}}", f"{{{ours}}}")
     return template
 
 
-def render(sample: Sample, *, family: str = "full", escape: bool = True, critique: bool = True) -> Prompt:
+def render(
+    sample: Sample, *, family: str = "full", escape: bool = True, critique: bool = True
+) -> Prompt:
     """Render one sample as the judge's user message.
 
-    `escape=True` makes it impossible for a candidate text to close its fence, to plant a result line or to end the user's turn;
-    `escape=False` is the faithful plain mode, for parity with published prompts. `critique=False` asks for the verdict alone.
+    `escape=True` makes it impossible for a candidate text to close its fence, to plant a result
+    line or to end the user's turn; `escape=False` is the faithful plain mode, for parity with
+    published prompts. `critique=False` asks for the verdict alone.
     """
     name = template_name(sample)
     guard = escape_marks if escape else str
@@ -147,30 +167,49 @@ def render(sample: Sample, *, family: str = "full", escape: bool = True, critiqu
         "response_b": guard(sample.response_b or ""),
         "rubric": sample.rubric,
         "reference": guard(sample.reference or ""),
-        "reply_format": load_template(family, f"reply_{'critique' if critique else 'verdict'}_{sample.task}"),
+        "reply_format": load_template(
+            family, f"reply_{'critique' if critique else 'verdict'}_{sample.task}"
+        ),
     }
     template = load_template(family, name)
     if "{rubric_" in template:
         values |= _rubric_fields(sample.rubric)
-        template = _LABEL_LINE.sub(lambda match: match.group(0) if values[match.group(1)] else "", template)
+        template = _LABEL_LINE.sub(
+            lambda match: match.group(0) if values[match.group(1)] else "", template
+        )
     values["fence"] = fence_for(*values.values()) if escape else "```"
     text, spans = _fill(template, values)
     elastic = tuple(span for name, span in spans if name in ("response", "response_b"))
     context = tuple(span for name, span in spans if name in ("instruction", "reference"))
     mode = f"{'' if critique else '+verdict'}{'' if escape else '+plain'}"
-    return Prompt(text=text, task=sample.task, template=f"{family}/{name}{mode}", elastic=elastic, context=context)
+    return Prompt(
+        text=text,
+        task=sample.task,
+        template=f"{family}/{name}{mode}",
+        elastic=elastic,
+        context=context,
+    )
 
 
 def _rubric_fields(rubric: str) -> dict[str, str]:
-    """The rubric in parts, for templates that place criterion and label descriptions themselves; a part it lacks is empty."""
+    """The rubric in parts, for templates that place criterion and label descriptions themselves; a
+    part it lacks is empty.
+    """
     criterion, described = split_rubric(rubric)
-    fields = {f"rubric_score_{score}_description": described.get(str(score), "") for score in range(1, 6)}
-    answers = {f"rubric_{answer.lower()}_description": described.get(answer, "") for answer in ("Yes", "No")}
+    fields = {
+        f"rubric_score_{score}_description": described.get(str(score), "") for score in range(1, 6)
+    }
+    answers = {
+        f"rubric_{answer.lower()}_description": described.get(answer, "")
+        for answer in ("Yes", "No")
+    }
     return {"rubric_objective": criterion, **fields, **answers}
 
 
 def _fill(template: str, values: dict[str, str]) -> tuple[str, list[tuple[str, tuple[int, int]]]]:
-    """Fill each field once (what a value contains is never filled again); return the text and the span of each field in it."""
+    """Fill each field once (what a value contains is never filled again); return the text and the
+    span of each field in it.
+    """
     parts, spans, length, last = [], [], 0, 0
     for match in _FIELD.finditer(template):
         value = values[match.group(1)]
@@ -182,23 +221,29 @@ def _fill(template: str, values: dict[str, str]) -> tuple[str, list[tuple[str, t
 
 
 def shorten(prompt: Prompt, count_tokens: Callable[[str], int], limit: int) -> tuple[Prompt, int]:
-    """Cut the middle out of the longest response until `count_tokens(text) <= limit`; return the prompt and how many characters went.
+    """Cut the middle out of the longest response until `count_tokens(text) <= limit`; return the
+    prompt and how many characters went.
 
-    Where the responses have nothing left to give, instruction and reference are cut in the same way. A mark says how much is missing.
-    Rules, rubric and the tail of the prompt are never cut; where they alone are too long a ValueError says so.
+    Where the responses have nothing left to give, instruction and reference are cut in the same
+    way. A mark says how much is missing. Rules, rubric and the tail of the prompt are never cut;
+    where they alone are too long a ValueError says so.
     """
     cuts, shown = dict.fromkeys((*prompt.elastic, *prompt.context), 0), prompt
     while (excess := count_tokens(shown.text) - limit) > 0:
         span = _next_to_cut(prompt.elastic, cuts) or _next_to_cut(prompt.context, cuts)
         if span is None:
-            raise ValueError(f"a prompt of {limit + excess} tokens does not fit {limit} tokens even when cut; raise the limit")
+            raise ValueError(
+                f"a prompt of {limit + excess} tokens does not fit {limit} tokens even when cut; raise the limit"
+            )
         left = span[1] - span[0] - cuts[span]
         cuts[span] += min(left - 40, 60 + excess * max(1, len(shown.text) // (limit + excess)))
         shown = _cut_middles(prompt, cuts)
     return shown, sum(cuts.values())
 
 
-def _next_to_cut(spans: tuple[tuple[int, int], ...], cuts: dict[tuple[int, int], int]) -> tuple[int, int] | None:
+def _next_to_cut(
+    spans: tuple[tuple[int, int], ...], cuts: dict[tuple[int, int], int]
+) -> tuple[int, int] | None:
     """Return the span with most left, None where none has 120 characters left."""
     left = {span: span[1] - span[0] - cuts[span] for span in spans}
     span = max(left, key=left.__getitem__, default=None)
@@ -216,20 +261,27 @@ def _cut_middles(prompt: Prompt, cuts: dict[tuple[int, int], int]) -> Prompt:
             text = text[:left] + mark + text[left + n_cut :]
             delta, until = delta + len(mark) - n_cut, until + len(mark) - n_cut
         moved[start, end] = (here, until)
-    spans = {"elastic": tuple(moved[s] for s in prompt.elastic), "context": tuple(moved[s] for s in prompt.context)}
+    spans = {
+        "elastic": tuple(moved[s] for s in prompt.elastic),
+        "context": tuple(moved[s] for s in prompt.context),
+    }
     return replace(prompt, text=text, **spans)
 
 
 def fence_for(*texts: str) -> str:
-    """Return a backtick fence longer than any run of backticks in `texts` (at least three), which they therefore cannot close."""
+    """Return a backtick fence longer than any run of backticks in `texts` (at least three), which
+    they therefore cannot close.
+    """
     longest = max((len(run) for text in texts for run in re.findall(r"`+", text)), default=0)
     return "`" * max(3, longest + 1)
 
 
 def escape_marks(text: str) -> str:
-    """Defuse candidate text: a backslash before the stars of reply markers, and a space inside chat control tokens.
+    """Defuse candidate text: a backslash before the stars of reply markers, and a space inside chat
+    control tokens.
 
-    After it no line of the text reads as a reply of ours, and no `<|eot_id|>` in it ends the user's turn. Other text is unchanged.
+    After it no line of the text reads as a reply of ours, and no `<|eot_id|>` in it ends the user's
+    turn. Other text is unchanged.
     """
     return _CONTROL.sub(lambda match: match.group(0) + " ", _STARS.sub(r"\\*\\*", text))
 

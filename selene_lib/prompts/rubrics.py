@@ -1,7 +1,8 @@
 """A user's rubric as a file: a criterion, and a line for each score (1-5) or answer (Yes, No).
 
-Text files hold the criterion and lines like `3: partly right` or `Score 3: partly right`; YAML and JSON files hold `criterion` and
-`scores`, a mapping from score to description. A pairwise rubric is the criterion alone.
+Text files hold the criterion and lines like `3: partly right` or `Score 3: partly right`; YAML and
+JSON files hold `criterion` and `scores`, a mapping from score to description. A pairwise rubric is
+the criterion alone.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ _LINE = re.compile(r"^\s*(?:score\s+)?([1-5]|yes|no)\s*[:=]\s*(\S.*)$", re.IGNOR
 
 
 def read_rubric(path: str | Path, task: Task) -> str:
-    """Return the rubric's text with one line per label; a missing file or a label without a description is a UserError that names it."""
+    """Return the rubric's text with one line per label; a missing file or a label without a
+    description is a UserError that names it.
+    """
     path = Path(path)
     if not path.is_file():
         raise UserError(
@@ -25,7 +28,11 @@ def read_rubric(path: str | Path, task: Task) -> str:
     text = path.read_text(encoding="utf-8").strip()
     if not text:
         raise UserError(f"the rubric {path} is empty: write what is to be judged")
-    criterion, scores = _from_mapping(path, text) if path.suffix in (".yaml", ".yml", ".json") else split_rubric(text)
+    criterion, scores = (
+        _from_mapping(path, text)
+        if path.suffix in (".yaml", ".yml", ".json")
+        else split_rubric(text)
+    )
     if task == "pairwise":
         return criterion or text
     missing = [label for label in LABELS[task] if not scores.get(label)]
@@ -34,11 +41,15 @@ def read_rubric(path: str | Path, task: Task) -> str:
             f"the rubric {path} describes no {', '.join(missing)}: a {task} rubric needs a line for each of {', '.join(LABELS[task])}"
         )
     prefix = "Score " if task == "absolute" else ""
-    return "\n".join([criterion, *(f"{prefix}{label}: {scores[label]}" for label in LABELS[task])]).strip()
+    return "\n".join(
+        [criterion, *(f"{prefix}{label}: {scores[label]}" for label in LABELS[task])]
+    ).strip()
 
 
 def split_rubric(text: str) -> tuple[str, dict[str, str]]:
-    """Split a rubric's text into criterion and descriptions by label; lines after a label's line belong to it."""
+    """Split a rubric's text into criterion and descriptions by label; lines after a label's line
+    belong to it.
+    """
     criterion: list[str] = []
     scores: dict[str, str] = {}
     label = ""
@@ -60,11 +71,20 @@ def _from_mapping(path: Path, text: str) -> tuple[str, dict[str, str]]:
     try:
         found = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise UserError(f"the rubric {path} is not YAML or JSON: {str(error).splitlines()[0]}") from error
-    if not isinstance(found, dict) or not isinstance(found.get("criterion"), str) or not isinstance(found.get("scores", {}), dict):
-        raise UserError(f"the rubric {path} needs the keys 'criterion' (text) and 'scores' (a mapping from score to description)")
+        raise UserError(
+            f"the rubric {path} is not YAML or JSON: {str(error).splitlines()[0]}"
+        ) from error
+    if (
+        not isinstance(found, dict)
+        or not isinstance(found.get("criterion"), str)
+        or not isinstance(found.get("scores", {}), dict)
+    ):
+        raise UserError(
+            f"the rubric {path} needs the keys 'criterion' (text) and 'scores' (a mapping from score to description)"
+        )
     words = {True: "Yes", False: "No"}  # YAML reads a bare Yes and No as booleans
     scores = {
-        words[key] if isinstance(key, bool) else str(key).capitalize(): str(value).strip() for key, value in found.get("scores", {}).items()
+        words[key] if isinstance(key, bool) else str(key).capitalize(): str(value).strip()
+        for key, value in found.get("scores", {}).items()
     }
     return found["criterion"].strip(), scores

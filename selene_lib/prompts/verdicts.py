@@ -1,7 +1,9 @@
-"""Read the verdict of a reply: one of value / malformed / truncated / refused / abstained, never a silent number.
+"""Read the verdict of a reply: one of value / malformed / truncated / refused / abstained, never a
+silent number.
 
-The parser sees generated text only. It is anchored to the **last** result marker and takes a label only where the line after that
-marker is exactly one of the task's labels. It never repairs: `4.5`, `A or B`, `Apple` and `INCORRECT` are `malformed`.
+The parser sees generated text only. It is anchored to the **last** result marker and takes a label
+only where the line after that marker is exactly one of the task's labels. It never repairs: `4.5`,
+`A or B`, `Apple` and `INCORRECT` are `malformed`.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ from selene_lib.records import LABELS, Task, VerdictStatus
 
 REASONING_MARK = "**Reasoning:**"
 RESULT_MARK = "**Result:**"
-# The marker as models type it: **Result:**, **Result**:, **RESULT:**, and **Result: A** with the label inside the bold.
+# The marker as models type it: **Result:**, **Result**:, **RESULT:**, and **Result: A** with the
+# label inside the bold.
 MARKER = re.compile(r"\*\*\s*result\s*(?:\*\*\s*:|:)[ \t]*(?:\*\*)?", re.IGNORECASE)
 _OPEN, _CLOSE = r"[\s*_\"'`\[(<“‘]*", r"[\s*_\"'`\])>”’]*"
 _BARE = re.compile(rf"{_OPEN}(\w+){_CLOSE}\.?{_CLOSE}")
@@ -33,7 +36,9 @@ _ABSTENTION = re.compile(
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a reply says: `value` is one of the task's labels exactly when `status` is `value`; `reason` says why there is none."""
+    """What a reply says: `value` is one of the task's labels exactly when `status` is `value`;
+    `reason` says why there is none.
+    """
 
     status: VerdictStatus
     value: str | None = None
@@ -41,18 +46,32 @@ class Verdict:
 
 
 def parse_verdict(reply: str, task: Task, *, finish_reason: str = "stop") -> Verdict:
-    """Read the verdict after the **last** result marker of a reply (generated text only, never the prompt).
+    """Read the verdict after the **last** result marker of a reply (generated text only, never the
+    prompt).
 
-    The line after the marker must be exactly one label of the task, give or take stars, brackets, quotes and a final full stop; a
-    second, different label on a line of its own makes it malformed. Without a label the reply is named for what it is: `truncated`
-    (tokens ran out before the verdict), `refused` (it opens by declining), `abstained` (it says that there is no verdict), `malformed`.
+    The line after the marker must be exactly one label of the task, give or take stars, brackets,
+    quotes and a final full stop; a second, different label on a line of its own makes it malformed.
+    Without a label the reply is named for what it is: `truncated` (tokens ran out before the
+    verdict), `refused` (it opens by declining), `abstained` (it says that there is no verdict),
+    `malformed`.
     """
     tail = _after_marker(reply)
     lines = [line for line in tail.splitlines() if line.strip()] if tail is not None else []
     value = _bare_label(lines[0], task) if lines else None
     if value is not None:
-        other = next((found for line in lines[1:] if (found := _bare_label(line, task)) not in (None, value)), None)
-        return Verdict("value", value) if other is None else Verdict("malformed", reason=f"two verdicts: {value} and {other}")
+        other = next(
+            (
+                found
+                for line in lines[1:]
+                if (found := _bare_label(line, task)) not in (None, value)
+            ),
+            None,
+        )
+        return (
+            Verdict("value", value)
+            if other is None
+            else Verdict("malformed", reason=f"two verdicts: {value} and {other}")
+        )
     return _no_value(reply, tail, lines, task, finish_reason)
 
 
@@ -66,15 +85,24 @@ def _bare_label(line: str, task: Task) -> str | None:
     return match.group(1) if match and match.group(1) in LABELS[task] else None
 
 
-def _no_value(reply: str, tail: str | None, lines: list[str], task: Task, finish_reason: str) -> Verdict:
+def _no_value(
+    reply: str, tail: str | None, lines: list[str], task: Task, finish_reason: str
+) -> Verdict:
     if not lines and finish_reason == "length":
-        return Verdict("truncated", reason=f"the token limit came before the {'result marker' if tail is None else 'verdict'}")
-    if finish_reason == "content_filter" or _REFUSAL.match(reply.strip().removeprefix(REASONING_MARK).strip()):
+        return Verdict(
+            "truncated",
+            reason=f"the token limit came before the {'result marker' if tail is None else 'verdict'}",
+        )
+    if finish_reason == "content_filter" or _REFUSAL.match(
+        reply.strip().removeprefix(REASONING_MARK).strip()
+    ):
         return Verdict("refused", reason="the reply declines to judge")
     if not lines:
         return Verdict(
             "malformed",
-            reason=("empty reply" if not reply.strip() else "no result marker") if tail is None else "nothing after the result marker",
+            reason=("empty reply" if not reply.strip() else "no result marker")
+            if tail is None
+            else "nothing after the result marker",
         )
     word = lines[0].strip().strip("*_\"'`[]()<> ").rstrip(".")
     if _ABSTENTION.fullmatch(word):

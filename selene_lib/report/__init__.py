@@ -1,4 +1,6 @@
-"""The report of a run: one HTML file that opens from disk, built from result files and figures alone."""
+"""The report of a run: one HTML file that opens from disk, built from result files and figures
+alone.
+"""
 
 from selene_lib.report.build import build_report
 

@@ -1,4 +1,6 @@
-"""Build the report: read result files and figures, fill one template, write one HTML file that needs nothing else."""
+"""Build the report: read result files and figures, fill one template, write one HTML file that
+needs nothing else.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +16,26 @@ from selene_lib.errors import UserError
 from selene_lib.figures import results as files
 from selene_lib.figures.everything import curation_ledger
 from selene_lib.figures.flow import flow_stages
-from selene_lib.figures.judges import LOSS_NAMES, TASK_NAMES, is_base, judge_label, main_judge, order_judges
+from selene_lib.figures.judges import (
+    LOSS_NAMES,
+    TASK_NAMES,
+    is_base,
+    judge_label,
+    main_judge,
+    order_judges,
+)
 from selene_lib.files import write_text
 from selene_lib.judges.names import loss_of
 from selene_lib.report.claims import claims, count_statuses
 from selene_lib.report.items import worst_items
-from selene_lib.report.provenance import base_model, commands, machine, run_manifest, scale_sentences, step_rows
+from selene_lib.report.provenance import (
+    base_model,
+    commands,
+    machine,
+    run_manifest,
+    scale_sentences,
+    step_rows,
+)
 
 HERE = Path(__file__).parent
 MAX_CSV_BYTES = 300_000
@@ -45,22 +61,34 @@ TABLES = (
 MAX_ROWS = 400
 
 
-def build_report(result_dir: Path, figures_dir: Path, out: Path, *, show_texts: bool = False) -> Path:
-    """Write the report of the run in `result_dir` to `out`, one self-contained HTML file; return its path.
+def build_report(
+    result_dir: Path, figures_dir: Path, out: Path, *, show_texts: bool = False
+) -> Path:
+    """Write the report of the run in `result_dir` to `out`, one self-contained HTML file; return
+    its path.
 
-    What a run does not have is shown as `not run`. `show_texts=True` shows the texts of judged items: only for generated items or your
-    own, since published sets must not be redistributed. Raises `UserError` for a result folder that is not there.
+    What a run does not have is shown as `not run`. `show_texts=True` shows the texts of judged
+    items: only for generated items or your own, since published sets must not be redistributed.
+    Raises `UserError` for a result folder that is not there.
     """
     result_dir, figures_dir = Path(result_dir), Path(figures_dir)
     if not result_dir.is_dir():
-        raise UserError(f"no results in {result_dir}; run `selene reproduce --run {result_dir.name}` first")
+        raise UserError(
+            f"no results in {result_dir}; run `selene reproduce --run {result_dir.name}` first"
+        )
     import jinja2
 
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters |= {"number": number, "share": share, "count": count, "label": judge_label}
-    page = environment.get_template("template.html").render(**_context(result_dir, figures_dir, show_texts))
+    page = environment.get_template("template.html").render(
+        **_context(result_dir, figures_dir, show_texts)
+    )
     return write_text(out, page)
 
 
@@ -82,12 +110,18 @@ def _context(result_dir: Path, figures_dir: Path, show_texts: bool) -> dict[str,
         "claims": rows,
         "n_judged": len(judged),
         "worse": [
-            row for row in judged if row.trained.value is not None and row.base.value is not None and row.trained.value < row.base.value
+            row
+            for row in judged
+            if row.trained.value is not None
+            and row.base.value is not None
+            and row.trained.value < row.base.value
         ],
         "statuses": count_statuses(rows),
         "tasks": _task_table(result_dir),
         "seeds": _seeds(result_dir),
-        "groups": [(title, [figures[name] for name in names if name in figures]) for title, names in GROUPS],
+        "groups": [
+            (title, [figures[name] for name in names if name in figures]) for title, names in GROUPS
+        ],
         "flow": figures.get("fig2"),
         "map_figure": figures.get("fig4"),
         "stages": _stages(result_dir),
@@ -142,24 +176,37 @@ def _task_table(result_dir: Path) -> list[dict[str, Any]]:
     rows = []
     for judge in order_judges(means["judge"]):
         rows.append(
-            {"judge": judge_label(judge), "cells": [keyed.get((judge, task)) for task in tasks], "tasks": [names[t] for t in tasks]}
+            {
+                "judge": judge_label(judge),
+                "cells": [keyed.get((judge, task)) for task in tasks],
+                "tasks": [names[t] for t in tasks],
+            }
         )
     return rows
 
 
 def _seeds(result_dir: Path) -> list[dict[str, Any]]:
-    """Gain over the base in points of every seed, a row a loss, the main one first: values, lowest, highest, mean, intervals apart."""
+    """Gain over the base in points of every seed, a row a loss, the main one first: values, lowest,
+    highest, mean, intervals apart.
+    """
     seeds = files.read_table(result_dir, f"{files.EVALUATE}/seeds.csv")
     if seeds is None or seeds.empty or "gain_points" not in seeds:
         return []
     main = loss_of(main_judge(seeds["judge"]) or "")
-    losses = sorted({loss_of(j) for j in seeds["judge"] if not is_base(j)}, key=lambda loss: (loss != main, loss))
+    losses = sorted(
+        {loss_of(j) for j in seeds["judge"] if not is_base(j)},
+        key=lambda loss: (loss != main, loss),
+    )
     return [_seeds_of_loss(seeds[seeds["judge"].map(loss_of) == loss], loss) for loss in losses]
 
 
 def _seeds_of_loss(mine: pd.DataFrame, loss: str) -> dict[str, Any]:
     gains = mine["gain_points"].astype(float)
-    apart = int(mine["intervals_apart"].astype(str).str.lower().eq("true").sum()) if "intervals_apart" in mine else None
+    apart = (
+        int(mine["intervals_apart"].astype(str).str.lower().eq("true").sum())
+        if "intervals_apart" in mine
+        else None
+    )
     facts = {"loss": LOSS_NAMES.get(loss, loss), "gains": gains.tolist(), "n_apart": apart}
     return facts | {"lowest": gains.min(), "highest": gains.max(), "mean": gains.mean()}
 
@@ -198,15 +245,28 @@ def _data_uri(kind: str, content: bytes) -> str:
 
 
 def _table(result_dir: Path, anchor: str, title: str, path: str) -> dict[str, Any]:
-    """A result table as text cells, the first `MAX_ROWS` rows; `rows` is None where the file is not there."""
+    """A result table as text cells, the first `MAX_ROWS` rows; `rows` is None where the file is not
+    there.
+    """
     table = files.read_table(result_dir, path)
-    facts: dict[str, Any] = {"anchor": anchor, "title": title, "path": path, "columns": [], "rows": None, "n_rows": 0}
+    facts: dict[str, Any] = {
+        "anchor": anchor,
+        "title": title,
+        "path": path,
+        "columns": [],
+        "rows": None,
+        "n_rows": 0,
+    }
     if table is None:
         return facts
     table = table.drop(columns=[c for c in ("meta",) if c in table])
     numeric = [pd.api.types.is_numeric_dtype(table[c]) and table[c].dtype != bool for c in table]
     rows = [[number(v) for v in row] for row in table.head(MAX_ROWS).itertuples(index=False)]
-    return facts | {"columns": list(zip(table.columns, numeric)), "rows": rows, "n_rows": len(table)}
+    return facts | {
+        "columns": list(zip(table.columns, numeric)),
+        "rows": rows,
+        "n_rows": len(table),
+    }
 
 
 def number(value: Any) -> str:
@@ -214,7 +274,13 @@ def number(value: Any) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "–"
     if isinstance(value, float):
-        return f"{value:,.0f}" if value.is_integer() and abs(value) >= 1000 else f"{value:.3f}" if abs(value) < 1000 else f"{value:,.1f}"
+        return (
+            f"{value:,.0f}"
+            if value.is_integer() and abs(value) >= 1000
+            else f"{value:.3f}"
+            if abs(value) < 1000
+            else f"{value:,.1f}"
+        )
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
@@ -225,4 +291,8 @@ def share(value: float | None) -> str:
 
 def count(value: Any) -> str:
     """Write a count with thousands separators, a missing one as a dash."""
-    return "–" if value is None or (isinstance(value, float) and math.isnan(value)) else f"{int(value):,}"
+    return (
+        "–"
+        if value is None or (isinstance(value, float) and math.isnan(value))
+        else f"{int(value):,}"
+    )

@@ -1,4 +1,6 @@
-"""The worst disagreements with the gold label, item by item: what was asked, what was replied in each order, what was right."""
+"""The worst disagreements with the gold label, item by item: what was asked, what was replied in
+each order, what was right.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ from selene_lib.records import Judgement, Sample
 
 @dataclass(frozen=True)
 class Reply:
-    """What one judge said in one order; `verdict` is in the sample's own words, whatever order was shown."""
+    """What one judge said in one order; `verdict` is in the sample's own words, whatever order was
+    shown.
+    """
 
     judge: str
     order: str
@@ -41,10 +45,12 @@ class Item:
 
 
 def worst_items(result_dir: Path, *, show_texts: bool, n_most: int = 120) -> tuple[list[Item], int]:
-    """Return at most `n_most` items of the trained judge's mistakes, worst first within each set, and how many there are in all.
+    """Return at most `n_most` items of the trained judge's mistakes, worst first within each set,
+    and how many there are in all.
 
-    An item is worse the further the verdict lies from the gold (absolute), the surer the judge was (else), and if a right base was
-    spoilt. `n_most` is shared among the sets, so that a large set does not hide a small one.
+    An item is worse the further the verdict lies from the gold (absolute), the surer the judge was
+    (else), and if a right base was spoilt. `n_most` is shared among the sets, so that a large set
+    does not hide a small one.
     """
     judgements = files.read_judgements(result_dir)
     main = main_judge(j.judge for j in judgements)
@@ -54,7 +60,11 @@ def worst_items(result_dir: Path, *, show_texts: bool, n_most: int = 120) -> tup
         by_item.setdefault((judgement.set, judgement.sample_id), []).append(judgement)
     found: dict[str, list[Item]] = {}
     for name, samples in files.read_samples(result_dir).items():
-        items = [_item(s, name, by_item[name, s.id], main, show_texts) for s in samples if s.label is not None and (name, s.id) in by_item]
+        items = [
+            _item(s, name, by_item[name, s.id], main, show_texts)
+            for s in samples
+            if s.label is not None and (name, s.id) in by_item
+        ]
         found[name] = sorted((i for i in items if i is not None), key=lambda i: (-i.severity, i.id))
     return _shared(found, n_most), sum(len(items) for items in found.values())
 
@@ -62,11 +72,18 @@ def worst_items(result_dir: Path, *, show_texts: bool, n_most: int = 120) -> tup
 def _shared(found: Mapping[str, list[Item]], n_most: int) -> list[Item]:
     """Deal the places out, one a set in turn, and return the chosen items set by set."""
     longest = max((len(items) for items in found.values()), default=0)
-    dealt = [(name, rank) for rank in range(longest) for name, items in found.items() if rank < len(items)][:n_most]
+    dealt = [
+        (name, rank)
+        for rank in range(longest)
+        for name, items in found.items()
+        if rank < len(items)
+    ][:n_most]
     return [found[name][rank] for name in found for chosen, rank in dealt if chosen == name]
 
 
-def _item(sample: Sample, name: str, judgements: Iterable[Judgement], main: str | None, show_texts: bool) -> Item | None:
+def _item(
+    sample: Sample, name: str, judgements: Iterable[Judgement], main: str | None, show_texts: bool
+) -> Item | None:
     judgements = sorted(judgements, key=lambda j: (j.judge != main, j.judge, j.order))
     mine = [j for j in judgements if j.judge == main]
     wrong = [j for j in mine if files.own_verdict(j) != sample.label]
@@ -80,10 +97,16 @@ def _item(sample: Sample, name: str, judgements: Iterable[Judgement], main: str 
         kinds.append("orders disagree")
     if any(j.verdict is None for j in mine):
         kinds.append("no verdict read")
-    severity = max(_distance(j, sample) for j in wrong) + 0.5 * ("base right" in kinds) - 0.25 * ("orders disagree" in kinds)
+    severity = (
+        max(_distance(j, sample) for j in wrong)
+        + 0.5 * ("base right" in kinds)
+        - 0.25 * ("orders disagree" in kinds)
+    )
     texts = _texts(sample, judgements[0]) if show_texts else {}
     replies = tuple(_reply(j, sample, show_texts) for j in judgements)
-    return Item(sample.id, name, sample.task, str(sample.label), severity, tuple(kinds), replies, texts)
+    return Item(
+        sample.id, name, sample.task, str(sample.label), severity, tuple(kinds), replies, texts
+    )
 
 
 def _distance(judgement: Judgement, sample: Sample) -> float:
@@ -110,14 +133,26 @@ def _reply(judgement: Judgement, sample: Sample, show_texts: bool) -> Reply:
 
 
 def _texts(sample: Sample, judgement: Judgement) -> dict[str, str]:
-    """The prompt as the judge was shown it in the order AB, and the rubric; says so where the prompt was shortened for the judge."""
+    """The prompt as the judge was shown it in the order AB, and the rubric; says so where the
+    prompt was shortened for the judge.
+    """
     family, _, rest = judgement.template.partition("/")
     try:
-        prompt = render(sample, family=family, escape="+plain" not in rest, critique="+verdict" not in rest)
+        prompt = render(
+            sample, family=family, escape="+plain" not in rest, critique="+verdict" not in rest
+        )
         label = "Prompt (order AB)"
         if judgement.order == "AB" and prompt.sha256 != judgement.prompt_sha256:
             label = "Prompt (order AB; the judge saw a shortened or otherwise formatted one)"
         texts = {label: prompt.text}
     except UserError:
-        texts = {"Instruction": sample.instruction, "Response": sample.response, "Response B": sample.response_b or ""}
-    return {k: v for k, v in {**texts, "Rubric": sample.rubric, "Reference": sample.reference or ""}.items() if v}
+        texts = {
+            "Instruction": sample.instruction,
+            "Response": sample.response,
+            "Response B": sample.response_b or "",
+        }
+    return {
+        k: v
+        for k, v in {**texts, "Rubric": sample.rubric, "Reference": sample.reference or ""}.items()
+        if v
+    }

@@ -1,4 +1,6 @@
-"""Where the numbers come from: the manifest as tables, the scale of the run in words, and the command behind each number."""
+"""Where the numbers come from: the manifest as tables, the scale of the run in words, and the
+command behind each number.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +23,19 @@ PRODUCED = (
 
 
 def step_rows(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """One row a finished step: seconds, peak memory, when, commit, parameters and outputs with their hashes."""
+    """One row a finished step: seconds, peak memory, when, commit, parameters and outputs with
+    their hashes.
+    """
     rows = []
     for name, step in sorted(manifest.get("steps", {}).items()):
         git = step.get("git") or {}
-        commit = (git.get("commit") or "no git checkout")[:12] + (" (with uncommitted changes)" if git.get("dirty") else "")
-        outputs = [{"name": k, "bytes": v["bytes"], "sha256": v["sha256"]} for k, v in sorted(step.get("outputs", {}).items())]
+        commit = (git.get("commit") or "no git checkout")[:12] + (
+            " (with uncommitted changes)" if git.get("dirty") else ""
+        )
+        outputs = [
+            {"name": k, "bytes": v["bytes"], "sha256": v["sha256"]}
+            for k, v in sorted(step.get("outputs", {}).items())
+        ]
         rows.append(
             {
                 "step": name,
@@ -46,7 +55,9 @@ def machine(manifest: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]
     """Hardware and package versions of the last finished step."""
     steps = list(manifest.get("steps", {}).values())
     last = max(steps, key=lambda step: step.get("finished_at", ""), default={})
-    hardware = {k: v for k, v in (last.get("hardware") or {}).items() if not k.endswith("memory_bytes")}
+    hardware = {
+        k: v for k, v in (last.get("hardware") or {}).items() if not k.endswith("memory_bytes")
+    }
     for name in ("memory_bytes", "gpu_memory_bytes"):
         if (last.get("hardware") or {}).get(name):
             hardware[name.replace("_bytes", "")] = f"{last['hardware'][name] / 2**30:.1f} GiB"
@@ -56,11 +67,26 @@ def machine(manifest: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]
 def commands(run: str) -> list[dict[str, str]]:
     """The command that makes each kind of number again."""
     rows = [
-        {"what": what, "where": f"artefacts/{run}/{step}/", "command": f"selene reproduce --run {run} --from {number} --to {number}"}
+        {
+            "what": what,
+            "where": f"artefacts/{run}/{step}/",
+            "command": f"selene reproduce --run {run} --from {number} --to {number}",
+        }
         for what, step, number in PRODUCED
     ]
-    return [*rows, {"what": "All of it", "where": f"artefacts/{run}/", "command": f"selene reproduce --run {run}"},
-            {"what": "The figures alone, no model", "where": f"figures/{run}/", "command": f"selene figures --run {run}"}]  # fmt: skip
+    return [
+        *rows,
+        {
+            "what": "All of it",
+            "where": f"artefacts/{run}/",
+            "command": f"selene reproduce --run {run}",
+        },
+        {
+            "what": "The figures alone, no model",
+            "where": f"figures/{run}/",
+            "command": f"selene figures --run {run}",
+        },
+    ]
 
 
 def base_model(manifest: Mapping[str, Any]) -> str | None:
@@ -78,20 +104,28 @@ def scale_sentences(model: str | None, set_names: list[str]) -> list[str]:
     published = {name.split(":")[0] for name in set_names} & {*BENCHMARKS, *DOMAINS}
     said = []
     if model is None:
-        said.append("No step of this run tells which model was used, so nothing here can be compared with the paper.")
+        said.append(
+            "No step of this run tells which model was used, so nothing here can be compared with the paper."
+        )
     elif model == "embedded":
         said.append(
             "This is not the paper's scale: the judge is a tiny embedded model (under 10 MB) on a CPU, not an 8B model. It shows that the "
             "recipe works from end to end, not how good Selene Mini is."
         )
     elif BASE_MODEL.lower() in model.lower():
-        said.append(f"The base model is the paper's ({model}). The data are our stand-in for its 16 sources, which were not published.")
+        said.append(
+            f"The base model is the paper's ({model}). The data are our stand-in for its 16 sources, which were not published."
+        )
     else:
         said.append(f"This is not the paper's scale: the base model is {model}, not {BASE_MODEL}.")
     if set_names and not published:
-        said.append("None of the paper's benchmarks was judged, so no number here is the paper's; sets named nano-* are generated.")
+        said.append(
+            "None of the paper's benchmarks was judged, so no number here is the paper's; sets named nano-* are generated."
+        )
     elif published and model == "embedded":
-        said.append("On real text a model of this size judges near chance: read every number beside its majority and random baseline.")
+        said.append(
+            "On real text a model of this size judges near chance: read every number beside its majority and random baseline."
+        )
     return said
 
 

@@ -1,4 +1,6 @@
-"""Notebook 06: the judges of a run on domains, under changed prompt formats, in an arena and under audit."""
+"""Notebook 06: the judges of a run on domains, under changed prompt formats, in an arena and under
+audit.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +19,17 @@ from selene_lib.steps.evaluate import published_name
 MAX_TEXT_CHARACTERS = 800
 
 
-def score_domains(domains: Mapping[str, Sequence[Sample]], judgements: Sequence[Judgement], catalogue: Any,
-                  *, n_resamples: int, seed: int) -> list[Score]:  # fmt: skip
-    """Score every judge on every domain set in every reading, with the annotators' agreement as the ceiling; absent sets are `not run`."""
+def score_domains(
+    domains: Mapping[str, Sequence[Sample]],
+    judgements: Sequence[Judgement],
+    catalogue: Any,
+    *,
+    n_resamples: int,
+    seed: int,
+) -> list[Score]:
+    """Score every judge on every domain set in every reading, with the annotators' agreement as the
+    ceiling; absent sets are `not run`.
+    """
     from selene_lib.evaluation.readings import ceilings, readings
     from selene_lib.evaluation.scoring import not_run
     from selene_lib.paper.values import published
@@ -32,19 +42,36 @@ def score_domains(domains: Mapping[str, Sequence[Sample]], judgements: Sequence[
             for judge in judges:
                 cell = published(published_name(judge), name)
                 absent = not_run(judge, name, row["task"], "accuracy", cell, row["status"])
-                scores.append(replace(absent, meta={**absent.meta, "part": "all", "reading": "not run"}))
+                scores.append(
+                    replace(absent, meta={**absent.meta, "part": "all", "reading": "not run"})
+                )
             continue
         for judge in judges:
             mine = [j for j in judgements if j.judge == judge and j.set == name]
-            scores += readings(name, domains[name], mine, published_as=published_name(judge), n_resamples=n_resamples, seed=seed)
+            scores += readings(
+                name,
+                domains[name],
+                mine,
+                published_as=published_name(judge),
+                n_resamples=n_resamples,
+                seed=seed,
+            )
         scores += ceilings(name, domains[name], n_resamples=n_resamples, seed=seed)
     return scores
 
 
-def choose_pairwise(sets: Mapping[str, Sequence[Sample]], catalogue: Any, n: int, seed: int) -> list[Sample]:
+def choose_pairwise(
+    sets: Mapping[str, Sequence[Sample]], catalogue: Any, n: int, seed: int
+) -> list[Sample]:
     """Return `n` pairwise items with a winner from all benchmark sets, by the hash of the item."""
     names = set(catalogue.query("role == 'benchmark'")["name"])
-    pool = [s for name, samples in sorted(sets.items()) if name in names for s in samples if s.task == "pairwise" and s.label in ("A", "B")]
+    pool = [
+        s
+        for name, samples in sorted(sets.items())
+        if name in names
+        for s in samples
+        if s.task == "pairwise" and s.label in ("A", "B")
+    ]
     if not pool:
         raise UserError("no pairwise item in any set of this run; add one to `sets` of notebook 01")
     return sorted(pool, key=lambda s: unit_hash(seed, "format", s.id))[:n]
@@ -52,32 +79,61 @@ def choose_pairwise(sets: Mapping[str, Sequence[Sample]], catalogue: Any, n: int
 
 @dataclass(frozen=True)
 class Asked:
-    """What the judges said: judgements of the domain items, accuracy by judge and prompt format, the judges' audit cards."""
+    """What the judges said: judgements of the domain items, accuracy by judge and prompt format,
+    the judges' audit cards.
+    """
 
     judgements: list[Judgement]
     formats: Any
     audit: Any
 
 
-def ask_judges(base_model: str, adapters: Mapping[str, Path | None], domains: Mapping[str, Sequence[Sample]], pairwise: Sequence[Sample],
-               folder: Path, *, max_new_tokens: int, max_prompt_tokens: int, n_audit: int, family: str, n_resamples: int,
-               seed: int) -> Asked:  # fmt: skip
-    """Let base and adapters judge the domains, the pairwise items in every prompt format, and `n_audit` items under every probe.
+def ask_judges(
+    base_model: str,
+    adapters: Mapping[str, Path | None],
+    domains: Mapping[str, Sequence[Sample]],
+    pairwise: Sequence[Sample],
+    folder: Path,
+    *,
+    max_new_tokens: int,
+    max_prompt_tokens: int,
+    n_audit: int,
+    family: str,
+    n_resamples: int,
+    seed: int,
+) -> Asked:
+    """Let base and adapters judge the domains, the pairwise items in every prompt format, and
+    `n_audit` items under every probe.
 
-    Each judge is loaded once and asked everything; the embedded model one a core. Replies are kept in `folder/<judge>/*.jsonl`.
+    Each judge is loaded once and asked everything; the embedded model one a core. Replies are kept
+    in `folder/<judge>/*.jsonl`.
     """
     import pandas as pd
 
     limits = {"max_new_tokens": max_new_tokens, "max_prompt_tokens": max_prompt_tokens}
     asked = {"n_audit": n_audit, "family": family, "n_resamples": n_resamples, "seed": seed}
-    jobs = [(_ask_judge, (base_model, name, adapter, domains, pairwise, folder, limits, asked)) for name, adapter in adapters.items()]
+    jobs = [
+        (_ask_judge, (base_model, name, adapter, domains, pairwise, folder, limits, asked))
+        for name, adapter in adapters.items()
+    ]
     found = side_by_side(jobs, base_model, "judges")
-    formats, audit = (pd.concat([getattr(one, part) for one in found], ignore_index=True) for part in ("formats", "audit"))
+    formats, audit = (
+        pd.concat([getattr(one, part) for one in found], ignore_index=True)
+        for part in ("formats", "audit")
+    )
     return Asked([j for one in found for j in one.judgements], formats, audit)
 
 
-def _ask_judge(base_model: str, name: str, adapter: Path | None, domains: Mapping[str, Sequence[Sample]], pairwise: Sequence[Sample],
-               folder: Path, limits: Mapping[str, int], asked: Mapping[str, Any]) -> Asked:  # fmt: skip
+def _ask_judge(
+    base_model: str,
+    name: str,
+    adapter: Path | None,
+    domains: Mapping[str, Sequence[Sample]],
+    pairwise: Sequence[Sample],
+    folder: Path,
+    limits: Mapping[str, int],
+    asked: Mapping[str, Any],
+) -> Asked:
     from selene_lib.evaluation.audit import audit_card
     from selene_lib.evaluation.format_study import format_table, judge_formats
 
@@ -87,18 +143,40 @@ def _ask_judge(base_model: str, name: str, adapter: Path | None, domains: Mappin
     (judge,) = open_judges(base_model, {name: adapter}, **limits)
     family, seed, n_resamples = asked["family"], asked["seed"], asked["n_resamples"]
     judgements = judge_sets([judge], domains, folder, family=family, seed=seed, progress=shows)
-    replies = judge_formats(judge, "formats", pairwise, store=folder / name / "formats.jsonl", wording=family, seed=seed,
-                            max_text_characters=MAX_TEXT_CHARACTERS, progress=shows)  # fmt: skip
-    card = audit_card(judge, pairwise, store=folder / name / "audit.jsonl", n=asked["n_audit"], family=family, n_resamples=n_resamples,
-                      seed=seed, progress=shows)  # fmt: skip
-    return Asked(judgements, format_table(pairwise, replies, n_resamples=n_resamples, seed=seed), card)
+    replies = judge_formats(
+        judge,
+        "formats",
+        pairwise,
+        store=folder / name / "formats.jsonl",
+        wording=family,
+        seed=seed,
+        max_text_characters=MAX_TEXT_CHARACTERS,
+        progress=shows,
+    )
+    card = audit_card(
+        judge,
+        pairwise,
+        store=folder / name / "audit.jsonl",
+        n=asked["n_audit"],
+        family=family,
+        n_resamples=n_resamples,
+        seed=seed,
+        progress=shows,
+    )
+    return Asked(
+        judgements, format_table(pairwise, replies, n_resamples=n_resamples, seed=seed), card
+    )
 
 
-def open_votes(votes: str, judgements: Path, sets: Mapping[str, Sequence[Sample]], catalogue: Any, seed: int) -> Any:
-    """Read a votes file; without one the run's judges meet on its benchmark items (`judgements/<judge>/<set>.jsonl`), voter the gold label.
+def open_votes(
+    votes: str, judgements: Path, sets: Mapping[str, Sequence[Sample]], catalogue: Any, seed: int
+) -> Any:
+    """Read a votes file; without one the run's judges meet on its benchmark items
+    (`judgements/<judge>/<set>.jsonl`), voter the gold label.
 
-    Sets that are made to lie out of the training distribution are left out, as in the task means. The battles come in an order drawn from
-    `seed`, since the leaderboard's own formula depends on it.
+    Sets that are made to lie out of the training distribution are left out, as in the task means.
+    The battles come in an order drawn from `seed`, since the leaderboard's own formula depends on
+    it.
     """
     import numpy as np
 
@@ -108,13 +186,22 @@ def open_votes(votes: str, judgements: Path, sets: Mapping[str, Sequence[Sample]
     if votes:
         return read_votes(votes)
     names = [name for name in catalogue.query("role == 'benchmark'")["name"] if name in sets]
-    found = [j for name in names for path in sorted(judgements.glob(f"*/{name}.jsonl")) for j in read_jsonl(path, Judgement)]
+    found = [
+        j
+        for name in names
+        for path in sorted(judgements.glob(f"*/{name}.jsonl"))
+        for j in read_jsonl(path, Judgement)
+    ]
     battles = battles_of_judges([sample for name in names for sample in sets[name]], found)
     return battles.shuffle(np.random.default_rng(seed))
 
 
-def add_user_domain(domains: dict[str, Sequence[Sample]], catalogue: Any, path: str) -> tuple[dict[str, Sequence[Sample]], Any]:
-    """Return domains and catalogue with the user's own domain of the YAML file at `path` added; both as they were for an empty path."""
+def add_user_domain(
+    domains: dict[str, Sequence[Sample]], catalogue: Any, path: str
+) -> tuple[dict[str, Sequence[Sample]], Any]:
+    """Return domains and catalogue with the user's own domain of the YAML file at `path` added;
+    both as they were for an empty path.
+    """
     import pandas as pd
 
     from selene_lib.data.user_domain import load_user_domain
@@ -124,5 +211,15 @@ def add_user_domain(domains: dict[str, Sequence[Sample]], catalogue: Any, path: 
         return domains, catalogue
     found = load_user_domain(project_root() / path)
     name, tasks = found.samples[0].source, "+".join(sorted({s.task for s in found.samples}))
-    row = {"name": name, "role": "domain", "task": tasks, "n": len(found.samples), "labels": "", "licence": "yours", "status": "read"}
-    return {**domains, name: found.samples}, pd.concat([catalogue, pd.DataFrame([row])], ignore_index=True)
+    row = {
+        "name": name,
+        "role": "domain",
+        "task": tasks,
+        "n": len(found.samples),
+        "labels": "",
+        "licence": "yours",
+        "status": "read",
+    }
+    return {**domains, name: found.samples}, pd.concat(
+        [catalogue, pd.DataFrame([row])], ignore_index=True
+    )

@@ -1,4 +1,6 @@
-"""What a finished run shows the world: `results.json`, and copies of figures and report under `figures/<run>` and `reports/<run>`."""
+"""What a finished run shows the world: `results.json`, and copies of figures and report under
+`figures/<run>` and `reports/<run>`.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +18,17 @@ from selene_lib.pipeline.runs import Step
 
 
 def collect_results(run_dir: Path) -> dict[str, Any]:
-    """Return everything a reader of the run needs as plain values: headline, a row a benchmark and domain set, task means, seeds, gains."""
+    """Return everything a reader of the run needs as plain values: headline, a row a benchmark and
+    domain set, task means, seeds, gains.
+    """
     evaluated, domains = run_dir / "05_evaluate_benchmarks", run_dir / "06_evaluate_domains"
     scores = read_scores(evaluated / "scores.csv")
     rows = [{**to_dict(s), "role": "benchmark"} for s in headline(scores)]
-    rows += [{**to_dict(s), "role": "domain"} for s in read_scores(domains / "domain_scores.csv") if s.metric == "accuracy"]
+    rows += [
+        {**to_dict(s), "role": "domain"}
+        for s in read_scores(domains / "domain_scores.csv")
+        if s.metric == "accuracy"
+    ]
     means = _records(evaluated / "task_means.csv")
     seeds = _records(evaluated / "seeds.csv")
     return {
@@ -36,10 +44,14 @@ def collect_results(run_dir: Path) -> dict[str, Any]:
 
 
 def _headline(means: list[dict[str, Any]], seeds: list[dict[str, Any]]) -> dict[str, Any]:
-    """Base and the main arm on the mean over task types, and the gain of every seed of the main loss."""
+    """Base and the main arm on the mean over task types, and the gain of every seed of the main
+    loss.
+    """
     overall = {row["judge"]: row for row in means if row["task"] == "overall"}
     arm = main_arm(overall)
-    gains = {row["judge"]: row["gain_points"] for row in seeds if loss_of(row["judge"]) == loss_of(arm)}
+    gains = {
+        row["judge"]: row["gain_points"] for row in seeds if loss_of(row["judge"]) == loss_of(arm)
+    }
     return {"base": overall[BASE], "trained": overall[arm], "gain_points_by_seed": gains}
 
 
@@ -55,13 +67,17 @@ def _steps(run_dir: Path) -> Mapping[str, Any]:
 
 
 def publish(step: Step, run: str) -> list[str]:
-    """Copy figures and report to `figures/<run>` and `reports/<run>`; return what was written, relative to the project."""
+    """Copy figures and report to `figures/<run>` and `reports/<run>`; return what was written,
+    relative to the project.
+    """
     reports = home() / "reports" / run
     reports.mkdir(parents=True, exist_ok=True)
     for name in ("results.json", "report.html"):
         shutil.copyfile(step.folder / name, reports / f".{name}.tmp")
         (reports / f".{name}.tmp").replace(reports / name)
-    written = [(reports / name).relative_to(home()).as_posix() for name in ("results.json", "report.html")]
+    written = [
+        (reports / name).relative_to(home()).as_posix() for name in ("results.json", "report.html")
+    ]
     return [publish_figures(step, run), *written]
 
 

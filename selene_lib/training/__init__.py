@@ -1,7 +1,8 @@
-"""Training a judge: preference pairs in, an adapter out. Names are loaded when they are used, so importing this costs nothing.
+"""Training a judge: preference pairs in, an adapter out. Names are loaded when they are used, so
+importing this costs nothing.
 
-`train(spec, pairs, out_dir)` runs a `TrainSpec`; `pair_loss` the objective; `plan` predicts memory and
-time before anything is loaded; `export` turns an adapter into what servers read.
+`train(spec, pairs, out_dir)` runs a `TrainSpec`; `pair_loss` the objective; `plan` predicts memory
+and time before anything is loaded; `export` turns an adapter into what servers read.
 """
 
 from importlib import import_module

@@ -1,8 +1,10 @@
 """Attention over rows of documents without computing what the mask would throw away.
 
-`segments` runs two exact attention calls a document: `[prompt | first]` is plain causal, and the second completion looks at the prompt and
-at itself. No mask over the whole row exists, so memory grows with the row and not with its square. It is registered with transformers'
-attention interface, so any model that calls the interface can use it; whether it does is probed, not assumed (`model.probe_layout`).
+`segments` runs two exact attention calls a document: `[prompt | first]` is plain causal, and the
+second completion looks at the prompt and at itself. No mask over the whole row exists, so memory
+grows with the row and not with its square. It is registered with transformers' attention interface,
+so any model that calls the interface can use it; whether it does is probed, not assumed
+(`model.probe_layout`).
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ SEGMENTS = "selene_segments"
 
 
 def register_segments() -> str:
-    """Make the implementation known to transformers under the name it returns; without spans it is plain SDPA."""
+    """Make the implementation known to transformers under the name it returns; without spans it is
+    plain SDPA.
+    """
     from transformers import AttentionInterface
     from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
@@ -40,21 +44,31 @@ def segment_attention(
     spans: Sequence[Span] | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """Attention of a transformers layer: query [rows, heads, tokens, head_dim] -> ([rows, tokens, heads, head_dim], None)."""
+    """Attention of a transformers layer: query [rows, heads, tokens, head_dim] -> ([rows, tokens,
+    heads, head_dim], None).
+    """
     from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 
     if spans is None:
-        return sdpa_attention_forward(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs)
+        return sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
+        )
     groups = getattr(module, "num_key_value_groups", 1)
     key, value = repeat_kv(key, groups), repeat_kv(value, groups)
     if dropout:
-        raise ValueError("attention dropout differs between layouts; set attention_dropout to 0 in the model's configuration")
+        raise ValueError(
+            "attention dropout differs between layouts; set attention_dropout to 0 in the model's configuration"
+        )
     out = _over_rows(query, key, value, spans, scaling)
     return out.transpose(1, 2).contiguous(), None
 
 
-def _over_rows(query: Tensor, key: Tensor, value: Tensor, spans: Sequence[Span], scaling: float | None) -> Tensor:
-    """Cut the rows into documents once (one split, so its backward is one concatenation), attend in each, and put them together."""
+def _over_rows(
+    query: Tensor, key: Tensor, value: Tensor, spans: Sequence[Span], scaling: float | None
+) -> Tensor:
+    """Cut the rows into documents once (one split, so its backward is one concatenation), attend in
+    each, and put them together.
+    """
     import torch
 
     n_rows, n_tokens = query.shape[0], query.shape[2]
@@ -64,12 +78,21 @@ def _over_rows(query: Tensor, key: Tensor, value: Tensor, spans: Sequence[Span],
         sizes = [size for span in mine for size in (span.n_prompt, span.n_first, span.n_second)]
         sizes.append(n_tokens - sum(sizes))
         q, k, v = (x[row : row + 1].split(sizes, dim=2) for x in (query, key, value))
-        parts = [part for i, span in enumerate(mine) for part in _document(q, k, v, 3 * i, span, scaling)]
+        parts = [
+            part for i, span in enumerate(mine) for part in _document(q, k, v, 3 * i, span, scaling)
+        ]
         outputs.append(torch.cat([*parts, v[-1]], dim=2))
     return torch.cat(outputs) if n_rows > 1 else outputs[0]
 
 
-def _document(q: Sequence[Tensor], k: Sequence[Tensor], v: Sequence[Tensor], at: int, span: Span, scaling: float | None) -> list[Tensor]:
+def _document(
+    q: Sequence[Tensor],
+    k: Sequence[Tensor],
+    v: Sequence[Tensor],
+    at: int,
+    span: Span,
+    scaling: float | None,
+) -> list[Tensor]:
     import torch
     from torch.nn.functional import scaled_dot_product_attention as attend
 
@@ -84,7 +107,11 @@ def _document(q: Sequence[Tensor], k: Sequence[Tensor], v: Sequence[Tensor], at:
 
 @lru_cache(maxsize=256)
 def _after_prompt_mask(n_completion: int, n_prompt: int, device: Any) -> Tensor:
-    """Boolean [n_completion, n_prompt + n_completion]: the whole prompt, and the completion up to oneself."""
+    """Boolean [n_completion, n_prompt + n_completion]: the whole prompt, and the completion up to
+    oneself.
+    """
     import torch
 
-    return torch.ones(n_completion, n_prompt + n_completion, dtype=torch.bool, device=device).tril(n_prompt)
+    return torch.ones(n_completion, n_prompt + n_completion, dtype=torch.bool, device=device).tril(
+        n_prompt
+    )

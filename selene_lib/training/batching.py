@@ -1,4 +1,6 @@
-"""Which pairs make a step, and how a step is cut into micro-batches: the first decides the numbers, the second only speed and memory."""
+"""Which pairs make a step, and how a step is cut into micro-batches: the first decides the numbers,
+the second only speed and memory.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +14,22 @@ from selene_lib.training.layout import Layout, n_row_tokens
 
 
 def n_steps_for(n_pairs: int, batch_size: int, n_steps: int | None, n_epochs: float) -> int:
-    """Optimiser steps of a run: as given, or enough to see every pair `n_epochs` times (the last step may begin another pass)."""
+    """Optimiser steps of a run: as given, or enough to see every pair `n_epochs` times (the last
+    step may begin another pass).
+    """
     if n_pairs == 0:
-        raise UserError("there is no pair to train on: loosen the filters, or raise max_length_tokens (see the counts of what was dropped)")
+        raise UserError(
+            "there is no pair to train on: loosen the filters, or raise max_length_tokens (see the counts of what was dropped)"
+        )
     return n_steps if n_steps is not None else max(1, math.ceil(n_pairs * n_epochs / batch_size))
 
 
-def global_batches(ids: Sequence[str], batch_size: int, n_steps: int, seed: int) -> list[tuple[int, ...]]:
-    """Indices of the pairs of each step: passes over the data, each in an order drawn from `(seed, pass, pair id)`, cut into full steps."""
+def global_batches(
+    ids: Sequence[str], batch_size: int, n_steps: int, seed: int
+) -> list[tuple[int, ...]]:
+    """Indices of the pairs of each step: passes over the data, each in an order drawn from `(seed,
+    pass, pair id)`, cut into full steps.
+    """
     stream = _passes(ids, seed)
     return [tuple(next(stream) for _ in range(batch_size)) for _ in range(n_steps)]
 
@@ -33,19 +43,29 @@ def _passes(ids: Sequence[str], seed: int) -> Iterator[int]:
 
 
 def micro_batches(
-    pairs: Sequence[EncodedPair], layout: Layout, *, max_tokens: int, max_pairs: int | None = None, packing: bool = True
+    pairs: Sequence[EncodedPair],
+    layout: Layout,
+    *,
+    max_tokens: int,
+    max_pairs: int | None = None,
+    packing: bool = True,
 ) -> list[list[int]]:
-    """Cut a step's pairs into micro-batches of similar lengths: indices into `pairs`, longest first.
+    """Cut a step's pairs into micro-batches of similar lengths: indices into `pairs`, longest
+    first.
 
-    `max_tokens` bounds the tokens that are computed: the sum of lengths when packed, rows times the longest row when padded. A pair longer
-    than that is a micro-batch of its own.
+    `max_tokens` bounds the tokens that are computed: the sum of lengths when packed, rows times the
+    longest row when padded. A pair longer than that is a micro-batch of its own.
     """
     lengths = [n_row_tokens(pair, layout) for pair in pairs]
     order = sorted(range(len(pairs)), key=lambda i: (-lengths[i], i))
     cut: list[list[int]] = []
     for index in order:
         current = cut[-1] if cut else None
-        if current is None or len(current) == max_pairs or _cost(lengths, [*current, index], packing) > max_tokens:
+        if (
+            current is None
+            or len(current) == max_pairs
+            or _cost(lengths, [*current, index], packing) > max_tokens
+        ):
             cut.append([index])
         else:
             current.append(index)
@@ -53,4 +73,8 @@ def micro_batches(
 
 
 def _cost(lengths: Sequence[int], members: Sequence[int], packing: bool) -> int:
-    return sum(lengths[i] for i in members) if packing else len(members) * max(lengths[i] for i in members)
+    return (
+        sum(lengths[i] for i in members)
+        if packing
+        else len(members) * max(lengths[i] for i in members)
+    )

@@ -1,4 +1,6 @@
-"""The model card of an export, written from a run's manifest: what is not recorded there is not said here."""
+"""The model card of an export, written from a run's manifest: what is not recorded there is not
+said here.
+"""
 
 from __future__ import annotations
 
@@ -9,22 +11,34 @@ from typing import Any
 from selene_lib.files import sha256_file, write_text
 
 
-def write_model_card(manifest: Mapping[str, Any], out_path: str | Path, *, adapter_dir: Path | None = None) -> Path:
-    """Write a model card from a run's manifest: what it was made from and how, and its scores; what is not in the manifest is not said.
+def write_model_card(
+    manifest: Mapping[str, Any], out_path: str | Path, *, adapter_dir: Path | None = None
+) -> Path:
+    """Write a model card from a run's manifest: what it was made from and how, and its scores; what
+    is not in the manifest is not said.
 
-    Read are `training` (a `training.json`), `scores` (rows with set, metric, value, n, n_unparsed, published), `sources`, `versions` and
-    `commit`; each section whose entry is missing says so.
+    Read are `training` (a `training.json`), `scores` (rows with set, metric, value, n, n_unparsed,
+    published), `sources`, `versions` and `commit`; each section whose entry is missing says so.
     """
     training = manifest.get("training") or {}
     spec = training.get("spec") or {}
-    lines = ["---", "tags: [llm-as-a-judge, dpo, qlora]", f"base_model: {spec.get('base_model', 'not recorded')}", "---", ""]
+    lines = [
+        "---",
+        "tags: [llm-as-a-judge, dpo, qlora]",
+        f"base_model: {spec.get('base_model', 'not recorded')}",
+        "---",
+        "",
+    ]
     lines += [
         f"# {manifest.get('name', 'judge')}",
         "",
         "A judge model: it reads a task, a response and a rubric, and replies with a critique and a verdict.",
         "",
     ]
-    lines += _section("Training", _table(["setting", "value"], [[k, v] for k, v in spec.items()]) if spec else None)
+    lines += _section(
+        "Training",
+        _table(["setting", "value"], [[k, v] for k, v in spec.items()]) if spec else None,
+    )
     lines += _section("Data", _bullets(_data_facts(training)) if training else None)
     lines += _section("Sources", _bullets(manifest["sources"]) if manifest.get("sources") else None)
     lines += _section("Scores", _scores(manifest["scores"]) if manifest.get("scores") else None)
@@ -32,14 +46,27 @@ def write_model_card(manifest: Mapping[str, Any], out_path: str | Path, *, adapt
     facts += [f"commit {manifest['commit']}"] if manifest.get("commit") else []
     facts += [f"adapter SHA-256 {sha256_file(adapter_dir)}"] if adapter_dir else []
     lines += _section("Provenance", _bullets(facts) if facts else None)
-    lines += _section("Limits", _bullets(["It may be wrong with confidence; its critique is generated text, not evidence.",
-                                          "Order of two responses can move its verdict: ask both ways round."]))  # fmt: skip
+    lines += _section(
+        "Limits",
+        _bullets(
+            [
+                "It may be wrong with confidence; its critique is generated text, not evidence.",
+                "Order of two responses can move its verdict: ask both ways round.",
+            ]
+        ),
+    )
     return write_text(out_path, "\n".join(lines))
 
 
 def _data_facts(training: Mapping[str, Any]) -> list[str]:
-    dropped = ", ".join(f"{n} {reason}" for reason, n in (training.get("n_dropped") or {}).items()) or "none"
-    return [f"{training.get('n_pairs')} preference pairs, {training.get('n_steps')} steps", f"overlong pairs dropped: {dropped}"]
+    dropped = (
+        ", ".join(f"{n} {reason}" for reason, n in (training.get("n_dropped") or {}).items())
+        or "none"
+    )
+    return [
+        f"{training.get('n_pairs')} preference pairs, {training.get('n_steps')} steps",
+        f"overlong pairs dropped: {dropped}",
+    ]
 
 
 def _scores(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -48,7 +75,12 @@ def _scores(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _section(title: str, body: list[str] | None) -> list[str]:
-    return [f"## {title}", "", *(body if body is not None else ["Not recorded in this run's manifest."]), ""]
+    return [
+        f"## {title}",
+        "",
+        *(body if body is not None else ["Not recorded in this run's manifest."]),
+        "",
+    ]
 
 
 def _bullets(items: Sequence[Any]) -> list[str]:
@@ -57,7 +89,13 @@ def _bullets(items: Sequence[Any]) -> list[str]:
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
     def cell(value: Any) -> str:
-        text = "" if value is None else f"{value:.3f}" if isinstance(value, float) and abs(value) >= 0.01 else str(value)
+        text = (
+            ""
+            if value is None
+            else f"{value:.3f}"
+            if isinstance(value, float) and abs(value) >= 0.01
+            else str(value)
+        )
         return text.replace("|", "\\|").replace("\n", " ")
 
     return ["| " + " | ".join(map(cell, row)) + " |" for row in (head, ["---"] * len(head), *rows)]

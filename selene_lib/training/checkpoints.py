@@ -1,6 +1,8 @@
-"""Checkpoints that are whole or do not count, and that belong to one configuration and one set of pairs.
+"""Checkpoints that are whole or do not count, and that belong to one configuration and one set of
+pairs.
 
-A checkpoint folder counts once it holds `sealed.json`, written last; a folder that a killed process left without one is removed.
+A checkpoint folder counts once it holds `sealed.json`, written last; a folder that a killed process
+left without one is removed.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ def data_fingerprint(pairs: Sequence[PreferencePair]) -> str:
     """SHA-256 over ids and texts of the pairs, in order."""
     digest = hashlib.sha256()
     for pair in pairs:
-        digest.update("\x1f".join((pair.id, pair.prompt, pair.chosen, pair.rejected, "\x1e")).encode())
+        digest.update(
+            "\x1f".join((pair.id, pair.prompt, pair.chosen, pair.rejected, "\x1e")).encode()
+        )
     return digest.hexdigest()
 
 
@@ -37,12 +41,19 @@ def claim(
     resume: bool,
     held_out: Sequence[PreferencePair] = (),
 ) -> None:
-    """Write what this folder is for, or check that it is for this; `resume=False` empties it of checkpoints first.
+    """Write what this folder is for, or check that it is for this; `resume=False` empties it of
+    checkpoints first.
 
-    A folder begun with another configuration, other pairs, other held-out pairs or another base is a UserError that names the difference.
+    A folder begun with another configuration, other pairs, other held-out pairs or another base is
+    a UserError that names the difference.
     """
     path = out_dir / IDENTITY
-    mine = {"spec": spec.to_dict(), "data_sha256": data_fingerprint(pairs), "n_pairs": len(pairs), "base_sha256": base_fingerprint}
+    mine = {
+        "spec": spec.to_dict(),
+        "data_sha256": data_fingerprint(pairs),
+        "n_pairs": len(pairs),
+        "base_sha256": base_fingerprint,
+    }
     mine["held_out_sha256"] = data_fingerprint(held_out)
     if not resume:
         for folder in all_checkpoints(out_dir):
@@ -61,7 +72,9 @@ def claim(
 def _mismatch(theirs: dict[str, Any], mine: dict[str, Any], spec: TrainSpec) -> list[str]:
     reasons = spec.differences(theirs["spec"])
     if theirs["data_sha256"] != mine["data_sha256"]:
-        reasons.append(f"other pairs: {theirs['n_pairs']} there, {mine['n_pairs']} here, or other texts")
+        reasons.append(
+            f"other pairs: {theirs['n_pairs']} there, {mine['n_pairs']} here, or other texts"
+        )
     if theirs.get("held_out_sha256") != mine["held_out_sha256"]:
         reasons.append("other held-out pairs")
     if theirs["base_sha256"] != mine["base_sha256"]:
@@ -71,7 +84,9 @@ def _mismatch(theirs: dict[str, Any], mine: dict[str, Any], spec: TrainSpec) -> 
 
 def all_checkpoints(out_dir: Path) -> list[Path]:
     """Checkpoint folders in the order of their steps, whole or not."""
-    found = [path for path in out_dir.glob("checkpoint-*") if path.name.rpartition("-")[2].isdigit()]
+    found = [
+        path for path in out_dir.glob("checkpoint-*") if path.name.rpartition("-")[2].isdigit()
+    ]
     return sorted(found, key=step_of)
 
 

@@ -1,6 +1,8 @@
-"""The one place that looks at the hardware: which backend, precision, layout and attention a run gets.
+"""The one place that looks at the hardware: which backend, precision, layout and attention a run
+gets.
 
-`decide` is a pure function of the spec and of what is installed, so its table can be tested without a GPU.
+`decide` is a pure function of the spec and of what is installed, so its table can be tested without
+a GPU.
 """
 
 from __future__ import annotations
@@ -49,10 +51,20 @@ def look_at_hardware(device: str = "auto") -> Hardware:
 
     cuda = torch.cuda.is_available() and device != "cpu"
     if device == "cuda" and not cuda:
-        raise UserError("device is 'cuda' but torch sees no CUDA GPU: install a CUDA build of torch, or set device to 'auto'")
-    bf16 = not cuda or torch.cuda.is_bf16_supported(including_emulation=False)  # a T4 emulates it, slowly
+        raise UserError(
+            "device is 'cuda' but torch sees no CUDA GPU: install a CUDA build of torch, or set device to 'auto'"
+        )
+    bf16 = not cuda or torch.cuda.is_bf16_supported(
+        including_emulation=False
+    )  # a T4 emulates it, slowly
     memory = torch.cuda.get_device_properties(0).total_memory if cuda else None
-    return Hardware(cuda, bf16, _is_installed("unsloth"), _is_installed("torch.nn.attention.flex_attention"), memory)
+    return Hardware(
+        cuda,
+        bf16,
+        _is_installed("unsloth"),
+        _is_installed("torch.nn.attention.flex_attention"),
+        memory,
+    )
 
 
 def _is_installed(module: str) -> bool:
@@ -60,13 +72,19 @@ def _is_installed(module: str) -> bool:
 
 
 def decide(spec: TrainSpec, hardware: Hardware) -> Decision:
-    """Choose backend, precision, layout and attention for a spec on this hardware; raises UserError where the wish cannot be had.
+    """Choose backend, precision, layout and attention for a spec on this hardware; raises UserError
+    where the wish cannot be had.
 
-    Unsloth's fast forward ignores masks of four axes, so it never runs the shared layout: `auto` takes it only for `layout: pairs`.
+    Unsloth's fast forward ignores masks of four axes, so it never runs the shared layout: `auto`
+    takes it only for `layout: pairs`.
     """
     reasons: list[str] = []
     backend = _decide_backend(spec, hardware, reasons)
-    layout = "pairs" if backend == "unsloth" or spec.layout == "pairs" or spec.trainer == "trl" else "shared_prefix"
+    layout = (
+        "pairs"
+        if backend == "unsloth" or spec.layout == "pairs" or spec.trainer == "trl"
+        else "shared_prefix"
+    )
     attention = _decide_attention(spec, hardware, backend, layout)
     dtype = spec.dtype
     if dtype == "auto":
@@ -74,7 +92,9 @@ def decide(spec: TrainSpec, hardware: Hardware) -> Decision:
     optimiser = spec.optimiser
     if optimiser == "auto":
         optimiser = "paged_adamw_8bit" if hardware.cuda and spec.quantisation == "nf4" else "adamw"
-    checkpointing = hardware.cuda if spec.gradient_checkpointing is None else spec.gradient_checkpointing
+    checkpointing = (
+        hardware.cuda if spec.gradient_checkpointing is None else spec.gradient_checkpointing
+    )
     return Decision(
         device="cuda" if hardware.cuda else "cpu",
         backend=backend,
@@ -84,13 +104,16 @@ def decide(spec: TrainSpec, hardware: Hardware) -> Decision:
         packing=spec.packing and attention != "causal",
         optimiser=optimiser,
         gradient_checkpointing=checkpointing,
-        micro_batch_tokens=spec.micro_batch_tokens or _fitting_tokens(spec, hardware, checkpointing),
+        micro_batch_tokens=spec.micro_batch_tokens
+        or _fitting_tokens(spec, hardware, checkpointing),
         reasons=tuple(reasons),
     )
 
 
 def _fitting_tokens(spec: TrainSpec, hardware: Hardware, checkpointing: bool) -> int:
-    """Tokens of a micro-batch: on a GPU what the planner's count leaves room for, on a CPU a fixed number."""
+    """Tokens of a micro-batch: on a GPU what the planner's count leaves room for, on a CPU a fixed
+    number.
+    """
     from selene_lib.training.planner import CEILING_TOKENS, fitting_tokens
 
     if not hardware.cuda:
@@ -103,15 +126,27 @@ def _decide_backend(spec: TrainSpec, hardware: Hardware, reasons: list[str]) -> 
         if not hardware.cuda:
             raise UserError("backend 'unsloth' needs an NVIDIA GPU: set backend to 'transformers'")
         if not hardware.unsloth:
-            raise UserError("backend 'unsloth' is not installed: pip install 'selene_lib[gpu]', or set backend to 'transformers'")
+            raise UserError(
+                "backend 'unsloth' is not installed: pip install 'selene_lib[gpu]', or set backend to 'transformers'"
+            )
         if spec.layout == "shared_prefix":
-            raise UserError("unsloth's fast attention ignores the shared-prefix mask: set layout to 'pairs' (or 'auto')")
+            raise UserError(
+                "unsloth's fast attention ignores the shared-prefix mask: set layout to 'pairs' (or 'auto')"
+            )
         return "unsloth"
-    if spec.backend == "auto" and hardware.cuda and hardware.unsloth and spec.layout == "pairs" and spec.trainer == "selene":
+    if (
+        spec.backend == "auto"
+        and hardware.cuda
+        and hardware.unsloth
+        and spec.layout == "pairs"
+        and spec.trainer == "selene"
+    ):
         reasons.append("unsloth is installed and layout 'pairs' needs no special mask")
         return "unsloth"
     if spec.backend == "auto" and hardware.cuda and hardware.unsloth:
-        reasons.append("transformers, not unsloth: its fast attention ignores the shared-prefix mask")
+        reasons.append(
+            "transformers, not unsloth: its fast attention ignores the shared-prefix mask"
+        )
     return "transformers"
 
 
@@ -119,7 +154,9 @@ def _decide_attention(spec: TrainSpec, hardware: Hardware, backend: str, layout:
     if backend == "unsloth" or spec.trainer == "trl":
         return "causal"
     if spec.attention == "flex" and not hardware.flex:
-        raise UserError("attention 'flex' is not in this torch: set attention to 'segments' or 'dense'")
+        raise UserError(
+            "attention 'flex' is not in this torch: set attention to 'segments' or 'dense'"
+        )
     if spec.attention != "auto":
         return spec.attention
     if not hardware.cuda:

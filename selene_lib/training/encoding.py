@@ -1,8 +1,11 @@
-"""The one encoder: data, training, judging and export turn text into token ids here and nowhere else.
+"""The one encoder: data, training, judging and export turn text into token ids here and nowhere
+else.
 
-A prompt is one user message rendered by the tokenizer's own chat template up to the generation prompt; a completion is what the template
-adds for the assistant. Both halves are tokenised apart, exactly as they meet at generation time (the model reads the prompt ids and writes
-completion ids), so the prompt ids are a prefix of prompt + completion ids by construction and never merge across the border.
+A prompt is one user message rendered by the tokenizer's own chat template up to the generation
+prompt; a completion is what the template adds for the assistant. Both halves are tokenised apart,
+exactly as they meet at generation time (the model reads the prompt ids and writes completion ids),
+so the prompt ids are a prefix of prompt + completion ids by construction and never merge across the
+border.
 """
 
 from __future__ import annotations
@@ -23,7 +26,9 @@ _FENCED = re.compile(r"^(`{3,})[^\n`]*\n(.*?)\n\1[ \t]*$", re.MULTILINE | re.DOT
 
 @dataclass(frozen=True)
 class EncodedPair:
-    """Token ids of one preference pair: the prompt, and the two completions that follow it (each ends in the end token)."""
+    """Token ids of one preference pair: the prompt, and the two completions that follow it (each
+    ends in the end token).
+    """
 
     id: str
     prompt_ids: tuple[int, ...]
@@ -47,7 +52,9 @@ class EncodedPair:
 
 @dataclass(frozen=True)
 class EncodedSet:
-    """What went in: the encoded pairs, the counts of what was dropped by reason, and the ids whose prompt was shortened."""
+    """What went in: the encoded pairs, the counts of what was dropped by reason, and the ids whose
+    prompt was shortened.
+    """
 
     pairs: tuple[EncodedPair, ...]
     n_dropped: dict[str, int]
@@ -57,17 +64,26 @@ class EncodedSet:
 def encode_pair(tokenizer: Any, pair: PreferencePair) -> EncodedPair:
     """Encode both sides of a pair over the same prompt ids."""
     head, prompt_ids = encode_prompt(tokenizer, pair.prompt)
-    chosen, rejected = (encode_completion(tokenizer, pair.prompt, head, text) for text in (pair.chosen, pair.rejected))
+    chosen, rejected = (
+        encode_completion(tokenizer, pair.prompt, head, text)
+        for text in (pair.chosen, pair.rejected)
+    )
     return EncodedPair(pair.id, tuple(prompt_ids), tuple(chosen), tuple(rejected))
 
 
 def encode_pairs(
-    tokenizer: Any, pairs: Sequence[PreferencePair], *, max_length_tokens: int, overlong: OverlongPolicy = "drop"
+    tokenizer: Any,
+    pairs: Sequence[PreferencePair],
+    *,
+    max_length_tokens: int,
+    overlong: OverlongPolicy = "drop",
 ) -> EncodedSet:
-    """Encode pairs, and deal with those whose longer side exceeds `max_length_tokens`. A completion, and so a verdict, is never cut.
+    """Encode pairs, and deal with those whose longer side exceeds `max_length_tokens`. A
+    completion, and so a verdict, is never cut.
 
-    `drop` counts the pair out, `shorten` cuts the middle of its longest candidate as judging does and leaves a mark there (a pair that
-    cannot be shortened enough is dropped and counted), `error` raises UserError with the first id.
+    `drop` counts the pair out, `shorten` cuts the middle of its longest candidate as judging does
+    and leaves a mark there (a pair that cannot be shortened enough is dropped and counted), `error`
+    raises UserError with the first id.
     """
     kept: list[EncodedPair] = []
     dropped: dict[str, int] = {}
@@ -80,7 +96,11 @@ def encode_pairs(
                     f"pair {pair.id} has {encoded.n_longest_tokens} tokens, more than max_length_tokens={max_length_tokens}: "
                     "raise the limit, or set overlong to 'drop' or 'shorten'"
                 )
-            shorter = _shorten(tokenizer, pair, encoded, max_length_tokens) if overlong == "shorten" else None
+            shorter = (
+                _shorten(tokenizer, pair, encoded, max_length_tokens)
+                if overlong == "shorten"
+                else None
+            )
             if shorter is None:
                 reason = "too long" if overlong == "drop" else "too long even when shortened"
                 dropped[reason] = dropped.get(reason, 0) + 1
@@ -91,18 +111,32 @@ def encode_pairs(
     return EncodedSet(tuple(kept), dropped, tuple(shortened))
 
 
-def _shorten(tokenizer: Any, pair: PreferencePair, encoded: EncodedPair, max_length_tokens: int) -> EncodedPair | None:
-    """Cut the middle of the candidates as judging does (`prompts.shorten`, the same mark); None when they alone do not make it fit."""
+def _shorten(
+    tokenizer: Any, pair: PreferencePair, encoded: EncodedPair, max_length_tokens: int
+) -> EncodedPair | None:
+    """Cut the middle of the candidates as judging does (`prompts.shorten`, the same mark); None
+    when they alone do not make it fit.
+    """
     allowed = max_length_tokens - max(len(encoded.chosen_ids), len(encoded.rejected_ids))
     prompt = Prompt(pair.prompt, pair.task, "", elastic=_candidate_spans(pair))
     try:
         shown, _ = shorten(prompt, lambda text: len(encode_chat(tokenizer, text, None)), allowed)
     except ValueError:
         return None
-    return EncodedPair(pair.id, tuple(encode_chat(tokenizer, shown.text, None)), encoded.chosen_ids, encoded.rejected_ids)
+    return EncodedPair(
+        pair.id,
+        tuple(encode_chat(tokenizer, shown.text, None)),
+        encoded.chosen_ids,
+        encoded.rejected_ids,
+    )
 
 
 def _candidate_spans(pair: PreferencePair) -> tuple[tuple[int, int], ...]:
-    """Where the candidates stand in the prompt: as curation noted it in `meta["elastic"]`, else the fenced blocks."""
+    """Where the candidates stand in the prompt: as curation noted it in `meta["elastic"]`, else the
+    fenced blocks.
+    """
     noted = pair.meta.get("elastic")
-    return tuple((start, end) for start, end in (noted or [match.span(2) for match in _FENCED.finditer(pair.prompt)]))
+    return tuple(
+        (start, end)
+        for start, end in (noted or [match.span(2) for match in _FENCED.finditer(pair.prompt)])
+    )

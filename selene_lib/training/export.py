@@ -1,7 +1,9 @@
-"""From an adapter to what servers read: merged weights, an Ollama Modelfile, the commands for GGUF and vLLM, a model card.
+"""From an adapter to what servers read: merged weights, an Ollama Modelfile, the commands for GGUF
+and vLLM, a model card.
 
-An export that judges differently from what was trained is not an export: `compare_verdicts` puts adapter, merged and exported side by side
-on a golden set, and `refuse_flips` refuses with the list of flips when more differ than allowed.
+An export that judges differently from what was trained is not an export: `compare_verdicts` puts
+adapter, merged and exported side by side on a golden set, and `refuse_flips` refuses with the list
+of flips when more differ than allowed.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ SENTINEL = "SELENE_USER_MESSAGE"
 
 @dataclass(frozen=True)
 class Flip:
-    """One golden sample on which an export says something else than the reference form of the same judge."""
+    """One golden sample on which an export says something else than the reference form of the same
+    judge.
+    """
 
     sample_id: str
     form: str
@@ -36,7 +40,9 @@ class Flip:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Verdicts of several forms of one judge: `flips` against the first form, `n_flips` by form, of `n` samples."""
+    """Verdicts of several forms of one judge: `flips` against the first form, `n_flips` by form, of
+    `n` samples.
+    """
 
     reference: str
     n: int
@@ -54,8 +60,9 @@ def merge_adapter(
 ) -> Path:
     """Write base weights plus adapter as one model folder with its tokenizer; return the folder.
 
-    `onto="base"` adds the adapter to the original weights (the usual choice); `dequantised` to the weights QLoRA trained beside, rounded
-    to NF4 and back. Which of the two judges more like the trained adapter is measured with `compare_verdicts`, not assumed.
+    `onto="base"` adds the adapter to the original weights (the usual choice); `dequantised` to the
+    weights QLoRA trained beside, rounded to NF4 and back. Which of the two judges more like the
+    trained adapter is measured with `compare_verdicts`, not assumed.
     """
     import torch
     from peft import PeftModel
@@ -63,7 +70,9 @@ def merge_adapter(
 
     options: dict[str, Any] = {"dtype": getattr(torch, dtype) if dtype != "auto" else "auto"}
     if onto == "dequantised":
-        options["quantization_config"] = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True)
+        options["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True
+        )
     base = AutoModelForCausalLM.from_pretrained(base_model, **options)
     if onto == "dequantised":
         base = base.dequantize()
@@ -74,18 +83,31 @@ def merge_adapter(
 
 
 def prompt_template(tokenizer: Any, placeholder: str) -> str:
-    """The text around one user message up to the generation prompt, from the tokenizer's own chat template, with a placeholder in it."""
+    """The text around one user message up to the generation prompt, from the tokenizer's own chat
+    template, with a placeholder in it.
+    """
     message = [{"role": "user", "content": SENTINEL}]
     text = tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
     if text.count(SENTINEL) != 1:
-        raise UserError("the chat template does not show the user message exactly once: a Modelfile cannot be made from it")
+        raise UserError(
+            "the chat template does not show the user message exactly once: a Modelfile cannot be made from it"
+        )
     return text.replace(SENTINEL, placeholder)
 
 
-def write_modelfile(tokenizer: Any, gguf_file: str, out_path: str | Path, *, context_tokens: int, max_new_tokens: int = 1024) -> Path:
-    """Write an Ollama Modelfile whose prompt is that of training: same template, same stop token, temperature 0, no system prompt.
+def write_modelfile(
+    tokenizer: Any,
+    gguf_file: str,
+    out_path: str | Path,
+    *,
+    context_tokens: int,
+    max_new_tokens: int = 1024,
+) -> Path:
+    """Write an Ollama Modelfile whose prompt is that of training: same template, same stop token,
+    temperature 0, no system prompt.
 
-    The BOS is left out of the template because llama.cpp adds it from the GGUF's own metadata; twice would be another prompt.
+    The BOS is left out of the template because llama.cpp adds it from the GGUF's own metadata;
+    twice would be another prompt.
     """
     template = prompt_template(tokenizer, "{{ .Prompt }}")
     bos = tokenizer.bos_token
@@ -104,8 +126,18 @@ def write_modelfile(tokenizer: Any, gguf_file: str, out_path: str | Path, *, con
     return write_text(out_path, "\n".join(lines) + "\n")
 
 
-def commands(merged_dir: Path, name: str, *, base_model: str, adapter_dir: Path, lora_r: int, context_tokens: int) -> dict[str, str]:
-    """The exact commands for GGUF, Ollama and vLLM; they need llama.cpp, Ollama and vLLM, which this project does not install."""
+def commands(
+    merged_dir: Path,
+    name: str,
+    *,
+    base_model: str,
+    adapter_dir: Path,
+    lora_r: int,
+    context_tokens: int,
+) -> dict[str, str]:
+    """The exact commands for GGUF, Ollama and vLLM; they need llama.cpp, Ollama and vLLM, which
+    this project does not install.
+    """
     merged, adapter = shlex.quote(str(merged_dir)), shlex.quote(str(adapter_dir))
     gguf = shlex.quote(str(merged_dir / f"{name}.gguf"))
     small = shlex.quote(str(merged_dir / f"{name}-Q8_0.gguf"))
@@ -121,8 +153,12 @@ def commands(merged_dir: Path, name: str, *, base_model: str, adapter_dir: Path,
     }
 
 
-def golden_verdicts(judge: Any, samples: Sequence[Sample], *, family: str = "full") -> dict[str, str | None]:
-    """Ask one judge (anything with `judge(prompts) -> replies`) about the golden set; verdict by sample id, None where there is none."""
+def golden_verdicts(
+    judge: Any, samples: Sequence[Sample], *, family: str = "full"
+) -> dict[str, str | None]:
+    """Ask one judge (anything with `judge(prompts) -> replies`) about the golden set; verdict by
+    sample id, None where there is none.
+    """
     prompts = [render(sample, family=family) for sample in samples]
     replies = judge.judge(prompts)
     return {
@@ -131,27 +167,40 @@ def golden_verdicts(judge: Any, samples: Sequence[Sample], *, family: str = "ful
     }
 
 
-def compare_verdicts(verdicts: Mapping[str, Mapping[str, str | None]], *, labels: Mapping[str, str | None] | None = None) -> Comparison:
-    """Compare forms of one judge, `{form: {sample id: verdict}}`; the first form is the reference, and all must cover the same samples."""
+def compare_verdicts(
+    verdicts: Mapping[str, Mapping[str, str | None]],
+    *,
+    labels: Mapping[str, str | None] | None = None,
+) -> Comparison:
+    """Compare forms of one judge, `{form: {sample id: verdict}}`; the first form is the reference,
+    and all must cover the same samples.
+    """
     forms = list(verdicts)
     reference = verdicts[forms[0]]
     flips: list[Flip] = []
     for form in forms[1:]:
         missing = set(reference) ^ set(verdicts[form])
         if missing:
-            raise ValueError(f"{form} and {forms[0]} were not asked the same samples: {sorted(missing)[0]} is in one of them only")
+            raise ValueError(
+                f"{form} and {forms[0]} were not asked the same samples: {sorted(missing)[0]} is in one of them only"
+            )
         differing = [i for i in reference if verdicts[form][i] != reference[i]]
-        flips += [Flip(i, form, reference[i], verdicts[form][i], (labels or {}).get(i)) for i in differing]
+        flips += [
+            Flip(i, form, reference[i], verdicts[form][i], (labels or {}).get(i)) for i in differing
+        ]
     counts = {form: sum(flip.form == form for flip in flips) for form in forms[1:]}
     return Comparison(forms[0], len(reference), counts, tuple(flips))
 
 
 def refuse_flips(comparison: Comparison, *, allowed_share: float) -> None:
-    """Raise UserError with the list of flips when a form differs from the reference on more than `allowed_share` of the samples."""
+    """Raise UserError with the list of flips when a form differs from the reference on more than
+    `allowed_share` of the samples.
+    """
     for form, n_flips in comparison.n_flips.items():
         if n_flips > allowed_share * comparison.n:
             listed = [
-                f"{f.sample_id}: {f.reference_verdict} -> {f.verdict}" + (f" (gold {f.label})" if f.label else "")
+                f"{f.sample_id}: {f.reference_verdict} -> {f.verdict}"
+                + (f" (gold {f.label})" if f.label else "")
                 for f in comparison.flips
                 if f.form == form
             ]
@@ -161,14 +210,18 @@ def refuse_flips(comparison: Comparison, *, allowed_share: float) -> None:
             )
 
 
-def choose_merge(comparison: Comparison, forms: Sequence[str] = ("merged onto base", "merged onto dequantised")) -> str:
+def choose_merge(
+    comparison: Comparison, forms: Sequence[str] = ("merged onto base", "merged onto dequantised")
+) -> str:
     """The merge that flips fewer verdicts of the trained adapter; the first on a tie."""
     return min(forms, key=lambda form: (comparison.n_flips[form], forms.index(form)))
 
 
 @dataclass(frozen=True)
 class Export:
-    """What an export wrote: the merged folder, which base it was merged onto, the comparison, and the commands to go on with."""
+    """What an export wrote: the merged folder, which base it was merged onto, the comparison, and
+    the commands to go on with.
+    """
 
     merged_dir: Path
     merged_onto: str
@@ -190,10 +243,12 @@ def export_judge(
     context_tokens: int = 8192,
     manifest: Mapping[str, Any] | None = None,
 ) -> Export:
-    """Export a trained adapter: merged weights beside Modelfile, commands and model card, if they judge like the adapter did.
+    """Export a trained adapter: merged weights beside Modelfile, commands and model card, if they
+    judge like the adapter did.
 
-    The adapter is asked on the base it was trained on (`quantisation`); for `nf4` both merges are made and the one with fewer flips is
-    kept. Raises UserError with the list of flips, leaving `comparison.json` and no weights, when even that one differs too much.
+    The adapter is asked on the base it was trained on (`quantisation`); for `nf4` both merges are
+    made and the one with fewer flips is kept. Raises UserError with the list of flips, leaving
+    `comparison.json` and no weights, when even that one differs too much.
     """
     from transformers import AutoTokenizer
 
@@ -202,29 +257,63 @@ def export_judge(
     base_model, adapter_dir, out_dir = str(base_model), Path(adapter_dir), Path(out_dir)
     options = {"max_new_tokens": max_new_tokens}
     verdicts = {
-        "adapter": golden_verdicts(LocalJudge(base_model, adapter=adapter_dir, quantisation=quantisation, **options), golden, family=family)
+        "adapter": golden_verdicts(
+            LocalJudge(base_model, adapter=adapter_dir, quantisation=quantisation, **options),
+            golden,
+            family=family,
+        )
     }
     folders = {}
     for onto in ("base", "dequantised") if quantisation == "nf4" else ("base",):
         form = f"merged onto {onto}"
         folders[form] = merge_adapter(base_model, adapter_dir, out_dir / f".{onto}", onto=onto)
-        verdicts[form] = golden_verdicts(LocalJudge(folders[form], **options), golden, family=family)
+        verdicts[form] = golden_verdicts(
+            LocalJudge(folders[form], **options), golden, family=family
+        )
     comparison = compare_verdicts(verdicts, labels={sample.id: sample.label for sample in golden})
     best = choose_merge(comparison, tuple(folders))
-    write_json(out_dir / "comparison.json", asdict(comparison) | {"kept": best, "allowed_share": allowed_share})
+    write_json(
+        out_dir / "comparison.json",
+        asdict(comparison) | {"kept": best, "allowed_share": allowed_share},
+    )
     merged = _keep_one(folders, best, out_dir / "merged", comparison, allowed_share)
     rank = read_json(adapter_dir / "adapter_config.json").get("r", 8)
-    lines = commands(merged, name, base_model=base_model, adapter_dir=adapter_dir, lora_r=rank, context_tokens=context_tokens)
+    lines = commands(
+        merged,
+        name,
+        base_model=base_model,
+        adapter_dir=adapter_dir,
+        lora_r=rank,
+        context_tokens=context_tokens,
+    )
     tokenizer = AutoTokenizer.from_pretrained(merged)
-    write_modelfile(tokenizer, f"{name}.gguf", merged / "Modelfile", context_tokens=context_tokens, max_new_tokens=max_new_tokens)
-    write_text(out_dir / "commands.sh", "".join(f"# {title}\n{line}\n" for title, line in lines.items()))
-    write_model_card({"name": name, **(manifest or {})}, merged / "README.md", adapter_dir=adapter_dir)
+    write_modelfile(
+        tokenizer,
+        f"{name}.gguf",
+        merged / "Modelfile",
+        context_tokens=context_tokens,
+        max_new_tokens=max_new_tokens,
+    )
+    write_text(
+        out_dir / "commands.sh", "".join(f"# {title}\n{line}\n" for title, line in lines.items())
+    )
+    write_model_card(
+        {"name": name, **(manifest or {})}, merged / "README.md", adapter_dir=adapter_dir
+    )
     return Export(merged, best.removeprefix("merged onto "), comparison, lines)
 
 
-def _keep_one(folders: Mapping[str, Path], best: str, target: Path, comparison: Comparison, allowed_share: float) -> Path:
+def _keep_one(
+    folders: Mapping[str, Path],
+    best: str,
+    target: Path,
+    comparison: Comparison,
+    allowed_share: float,
+) -> Path:
     """Move the best merge to its place and remove the others; if it is refused, remove all of them."""
-    kept = Comparison(comparison.reference, comparison.n, {best: comparison.n_flips[best]}, comparison.flips)
+    kept = Comparison(
+        comparison.reference, comparison.n, {best: comparison.n_flips[best]}, comparison.flips
+    )
     shutil.rmtree(target, ignore_errors=True)
     try:
         refuse_flips(kept, allowed_share=allowed_share)

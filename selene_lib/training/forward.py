@@ -1,4 +1,6 @@
-"""How a forward of a run happens: the mixed-precision context, the adapter on or off, the rows laid out as decided."""
+"""How a forward of a run happens: the mixed-precision context, the adapter on or off, the rows laid
+out as decided.
+"""
 
 from __future__ import annotations
 
@@ -39,4 +41,10 @@ def lay_out_for(decision: Decision, pairs: Any, *, pad_token_id: int) -> Any:
     from selene_lib.training.layout import lay_out
 
     multiple = FLEX_BLOCK if decision.attention == "flex" else 1
-    return lay_out(pairs, decision.layout, packing=decision.packing, pad_token_id=pad_token_id, pad_to_multiple=multiple)
+    return lay_out(
+        pairs,
+        decision.layout,
+        packing=decision.packing,
+        pad_token_id=pad_token_id,
+        pad_to_multiple=multiple,
+    )

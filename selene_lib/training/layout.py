@@ -1,8 +1,10 @@
-"""How pairs lie in rows: each prompt once with both completions behind it, or the plain two sequences; padded rows or one packed row.
+"""How pairs lie in rows: each prompt once with both completions behind it, or the plain two
+sequences; padded rows or one packed row.
 
-A row of the shared layout is `[prompt | chosen | rejected]`. The positions of the rejected part restart after the prompt, and it is blind
-to the chosen part, so every token sees exactly what it would see in a sequence of its own (prefix sharing: arXiv 2410.20305).
-Several documents (pairs, or sequences of the plain layout) may lie in one row; none sees another.
+A row of the shared layout is `[prompt | chosen | rejected]`. The positions of the rejected part
+restart after the prompt, and it is blind to the chosen part, so every token sees exactly what it
+would see in a sequence of its own (prefix sharing: arXiv 2410.20305). Several documents (pairs, or
+sequences of the plain layout) may lie in one row; none sees another.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ PADDING = -1
 
 @dataclass(frozen=True)
 class Span:
-    """One document in a row: where it starts, and how many tokens its prompt and its one or two completions have."""
+    """One document in a row: where it starts, and how many tokens its prompt and its one or two
+    completions have.
+    """
 
     row: int
     start: int
@@ -38,10 +42,12 @@ class Span:
 
 @dataclass(frozen=True)
 class RowBatch:
-    """Rows ready for a model. All row tensors are [n_rows, row_tokens]; `document_ids` is -1 on padding.
+    """Rows ready for a model. All row tensors are [n_rows, row_tokens]; `document_ids` is -1 on
+    padding.
 
-    `predict_at` [n] are flat positions (row * row_tokens + column) whose hidden state predicts the completion token `targets` [n];
-    `owner` [n] is the sequence it belongs to: 2 * pair for chosen, 2 * pair + 1 for rejected.
+    `predict_at` [n] are flat positions (row * row_tokens + column) whose hidden state predicts the
+    completion token `targets` [n]; `owner` [n] is the sequence it belongs to: 2 * pair for chosen,
+    2 * pair + 1 for rejected.
     """
 
     input_ids: Tensor
@@ -61,8 +67,18 @@ class RowBatch:
 
     def to(self, device: Any) -> RowBatch:
         """The same batch with its tensors on `device`."""
-        names = ("input_ids", "position_ids", "document_ids", "segment_ids", "predict_at", "targets", "owner")
-        return replace(self, **{name: getattr(self, name).to(device, non_blocking=True) for name in names})
+        names = (
+            "input_ids",
+            "position_ids",
+            "document_ids",
+            "segment_ids",
+            "predict_at",
+            "targets",
+            "owner",
+        )
+        return replace(
+            self, **{name: getattr(self, name).to(device, non_blocking=True) for name in names}
+        )
 
 
 def documents(pair: EncodedPair, layout: Layout) -> list[tuple[tuple[int, ...], ...]]:
@@ -77,12 +93,24 @@ def n_row_tokens(pair: EncodedPair, layout: Layout) -> int:
     return sum(sum(map(len, document)) for document in documents(pair, layout))
 
 
-def lay_out(pairs: Sequence[EncodedPair], layout: Layout, *, packing: bool, pad_token_id: int, pad_to_multiple: int = 1) -> RowBatch:
-    """Lay pairs out in rows: with `packing` all documents in one row, else one document a row, padded on the right.
+def lay_out(
+    pairs: Sequence[EncodedPair],
+    layout: Layout,
+    *,
+    packing: bool,
+    pad_token_id: int,
+    pad_to_multiple: int = 1,
+) -> RowBatch:
+    """Lay pairs out in rows: with `packing` all documents in one row, else one document a row,
+    padded on the right.
 
     `pad_to_multiple` rounds the row length up (128 for FlexAttention's blocks).
     """
-    docs = [(document, 2 * i + j) for i, pair in enumerate(pairs) for j, document in enumerate(documents(pair, layout))]
+    docs = [
+        (document, 2 * i + j)
+        for i, pair in enumerate(pairs)
+        for j, document in enumerate(documents(pair, layout))
+    ]
     spans = _place([document for document, _ in docs], packing)
     n_rows = spans[-1].row + 1
     width = max(span.start + span.n_tokens for span in spans)
@@ -95,13 +123,17 @@ def _place(docs: Sequence[tuple[tuple[int, ...], ...]], packing: bool) -> list[S
     for number, document in enumerate(docs):
         lengths = [len(part) for part in document]
         if min(lengths) == 0:
-            raise ValueError("a pair with an empty prompt or completion cannot be trained on; the encoder never makes one")
+            raise ValueError(
+                "a pair with an empty prompt or completion cannot be trained on; the encoder never makes one"
+            )
         spans.append(Span(0, start, *lengths) if packing else Span(number, 0, *lengths))
         start += sum(lengths)
     return spans
 
 
-def _fill(docs: list, spans: list[Span], n_rows: int, width: int, pad_token_id: int, n_pairs: int) -> RowBatch:
+def _fill(
+    docs: list, spans: list[Span], n_rows: int, width: int, pad_token_id: int, n_pairs: int
+) -> RowBatch:
     import numpy as np
     import torch
 
@@ -120,8 +152,11 @@ def _fill(docs: list, spans: list[Span], n_rows: int, width: int, pad_token_id: 
             positions[row, here:there] = np.arange(first, first + len(part_ids))
             segments[row, here:there] = part
             if part:
-                # the first completion token is predicted by the last token of the prompt, for both sides
-                before = np.concatenate([[span.start + span.n_prompt - 1], np.arange(here, there - 1)])
+                # the first completion token is predicted by the last token of the prompt, for both
+                # sides
+                before = np.concatenate(
+                    [[span.start + span.n_prompt - 1], np.arange(here, there - 1)]
+                )
                 predict_at.append(row * width + before)
                 targets.append(np.asarray(part_ids, np.int64))
                 owner.append(np.full(len(part_ids), sequence + part - 1, np.int64))
@@ -132,10 +167,11 @@ def _fill(docs: list, spans: list[Span], n_rows: int, width: int, pad_token_id: 
 
 
 def dense_mask(batch: RowBatch) -> Tensor:
-    """Boolean mask [n_rows, 1, row_tokens, row_tokens], True where a query (3rd axis) may look at a key (4th).
+    """Boolean mask [n_rows, 1, row_tokens, row_tokens], True where a query (3rd axis) may look at a
+    key (4th).
 
-    Same document, not later in the row, and either the key is prompt or both lie in the same completion. Padding sees itself only, so
-    that no softmax is empty.
+    Same document, not later in the row, and either the key is prompt or both lie in the same
+    completion. Padding sees itself only, so that no softmax is empty.
     """
     import torch
 
@@ -151,7 +187,9 @@ def dense_mask(batch: RowBatch) -> Tensor:
 
 
 def block_mask(batch: RowBatch) -> Any:
-    """The same mask as `dense_mask` for FlexAttention, as blocks of 128 x 128 of which the empty ones are never computed."""
+    """The same mask as `dense_mask` for FlexAttention, as blocks of 128 x 128 of which the empty
+    ones are never computed.
+    """
     from torch.nn.attention.flex_attention import create_block_mask
 
     document_ids, segment_ids = batch.document_ids, batch.segment_ids

@@ -1,7 +1,9 @@
-"""Log-probabilities of completion tokens only, in chunks: no tensor of all positions by the whole vocabulary ever exists.
+"""Log-probabilities of completion tokens only, in chunks: no tensor of all positions by the whole
+vocabulary ever exists.
 
-Llama-3.1 has 128,256 tokens, so one fp32 row of logits is 0.5 MB and a batch of 2 x 2048 positions 2.1 GB; only the few hundred
-completion positions of a pair are needed, and each chunk's logits are made again in the backward pass instead of being kept.
+Llama-3.1 has 128,256 tokens, so one fp32 row of logits is 0.5 MB and a batch of 2 x 2048 positions
+2.1 GB; only the few hundred completion positions of a pair are needed, and each chunk's logits are
+made again in the backward pass instead of being kept.
 """
 
 from __future__ import annotations
@@ -18,9 +20,11 @@ _DECODER_INPUTS = ("input_ids", "attention_mask", "position_ids", "use_cache", "
 
 
 def chunked_logps(hidden: Tensor, head: Any, targets: Tensor, *, chunk_tokens: int = 256) -> Tensor:
-    """Log-probability of each target, [n] float32, from hidden states [n, hidden] and the output head.
+    """Log-probability of each target, [n] float32, from hidden states [n, hidden] and the output
+    head.
 
-    The softmax runs in float32. With gradients on, a chunk's logits are recomputed in the backward pass.
+    The softmax runs in float32. With gradients on, a chunk's logits are recomputed in the backward
+    pass.
     """
     import torch
     from torch.utils.checkpoint import checkpoint
@@ -29,7 +33,11 @@ def chunked_logps(hidden: Tensor, head: Any, targets: Tensor, *, chunk_tokens: i
     for h, t in zip(hidden.split(chunk_tokens), targets.split(chunk_tokens)):
         # one chunk is no more memory than the recomputation itself would need
         recompute = torch.is_grad_enabled() and hidden.shape[0] > chunk_tokens
-        parts.append(checkpoint(_chunk_logps, h, head, t, use_reentrant=False) if recompute else _chunk_logps(h, head, t))
+        parts.append(
+            checkpoint(_chunk_logps, h, head, t, use_reentrant=False)
+            if recompute
+            else _chunk_logps(h, head, t)
+        )
     return torch.cat(parts)
 
 
@@ -39,26 +47,39 @@ def _chunk_logps(hidden: Tensor, head: Any, targets: Tensor) -> Tensor:
     return -cross_entropy(head(hidden).float(), targets, reduction="none")
 
 
-def sum_by_sequence(logps: Tensor, owner: Tensor, n_pairs: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Sum token log-probs to sequences: (chosen_logp_sum, rejected_logp_sum, n_chosen_tokens, n_rejected_tokens), each [n_pairs]."""
+def sum_by_sequence(
+    logps: Tensor, owner: Tensor, n_pairs: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Sum token log-probs to sequences: (chosen_logp_sum, rejected_logp_sum, n_chosen_tokens,
+    n_rejected_tokens), each [n_pairs].
+    """
     import torch
 
-    sums = torch.zeros(2 * n_pairs, dtype=logps.dtype, device=logps.device).index_add(0, owner, logps)
+    sums = torch.zeros(2 * n_pairs, dtype=logps.dtype, device=logps.device).index_add(
+        0, owner, logps
+    )
     counts = torch.zeros_like(sums).index_add(0, owner, torch.ones_like(logps))
     return sums[0::2], sums[1::2], counts[0::2], counts[1::2]
 
 
 def completion_inputs(batch: RowBatch, attention: str) -> dict[str, Any]:
-    """Keyword arguments that make a prepared model return the batch's completion log-probs under one of the attention kinds.
+    """Keyword arguments that make a prepared model return the batch's completion log-probs under
+    one of the attention kinds.
 
-    `segments`, `dense` and `flex` honour documents; `causal` is for rows of one sequence each, whose padding lies behind it.
+    `segments`, `dense` and `flex` honour documents; `causal` is for rows of one sequence each,
+    whose padding lies behind it.
     """
     from selene_lib.training import layout
 
-    inputs: dict[str, Any] = {"input_ids": batch.input_ids, "position_ids": batch.position_ids, "use_cache": False}
+    inputs: dict[str, Any] = {
+        "input_ids": batch.input_ids,
+        "position_ids": batch.position_ids,
+        "use_cache": False,
+    }
     inputs |= {"predict_at": batch.predict_at, "targets": batch.targets}
     if attention == "segments":
-        # a mask of four axes is handed through as it is; ours stands for "none", the spans say the rest
+        # a mask of four axes is handed through as it is; ours stands for "none", the spans say the
+        # rest
         inputs |= {"attention_mask": batch.input_ids.new_ones((1, 1, 1, 1)), "spans": batch.spans}
     elif attention == "dense":
         inputs["attention_mask"] = layout.dense_mask(batch)
@@ -72,19 +93,29 @@ def completion_inputs(batch: RowBatch, attention: str) -> dict[str, Any]:
 
 
 def attach_completion_head(causal_lm: Any, *, chunk_tokens: int) -> None:
-    """Teach this one model instance to return completion log-probs [n] when it is called with `predict_at` and `targets`.
+    """Teach this one model instance to return completion log-probs [n] when it is called with
+    `predict_at` and `targets`.
 
-    The call goes through the model's own `forward`, so PEFT, DDP and FSDP wrap it as usual; every other call is left alone.
+    The call goes through the model's own `forward`, so PEFT, DDP and FSDP wrap it as usual; every
+    other call is left alone.
     """
     plain_forward = causal_lm.forward
 
-    def forward(self: Any, *args: Any, predict_at: Tensor | None = None, targets: Tensor | None = None, **kwargs: Any) -> Any:
+    def forward(
+        self: Any,
+        *args: Any,
+        predict_at: Tensor | None = None,
+        targets: Tensor | None = None,
+        **kwargs: Any,
+    ) -> Any:
         if predict_at is None:
             return plain_forward(*args, **kwargs)
         # wrappers (peft, unsloth) add arguments of their own for a head that is not called here
         inputs = {name: kwargs[name] for name in _DECODER_INPUTS if kwargs.get(name) is not None}
         hidden = self.get_decoder()(**inputs).last_hidden_state
         hidden = hidden.reshape(-1, hidden.shape[-1]).index_select(0, predict_at)
-        return chunked_logps(hidden, self.get_output_embeddings(), targets, chunk_tokens=chunk_tokens)
+        return chunked_logps(
+            hidden, self.get_output_embeddings(), targets, chunk_tokens=chunk_tokens
+        )
 
     causal_lm.forward = types.MethodType(forward, causal_lm)

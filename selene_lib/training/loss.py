@@ -1,14 +1,18 @@
-"""The objective: DPO on summed log-probabilities plus the chosen side's NLL per token, averaged over examples.
+"""The objective: DPO on summed log-probabilities plus the chosen side's NLL per token, averaged
+over examples.
 
 Iterative RPO (arXiv 2404.19733, eq. 1), for a prompt x with chosen c and rejected r:
 
-    L = -log sigmoid(beta * ((log pi(c|x) - log ref(c|x)) - (log pi(r|x) - log ref(r|x)))) - alpha * log pi(c|x) / |c|
+    L = -log sigmoid(beta * ((log pi(c|x) - log ref(c|x)) - (log pi(r|x) - log ref(r|x)))) - alpha *
+    log pi(c|x) / |c|
 
-The DPO part takes the **sum** over a completion's tokens, the NLL part the mean over the tokens of **its own example**. The loss of a set
-is the mean of its examples' losses, so batch size, accumulation, padding, packing and the number of devices cannot change the objective.
+The DPO part takes the **sum** over a completion's tokens, the NLL part the mean over the tokens of
+**its own example**. The loss of a set is the mean of its examples' losses, so batch size,
+accumulation, padding, packing and the number of devices cannot change the objective.
 
-`trl.DPOTrainer(loss_type=["sigmoid", "sft"])` means something else: its `sft` is the mean over all chosen tokens of a micro-batch, so
-long replies weigh more and the value depends on how the batch was cut. Both are equal at one pair per micro-batch only.
+`trl.DPOTrainer(loss_type=["sigmoid", "sft"])` means something else: its `sft` is the mean over all
+chosen tokens of a micro-batch, so long replies weigh more and the value depends on how the batch
+was cut. Both are equal at one pair per micro-batch only.
 """
 
 from __future__ import annotations
@@ -24,10 +28,12 @@ LossKind = Literal["dpo_nll", "dpo", "nll"]
 
 @dataclass(frozen=True)
 class PairLoss:
-    """Per-pair values, each of shape [n_pairs]: `total` is what is minimised (mean over pairs), the rest is for the record.
+    """Per-pair values, each of shape [n_pairs]: `total` is what is minimised (mean over pairs), the
+    rest is for the record.
 
-    `margin` is beta * (chosen log-ratio - rejected log-ratio), DPO's implicit reward difference; `reward_correct` is 1 where it is
-    positive. `nll` is per token of the chosen side. A part that is not in the objective is still computed, without a gradient.
+    `margin` is beta * (chosen log-ratio - rejected log-ratio), DPO's implicit reward difference;
+    `reward_correct` is 1 where it is positive. `nll` is per token of the chosen side. A part that
+    is not in the objective is still computed, without a gradient.
     """
 
     total: Tensor
@@ -51,18 +57,23 @@ def pair_loss(
     label_smoothing: float = 0.0,
     length_normalised: bool = False,
 ) -> PairLoss:
-    """Loss of each pair from its summed log-probabilities, in nats; all tensors have shape [n_pairs].
+    """Loss of each pair from its summed log-probabilities, in nats; all tensors have shape
+    [n_pairs].
 
-    Equation: Iterative RPO (arXiv 2404.19733) as in the module's docstring; `kind` leaves a term out. `label_smoothing` e is
-    conservative DPO, (1 - e) * -log sigmoid(m) + e * -log sigmoid(-m). `length_normalised` divides every log-ratio by its completion's
-    token count before beta is applied: a variant for comparison, not the paper's objective.
+    Equation: Iterative RPO (arXiv 2404.19733) as in the module's docstring; `kind` leaves a term
+    out. `label_smoothing` e is conservative DPO, (1 - e) * -log sigmoid(m) + e * -log sigmoid(-m).
+    `length_normalised` divides every log-ratio by its completion's token count before beta is
+    applied: a variant for comparison, not the paper's objective.
     """
     from torch.nn.functional import logsigmoid
 
     chosen_ratio = chosen_logp_sum - ref_chosen_logp_sum
     rejected_ratio = rejected_logp_sum - ref_rejected_logp_sum
     if length_normalised:
-        chosen_ratio, rejected_ratio = chosen_ratio / n_chosen_tokens, rejected_ratio / n_rejected_tokens
+        chosen_ratio, rejected_ratio = (
+            chosen_ratio / n_chosen_tokens,
+            rejected_ratio / n_rejected_tokens,
+        )
     margin = beta * (chosen_ratio - rejected_ratio)
     dpo = -(1 - label_smoothing) * logsigmoid(margin) - label_smoothing * logsigmoid(-margin)
     nll = -chosen_logp_sum / n_chosen_tokens
@@ -74,9 +85,15 @@ def pair_loss(
         total = dpo + alpha * nll
     else:
         raise ValueError(f"loss {kind!r} is not one of dpo_nll, dpo, nll")
-    return PairLoss(total, dpo.detach(), nll.detach(), margin.detach(), (margin.detach() > 0).to(margin.dtype))
+    return PairLoss(
+        total, dpo.detach(), nll.detach(), margin.detach(), (margin.detach() > 0).to(margin.dtype)
+    )
 
 
-def token_mean_loss(chosen_logp_sum: Tensor, n_chosen_tokens: Tensor, dpo: Tensor, *, alpha: float = 1.0) -> Tensor:
-    """What TRL minimises for one micro-batch: mean DPO + alpha * (all chosen NLL / all chosen tokens). Here only to show its drift."""
+def token_mean_loss(
+    chosen_logp_sum: Tensor, n_chosen_tokens: Tensor, dpo: Tensor, *, alpha: float = 1.0
+) -> Tensor:
+    """What TRL minimises for one micro-batch: mean DPO + alpha * (all chosen NLL / all chosen
+    tokens). Here only to show its drift.
+    """
     return dpo.mean() - alpha * chosen_logp_sum.sum() / n_chosen_tokens.sum()

@@ -1,4 +1,6 @@
-"""Does this model honour the layout? Proved on a few tokens before training, for any architecture, instead of kept in a list of names."""
+"""Does this model honour the layout? Proved on a few tokens before training, for any architecture,
+instead of kept in a list of names.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +17,13 @@ if TYPE_CHECKING:
 
 
 def probe_layout(model: Any, decision: Decision) -> str | None:
-    """Return None when the model computes the layout exactly, else the reason why it may not be used.
+    """Return None when the model computes the layout exactly, else the reason why it may not be
+    used.
 
-    Three tests: the configuration has no attention whose reach depends on the row (sliding windows, chunks); the log-probabilities of two
-    packed pairs equal those of four plain sequences through the model's untouched forward; and the rejected side does not move when the
-    chosen side or the neighbour changes.
+    Three tests: the configuration has no attention whose reach depends on the row (sliding windows,
+    chunks); the log-probabilities of two packed pairs equal those of four plain sequences through
+    the model's untouched forward; and the rejected side does not move when the chosen side or the
+    neighbour changes.
     """
     obstacle = config_obstacle(model.config)
     if obstacle and decision.attention != "causal":
@@ -27,7 +31,12 @@ def probe_layout(model: Any, decision: Decision) -> str | None:
     first, other = _probe_pairs(model.config.vocab_size)
     try:
         together = _layout_logps(model, [first, other], decision)
-        changed = EncodedPair("changed", first.prompt_ids, other.chosen_ids[:1] * len(first.chosen_ids), first.rejected_ids)
+        changed = EncodedPair(
+            "changed",
+            first.prompt_ids,
+            other.chosen_ids[:1] * len(first.chosen_ids),
+            first.rejected_ids,
+        )
         moved = _layout_logps(model, [changed, other], decision)
     except TypeError as error:
         return f"its forward does not take what the layout needs ({error})"
@@ -43,12 +52,18 @@ def probe_layout(model: Any, decision: Decision) -> str | None:
 
 
 def config_obstacle(config: Any) -> str | None:
-    """Name a setting that makes a token's reach depend on its place in the row, which a short probe could not see."""
+    """Name a setting that makes a token's reach depend on its place in the row, which a short probe
+    could not see.
+    """
     text = config.get_text_config() if hasattr(config, "get_text_config") else config
     kinds = set(getattr(text, "layer_types", None) or []) - {"full_attention"}
     if kinds:
         return f"it has {', '.join(sorted(kinds))} layers"
-    if getattr(text, "layer_types", None) is None and getattr(text, "sliding_window", None) and getattr(text, "use_sliding_window", True):
+    if (
+        getattr(text, "layer_types", None) is None
+        and getattr(text, "sliding_window", None)
+        and getattr(text, "use_sliding_window", True)
+    ):
         return f"it attends in a sliding window of {text.sliding_window} tokens"
     if getattr(text, "attention_dropout", 0):
         return "it has attention dropout, which no two layouts draw alike"
@@ -61,11 +76,15 @@ def _probe_pairs(vocabulary_size: int) -> tuple[EncodedPair, EncodedPair]:
     def ids(n_tokens: int) -> tuple[int, ...]:
         return tuple(int(i) for i in rng.integers(0, vocabulary_size, n_tokens))
 
-    return EncodedPair("first", ids(11), ids(5), ids(7)), EncodedPair("other", ids(6), ids(4), ids(3))
+    return EncodedPair("first", ids(11), ids(5), ids(7)), EncodedPair(
+        "other", ids(6), ids(4), ids(3)
+    )
 
 
 def _layout_logps(model: Any, pairs: list[EncodedPair], decision: Decision) -> list[Tensor]:
-    """Token log-probs of each sequence (first chosen, first rejected, other chosen, ...) through the layout."""
+    """Token log-probs of each sequence (first chosen, first rejected, other chosen, ...) through
+    the layout.
+    """
     from selene_lib.training.forward import adapter_off, autocast, lay_out_for
     from selene_lib.training.logprobs import completion_inputs
 
@@ -86,9 +105,15 @@ def _plain_logps(model: Any, pairs: list[EncodedPair], decision: Decision) -> li
         for completion in (pair.chosen_ids, pair.rejected_ids):
             ids = torch.tensor([pair.prompt_ids + completion], device=_device(model))
             with adapter_off(model), autocast(decision):
-                logits = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits[0].float()
+                logits = (
+                    model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
+                    .logits[0]
+                    .float()
+                )
             start = len(pair.prompt_ids)
-            found.append(logits[start - 1 : -1].log_softmax(-1).gather(1, ids[0, start:, None])[:, 0])
+            found.append(
+                logits[start - 1 : -1].log_softmax(-1).gather(1, ids[0, start:, None])[:, 0]
+            )
     return found
 
 

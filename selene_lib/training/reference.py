@@ -1,8 +1,10 @@
-"""The reference's summed log-probabilities: computed once with the adapter off, kept on disk, spot-checked against live values.
+"""The reference's summed log-probabilities: computed once with the adapter off, kept on disk,
+spot-checked against live values.
 
-A value belongs to (base weights in their precision, prompt ids, completion ids) and to nothing else, so one cache serves all arms, seeds
-and subsets of the data. On the CPU each pair is computed alone, so a value never depends on what else was in the batch, and a run that
-found the cache full and one that filled it have the same numbers to the last bit.
+A value belongs to (base weights in their precision, prompt ids, completion ids) and to nothing
+else, so one cache serves all arms, seeds and subsets of the data. On the CPU each pair is computed
+alone, so a value never depends on what else was in the batch, and a run that found the cache full
+and one that filled it have the same numbers to the last bit.
 """
 
 from __future__ import annotations
@@ -29,50 +31,97 @@ _FLUSH_EVERY = 64
 
 
 def reference_logps(
-    loaded: Loaded, pairs: Sequence[EncodedPair], cache_dir: Path, *, progress: bool = False, process: Process = ALONE
+    loaded: Loaded,
+    pairs: Sequence[EncodedPair],
+    cache_dir: Path,
+    *,
+    progress: bool = False,
+    process: Process = ALONE,
 ) -> np.ndarray:
-    """Summed log-probabilities under the base model, float64 [n_pairs, 2] (chosen, rejected), in nats; what is missing is computed.
+    """Summed log-probabilities under the base model, float64 [n_pairs, 2] (chosen, rejected), in
+    nats; what is missing is computed.
 
-    Several processes share the missing pairs, each appending to a file of its own, and read each other's. Up to eight values that come
-    from disk are computed again; a difference beyond rounding is a UserError (the base changed, or another machine wrote it).
+    Several processes share the missing pairs, each appending to a file of its own, and read each
+    other's. Up to eight values that come from disk are computed again; a difference beyond rounding
+    is a UserError (the base changed, or another machine wrote it).
     """
     name = loaded.base_fingerprint[:32]
     known = _read_cache(cache_dir, name)
     keys = [pair_key(pair) for pair in pairs]
     stored = [i for i, key in enumerate(keys) if key in known]
-    _spot_check(loaded, pairs, keys, stored[:: max(1, len(stored) // N_SPOT_CHECKS)][:N_SPOT_CHECKS], known, cache_dir)
-    missing = sorted({key: i for i, key in reversed(list(enumerate(keys))) if key not in known}.values())
+    _spot_check(
+        loaded,
+        pairs,
+        keys,
+        stored[:: max(1, len(stored) // N_SPOT_CHECKS)][:N_SPOT_CHECKS],
+        known,
+        cache_dir,
+    )
+    missing = sorted(
+        {key: i for i, key in reversed(list(enumerate(keys))) if key not in known}.values()
+    )
     process.wait_for_others()  # nobody writes before everybody has read
     path = cache_dir / (f"{name}.jsonl" if process.rank == 0 else f"{name}.{process.rank}.jsonl")
-    _compute_missing(loaded, pairs, keys, missing[process.rank :: process.n_processes], path, progress and process.rank == 0)
+    _compute_missing(
+        loaded,
+        pairs,
+        keys,
+        missing[process.rank :: process.n_processes],
+        path,
+        progress and process.rank == 0,
+    )
     process.wait_for_others()
     known = _read_cache(cache_dir, name)
     return np.array([known[key] for key in keys], dtype=np.float64).reshape(-1, 2)
 
 
 def _read_cache(cache_dir: Path, name: str) -> dict[str, tuple[float, float]]:
-    rows = [row for path in sorted(cache_dir.glob(f"{name}*.jsonl")) for row in read_jsonl(path, skip_broken=True)]
+    rows = [
+        row
+        for path in sorted(cache_dir.glob(f"{name}*.jsonl"))
+        for row in read_jsonl(path, skip_broken=True)
+    ]
     return {row["key"]: (row["chosen"], row["rejected"]) for row in rows}
 
 
 def pair_key(pair: EncodedPair) -> str:
-    """SHA-256 of a pair's token ids: the text may be spelled as it likes, the ids are what the model saw."""
-    text = ";".join(",".join(map(str, ids)) for ids in (pair.prompt_ids, pair.chosen_ids, pair.rejected_ids))
+    """SHA-256 of a pair's token ids: the text may be spelled as it likes, the ids are what the
+    model saw.
+    """
+    text = ";".join(
+        ",".join(map(str, ids)) for ids in (pair.prompt_ids, pair.chosen_ids, pair.rejected_ids)
+    )
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _compute_missing(loaded: Loaded, pairs: Sequence[EncodedPair], keys: list[str], missing: list[int], path: Path, progress: bool) -> None:
+def _compute_missing(
+    loaded: Loaded,
+    pairs: Sequence[EncodedPair],
+    keys: list[str],
+    missing: list[int],
+    path: Path,
+    progress: bool,
+) -> None:
     from tqdm.auto import tqdm
 
-    bar = tqdm(total=len(missing), desc="reference log-probs", unit="pair", disable=not progress or not missing)
+    bar = tqdm(
+        total=len(missing),
+        desc="reference log-probs",
+        unit="pair",
+        disable=not progress or not missing,
+    )
     for start in range(0, len(missing), _FLUSH_EVERY):
         part = missing[start : start + _FLUSH_EVERY]
         rows = []
         with adapter_off(loaded.model):
             for group in _groups([pairs[i] for i in part], loaded.decision):
                 members = [part[g] for g in group]
-                for i, (chosen, rejected) in zip(members, _logps(loaded, [pairs[i] for i in members])):
-                    rows.append({"key": keys[i], "chosen": float(chosen), "rejected": float(rejected)})
+                for i, (chosen, rejected) in zip(
+                    members, _logps(loaded, [pairs[i] for i in members])
+                ):
+                    rows.append(
+                        {"key": keys[i], "chosen": float(chosen), "rejected": float(rejected)}
+                    )
                 bar.update(len(members))
         append_jsonl(path, rows)
     bar.close()
@@ -81,7 +130,9 @@ def _compute_missing(loaded: Loaded, pairs: Sequence[EncodedPair], keys: list[st
 def _groups(pairs: Sequence[EncodedPair], decision: Decision) -> list[list[int]]:
     if decision.device == "cpu":
         return [[i] for i in range(len(pairs))]
-    return micro_batches(pairs, decision.layout, max_tokens=decision.micro_batch_tokens, packing=decision.packing)
+    return micro_batches(
+        pairs, decision.layout, max_tokens=decision.micro_batch_tokens, packing=decision.packing
+    )
 
 
 def live_logps(loaded: Loaded, pairs: Sequence[EncodedPair]) -> np.ndarray:
@@ -94,14 +145,23 @@ def _logps(loaded: Loaded, pairs: Sequence[EncodedPair]) -> np.ndarray:
     from selene_lib.training.logprobs import completion_inputs, sum_by_sequence
 
     device = next(loaded.model.parameters()).device
-    batch = lay_out_for(loaded.decision, pairs, pad_token_id=loaded.tokenizer.pad_token_id).to(device)
+    batch = lay_out_for(loaded.decision, pairs, pad_token_id=loaded.tokenizer.pad_token_id).to(
+        device
+    )
     with autocast(loaded.decision):
         logps = loaded.model(**completion_inputs(batch, loaded.decision.attention))
     chosen, rejected, _, _ = sum_by_sequence(logps, batch.owner, batch.n_pairs)
     return np.stack([chosen.double().cpu().numpy(), rejected.double().cpu().numpy()], axis=1)
 
 
-def _spot_check(loaded: Loaded, pairs: Sequence[Any], keys: list[str], chosen: list[int], known: dict, cache_dir: Path) -> None:
+def _spot_check(
+    loaded: Loaded,
+    pairs: Sequence[Any],
+    keys: list[str],
+    chosen: list[int],
+    known: dict,
+    cache_dir: Path,
+) -> None:
     relative = 1e-4 if loaded.decision.dtype == "float32" else 0.02
     for i in chosen:
         live, stored = live_logps(loaded, [pairs[i]])[0], np.array(known[keys[i]])

@@ -1,4 +1,6 @@
-"""Two CSV files of a run: `log.csv` holds what must repeat to the last digit, `telemetry.csv` what depends on the machine and the day."""
+"""Two CSV files of a run: `log.csv` holds what must repeat to the last digit, `telemetry.csv` what
+depends on the machine and the day.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +13,30 @@ from typing import Any
 from selene_lib.files import write_text
 
 LOG_COLUMNS = ("step", "loss", "dpo", "nll", "margin", "reward_accuracy", "learning_rate")
-TELEMETRY_COLUMNS = ("step", "seconds", "tokens", "tokens_per_second", "pairs_per_second", "peak_memory_bytes", "n_micro_batches", "event")
+TELEMETRY_COLUMNS = (
+    "step",
+    "seconds",
+    "tokens",
+    "tokens_per_second",
+    "pairs_per_second",
+    "peak_memory_bytes",
+    "n_micro_batches",
+    "event",
+)
 
 
 class StepLog:
-    """One row per optimiser step, appended and flushed; a continued run first forgets the rows after its checkpoint."""
+    """One row per optimiser step, appended and flushed; a continued run first forgets the rows
+    after its checkpoint.
+    """
 
     def __init__(self, path: Path, columns: tuple[str, ...], *, from_step: int) -> None:
         self.path, self.columns = path, columns
-        kept = [row for row in read_log(path) if int(row["step"]) <= from_step] if path.exists() else []
+        kept = (
+            [row for row in read_log(path) if int(row["step"]) <= from_step]
+            if path.exists()
+            else []
+        )
         write_text(path, _as_csv(columns, kept, header=True))
 
     def write(self, row: Mapping[str, Any]) -> None:
@@ -49,7 +66,9 @@ def _plain(value: Any) -> Any:
 
 
 def peak_memory_bytes() -> int:
-    """Peak of this process so far: on a GPU what torch allocated, else the resident set (the whole process, whatever it did before)."""
+    """Peak of this process so far: on a GPU what torch allocated, else the resident set (the whole
+    process, whatever it did before).
+    """
     import resource
 
     import torch

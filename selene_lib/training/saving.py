@@ -17,9 +17,16 @@ from selene_lib.training.spec import TrainSpec
 
 
 def compute_reference(
-    spec: TrainSpec, loaded: Loaded, pairs: Sequence[EncodedPair], out_dir: Path, progress: bool, process: Process
+    spec: TrainSpec,
+    loaded: Loaded,
+    pairs: Sequence[EncodedPair],
+    out_dir: Path,
+    progress: bool,
+    process: Process,
 ) -> np.ndarray:
-    """NLL alone needs a reference only for the margin it reports; it is computed all the same, so that arms can be compared."""
+    """NLL alone needs a reference only for the margin it reports; it is computed all the same, so
+    that arms can be compared.
+    """
     from selene_lib.training.reference import reference_logps
 
     cache_dir = Path(spec.reference_cache) if spec.reference_cache else out_dir / "reference"
@@ -27,7 +34,9 @@ def compute_reference(
 
 
 def save_adapter(trainer: Any, folder: Path) -> None:
-    """Write the adapter (or the full weights) as a folder that is whole or absent, with the same bytes for the same weights."""
+    """Write the adapter (or the full weights) as a folder that is whole or absent, with the same
+    bytes for the same weights.
+    """
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     trainer.save_model(str(temporary))
@@ -46,9 +55,12 @@ def save_adapter(trainer: Any, folder: Path) -> None:
 
 
 def _portable(config: dict[str, Any]) -> dict[str, Any]:
-    """Sets in one order (peft writes them in the order of their hashes, which changes from process to process), no path of this machine."""
+    """Sets in one order (peft writes them in the order of their hashes, which changes from process
+    to process), no path of this machine.
+    """
     base = config.get("base_model_name_or_path") or ""
     name = Path(base).name if Path(base).is_dir() else base
-    return {k: sorted(v) if isinstance(v, list) and k.endswith("modules") else v for k, v in config.items()} | {
-        "base_model_name_or_path": name
-    }
+    return {
+        k: sorted(v) if isinstance(v, list) and k.endswith("modules") else v
+        for k, v in config.items()
+    } | {"base_model_name_or_path": name}

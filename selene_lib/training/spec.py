@@ -12,16 +12,21 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from selene_lib.errors import UserError
 
 # what may change between a checkpoint and its continuation, because it cannot change a number
-PRESENTATION_FIELDS = frozenset({"report_to", "save_every_steps", "keep_checkpoints", "reference_cache"})
+PRESENTATION_FIELDS = frozenset(
+    {"report_to", "save_every_steps", "keep_checkpoints", "reference_cache"}
+)
 
 
 @dataclass(frozen=True)
 class TrainSpec:
-    """Everything that decides a training run. The defaults are the embedded run: a small model on a CPU.
+    """Everything that decides a training run. The defaults are the embedded run: a small model on a
+    CPU.
 
-    `base_model` is a folder or a hub id (then `revision` must be a 40-hex commit). `batch_size` counts pairs per optimiser step over all
-    devices and is the only batch number with a meaning; `micro_batch_tokens` only says how much of it is computed at once.
-    `n_steps` wins over `n_epochs` when both are set. Beta and alpha are those of the paper's relatives, unverified for the paper itself.
+    `base_model` is a folder or a hub id (then `revision` must be a 40-hex commit). `batch_size`
+    counts pairs per optimiser step over all devices and is the only batch number with a meaning;
+    `micro_batch_tokens` only says how much of it is computed at once. `n_steps` wins over
+    `n_epochs` when both are set. Beta and alpha are those of the paper's relatives, unverified for
+    the paper itself.
     """
 
     base_model: str = ""
@@ -73,30 +78,58 @@ class TrainSpec:
         hints = get_type_hints(type(self))
         for field in dataclasses.fields(self):
             _check_choice(field.name, hints[field.name], getattr(self, field.name))
-        _require(self.batch_size > 0, f"batch_size is {self.batch_size}: at least one pair per step")
-        _require(0 <= self.label_smoothing < 0.5, f"label_smoothing is {self.label_smoothing}: it must be in [0, 0.5)")
-        _require(self.beta > 0, f"beta is {self.beta}: DPO needs a positive beta")
-        _require(self.n_steps is None or self.n_steps > 0, f"n_steps is {self.n_steps}: at least one step, or leave it out for n_epochs")
-        _require(self.save_every_steps > 0, f"save_every_steps is {self.save_every_steps}: at least 1")
         _require(
-            not (self.adapter == "full" and self.quantisation != "none"), "adapter 'full' cannot train 4-bit weights: quantisation 'none'"
+            self.batch_size > 0, f"batch_size is {self.batch_size}: at least one pair per step"
         )
-        _require(not (self.attention == "causal" and self.layout != "pairs"), "attention 'causal' cannot share a prompt: layout 'pairs'")
-        _require(not (self.trainer == "trl" and self.length_normalised), "trainer 'trl' with length_normalised is not wired: use 'selene'")
-        object.__setattr__(self, "report_to", tuple([self.report_to] if isinstance(self.report_to, str) else self.report_to))
+        _require(
+            0 <= self.label_smoothing < 0.5,
+            f"label_smoothing is {self.label_smoothing}: it must be in [0, 0.5)",
+        )
+        _require(self.beta > 0, f"beta is {self.beta}: DPO needs a positive beta")
+        _require(
+            self.n_steps is None or self.n_steps > 0,
+            f"n_steps is {self.n_steps}: at least one step, or leave it out for n_epochs",
+        )
+        _require(
+            self.save_every_steps > 0, f"save_every_steps is {self.save_every_steps}: at least 1"
+        )
+        _require(
+            not (self.adapter == "full" and self.quantisation != "none"),
+            "adapter 'full' cannot train 4-bit weights: quantisation 'none'",
+        )
+        _require(
+            not (self.attention == "causal" and self.layout != "pairs"),
+            "attention 'causal' cannot share a prompt: layout 'pairs'",
+        )
+        _require(
+            not (self.trainer == "trl" and self.length_normalised),
+            "trainer 'trl' with length_normalised is not wired: use 'selene'",
+        )
+        object.__setattr__(
+            self,
+            "report_to",
+            tuple([self.report_to] if isinstance(self.report_to, str) else self.report_to),
+        )
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainSpec:
-        """Build a spec from plain values (a notebook's parameters, a YAML mapping); an unknown key is a UserError that names it."""
+        """Build a spec from plain values (a notebook's parameters, a YAML mapping); an unknown key
+        is a UserError that names it.
+        """
         known = {f.name for f in dataclasses.fields(cls)}
         unknown = sorted(set(values) - known)
         if unknown:
-            raise UserError(f"training has no setting {unknown[0]!r}; known settings: {', '.join(sorted(known))}")
+            raise UserError(
+                f"training has no setting {unknown[0]!r}; known settings: {', '.join(sorted(known))}"
+            )
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as written beside the result."""
-        return {f.name: list(v) if isinstance(v := getattr(self, f.name), tuple) else v for f in dataclasses.fields(self)}
+        return {
+            f.name: list(v) if isinstance(v := getattr(self, f.name), tuple) else v
+            for f in dataclasses.fields(self)
+        }
 
     @property
     def fingerprint(self) -> str:
@@ -105,15 +138,23 @@ class TrainSpec:
         return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
 
     def differences(self, other: Mapping[str, Any]) -> list[str]:
-        """Name the settings in which `other` (a stored spec) differs, as `beta: 0.1 there, 0.2 here`."""
+        """Name the settings in which `other` (a stored spec) differs, as `beta: 0.1 there, 0.2
+        here`.
+        """
         mine = self.to_dict()
         names = sorted((set(mine) | set(other)) - PRESENTATION_FIELDS)
-        return [f"{n}: {other.get(n)!r} there, {mine.get(n)!r} here" for n in names if mine.get(n) != other.get(n)]
+        return [
+            f"{n}: {other.get(n)!r} there, {mine.get(n)!r} here"
+            for n in names
+            if mine.get(n) != other.get(n)
+        ]
 
 
 def _check_choice(name: str, hint: Any, value: Any) -> None:
     if get_origin(hint) is Literal and value not in get_args(hint):
-        raise UserError(f"{name} is {value!r}: it must be one of {', '.join(map(str, get_args(hint)))}")
+        raise UserError(
+            f"{name} is {value!r}: it must be one of {', '.join(map(str, get_args(hint)))}"
+        )
 
 
 def _require(condition: bool, message: str) -> None:

@@ -1,5 +1,7 @@
-"""The trainer: `transformers.Trainer` with our objective. A step is a global batch of pairs; how it is cut into micro-batches cannot be
-seen in the numbers, because every pair's loss is divided by the global batch size and nothing else."""
+"""The trainer: `transformers.Trainer` with our objective. A step is a global batch of pairs; how it
+is cut into micro-batches cannot be seen in the numbers, because every pair's loss is divided by the
+global batch size and nothing else.
+"""
 
 from __future__ import annotations
 
@@ -30,10 +32,12 @@ _METRICS = ("loss", "dpo", "nll", "margin", "reward_accuracy")
 
 
 class PairTrainer(Trainer):
-    """Trains a loaded model on encoded pairs with cached reference log-probs; one dataloader item is the whole global batch of a step.
+    """Trains a loaded model on encoded pairs with cached reference log-probs; one dataloader item
+    is the whole global batch of a step.
 
-    Accumulation happens inside a step (`training_step`), so the Trainer counts optimiser steps only and a checkpoint's data position is its
-    step. Under DDP each process takes every world-size-th pair of the step.
+    Accumulation happens inside a step (`training_step`), so the Trainer counts optimiser steps only
+    and a checkpoint's data position is its step. Under DDP each process takes every world-size-th
+    pair of the step.
     """
 
     def __init__(
@@ -52,20 +56,35 @@ class PairTrainer(Trainer):
         self.reference = torch.as_tensor(reference, dtype=torch.float32)
         self.micro_batch_tokens = loaded.decision.micro_batch_tokens
         self.micro_batch_pairs = spec.micro_batch_pairs
-        args._n_gpu = min(args.n_gpu, 1)  # several GPUs are several processes (torchrun), never torch's DataParallel
-        super().__init__(model=loaded.model, args=args, train_dataset=list(range(len(batches))), callbacks=list(callbacks))
+        args._n_gpu = min(
+            args.n_gpu, 1
+        )  # several GPUs are several processes (torchrun), never torch's DataParallel
+        super().__init__(
+            model=loaded.model,
+            args=args,
+            train_dataset=list(range(len(batches))),
+            callbacks=list(callbacks),
+        )
         self.remove_callback(PrinterCallback)
         self._last: dict[str, float] = {}
         self._telemetry: dict[str, Any] = {}
         if self.is_world_process_zero():
-            self.step_log = StepLog(Path(args.output_dir) / "log.csv", LOG_COLUMNS, from_step=from_step)
-            self.telemetry_log = StepLog(Path(args.output_dir) / "telemetry.csv", TELEMETRY_COLUMNS, from_step=from_step)
+            self.step_log = StepLog(
+                Path(args.output_dir) / "log.csv", LOG_COLUMNS, from_step=from_step
+            )
+            self.telemetry_log = StepLog(
+                Path(args.output_dir) / "telemetry.csv", TELEMETRY_COLUMNS, from_step=from_step
+            )
         if spec.batch_size % args.world_size:
-            raise UserError(f"batch_size {spec.batch_size} cannot be shared by {args.world_size} processes: make it a multiple")
+            raise UserError(
+                f"batch_size {spec.batch_size} cannot be shared by {args.world_size} processes: make it a multiple"
+            )
 
     def get_train_dataloader(self) -> DataLoader:
         """One item a step, in order; every process sees all steps and takes its share of each."""
-        return DataLoader(self.train_dataset, batch_size=1, shuffle=False, collate_fn=_only_item, num_workers=0)
+        return DataLoader(
+            self.train_dataset, batch_size=1, shuffle=False, collate_fn=_only_item, num_workers=0
+        )
 
     def num_examples(self, dataloader: DataLoader) -> int:
         """Pairs seen over the whole run."""
@@ -78,8 +97,12 @@ class PairTrainer(Trainer):
     def _get_num_items_in_batch(self, batch_samples: list, device: Any) -> None:
         return None
 
-    def training_step(self, model: Any, inputs: int, num_items_in_batch: Any = None) -> torch.Tensor:
-        """Forward and backward of one global batch; returns its mean loss. Out of memory: smaller micro-batches, same step, recorded."""
+    def training_step(
+        self, model: Any, inputs: int, num_items_in_batch: Any = None
+    ) -> torch.Tensor:
+        """Forward and backward of one global batch; returns its mean loss. Out of memory: smaller
+        micro-batches, same step, recorded.
+        """
         started = time.perf_counter()
         model.train()
         mine = self.batches[inputs][self.args.process_index :: self.args.world_size]
@@ -97,7 +120,11 @@ class PairTrainer(Trainer):
         members = [self.pairs[i] for i in mine]
         decision = self.loaded.decision
         cut = micro_batches(
-            members, decision.layout, max_tokens=self.micro_batch_tokens, max_pairs=self.micro_batch_pairs, packing=decision.packing
+            members,
+            decision.layout,
+            max_tokens=self.micro_batch_tokens,
+            max_pairs=self.micro_batch_pairs,
+            packing=decision.packing,
         )
         sums = torch.zeros(len(_METRICS), device=self.args.device)
         for number, group in enumerate(cut):
@@ -106,18 +133,39 @@ class PairTrainer(Trainer):
                 with self.compute_loss_context_manager():
                     losses = self.compute_loss(model, [mine[i] for i in group])
                 # DDP averages over processes, each of which holds 1 / world_size of the batch
-                self.accelerator.backward(losses.total.sum() * (self.args.world_size / self.spec.batch_size))
-            parts = (losses.total.detach(), losses.dpo, losses.nll, losses.margin, losses.reward_correct)
+                self.accelerator.backward(
+                    losses.total.sum() * (self.args.world_size / self.spec.batch_size)
+                )
+            parts = (
+                losses.total.detach(),
+                losses.dpo,
+                losses.nll,
+                losses.margin,
+                losses.reward_correct,
+            )
             sums += torch.stack([part.sum().float() for part in parts])
         return sums, len(cut)
 
-    def compute_loss(self, model: Any, inputs: Sequence[int], return_outputs: bool = False, **kwargs: Any) -> PairLoss:
-        """Per-pair losses of the pairs with these indices, through the layout the model was proved on."""
+    def compute_loss(
+        self, model: Any, inputs: Sequence[int], return_outputs: bool = False, **kwargs: Any
+    ) -> PairLoss:
+        """Per-pair losses of the pairs with these indices, through the layout the model was proved
+        on.
+        """
         pairs = [self.pairs[i] for i in inputs]
-        return losses_of(model, self.loaded, self.spec, pairs, self.reference[list(inputs)], device=self.args.device)
+        return losses_of(
+            model,
+            self.loaded,
+            self.spec,
+            pairs,
+            self.reference[list(inputs)],
+            device=self.args.device,
+        )
 
     def _back_off(self, model: Any, n_pairs: int, error: Exception) -> str:
-        """Halve the micro-batch after an out-of-memory error; with several processes, or at one pair, there is nothing to halve."""
+        """Halve the micro-batch after an out-of-memory error; with several processes, or at one
+        pair, there is nothing to halve.
+        """
         model.zero_grad()
         now = min(self.micro_batch_pairs or n_pairs, n_pairs)
         if self.args.world_size > 1 or now == 1:
@@ -130,16 +178,22 @@ class PairTrainer(Trainer):
             torch.cuda.empty_cache()
         return f"out of memory: micro-batches of at most {self.micro_batch_pairs} pairs from here on; the global batch stays"
 
-    def _record(self, sums: torch.Tensor, n_micro: int, event: str, mine: Sequence[int], seconds: float) -> None:
+    def _record(
+        self, sums: torch.Tensor, n_micro: int, event: str, mine: Sequence[int], seconds: float
+    ) -> None:
         total = self.accelerator.reduce(sums, "sum") if self.args.world_size > 1 else sums
         values = (total.double() / self.spec.batch_size).tolist()
         self._last = dict(zip(_METRICS, values))
         n_tokens = sum(self.pairs[i].n_shared_tokens for i in mine) * self.args.world_size
         self._telemetry = {
-            "seconds": seconds, "tokens": n_tokens, "tokens_per_second": n_tokens / seconds,
-            "pairs_per_second": self.spec.batch_size / seconds, "peak_memory_bytes": peak_memory_bytes(),
-            "n_micro_batches": n_micro, "event": event,
-        }  # fmt: skip
+            "seconds": seconds,
+            "tokens": n_tokens,
+            "tokens_per_second": n_tokens / seconds,
+            "pairs_per_second": self.spec.batch_size / seconds,
+            "peak_memory_bytes": peak_memory_bytes(),
+            "n_micro_batches": n_micro,
+            "event": event,
+        }
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add our metrics to what trackers see, and write the two CSV files."""
@@ -147,7 +201,9 @@ class PairTrainer(Trainer):
             logs.update(self._last)
             if self.is_world_process_zero():
                 step = self.state.global_step
-                self.step_log.write({"step": step, **self._last, "learning_rate": float(logs["learning_rate"])})
+                self.step_log.write(
+                    {"step": step, **self._last, "learning_rate": float(logs["learning_rate"])}
+                )
                 self.telemetry_log.write({"step": step, **self._telemetry})
         super().log(logs, start_time)
 
@@ -159,10 +215,20 @@ class PairTrainer(Trainer):
 
 
 def losses_of(
-    model: Any, loaded: Loaded, spec: TrainSpec, pairs: Sequence[EncodedPair], reference: torch.Tensor, *, device: Any
+    model: Any,
+    loaded: Loaded,
+    spec: TrainSpec,
+    pairs: Sequence[EncodedPair],
+    reference: torch.Tensor,
+    *,
+    device: Any,
 ) -> PairLoss:
-    """Per-pair losses, each [n_pairs], of pairs with their reference sums [n_pairs, 2], in one forward."""
-    batch = lay_out_for(loaded.decision, pairs, pad_token_id=loaded.tokenizer.pad_token_id).to(device)
+    """Per-pair losses, each [n_pairs], of pairs with their reference sums [n_pairs, 2], in one
+    forward.
+    """
+    batch = lay_out_for(loaded.decision, pairs, pad_token_id=loaded.tokenizer.pad_token_id).to(
+        device
+    )
     logps = model(**completion_inputs(batch, loaded.decision.attention))
     sequences = sum_by_sequence(logps, batch.owner, batch.n_pairs)
     reference = reference.to(logps.device)
@@ -170,15 +236,23 @@ def losses_of(
 
 
 @torch.no_grad()
-def measure_pairs(loaded: Loaded, spec: TrainSpec, pairs: Sequence[EncodedPair], reference: np.ndarray) -> dict[str, float]:
-    """Mean loss, dpo, nll, margin and reward accuracy of pairs under the current weights (adapter on, dropout off)."""
+def measure_pairs(
+    loaded: Loaded, spec: TrainSpec, pairs: Sequence[EncodedPair], reference: np.ndarray
+) -> dict[str, float]:
+    """Mean loss, dpo, nll, margin and reward accuracy of pairs under the current weights (adapter
+    on, dropout off).
+    """
     known, decision = torch.as_tensor(reference, dtype=torch.float32), loaded.decision
     device = next(loaded.model.parameters()).device
     sums = torch.zeros(len(_METRICS), dtype=torch.float64)
     loaded.model.eval()
-    for group in micro_batches(pairs, decision.layout, max_tokens=decision.micro_batch_tokens, packing=decision.packing):
+    for group in micro_batches(
+        pairs, decision.layout, max_tokens=decision.micro_batch_tokens, packing=decision.packing
+    ):
         with autocast(decision):
-            losses = losses_of(loaded.model, loaded, spec, [pairs[i] for i in group], known[group], device=device)
+            losses = losses_of(
+                loaded.model, loaded, spec, [pairs[i] for i in group], known[group], device=device
+            )
         parts = (losses.total, losses.dpo, losses.nll, losses.margin, losses.reward_correct)
         sums += torch.stack([part.double().sum().cpu() for part in parts])
     loaded.model.train()
@@ -192,9 +266,12 @@ def _only_item(items: list[int]) -> int:
 def objective(spec: TrainSpec) -> dict[str, Any]:
     """Keyword arguments of `pair_loss` from a spec."""
     return {
-        "kind": spec.loss, "beta": spec.beta, "alpha": spec.alpha,
-        "label_smoothing": spec.label_smoothing, "length_normalised": spec.length_normalised,
-    }  # fmt: skip
+        "kind": spec.loss,
+        "beta": spec.beta,
+        "alpha": spec.alpha,
+        "label_smoothing": spec.label_smoothing,
+        "length_normalised": spec.length_normalised,
+    }
 
 
 def argument_values(spec: TrainSpec, loaded: Loaded, out_dir: Path, n_steps: int) -> dict[str, Any]:
@@ -209,7 +286,9 @@ def argument_values(spec: TrainSpec, loaded: Loaded, out_dir: Path, n_steps: int
         "warmup_steps": round(spec.warmup_share * n_steps),
         "weight_decay": spec.weight_decay,
         "max_grad_norm": spec.max_grad_norm,
-        "optim": {"adamw": "adamw_torch", "paged_adamw_8bit": "paged_adamw_8bit"}[decision.optimiser],
+        "optim": {"adamw": "adamw_torch", "paged_adamw_8bit": "paged_adamw_8bit"}[
+            decision.optimiser
+        ],
         "bf16": half == "bfloat16",
         "fp16": half == "float16",
         "gradient_checkpointing": decision.gradient_checkpointing and decision.backend != "unsloth",
@@ -236,12 +315,20 @@ class ProgressBar(TrainerCallback):
         from tqdm.auto import tqdm
 
         self.bar = tqdm(
-            total=state.max_steps, initial=state.global_step, desc="training", unit="step", disable=not state.is_world_process_zero
+            total=state.max_steps,
+            initial=state.global_step,
+            desc="training",
+            unit="step",
+            disable=not state.is_world_process_zero,
         )
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict | None = None, **kwargs: Any) -> None:
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: dict | None = None, **kwargs: Any
+    ) -> None:
         if logs and "reward_accuracy" in logs:
-            self.bar.set_postfix(loss=f"{logs['loss']:.3f}", accuracy=f"{logs['reward_accuracy']:.2f}", refresh=False)
+            self.bar.set_postfix(
+                loss=f"{logs['loss']:.3f}", accuracy=f"{logs['reward_accuracy']:.2f}", refresh=False
+            )
             self.bar.update(state.global_step - self.bar.n)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

@@ -1,8 +1,9 @@
-"""`trainer: trl`: the same run through `trl.DPOTrainer`, as the yardstick and for users who want it.
+"""`trainer: trl`: the same run through `trl.DPOTrainer`, as the yardstick and for users who want
+it.
 
-Same token ids, same order of pairs, same cached reference, same adapter. What differs is TRL's: two sequences a pair with full logits, and
-for `dpo_nll` an NLL that is the mean over all chosen tokens of the **micro-batch** (`sft`); the two trainers agree to rounding at one pair
-a micro-batch.
+Same token ids, same order of pairs, same cached reference, same adapter. What differs is TRL's: two
+sequences a pair with full logits, and for `dpo_nll` an NLL that is the mean over all chosen tokens
+of the **micro-batch** (`sft`); the two trainers agree to rounding at one pair a micro-batch.
 """
 
 from __future__ import annotations
@@ -32,13 +33,17 @@ LOSS_TYPES = {"dpo_nll": ["sigmoid", "sft"], "dpo": ["sigmoid"], "nll": ["sft"]}
 class EncodedDPOTrainer(DPOTrainer):
     """`trl.DPOTrainer` on rows that are tokenised, ordered and scored by the reference already."""
 
-    def __init__(self, *args: Any, log_dir: Path | None = None, from_step: int = 0, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, log_dir: Path | None = None, from_step: int = 0, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.remove_callback(PrinterCallback)
         self.step_log = self.telemetry_log = None
         if log_dir and self.is_world_process_zero():
             self.step_log = StepLog(log_dir / "log.csv", LOG_COLUMNS, from_step=from_step)
-            self.telemetry_log = StepLog(log_dir / "telemetry.csv", TELEMETRY_COLUMNS, from_step=from_step)
+            self.telemetry_log = StepLog(
+                log_dir / "telemetry.csv", TELEMETRY_COLUMNS, from_step=from_step
+            )
 
     def _prepare_dataset(self, dataset: Dataset, *args: Any, **kwargs: Any) -> Dataset:
         return dataset
@@ -54,7 +59,12 @@ class EncodedDPOTrainer(DPOTrainer):
         super().log(logs, start_time)
         if self.step_log and "rewards/margins" in logs and "learning_rate" in logs:
             step = self.state.global_step
-            row = {"step": step, "loss": logs["loss"], "margin": logs["rewards/margins"], "reward_accuracy": logs["rewards/accuracies"]}
+            row = {
+                "step": step,
+                "loss": logs["loss"],
+                "margin": logs["rewards/margins"],
+                "reward_accuracy": logs["rewards/accuracies"],
+            }
             self.step_log.write(row | {"learning_rate": float(logs["learning_rate"])})
             self.telemetry_log.write({"step": step, "peak_memory_bytes": peak_memory_bytes()})
 
@@ -64,8 +74,12 @@ class EncodedDPOTrainer(DPOTrainer):
             checkpoints.seal(Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}")
 
 
-def to_dataset(pairs: Sequence[EncodedPair], reference: np.ndarray, order: Sequence[int]) -> Dataset:
-    """Rows as TRL's collator reads them: token ids and reference log-probs, in the order in which they are to be seen."""
+def to_dataset(
+    pairs: Sequence[EncodedPair], reference: np.ndarray, order: Sequence[int]
+) -> Dataset:
+    """Rows as TRL's collator reads them: token ids and reference log-probs, in the order in which
+    they are to be seen.
+    """
     rows = [
         {
             "prompt_ids": list(pairs[i].prompt_ids),
@@ -80,10 +94,14 @@ def to_dataset(pairs: Sequence[EncodedPair], reference: np.ndarray, order: Seque
 
 
 def trl_config(spec: TrainSpec, values: dict[str, Any]) -> DPOConfig:
-    """TRL's configuration of a spec: every setting that decides a number is given, and nothing is truncated."""
+    """TRL's configuration of a spec: every setting that decides a number is given, and nothing is
+    truncated.
+    """
     micro = spec.micro_batch_pairs or spec.batch_size
     if spec.batch_size % micro:
-        raise UserError(f"batch_size {spec.batch_size} is not a multiple of micro_batch_pairs {micro}, which trainer 'trl' needs")
+        raise UserError(
+            f"batch_size {spec.batch_size} is not a multiple of micro_batch_pairs {micro}, which trainer 'trl' needs"
+        )
     types = LOSS_TYPES[spec.loss]
     weights = {"sigmoid": 1.0, "sft": spec.alpha}
     return DPOConfig(
@@ -110,7 +128,9 @@ def train_with_trl(
     progress: bool,
     process: Process,
 ) -> tuple[int, dict[str, float] | None]:
-    """Run the steps with `trl.DPOTrainer`; return the step it continued from and the validation metrics, in our objective's terms."""
+    """Run the steps with `trl.DPOTrainer`; return the step it continued from and the validation
+    metrics, in our objective's terms.
+    """
     from selene_lib.training.saving import compute_reference, save_adapter
     from selene_lib.training.trainer import ProgressBar, argument_values, measure_pairs
 
@@ -118,7 +138,13 @@ def train_with_trl(
     reference = known[: len(pairs)]
     checkpoint = checkpoints.latest_whole(out_dir)
     from_step = checkpoints.step_of(checkpoint) if checkpoint else 0
-    order = [i for batch in global_batches([pair.id for pair in pairs], spec.batch_size, n_steps, spec.seed) for i in batch]
+    order = [
+        i
+        for batch in global_batches(
+            [pair.id for pair in pairs], spec.batch_size, n_steps, spec.seed
+        )
+        for i in batch
+    ]
     set_seed(spec.seed)
     trainer = EncodedDPOTrainer(
         model=loaded.model,

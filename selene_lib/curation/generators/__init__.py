@@ -1,6 +1,8 @@
-"""Generators of critiques behind one protocol: `generate(requests) -> generations`, in the order of the requests.
+"""Generators of critiques behind one protocol: `generate(requests) -> generations`, in the order of
+the requests.
 
-`TeacherGenerator` is the rule-based teacher of the embedded world, `ServerGenerator` asks any OpenAI-compatible endpoint (vLLM, Ollama,
-llama.cpp, hosted ones), `LocalGenerator` runs transformers here, `VllmGenerator` runs vLLM in process. Each keeps what it is answered in
-the `ReplyStore` it is handed, as the answers come, and asks only what the store does not hold.
+`TeacherGenerator` is the rule-based teacher of the embedded world, `ServerGenerator` asks any
+OpenAI-compatible endpoint (vLLM, Ollama, llama.cpp, hosted ones), `LocalGenerator` runs
+transformers here, `VllmGenerator` runs vLLM in process. Each keeps what it is answered in the
+`ReplyStore` it is handed, as the answers come, and asks only what the store does not hold.
 """

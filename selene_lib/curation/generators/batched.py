@@ -1,4 +1,6 @@
-"""What generators in this process share: the store's key of a request, and asking in batches for what the store does not hold."""
+"""What generators in this process share: the store's key of a request, and asking in batches for
+what the store does not hold.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ def generate_batched(
     *,
     size: int,
 ) -> list[Generation]:
-    """Return one generation a request; each batch of `size` is stored as soon as `answer` returns it."""
+    """Return one generation a request; each batch of `size` is stored as soon as `answer` returns
+    it.
+    """
     keys = [key_of(name, settings, r) for r in requests]
 
     def rows(indices: list[int]) -> list[dict[str, Any]]:
@@ -26,13 +30,22 @@ def generate_batched(
         return [{"model": name, **_row(g)} for g in answer(batch)]
 
     kept = (store if store is not None else ReplyStore(None)).fill(keys, rows, size=size)
-    return [Generation(row["text"], row["finish_reason"], row["n_prompt_tokens"], row["n_reply_tokens"]) for row in kept]
+    return [
+        Generation(row["text"], row["finish_reason"], row["n_prompt_tokens"], row["n_reply_tokens"])
+        for row in kept
+    ]
 
 
 def key_of(name: str, settings: Mapping[str, Any], request: Request) -> str:
     """The store's key of a request to the generator `name` with these settings."""
     sampling = {**settings, "temperature": request.temperature}
-    return request_key(name, [{"role": "user", "content": request.prompt}], sampling, request.draw_seed, request.attempt)
+    return request_key(
+        name,
+        [{"role": "user", "content": request.prompt}],
+        sampling,
+        request.draw_seed,
+        request.attempt,
+    )
 
 
 def _row(generation: Generation) -> dict[str, Any]:

@@ -15,7 +15,9 @@ GENERATORS = ("teacher", "published", "server", "local", "vllm")
 
 
 def open_generator(spec: GeneratorSpec) -> Generator | None:
-    """Return the generator that `spec.kind` names; None for `published`, where no critique is generated and pairs are judgement-only."""
+    """Return the generator that `spec.kind` names; None for `published`, where no critique is
+    generated and pairs are judgement-only.
+    """
     if spec.kind == "published":
         return None
     if spec.kind == "teacher":
@@ -31,4 +33,6 @@ def open_generator(spec: GeneratorSpec) -> Generator | None:
 
         return ServerGenerator(spec)
     module = __import__(f"selene_lib.curation.generators.{spec.kind}", fromlist=["x"])
-    return getattr(module, f"{spec.kind.capitalize()}Generator")(spec.model, max_reply_tokens=spec.max_reply_tokens, **spec.extra)
+    return getattr(module, f"{spec.kind.capitalize()}Generator")(
+        spec.model, max_reply_tokens=spec.max_reply_tokens, **spec.extra
+    )

@@ -14,9 +14,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Request:
-    """One critique to be written: of `sample` as shown, for the verdict `asked` (None: the generator's own, for rejection sampling).
+    """One critique to be written: of `sample` as shown, for the verdict `asked` (None: the
+    generator's own, for rejection sampling).
 
-    `prompt` is the whole user message. `seed` and `attempt` make two requests of one prompt different ones.
+    `prompt` is the whole user message. `seed` and `attempt` make two requests of one prompt
+    different ones.
     """
 
     sample: Sample
@@ -28,13 +30,17 @@ class Request:
 
     @property
     def draw_seed(self) -> int:
-        """The seed a generator draws with: another one for every sample, verdict and attempt, else a retry would repeat the failure."""
+        """The seed a generator draws with: another one for every sample, verdict and attempt, else
+        a retry would repeat the failure.
+        """
         return int(unit_hash(self.seed, "draw", self.sample.id, self.asked, self.attempt) * 2**31)
 
 
 @dataclass(frozen=True)
 class Generation:
-    """What a generator wrote. A failed call has no text and says why in `error`; it is not kept, so that a second run asks again."""
+    """What a generator wrote. A failed call has no text and says why in `error`; it is not kept, so
+    that a second run asks again.
+    """
 
     text: str
     finish_reason: str = "stop"
@@ -45,17 +51,23 @@ class Generation:
 
 @runtime_checkable
 class Generator(Protocol):
-    """Anything with a name (the model, with its revision where it has one) and settings that answers requests."""
+    """Anything with a name (the model, with its revision where it has one) and settings that
+    answers requests.
+    """
 
     name: str
     settings: Mapping[str, Any]
 
-    def generate(self, requests: Sequence[Request], *, store: ReplyStore | None = None) -> list[Generation]: ...
+    def generate(
+        self, requests: Sequence[Request], *, store: ReplyStore | None = None
+    ) -> list[Generation]: ...
 
 
 @dataclass(frozen=True)
 class GeneratorSpec:
-    """What a run says about its generator. Keys are never part of it: `api_key_env` names an environment variable."""
+    """What a run says about its generator. Keys are never part of it: `api_key_env` names an
+    environment variable.
+    """
 
     kind: str = "teacher"
     model: str = ""

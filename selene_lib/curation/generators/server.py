@@ -1,4 +1,6 @@
-"""Critiques from any OpenAI-compatible server, through `ServerClient`: concurrency, limits, budget and store are its business."""
+"""Critiques from any OpenAI-compatible server, through `ServerClient`: concurrency, limits, budget
+and store are its business.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ if TYPE_CHECKING:
 
 
 class ServerGenerator:
-    """Asks `spec.model` at `spec.base_url`; a failed request is a `Generation` with `error`, counted and asked again by the next run."""
+    """Asks `spec.model` at `spec.base_url`; a failed request is a `Generation` with `error`,
+    counted and asked again by the next run.
+    """
 
     def __init__(self, spec: GeneratorSpec) -> None:
         if not spec.base_url:
@@ -39,10 +43,17 @@ class ServerGenerator:
             **spec.extra,
         )
 
-    def generate(self, requests: Sequence[Request], *, store: ReplyStore | None = None) -> list[Generation]:
+    def generate(
+        self, requests: Sequence[Request], *, store: ReplyStore | None = None
+    ) -> list[Generation]:
         """Ask what the store does not hold; see `ServerClient.complete` for what may be raised."""
-        replies = self.client(store).complete([self._chat(r) for r in requests], on_failure="return")
-        return [Generation(r.text, r.finish_reason, r.n_prompt_tokens, r.n_reply_tokens, r.error) for r in replies]
+        replies = self.client(store).complete(
+            [self._chat(r) for r in requests], on_failure="return"
+        )
+        return [
+            Generation(r.text, r.finish_reason, r.n_prompt_tokens, r.n_reply_tokens, r.error)
+            for r in replies
+        ]
 
     def plan(self, requests: Sequence[Request], *, store: ReplyStore | None = None) -> RequestPlan:
         """The dry run: requests, tokens and cost, without asking."""

@@ -1,4 +1,6 @@
-"""The teacher of the embedded world: critiques by rule, with true evidence for the gold verdict and plausible wrong evidence otherwise."""
+"""The teacher of the embedded world: critiques by rule, with true evidence for the gold verdict and
+plausible wrong evidence otherwise.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,11 @@ Teach = Callable[..., str]
 
 
 class TeacherGenerator:
-    """Calls `teach(sample, verdict, seed=...)`, by default `selene_lib.nano.teacher_critique`. Costs nothing, so nothing is stored.
+    """Calls `teach(sample, verdict, seed=...)`, by default `selene_lib.nano.teacher_critique`.
+    Costs nothing, so nothing is stored.
 
-    `error_rate` is the share of requests it answers carelessly (with the verdict left out), to see the retries at work.
+    `error_rate` is the share of requests it answers carelessly (with the verdict left out), to see
+    the retries at work.
     """
 
     def __init__(self, teach: Teach | None = None, *, error_rate: float = 0.0) -> None:
@@ -27,15 +31,24 @@ class TeacherGenerator:
         self._teach = teach
         self._error_rate = error_rate
 
-    def generate(self, requests: Sequence[Request], *, store: ReplyStore | None = None) -> list[Generation]:
-        """Write one critique a request. Raises UserError for a request without a verdict: the teacher has no opinion of its own."""
+    def generate(
+        self, requests: Sequence[Request], *, store: ReplyStore | None = None
+    ) -> list[Generation]:
+        """Write one critique a request. Raises UserError for a request without a verdict: the
+        teacher has no opinion of its own.
+        """
         return [self._one(request) for request in requests]
 
     def _one(self, request: Request) -> Generation:
         if request.asked is None:
-            raise UserError("the teacher argues for the verdict it is given; use method 'argue', not rejection sampling")
+            raise UserError(
+                "the teacher argues for the verdict it is given; use method 'argue', not rejection sampling"
+            )
         text = self._teacher()(request.sample, request.asked, seed=request.draw_seed)
-        if unit_hash(request.seed, "careless", request.sample.id, request.asked, request.attempt) < self._error_rate:
+        if (
+            unit_hash(request.seed, "careless", request.sample.id, request.asked, request.attempt)
+            < self._error_rate
+        ):
             text = text.rsplit("**Result:**", 1)[0].rstrip()
         return Generation(text, n_reply_tokens=len(text.split()))
 

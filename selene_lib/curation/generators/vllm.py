@@ -1,4 +1,6 @@
-"""Critiques from vLLM in this process (extra `vllm`, GPU only), written for the pinned 0.32.0; not run by us."""
+"""Critiques from vLLM in this process (extra `vllm`, GPU only), written for the pinned 0.32.0; not
+run by us.
+"""
 
 from __future__ import annotations
 
@@ -16,19 +18,32 @@ if TYPE_CHECKING:
 class VllmGenerator:
     """Samples with one seed a request; `engine` goes to `vllm.LLM` as it is."""
 
-    def __init__(self, model: str, *, max_reply_tokens: int = 1024, batch_size: int = 512, engine: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        model: str,
+        *,
+        max_reply_tokens: int = 1024,
+        batch_size: int = 512,
+        engine: Mapping[str, Any] | None = None,
+    ) -> None:
         try:
             from vllm import LLM
         except ImportError as error:
-            raise UserError("vLLM is not installed: pip install 'selene_lib[vllm]' on a machine with a GPU, or use a server") from error
+            raise UserError(
+                "vLLM is not installed: pip install 'selene_lib[vllm]' on a machine with a GPU, or use a server"
+            ) from error
         self.name = model
         self.settings: Mapping[str, Any] = {"max_reply_tokens": max_reply_tokens, "backend": "vllm"}
         self._size = batch_size
         self._engine = LLM(model=model, enable_prefix_caching=True, **(engine or {}))
 
-    def generate(self, requests: Sequence[Request], *, store: ReplyStore | None = None) -> list[Generation]:
+    def generate(
+        self, requests: Sequence[Request], *, store: ReplyStore | None = None
+    ) -> list[Generation]:
         """Write what the store does not hold, in slices that are stored one after the other."""
-        return generate_batched(self.name, self.settings, requests, store, self._answer, size=self._size)
+        return generate_batched(
+            self.name, self.settings, requests, store, self._answer, size=self._size
+        )
 
     def _answer(self, batch: Sequence[Request]) -> list[Generation]:
         from vllm import SamplingParams
@@ -36,12 +51,22 @@ class VllmGenerator:
         from selene_lib.prompts.chat import encode_chat
 
         tokenizer = self._engine.get_tokenizer()
-        prompts = [{"prompt_token_ids": encode_chat(tokenizer, request.prompt, None)} for request in batch]
+        prompts = [
+            {"prompt_token_ids": encode_chat(tokenizer, request.prompt, None)} for request in batch
+        ]
         limit = self.settings["max_reply_tokens"]
-        sampling = [SamplingParams(temperature=r.temperature, max_tokens=limit, seed=r.draw_seed) for r in batch]
+        sampling = [
+            SamplingParams(temperature=r.temperature, max_tokens=limit, seed=r.draw_seed)
+            for r in batch
+        ]
         outputs = self._engine.generate(prompts, sampling)
         return [
-            Generation(best.text.strip(), best.finish_reason or "stop", len(out.prompt_token_ids), len(best.token_ids))
+            Generation(
+                best.text.strip(),
+                best.finish_reason or "stop",
+                len(out.prompt_token_ids),
+                len(best.token_ids),
+            )
             for out in outputs
             for best in out.outputs[:1]
         ]

@@ -1,8 +1,10 @@
-"""The reward model of the embedded world: is a critique sound, or does it argue against the evidence in its prompt?
+"""The reward model of the embedded world: is a critique sound, or does it argue against the
+evidence in its prompt?
 
-Logistic regression on hashed evidence features. A line of a critique is sound when what it says of a thing is what the prompt says of it,
-so the features are the critique's neighbouring words, whether the prompt holds them side by side, and the verdict they lead to.
-It is trained on critiques of **held-out** generated items, both for the gold verdict (sound) and for another one (not sound).
+Logistic regression on hashed evidence features. A line of a critique is sound when what it says of
+a thing is what the prompt says of it, so the features are the critique's neighbouring words,
+whether the prompt holds them side by side, and the verdict they lead to. It is trained on critiques
+of **held-out** generated items, both for the gold verdict (sound) and for another one (not sound).
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ N_FEATURES = 2**17
 
 
 class NanoReward:
-    """Log-odds that a critique is sound; `revision` is the hash of the weights. Make one with `fit` or `fit_teacher`."""
+    """Log-odds that a critique is sound; `revision` is the hash of the weights. Make one with `fit`
+    or `fit_teacher`.
+    """
 
     name = "nano-reward"
 
@@ -39,30 +43,54 @@ class NanoReward:
         self.revision = hashlib.sha256(self._weights.round(6).tobytes()).hexdigest()[:12]
 
     @classmethod
-    def fit(cls, prompts: Sequence[str], replies: Sequence[str], sound: Sequence[bool], *, regularisation: float = 1.0) -> NanoReward:
+    def fit(
+        cls,
+        prompts: Sequence[str],
+        replies: Sequence[str],
+        sound: Sequence[bool],
+        *,
+        regularisation: float = 1.0,
+    ) -> NanoReward:
         """Fit on labelled critiques. Raises ValueError unless both kinds are there. Deterministic."""
         from sklearn.linear_model import LogisticRegression
 
         labels = np.asarray(sound, dtype=int)
         if len(set(labels.tolist())) != 2:
             raise ValueError("fitting a reward model needs sound and unsound critiques")
-        model = LogisticRegression(C=1 / regularisation, max_iter=300, solver="liblinear").fit(_matrix(prompts, replies), labels)
+        model = LogisticRegression(C=1 / regularisation, max_iter=300, solver="liblinear").fit(
+            _matrix(prompts, replies), labels
+        )
         return cls(model.coef_[0], model.intercept_[0])
 
     @classmethod
     def fit_teacher(
-        cls, samples: Sequence[Sample], generator: Generator | None = None, *, family: str = "nano", seed: int = 0
+        cls,
+        samples: Sequence[Sample],
+        generator: Generator | None = None,
+        *,
+        family: str = "nano",
+        seed: int = 0,
     ) -> NanoReward:
-        """Fit on critiques that the teacher writes for trusted samples, one for the gold verdict and one for another verdict each."""
+        """Fit on critiques that the teacher writes for trusted samples, one for the gold verdict
+        and one for another verdict each.
+        """
         return cls.fit(*teacher_examples(samples, generator, family=family, seed=seed))
 
     def score(self, prompts: Sequence[str], replies: Sequence[str]) -> np.ndarray:
         """Return the log-odds of each reply, [n]; a reply scores the same alone and in any batch."""
-        return _matrix(prompts, replies) @ self._weights + self._intercept if len(prompts) else np.empty(0)
+        return (
+            _matrix(prompts, replies) @ self._weights + self._intercept
+            if len(prompts)
+            else np.empty(0)
+        )
 
 
 def teacher_examples(
-    samples: Sequence[Sample], generator: Generator | None = None, *, family: str = "nano", seed: int = 0
+    samples: Sequence[Sample],
+    generator: Generator | None = None,
+    *,
+    family: str = "nano",
+    seed: int = 0,
 ) -> tuple[list[str], list[str], list[bool]]:
     """Return prompts, critiques and whether each is sound, two a sample."""
     from selene_lib.curation.critiques import generate_critiques, shown
@@ -70,7 +98,9 @@ def teacher_examples(
     from selene_lib.prompts.rendering import render
 
     by_id = {s.id: s for s in samples}
-    found = generate_critiques(samples, generator or TeacherGenerator(), store=None, seed=seed, family=family).critiques
+    found = generate_critiques(
+        samples, generator or TeacherGenerator(), store=None, seed=seed, family=family
+    ).critiques
     prompts = [render(shown(by_id[c.sample_id], seed), family=family).text for c in found]
     return prompts, [c.text for c in found], [c.agrees for c in found]
 
@@ -90,7 +120,9 @@ def _column(feature: str) -> int:
 
 
 def evidence_features(prompt: str, reply: str) -> Iterator[str]:
-    """Yield the features of one critique: its neighbouring words, with and without whether the prompt has them, and the verdict."""
+    """Yield the features of one critique: its neighbouring words, with and without whether the
+    prompt has them, and the verdict.
+    """
     said, shown = _WORD.findall(reasoning_of(reply).lower()), _WORD.findall(prompt.lower())
     known, beside, skips = Counter(shown), set(pairwise(shown)), set(zip(shown, shown[2:]))
     ends = [match.end() for match in MARKER.finditer(reply)]

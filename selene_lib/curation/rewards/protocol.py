@@ -21,11 +21,15 @@ class RewardModel(Protocol):
 
 
 def checked(scores: Sequence[float] | np.ndarray, ids: Sequence[str]) -> list[float]:
-    """The scores as floats; a NaN or an infinity is a ValueError that names the item: no threshold can be set on it."""
+    """The scores as floats; a NaN or an infinity is a ValueError that names the item: no threshold
+    can be set on it.
+    """
     values = np.asarray(scores, dtype=float)
     if len(values) != len(ids):
         raise ValueError(f"{len(values)} rewards for {len(ids)} replies")
     if not np.isfinite(values).all():
         first = int(np.flatnonzero(~np.isfinite(values))[0])
-        raise ValueError(f"reward of {ids[first]} is {values[first]}: check the reward model's precision (fp16 overflows) and its inputs")
+        raise ValueError(
+            f"reward of {ids[first]} is {values[first]}: check the reward model's precision (fp16 overflows) and its inputs"
+        )
     return values.tolist()

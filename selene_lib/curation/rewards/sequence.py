@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 class SequenceClassifierReward:
     """Scores of any `AutoModelForSequenceClassification` with one output; see `score`.
 
-    `model` is a folder or a hub id, read at `revision` and from safetensors only; code from the hub is never run. `max_tokens` is a
-    limit: a longer chat is a UserError that says how long it is, not a cut.
+    `model` is a folder or a hub id, read at `revision` and from safetensors only; code from the hub
+    is never run. `max_tokens` is a limit: a longer chat is a UserError that says how long it is,
+    not a cut.
     """
 
     def __init__(
@@ -39,7 +40,11 @@ class SequenceClassifierReward:
         self.name, self._path = short_name(model), model
         self.batch_tokens, self.max_tokens = batch_tokens, max_tokens
         self._device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        self._dtype = getattr(torch, dtype) if dtype else (torch.float32 if self._device == "cpu" else torch.bfloat16)
+        self._dtype = (
+            getattr(torch, dtype)
+            if dtype
+            else (torch.float32 if self._device == "cpu" else torch.bfloat16)
+        )
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(model, revision=revision)
             self._model = self._load(revision).to(self._device).eval()
@@ -54,18 +59,27 @@ class SequenceClassifierReward:
         from transformers import AutoModelForSequenceClassification
 
         model = AutoModelForSequenceClassification.from_pretrained(
-            self._path, revision=revision, dtype=self._dtype, use_safetensors=True, trust_remote_code=False
+            self._path,
+            revision=revision,
+            dtype=self._dtype,
+            use_safetensors=True,
+            trust_remote_code=False,
         )
         if model.config.num_labels != 1:
-            raise UserError(f"{self._path} has {model.config.num_labels} outputs; a reward model of this kind has one")
+            raise UserError(
+                f"{self._path} has {model.config.num_labels} outputs; a reward model of this kind has one"
+            )
         if model.config.pad_token_id is None:
-            model.config.pad_token_id = -1  # batches hold no padding, so that no token may be taken for it
+            model.config.pad_token_id = (
+                -1
+            )  # batches hold no padding, so that no token may be taken for it
         return model
 
     def score(self, prompts: Sequence[str], replies: Sequence[str]) -> np.ndarray:
         """Return one reward a reply, [n] float64.
 
-        Batches hold chats of one length only, so nothing is padded and a reply scores the same alone and in a batch.
+        Batches hold chats of one length only, so nothing is padded and a reply scores the same
+        alone and in a batch.
         """
         import torch
 
@@ -77,7 +91,9 @@ class SequenceClassifierReward:
                 scores[batch] = self._forward(ids).double().cpu().numpy()
         if not np.isfinite(scores).all():
             first = int(np.flatnonzero(~np.isfinite(scores))[0])
-            raise ValueError(f"{self.name} gave {scores[first]} to reply {first}: it cannot be filtered on; try dtype float32 or bfloat16")
+            raise ValueError(
+                f"{self.name} gave {scores[first]} to reply {first}: it cannot be filtered on; try dtype float32 or bfloat16"
+            )
         return scores
 
     def _forward(self, ids: torch.Tensor) -> torch.Tensor:
@@ -91,7 +107,9 @@ class SequenceClassifierReward:
         ids = encode_chat(self._tokenizer, prompt, reply)
         limit = self.max_tokens or getattr(self._model.config, "max_position_embeddings", None)
         if limit and len(ids) > limit:
-            raise UserError(f"a prompt with its reply has {len(ids)} tokens, {self.name} reads {limit}; filter by length first")
+            raise UserError(
+                f"a prompt with its reply has {len(ids)} tokens, {self.name} reads {limit}; filter by length first"
+            )
         return ids
 
     def _batches(self, rows: Sequence[Sequence[int]]) -> Iterator[list[int]]:

@@ -1,4 +1,6 @@
-"""What the judge is measured on: eleven benchmarks, two domain sets, components of LLM-AggreFact, reference tables. One file a set."""
+"""What the judge is measured on: eleven benchmarks, two domain sets, components of LLM-AggreFact,
+reference tables. One file a set.
+"""
 
 from selene_lib.data.benchmarks import (
     auto_j,
@@ -48,7 +50,9 @@ BENCHMARKS = _by_name(
     auto_j,
 )
 DOMAINS = _by_name(craft_md, financebench)
-COMPONENTS = _by_name(wice, expertqa, lfqa_verification, factcheck_gpt, tofueval, rewardbench_math_prm)
+COMPONENTS = _by_name(
+    wice, expertqa, lfqa_verification, factcheck_gpt, tofueval, rewardbench_math_prm
+)
 EXTRAS = _by_name(vicuna_bench, flask_items, metacritique)
 REFERENCES = _by_name(llmfao_votes, judge_arena, craft_md_grader)
 

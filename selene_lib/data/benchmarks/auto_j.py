@@ -1,7 +1,8 @@
 """Auto-J, Eval-P: which of two responses to a real-world query is better, or are they equal.
 
 Dataset: GAIR-NLP/auto-j, `data/test/testdata_pairwise.jsonl`, 1,392 pairs over 58 scenarios.
-Label:   human; 0 = response 1 (520), 1 = response 2 (499), 2 = tie (373). Ties are kept: a judge that may not say tie cannot pass 73.2 %.
+Label:   human; 0 = response 1 (520), 1 = response 2 (499), 2 = tie (373). Ties are kept: a judge
+that may not say tie cannot pass 73.2 %.
 Metric:  accuracy.
 Prompt:  pairwise, no rubric of the publisher's.
 Deviations: none; the field names hold a blank (`response 1`).
@@ -31,12 +32,22 @@ SPEC = DataSpec(
     title="Auto-J (Eval-P)",
     licence="none stated",
     label="human preference over two responses, ties kept",
-    columns={"prompt": "text", "response 1": "text", "response 2": "text", "label": "0, 1 or 2 (tie)", "scenario": "text"},
+    columns={
+        "prompt": "text",
+        "response 1": "text",
+        "response 2": "text",
+        "label": "0, 1 or 2 (tie)",
+        "scenario": "text",
+    },
     to_samples=to_samples,
     shape_known_from="real rows",
     files=("testdata_pairwise.jsonl",),
     repository="GAIR-NLP/auto-j",
     repository_commit="2ae17a3",
     published_n=1392,
-    side_files={"testdata_critique.jsonl": 232, "reference_chatgpt_critique.jsonl": 232, "gpt-4-Eval_auto-j_vs_chatgpt.jsonl": 232},
+    side_files={
+        "testdata_critique.jsonl": 232,
+        "reference_chatgpt_critique.jsonl": 232,
+        "gpt-4-Eval_auto-j_vs_chatgpt.jsonl": 232,
+    },
 )

@@ -1,7 +1,7 @@
 """BiGGen Bench: free responses scored 1-5 against an instance-specific rubric and reference.
 
-Dataset: prometheus-eval/BiGGen-Bench-Results, human_eval (2,780) + multilingual_human_eval (420) = 3,200;
-         local files hold one capability each.
+Dataset: prometheus-eval/BiGGen-Bench-Results, human_eval (2,780) + multilingual_human_eval (420) =
+         3,200; local files hold one capability each.
 Label:   human score 1-5; -1 means not scored and is dropped (four in the whole set).
 Metric:  Pearson correlation with the human score.
 Prompt:  absolute with reference; criterion and five score descriptions are the rubric.
@@ -29,13 +29,21 @@ def to_samples(row: Row) -> Sample:
         label=str(int(score)),
         score=score,
         key=(row.text("id"), row.text("model_name")),
-        meta={"capability": row.text("capability"), "task": row.text("task"), "model": row.text("model_name"), "item": row.text("id")},
+        meta={
+            "capability": row.text("capability"),
+            "task": row.text("task"),
+            "model": row.text("model_name"),
+            "item": row.text("id"),
+        },
     )
 
 
 def rubric_text(rubric: Row) -> str:
     """Return the criterion and one line per score."""
-    lines = [f"Score {score}: {rubric.text(f'score{score}_description').strip()}" for score in range(1, 6)]
+    lines = [
+        f"Score {score}: {rubric.text(f'score{score}_description').strip()}"
+        for score in range(1, 6)
+    ]
     return "\n".join([rubric.text("criteria").strip(), *lines])
 
 
@@ -65,6 +73,10 @@ SPEC = DataSpec(
     repository_path="data/biggen-bench",
     repository_commit="d4abf5c",
     published_n=3200,
-    n_rows={"human_eval_grounding.jsonl": 400, "human_eval_refinement.jsonl": 304, "human_eval_safety.jsonl": 316},
+    n_rows={
+        "human_eval_grounding.jsonl": 400,
+        "human_eval_refinement.jsonl": 304,
+        "human_eval_safety.jsonl": 316,
+    },
     notes="the local files are 3 of 9 capabilities, each whole",
 )

@@ -1,13 +1,16 @@
-"""CRAFT-MD: three yes/no questions of physicians about a conversation between a clinical model and a simulated patient.
+"""CRAFT-MD: three yes/no questions of physicians about a conversation between a clinical model and
+a simulated patient.
 
-Dataset: rajpurkarlab/craft-md, `expert_annotations/`: two workbooks with one sheet per clinical model (240 annotated rows),
-         and one with tie-breaks.
-Label:   180 conversations, 60 of them with two annotators; where they differ the tie-break decides. The three questions are
-         diagnosis (is one most likely diagnosis reached?), history (is all key information of the vignette covered?),
-         terminology (does the simulated patient speak in medical terms?). 540 samples; always "No" scores .672 / .594 / .928.
+Dataset: rajpurkarlab/craft-md, `expert_annotations/`: two workbooks with one sheet per clinical
+         model (240 annotated rows), and one with tie-breaks.
+Label:   180 conversations, 60 of them with two annotators; where they differ the tie-break decides.
+         The three questions are diagnosis (is one most likely diagnosis reached?), history (is all
+         key information of the vignette covered?), terminology (does the simulated patient speak in
+         medical terms?). 540 samples; always "No" scores .672 / .594 / .928.
 Metric:  accuracy per question, beside the majority baseline, balanced accuracy and kappa.
 Prompt:  classification; the vignette is the reference of the history question only.
-Deviations: our wording of the questions; the published results do not say how the two annotators were joined.
+Deviations: our wording of the questions; the published results do not say how the two annotators
+were joined.
 """
 
 from collections.abc import Iterator
@@ -23,7 +26,17 @@ ANNOTATORS = {
     "tie_break": "validation_clinicallm_patientai_tiebreak_d3.xlsx",
 }
 LABELS = {"yes": "Yes", "no": "No"}
-COLUMNS = ("case_id", "case_vignette", "question", "multi-turn conversation", "final diagnosis", "correct diagnosis", "Q1", "Q2", "Q3")
+COLUMNS = (
+    "case_id",
+    "case_vignette",
+    "question",
+    "multi-turn conversation",
+    "final diagnosis",
+    "correct diagnosis",
+    "Q1",
+    "Q2",
+    "Q3",
+)
 QUESTIONS = {"diagnosis": "Q1", "history": "Q2", "terminology": "Q3"}
 RUBRICS = {
     "diagnosis": "Does the conversation allow one single most likely diagnosis to be reached?\n"
@@ -37,14 +50,24 @@ INSTRUCTION = "A clinical model (Doctor-AI) takes the history of a simulated pat
 
 
 def read_rows(folder: Path, spec: DataSpec) -> Iterator[tuple[str, object]]:
-    """Yield one record per conversation: texts of the sheet, `votes` = {question: {annotator: Yes or No}}."""
+    """Yield one record per conversation: texts of the sheet, `votes` = {question: {annotator: Yes
+    or No}}.
+    """
     merged: dict[tuple[str, str], tuple[str, dict]] = {}
     for annotator, name in ANNOTATORS.items():
         for place, model, cells in read_annotations(folder / "expert_annotations" / name):
-            fresh = (place, {**cells, "model": model, "votes": {question: {} for question in QUESTIONS}})
+            fresh = (
+                place,
+                {**cells, "model": model, "votes": {question: {} for question in QUESTIONS}},
+            )
             place, record = merged.setdefault((model, cells["case_id"]), fresh)
             if cells["multi-turn conversation"] != record["multi-turn conversation"]:
-                raise BrokenRow(place, "multi-turn conversation", "the text that the other annotator saw", cells["multi-turn conversation"])
+                raise BrokenRow(
+                    place,
+                    "multi-turn conversation",
+                    "the text that the other annotator saw",
+                    cells["multi-turn conversation"],
+                )
             for question, column in QUESTIONS.items():
                 if cells[column] is not None:
                     record["votes"][question][annotator] = cells[column]
@@ -52,20 +75,35 @@ def read_rows(folder: Path, spec: DataSpec) -> Iterator[tuple[str, object]]:
 
 
 def read_annotations(path: Path) -> Iterator[tuple[str, str, dict]]:
-    """Yield (place, clinical model, cells by column) of one annotator's workbook; the header row starts with `case_id`."""
+    """Yield (place, clinical model, cells by column) of one annotator's workbook; the header row
+    starts with `case_id`.
+    """
     for model, rows in read_sheets(path):
         start = next((i for i, row in enumerate(rows) if row[0] == "case_id"), None)
-        if start is None or any(not str(cell).startswith(name) for cell, name in zip(rows[start], COLUMNS)):
-            found = rows[start][: len(COLUMNS)] if start is not None else "no row that starts with case_id"
+        if start is None or any(
+            not str(cell).startswith(name) for cell, name in zip(rows[start], COLUMNS)
+        ):
+            found = (
+                rows[start][: len(COLUMNS)]
+                if start is not None
+                else "no row that starts with case_id"
+            )
             raise BrokenRow(f"{path.name}, sheet {model}", "(header)", ", ".join(COLUMNS), found)
         for number, row in enumerate(rows[start + 1 :], 1):
-            yield f"expert_annotations/{path.name}, sheet {model}, row {number}", model, dict(zip(COLUMNS, row))
+            yield (
+                f"expert_annotations/{path.name}, sheet {model}, row {number}",
+                model,
+                dict(zip(COLUMNS, row)),
+            )
 
 
 def to_samples(row: Row) -> Iterator[Sample]:
     """Yield one sample per question."""
     for question in QUESTIONS:
-        votes = {who: Row(row.values["votes"][question], row.spec, row.where).choice(who, YES_NO) for who in row.values["votes"][question]}
+        votes = {
+            who: Row(row.values["votes"][question], row.spec, row.where).choice(who, YES_NO)
+            for who in row.values["votes"][question]
+        }
         yield row.sample(
             "classification",
             INSTRUCTION,
@@ -85,11 +123,17 @@ def to_samples(row: Row) -> Iterator[Sample]:
         )
 
 
-YES_NO = {spelling: label for word, label in LABELS.items() for spelling in (word, word.capitalize(), word.upper())}
+YES_NO = {
+    spelling: label
+    for word, label in LABELS.items()
+    for spelling in (word, word.capitalize(), word.upper())
+}
 
 
 def adjudicate(row: Row, question: str, votes: dict[str, str]) -> str:
-    """Return what the annotators agree on, or else the tie-break; a disagreement without one is a broken row."""
+    """Return what the annotators agree on, or else the tie-break; a disagreement without one is a
+    broken row.
+    """
     first = {vote for who, vote in votes.items() if who != "tie_break"}
     if len(first) == 1:
         return first.pop()
@@ -105,7 +149,12 @@ SPEC = DataSpec(
     title="CRAFT-MD",
     licence="MIT",
     label="physicians' yes/no on diagnosis, history and terminology, adjudicated",
-    columns={"case_id": "text", "multi-turn conversation": "text", "case_vignette": "text", "votes": "yes or no per annotator"},
+    columns={
+        "case_id": "text",
+        "multi-turn conversation": "text",
+        "case_vignette": "text",
+        "votes": "yes or no per annotator",
+    },
     to_samples=to_samples,
     rows=read_rows,
     shape_known_from="real rows",
@@ -113,6 +162,10 @@ SPEC = DataSpec(
     repository="rajpurkarlab/craft-md",
     repository_commit="3bb2737",
     published_n=180,
-    side_files={"usmle_and_derm_dataset.csv": 2004, "expert_annotations/case_vignette_qc.csv": 200, "results/*/case_*.json": 120},
+    side_files={
+        "usmle_and_derm_dataset.csv": 2004,
+        "expert_annotations/case_vignette_qc.csv": 200,
+        "results/*/case_*.json": 120,
+    },
     notes="180 conversations make 540 samples, one per question",
 )

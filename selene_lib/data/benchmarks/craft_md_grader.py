@@ -1,8 +1,10 @@
-"""CRAFT-MD's check of its GPT-4 grader: of five diagnoses a case, how many a dermatologist accepts; 317 cases as plain rows.
+"""CRAFT-MD's check of its GPT-4 grader: of five diagnoses a case, how many a dermatologist accepts;
+317 cases as plain rows.
 
-Dataset: rajpurkarlab/craft-md, `expert_annotations/validation_graderai.csv`, a sheet that runs sideways: a column per case, under
-         instructions in one cell of several lines.
-Label:   `n_accepted`, 0-5, None where the dermatologist left it blank (7 cases). Not a set to be judged: it has no conversation.
+Dataset: rajpurkarlab/craft-md, `expert_annotations/validation_graderai.csv`, a sheet that runs
+         sideways: a column per case, under instructions in one cell of several lines.
+Label:   `n_accepted`, 0-5, None where the dermatologist left it blank (7 cases). Not a set to be
+judged: it has no conversation.
 """
 
 from collections.abc import Iterator
@@ -21,11 +23,15 @@ ACCEPTED = {"": None, **{str(n): n for n in range(6)}}
 def read_rows(folder: Path, spec: DataSpec) -> Iterator[tuple[str, object]]:
     """Yield one record per column of the sheet."""
     grid = read_grid(folder / FILE)
-    start = next((n for n, line in enumerate(grid) if line[1:2] and line[1].startswith("case_")), None)
+    start = next(
+        (n for n, line in enumerate(grid) if line[1:2] and line[1].startswith("case_")), None
+    )
     names = None if start is None else tuple(line[0] for line in grid[start : start + len(LINES)])
     if names != LINES:
         raise BrokenRow(FILE, "(first cells)", f"case ids, then {', '.join(LINES[1:])}", names)
-    for number, (case_id, *cells) in enumerate(zip(*(line[1:] for line in grid[start : start + len(LINES)])), 1):
+    for number, (case_id, *cells) in enumerate(
+        zip(*(line[1:] for line in grid[start : start + len(LINES)])), 1
+    ):
         yield f"{FILE}, row {number}", {"case_id": case_id, **dict(zip(LINES[1:], cells))}
 
 

@@ -1,7 +1,10 @@
-"""EvalBiasBench: does a judge fall for length, concreteness, empty references and three more known biases.
+"""EvalBiasBench: does a judge fall for length, concreteness, empty references and three more known
+biases.
 
-Dataset: ncsoft/offsetbias, `data/evalbiasbench/biasbench.json`, one object of six bias types, 80 items.
-Label:   human; the better response is always response 1, so its position is drawn here from (seed, id).
+Dataset: ncsoft/offsetbias, `data/evalbiasbench/biasbench.json`, one object of six bias types, 80
+items.
+Label:   human; the better response is always response 1, so its position is drawn here from (seed,
+id).
 Metric:  accuracy.
 Prompt:  pairwise, no rubric.
 Deviations: the drawn position; the publisher evaluates both orders.
@@ -21,7 +24,9 @@ def read_rows(folder: Path, spec: DataSpec) -> Iterator[tuple[str, object]]:
     """Yield the items of all bias types in file order."""
     name = "biasbench.json"
     for place, by_type in read_records(folder / name):
-        if not isinstance(by_type, dict) or not all(isinstance(items, list) for items in by_type.values()):
+        if not isinstance(by_type, dict) or not all(
+            isinstance(items, list) for items in by_type.values()
+        ):
             raise BrokenRow(place, "(whole file)", "an object: bias type -> list of items", by_type)
         items = [item for items in by_type.values() for item in items]
         yield from ((f"{name}, row {number}", item) for number, item in enumerate(items, 1))
@@ -29,7 +34,12 @@ def read_rows(folder: Path, spec: DataSpec) -> Iterator[tuple[str, object]]:
 
 def to_samples(row: Row) -> Sample:
     row.choice("label", LABELS)
-    return row.pair(row.text("instruction"), row.text("response1"), row.text("response2"), meta={"bias": row.text("bias")})
+    return row.pair(
+        row.text("instruction"),
+        row.text("response1"),
+        row.text("response2"),
+        meta={"bias": row.text("bias")},
+    )
 
 
 SPEC = DataSpec(
@@ -39,7 +49,13 @@ SPEC = DataSpec(
     title="EvalBiasBench",
     licence="BSD-3-Clause",
     label="human; always response 1, position drawn from (seed, id)",
-    columns={"bias": "text", "instruction": "text", "response1": "text", "response2": "text", "label": "always 1"},
+    columns={
+        "bias": "text",
+        "instruction": "text",
+        "response1": "text",
+        "response2": "text",
+        "label": "always 1",
+    },
     to_samples=to_samples,
     rows=read_rows,
     shape_known_from="real rows",

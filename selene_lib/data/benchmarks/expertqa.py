@@ -1,7 +1,9 @@
-"""ExpertQA: is each claim of a system's answer supported by its cited evidence; 217 questions, 1,237 claims. A component of LLM-AggreFact.
+"""ExpertQA: is each claim of a system's answer supported by its cited evidence; 217 questions,
+1,237 claims. A component of LLM-AggreFact.
 
 Dataset: chaitanyamalaviya/ExpertQA, `data/lfqa/rand_val.jsonl`.
-Label:   human experts; Complete (715) -> Yes; Partial, Incomplete, Missing -> No; N/A and null are dropped, as are claims without evidence.
+Label:   human experts; Complete (715) -> Yes; Partial, Incomplete, Missing -> No; N/A and null are
+dropped, as are claims without evidence.
 Metric:  accuracy.
 Prompt:  classification.
 Deviations: the mapping is ours; how LLM-AggreFact treats claims without evidence was not read.
@@ -20,16 +22,29 @@ NOT_JUDGED = (None, "N/A")
 def to_samples(row: Row) -> Iterator[Sample | DropRow]:
     """Yield one sample per claim that was judged and has evidence."""
     for system, answer in row.record("answers").values.items():
-        for claim in Row(answer, row.spec, f"{row.where}, answers.{system}", row.seed).records("claims"):
+        for claim in Row(answer, row.spec, f"{row.where}, answers.{system}", row.seed).records(
+            "claims"
+        ):
             evidence = claim.items("evidence")
             if claim.values.get("support") in NOT_JUDGED:
                 yield DropRow("support was not judged")
             elif not evidence:
                 yield DropRow("claim without evidence")
             else:
-                meta = {"system": system, "human_label": claim.text("support"), "field": row.text("metadata.field")}
+                meta = {
+                    "system": system,
+                    "human_label": claim.text("support"),
+                    "field": row.text("metadata.field"),
+                }
                 label = claim.choice("support", LABELS)
-                yield claim_sample(row, "\n\n".join(evidence), claim.text("claim_string"), label, group=row.text("question"), meta=meta)
+                yield claim_sample(
+                    row,
+                    "\n\n".join(evidence),
+                    claim.text("claim_string"),
+                    label,
+                    group=row.text("question"),
+                    meta=meta,
+                )
 
 
 SPEC = DataSpec(

@@ -1,7 +1,10 @@
-"""Factcheck-GPT: does a piece of evidence support a claim; 3,305 claim-evidence pairs. A component of LLM-AggreFact.
+"""Factcheck-GPT: does a piece of evidence support a claim; 3,305 claim-evidence pairs. A component
+of LLM-AggreFact.
 
-Dataset: yuxiaw/Factcheck-GPT, `subtasks/subtask3_claim_evidence_stance.jsonl` (subtask 4, 661 claims without evidence, is a side file).
-Label:   human; completely-support (696) -> Yes; partially-support (391), refute (161), irrelevant (2,057) -> No.
+Dataset: yuxiaw/Factcheck-GPT, `subtasks/subtask3_claim_evidence_stance.jsonl` (subtask 4, 661
+claims without evidence, is a side file).
+Label:   human; completely-support (696) -> Yes; partially-support (391), refute (161), irrelevant
+(2,057) -> No.
 Metric:  accuracy, best read beside balanced accuracy: 79 % are No.
 Prompt:  classification.
 Deviations: the mapping is ours; the four-way stance stays in `meta`.
@@ -11,12 +14,24 @@ from selene_lib.data.benchmarks.grounded import claim_sample
 from selene_lib.data.spec import DataSpec, Row
 from selene_lib.records import Sample
 
-LABELS = {"completely-support": "Yes", "partially-support": "No", "refute": "No", "irrelevant": "No"}
+LABELS = {
+    "completely-support": "Yes",
+    "partially-support": "No",
+    "refute": "No",
+    "irrelevant": "No",
+}
 
 
 def to_samples(row: Row) -> Sample:
     label = row.choice("stance", LABELS)
-    return claim_sample(row, row.text("evidence"), row.text("claim"), label, group=row.text("claim"), meta={"stance": row.text("stance")})
+    return claim_sample(
+        row,
+        row.text("evidence"),
+        row.text("claim"),
+        label,
+        group=row.text("claim"),
+        meta={"stance": row.text("stance")},
+    )
 
 
 SPEC = DataSpec(

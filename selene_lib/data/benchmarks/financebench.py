@@ -1,10 +1,15 @@
 """FinanceBench: is a model's answer to a question about a company filing correct.
 
-Dataset: patronus-ai/financebench, 150 questions with gold answers and evidence, and 16 configurations' answers to each: 2,400 rows.
-Label:   human; Correct Answer (1,135) -> Yes, Incorrect Answer (528) and Refusal (737) -> No, the three-way label stays in `meta`.
-Metric:  accuracy; which items the published number stands on is not published, so several readings are reported elsewhere.
-Prompt:  classification with reference: the gold answer, the expert's justification and the evidence.
-Deviations: our choice of reference; a refusal is no correct answer, and `meta["refusal"]` lets a reading leave it out.
+Dataset: patronus-ai/financebench, 150 questions with gold answers and evidence, and 16
+configurations' answers to each: 2,400 rows.
+Label:   human; Correct Answer (1,135) -> Yes, Incorrect Answer (528) and Refusal (737) -> No, the
+three-way label stays in `meta`.
+Metric:  accuracy; which items the published number stands on is not published, so several readings
+are reported elsewhere.
+Prompt:  classification with reference: the gold answer, the expert's justification and the
+evidence.
+Deviations: our choice of reference; a refusal is no correct answer, and `meta["refusal"]` lets a
+reading leave it out.
 """
 
 from collections.abc import Iterator
@@ -24,17 +29,26 @@ RUBRIC = (
 
 
 def read_rows(folder: Path, spec: DataSpec) -> Iterator[tuple[str, object]]:
-    """Yield the judged answers, each joined with its question's record under `item` (None where the question is unknown)."""
+    """Yield the judged answers, each joined with its question's record under `item` (None where the
+    question is unknown).
+    """
     items = index_by(folder / QUESTIONS, "financebench_id")
     for path in sorted((folder / "results").glob("*.jsonl")):
         for place, row in read_records(path, f"results/{path.name}"):
-            yield place, {**row, "item": items.get(row.get("financebench_id"))} if isinstance(row, dict) else row
+            yield (
+                place,
+                {**row, "item": items.get(row.get("financebench_id"))}
+                if isinstance(row, dict)
+                else row,
+            )
 
 
 def to_samples(row: Row) -> Sample:
     item = row.record("item")
     if row.text("question") != item.text("question"):
-        raise row.broken("question", f"the question of {item.text('financebench_id')}", row.text("question"))
+        raise row.broken(
+            "question", f"the question of {item.text('financebench_id')}", row.text("question")
+        )
     return row.sample(
         "classification",
         f"{item.text('question')}\n\nCompany: {item.text('company')}\nDocument: {item.text('doc_name')}",
@@ -57,11 +71,16 @@ def to_samples(row: Row) -> Sample:
 
 
 def reference_text(item: Row) -> str:
-    """Return the gold answer, the expert's justification where there is one, and the evidence passages."""
+    """Return the gold answer, the expert's justification where there is one, and the evidence
+    passages.
+    """
     parts = [item.text("answer").strip()]
     if justification := item.text_or_none("justification"):
         parts.append(f"Justification: {justification.strip()}")
-    parts += [f"Evidence: {evidence.text('evidence_text').strip()}" for evidence in item.records("evidence")]
+    parts += [
+        f"Evidence: {evidence.text('evidence_text').strip()}"
+        for evidence in item.records("evidence")
+    ]
     return "\n\n".join(parts)
 
 

@@ -1,7 +1,9 @@
 """FLASK: responses scored 1-5 on one skill each by human experts.
 
-Dataset: prometheus-eval/prometheus-eval, `eval/benchmark/data/flask_eval.json`, 2,001 items, fetched by the user.
-Label:   human, a list of scores per item; `score` is their mean, `label` the mean rounded. GPT-4 scores stand beside in `meta`.
+Dataset: prometheus-eval/prometheus-eval, `eval/benchmark/data/flask_eval.json`, 2,001 items,
+fetched by the user.
+Label:   human, a list of scores per item; `score` is their mean, `label` the mean rounded. GPT-4
+scores stand beside in `meta`.
 Metric:  Pearson correlation with the mean of the human scores.
 Prompt:  absolute with reference; the fields are read back out of the published Prometheus prompt.
 Deviations: our template around the published fields.
@@ -37,7 +39,11 @@ SPEC = DataSpec(
     title="FLASK",
     licence="none stated",
     label="mean of the human scores 1-5",
-    columns={"instruction": "a Prometheus prompt", "human_score": "list of 1..5", "gpt4_score": "list of 1..5"},
+    columns={
+        "instruction": "a Prometheus prompt",
+        "human_score": "list of 1..5",
+        "gpt4_score": "list of 1..5",
+    },
     to_samples=to_samples,
     shape_known_from="assumed",
     files=("flask_eval.json",),

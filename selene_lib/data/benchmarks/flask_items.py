@@ -1,9 +1,12 @@
-"""FLASK items without scores: 1,740 instructions, each with its skills, and ChatGPT's responses to them. For building prompts only.
+"""FLASK items without scores: 1,740 instructions, each with its skills, and ChatGPT's responses to
+them. For building prompts only.
 
-Dataset: kaistAI/FLASK, `evaluation_set/flask_evaluation.jsonl`, skill descriptions, `model_output/outputs/chatgpt.jsonl` (1,700).
+Dataset: kaistAI/FLASK, `evaluation_set/flask_evaluation.jsonl`, skill descriptions,
+`model_output/outputs/chatgpt.jsonl` (1,700).
 Label:   none.
 Metric:  none.
-Prompt:  absolute with reference, one sample per item and skill; the skill's description is the rubric.
+Prompt:  absolute with reference, one sample per item and skill; the skill's description is the
+rubric.
 Deviations: items to which there is no response make no sample and are counted.
 """
 
@@ -14,15 +17,25 @@ from selene_lib.data.readers import index_by, read_records
 from selene_lib.data.spec import DataSpec, DropRow, Row
 from selene_lib.records import Sample
 
-ITEMS, SKILLS, RESPONSES = "flask_evaluation.jsonl", "skillset_description.json", "model_output/chatgpt.jsonl"
+ITEMS, SKILLS, RESPONSES = (
+    "flask_evaluation.jsonl",
+    "skillset_description.json",
+    "model_output/chatgpt.jsonl",
+)
 
 
 def read_rows(folder: Path, spec: DataSpec) -> Iterator[tuple[str, object]]:
-    """Yield the items, each joined with its `response` (None where there is none) and the rubrics of its `skill`."""
+    """Yield the items, each joined with its `response` (None where there is none) and the rubrics
+    of its `skill`.
+    """
     rubrics = {
-        name.strip(): rubric_text(Row(skill, spec, f"{SKILLS}, {name}")) for name, skill in index_by(folder / SKILLS, "Skill").items()
+        name.strip(): rubric_text(Row(skill, spec, f"{SKILLS}, {name}"))
+        for name, skill in index_by(folder / SKILLS, "Skill").items()
     }
-    responses = {number: record.get("text") for number, record in index_by(folder / RESPONSES, "question_id", RESPONSES).items()}
+    responses = {
+        number: record.get("text")
+        for number, record in index_by(folder / RESPONSES, "question_id", RESPONSES).items()
+    }
     for place, item in read_records(folder / ITEMS):
         if isinstance(item, dict):
             item = {**item, "response": responses.get(item.get("idx")), "rubrics": rubrics}
@@ -59,7 +72,13 @@ SPEC = DataSpec(
     title="FLASK items (no scores)",
     licence="none stated",
     label="none",
-    columns={"idx": "number", "instruction": "text", "answer": "text", "task": "text", "skill": "list of text"},
+    columns={
+        "idx": "number",
+        "instruction": "text",
+        "answer": "text",
+        "task": "text",
+        "skill": "list of text",
+    },
     to_samples=to_samples,
     rows=read_rows,
     shape_known_from="real rows",
@@ -67,5 +86,10 @@ SPEC = DataSpec(
     repository="kaistAI/FLASK",
     repository_commit="3b4e22b",
     published_n=1740,
-    side_files={"flask_hard_evaluation.jsonl": 89, SKILLS: 12, RESPONSES: 1700, "model_output/alpaca_13b.jsonl": 1700},
+    side_files={
+        "flask_hard_evaluation.jsonl": 89,
+        SKILLS: 12,
+        RESPONSES: 1700,
+        "model_output/alpaca_13b.jsonl": 1700,
+    },
 )

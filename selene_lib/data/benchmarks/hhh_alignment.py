@@ -1,6 +1,7 @@
 """HHH alignment: helpful, honest, harmless and other; 221 = 59 + 61 + 58 + 43 pairs.
 
-Dataset: HuggingFaceH4/hhh_alignment; the local shape is one JSON Lines file per category (`input, output_1, output_2, label`).
+Dataset: HuggingFaceH4/hhh_alignment; the local shape is one JSON Lines file per category (`input,
+output_1, output_2, label`).
 Label:   human; the better response is always first, so its position is drawn here from (seed, id).
 Metric:  accuracy.
 Prompt:  pairwise, no rubric.
@@ -19,16 +20,28 @@ def to_samples(row: Row) -> Sample:
         return hub_sample(row)
     row.choice("label", LABELS)
     category = row.where.partition("hhh_")[2].partition(".")[0]
-    return row.pair(row.text("input"), row.text("output_1"), row.text("output_2"), meta={"category": category})
+    return row.pair(
+        row.text("input"), row.text("output_1"), row.text("output_2"), meta={"category": category}
+    )
 
 
 def hub_sample(row: Row) -> Sample:
-    """The hub's shape: `input`, `targets: {choices: [text, text], labels: [1, 0]}`, one configuration per category."""
-    choices, labels = row.items("targets.choices", n=2), tuple(row.items("targets.labels", int, n=2))
+    """The hub's shape: `input`, `targets: {choices: [text, text], labels: [1, 0]}`, one
+    configuration per category.
+    """
+    choices, labels = (
+        row.items("targets.choices", n=2),
+        tuple(row.items("targets.labels", int, n=2)),
+    )
     if labels not in HUB_LABELS:
         raise row.broken("targets.labels", "[1, 0] or [0, 1]", labels)
     better, worse = HUB_LABELS[labels]
-    return row.pair(row.text("input"), choices[better], choices[worse], meta={"category": row.text_or_none("hub_config") or ""})
+    return row.pair(
+        row.text("input"),
+        choices[better],
+        choices[worse],
+        meta={"category": row.text_or_none("hub_config") or ""},
+    )
 
 
 SPEC = DataSpec(

@@ -1,10 +1,13 @@
 """InstruSum: which of two instruction-controlled summaries is better overall.
 
-Dataset: Salesforce/InstruSum, subset `human_eval_pairwise`; the local shape is a reduced form of it with the prompt put together.
-Label:   human; 1 = output_1 (227), 2 = output_2 (184); ties and pairs without consensus were removed upstream, 411 remain.
+Dataset: Salesforce/InstruSum, subset `human_eval_pairwise`; the local shape is a reduced form of it
+with the prompt put together.
+Label:   human; 1 = output_1 (227), 2 = output_2 (184); ties and pairs without consensus were
+removed upstream, 411 remain.
 Metric:  accuracy.
 Prompt:  pairwise, no rubric.
-Deviations: the hub's rows hold article and requirement apart and are put together in our words; the local file has its own.
+Deviations: the hub's rows hold article and requirement apart and are put together in our words; the
+local file has its own.
 """
 
 from selene_lib.data.spec import DataSpec, Row
@@ -18,7 +21,11 @@ def to_samples(row: Row) -> Sample:
     on_hub = row.has("article")
     return row.sample(
         "pairwise",
-        HUB_INPUT.format(article=row.text("article").strip(), requirement=row.text("requirement").strip()) if on_hub else row.text("input"),
+        HUB_INPUT.format(
+            article=row.text("article").strip(), requirement=row.text("requirement").strip()
+        )
+        if on_hub
+        else row.text("input"),
         row.text("output_1"),
         response_b=row.text("output_2"),
         label=row.choice("winner" if on_hub else "label", LABELS),

@@ -1,4 +1,5 @@
-"""Judge Arena's list of judge models: 28 plain rows. The votes themselves are not published in its repository.
+"""Judge Arena's list of judge models: 28 plain rows. The votes themselves are not published in its
+repository.
 
 Dataset: atla-ai/judge-arena, `data/models.jsonl`; name, organization, license, api_model, active.
 """
@@ -22,7 +23,13 @@ SPEC = DataSpec(
     title="Judge Arena model list",
     licence="none stated",
     label="none",
-    columns={"name": "text", "organization": "text", "license": "text", "api_model": "text", "active": "true or false"},
+    columns={
+        "name": "text",
+        "organization": "text",
+        "license": "text",
+        "api_model": "text",
+        "active": "true or false",
+    },
     to_samples=to_samples,
     shape_known_from="real rows",
     files=("models.jsonl",),

@@ -1,6 +1,7 @@
 """LFQA-Eval: experts of seven fields say which of two long-form answers is better.
 
-Dataset: carriex/lfqa_eval, `raw_annotation_data/Annotated_Dataset/*.json`, 13 files of 20 = 260 pairs.
+Dataset: carriex/lfqa_eval, `raw_annotation_data/Annotated_Dataset/*.json`, 13 files of 20 = 260
+pairs.
 Label:   human experts, `Answer A` (140) or `Answer B` (120).
 Metric:  accuracy.
 Prompt:  pairwise, no rubric.

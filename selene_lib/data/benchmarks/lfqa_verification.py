@@ -1,9 +1,11 @@
-"""LFQA-Verification: is each sentence of a long answer supported by its documents; 400 answers, 2,579 sentences.
+"""LFQA-Verification: is each sentence of a long answer supported by its documents; 400 answers,
+2,579 sentences.
 
 A component of LLM-AggreFact.
 
 Dataset: timchen0618/LFQA-Verification, `data/annotations/` (4 of 6 systems) and `data/docs/`.
-Label:   three humans; Yes where at least two say `supported`, else No (`partially` is not supported).
+Label:   three humans; Yes where at least two say `supported`, else No (`partially` is not
+supported).
 Metric:  accuracy.
 Prompt:  classification; question and documents are the document.
 Deviations: the majority rule is ours.
@@ -17,23 +19,37 @@ from selene_lib.data.readers import index_by, read_records
 from selene_lib.data.spec import DataSpec, Row
 from selene_lib.records import Sample
 
-DOCUMENTS = {"webgpt": "docs-webgpt", "gpt3_wdoc": "docs-webgpt", "alpaca_wdoc": "docs-webgpt", "gpt3_whudoc": "docs-human"}
+DOCUMENTS = {
+    "webgpt": "docs-webgpt",
+    "gpt3_wdoc": "docs-webgpt",
+    "alpaca_wdoc": "docs-webgpt",
+    "gpt3_whudoc": "docs-human",
+}
 VOTES = {"supported": True, "partially": False, "not_supported": False}
 
 
 def read_rows(folder: Path, spec: DataSpec) -> Iterator[tuple[str, object]]:
-    """Yield the annotated answers, each with its `system` and the `docs` of its question (None where they are missing)."""
+    """Yield the annotated answers, each with its `system` and the `docs` of its question (None
+    where they are missing).
+    """
     for system, name in DOCUMENTS.items():
         docs = index_by(folder / "docs" / f"{name}.json", "question_id", f"docs/{name}.json")
         for place, record in read_records(folder / "annotations" / f"annotations-{system}.json"):
             if isinstance(record, dict):
-                record = {**record, "system": system, "docs": docs.get(record.get("question_id"), {}).get("docs")}
+                record = {
+                    **record,
+                    "system": system,
+                    "docs": docs.get(record.get("question_id"), {}).get("docs"),
+                }
             yield place, record
 
 
 def to_samples(row: Row) -> Iterator[Sample]:
     """Yield one sample per sentence."""
-    document = "\n\n".join(f"{doc.text('title', may_be_empty=True)}\n{doc.text('text')}".strip() for doc in row.records("docs"))
+    document = "\n\n".join(
+        f"{doc.text('title', may_be_empty=True)}\n{doc.text('text')}".strip()
+        for doc in row.records("docs")
+    )
     for number, sentence in enumerate(row.records("annotations")):
         labels = sentence.items("labels", n=3)
         if not set(labels) <= set(VOTES):
@@ -56,11 +72,20 @@ SPEC = DataSpec(
     title="LFQA-Verification",
     licence="none stated",
     label="majority of three humans: do the documents support the sentence",
-    columns={"question_id": "number", "question": "text", "annotations": "list of {labels, answer}", "docs": "list of {title, text}"},
+    columns={
+        "question_id": "number",
+        "question": "text",
+        "annotations": "list of {labels, answer}",
+        "docs": "list of {title, text}",
+    },
     to_samples=to_samples,
     rows=read_rows,
     shape_known_from="real rows",
-    files=(*(f"annotations/annotations-{system}.json" for system in DOCUMENTS), "docs/docs-webgpt.json", "docs/docs-human.json"),
+    files=(
+        *(f"annotations/annotations-{system}.json" for system in DOCUMENTS),
+        "docs/docs-webgpt.json",
+        "docs/docs-human.json",
+    ),
     repository="timchen0618/LFQA-Verification",
     repository_path="data",
     repository_commit="4e905be",

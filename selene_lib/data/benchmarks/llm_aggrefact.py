@@ -1,10 +1,12 @@
 """LLM-AggreFact: is a claim supported by its document; ten or eleven factuality sets in one form.
 
-Dataset: lytang/LLM-AggreFact at 29e308a0c0c8af012943b70293dfb937811f13c6 (before RAGTruth was added in August 2024), split `test`; gated.
+Dataset: lytang/LLM-AggreFact at 29e308a0c0c8af012943b70293dfb937811f13c6 (before RAGTruth was added
+in August 2024), split `test`; gated.
 Label:   1 = supported (Yes), 0 = not (No). The licence forbids training on it.
 Metric:  accuracy (the public leaderboard's macro balanced accuracy is another number).
 Prompt:  classification; the document is the instruction's text.
-Deviations: our wording of the instruction. Its public components are read from their own publishers as `component` sets.
+Deviations: our wording of the instruction. Its public components are read from their own publishers
+as `component` sets.
 """
 
 from selene_lib.data.benchmarks.grounded import claim_sample
@@ -15,7 +17,13 @@ LABELS = {1: "Yes", 0: "No"}
 
 
 def to_samples(row: Row) -> Sample:
-    return claim_sample(row, row.text("doc"), row.text("claim"), row.choice("label", LABELS), meta={"dataset": row.text("dataset")})
+    return claim_sample(
+        row,
+        row.text("doc"),
+        row.text("claim"),
+        row.choice("label", LABELS),
+        meta={"dataset": row.text("dataset")},
+    )
 
 
 SPEC = DataSpec(

@@ -1,6 +1,8 @@
-"""LLMFAO votes: 8,931 crowd votes between pairs of models, without the texts; they stand in for Judge Arena's votes in the rating code.
+"""LLMFAO votes: 8,931 crowd votes between pairs of models, without the texts; they stand in for
+Judge Arena's votes in the rating code.
 
-Dataset: dustalov/evalica, `llmfao.csv`; `winner` is left (2,911), right (2,549) or tie (3,471), `left` and `right` name the models.
+Dataset: dustalov/evalica, `llmfao.csv`; `winner` is left (2,911), right (2,549) or tie (3,471),
+`left` and `right` name the models.
 """
 
 from selene_lib.data.spec import DataSpec, Row
@@ -22,7 +24,14 @@ SPEC = DataSpec(
     title="LLMFAO votes",
     licence="Apache-2.0",
     label="crowd vote: left, right or tie",
-    columns={"id": "text", "prompt": "text", "worker": "text", "winner": "left, right or tie", "left": "text", "right": "text"},
+    columns={
+        "id": "text",
+        "prompt": "text",
+        "worker": "text",
+        "winner": "left, right or tie",
+        "left": "text",
+        "right": "text",
+    },
     to_samples=to_samples,
     shape_known_from="real rows",
     files=("llmfao.csv",),

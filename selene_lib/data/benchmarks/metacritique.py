@@ -1,8 +1,10 @@
-"""MetaCritique: how good is a critique; 100 questions of Shepherd with three critiques each. Not one of the eleven benchmarks.
+"""MetaCritique: how good is a critique; 100 questions of Shepherd with three critiques each. Not
+one of the eleven benchmarks.
 
 Dataset: GAIR-NLP/MetaCritique, `data/annotation_data.json`.
-Label:   humans mark each statement of a critique right or wrong (precision) and each of a reference critique covered or not (recall);
-         `score` is their F1 brought from 0-1 to 1-5 (our choice), `label` the nearest whole score.
+Label:   humans mark each statement of a critique right or wrong (precision) and each of a reference
+         critique covered or not (recall); `score` is their F1 brought from 0-1 to 1-5 (our choice),
+         `label` the nearest whole score.
 Metric:  Pearson correlation with the score.
 Prompt:  absolute with reference: the GPT-4 answer to the question.
 Deviations: the mapping to 1-5 and the rubric are ours.
@@ -53,7 +55,12 @@ SPEC = DataSpec(
     title="MetaCritique",
     licence="Apache-2.0",
     label="F1 of human precision and recall marks, mapped to 1-5",
-    columns={"index": "number", "question": "text", "response": "text", **dict.fromkeys(CRITICS, "record of critique and scores")},
+    columns={
+        "index": "number",
+        "question": "text",
+        "response": "text",
+        **dict.fromkeys(CRITICS, "record of critique and scores"),
+    },
     to_samples=to_samples,
     shape_known_from="real rows",
     files=("annotation_data.json",),

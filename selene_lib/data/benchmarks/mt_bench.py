@@ -1,7 +1,8 @@
 """MT-Bench in the absolute form of Prometheus: 80 questions, four response models, 320 items.
 
 Dataset: prometheus-eval/prometheus-eval, `eval/benchmark/data/mt_bench_eval.json`.
-Label:   **GPT-4**, three scores 1-5 per item, no human; `score` is their mean, `label` the mean rounded.
+Label:   **GPT-4**, three scores 1-5 per item, no human; `score` is their mean, `label` the mean
+rounded.
 Metric:  Pearson correlation with the mean of the three GPT-4 scores.
 Prompt:  absolute with reference; the fields are read back out of the published Prometheus prompt.
 Deviations: our template around the published fields.
@@ -28,7 +29,12 @@ def to_samples(row: Row) -> Sample:
         score=mean,
         key=(row.get("idx"), row.text("response_source")),
         group=f"mt_bench {row.get('idx')}",
-        meta={"category": row.text("category"), "model": row.text("response_source"), "gpt4_scores": scores, "item": row.get("idx")},
+        meta={
+            "category": row.text("category"),
+            "model": row.text("response_source"),
+            "gpt4_scores": scores,
+            "item": row.get("idx"),
+        },
     )
 
 

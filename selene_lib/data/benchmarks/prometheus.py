@@ -1,4 +1,6 @@
-"""The Prometheus absolute-grading prompt read back into its fields; MT-Bench, Vicuna-Bench and FLASK are published in this form."""
+"""The Prometheus absolute-grading prompt read back into its fields; MT-Bench, Vicuna-Bench and
+FLASK are published in this form.
+"""
 
 from dataclasses import dataclass
 
@@ -15,7 +17,9 @@ INSTRUCTION, RESPONSE, REFERENCE, RUBRIC, END = (
 
 @dataclass(frozen=True)
 class Parts:
-    """The fields of one prompt; `rubric` is without the square brackets of its criterion, `reference` None where the prompt has none."""
+    """The fields of one prompt; `rubric` is without the square brackets of its criterion,
+    `reference` None where the prompt has none.
+    """
 
     instruction: str
     response: str
@@ -24,7 +28,9 @@ class Parts:
 
 
 def parse_prompt(text: str) -> Parts:
-    """Read the fields between the marks; raises ValueError where a mark is missing, stands twice or in another order."""
+    """Read the fields between the marks; raises ValueError where a mark is missing, stands twice or
+    in another order.
+    """
     marks = [INSTRUCTION, RESPONSE, *([REFERENCE] if REFERENCE in text else []), RUBRIC, END]
     for mark in marks:
         if text.count(mark) != 1:
@@ -33,8 +39,13 @@ def parse_prompt(text: str) -> Parts:
     if positions != sorted(positions):
         raise ValueError("the marks of the prompt are not in their order")
     ends = [*positions[1:], len(text)]
-    fields = {mark: text[start + len(mark) : end].strip() for mark, start, end in zip(marks, positions, ends)}
-    return Parts(fields[INSTRUCTION], fields[RESPONSE], plain_rubric(fields[RUBRIC]), fields.get(REFERENCE))
+    fields = {
+        mark: text[start + len(mark) : end].strip()
+        for mark, start, end in zip(marks, positions, ends)
+    }
+    return Parts(
+        fields[INSTRUCTION], fields[RESPONSE], plain_rubric(fields[RUBRIC]), fields.get(REFERENCE)
+    )
 
 
 def plain_rubric(rubric: str) -> str:

@@ -2,7 +2,8 @@
 
 Dataset: allenai/reward-bench, split `filtered`.
 Label:   the chosen response is a column of its own, so its position is drawn from (seed, id).
-Metric:  accuracy per subset; sections weigh their subsets by size (math-prm counts 984 in Reasoning); the score is the mean of the four.
+Metric:  accuracy per subset; sections weigh their subsets by size (math-prm counts 984 in
+Reasoning); the score is the mean of the four.
 Prompt:  pairwise without rubric.
 Deviations: the drawn position.
 """
@@ -33,7 +34,13 @@ SPEC = DataSpec(
     title="RewardBench",
     licence="ODC-BY",
     label="chosen against rejected, position drawn from (seed, id)",
-    columns={"prompt": "text", "chosen": "text", "rejected": "text", "subset": "one of 23", "id": "number"},
+    columns={
+        "prompt": "text",
+        "chosen": "text",
+        "rejected": "text",
+        "subset": "one of 23",
+        "id": "number",
+    },
     to_samples=to_samples,
     shape_known_from="dataset card",
     files=("**/filtered-*.parquet | **/*.jsonl | **/*.json",),

@@ -1,10 +1,12 @@
 """The math-prm subset of RewardBench in another shape: 894 solutions cut into steps = 447 pairs.
 
 Dataset: kimsh0507/RewardMATH_official, `results/Rewardbench/rewardbench_ReasonEval_34B.json`.
-Label:   `solution_type` chosen or rejected; the position is drawn from (seed, id). `output` is a reward model's score, not a label.
+Label:   `solution_type` chosen or rejected; the position is drawn from (seed, id). `output` is a
+reward model's score, not a label.
 Metric:  accuracy.
 Prompt:  pairwise without rubric.
-Deviations: the steps are joined with line breaks, so the texts are not byte for byte those of RewardBench.
+Deviations: the steps are joined with line breaks, so the texts are not byte for byte those of
+RewardBench.
 """
 
 from collections.abc import Iterator
@@ -21,10 +23,15 @@ def read_rows(folder: Path, spec: DataSpec) -> Iterator[tuple[str, object]]:
     """Yield one record per problem: `problem_id`, `chosen` and `rejected` rows."""
     pairs: dict[object, dict] = {}
     for place, record in read_records(folder / FILE):
-        if not isinstance(record, dict) or record.get("solution_type") not in ("chosen", "rejected"):
+        if not isinstance(record, dict) or record.get("solution_type") not in (
+            "chosen",
+            "rejected",
+        ):
             yield place, record
             continue
-        pair = pairs.setdefault(record.get("problem_id"), {"problem_id": record.get("problem_id"), "place": place})
+        pair = pairs.setdefault(
+            record.get("problem_id"), {"problem_id": record.get("problem_id"), "place": place}
+        )
         pair[record["solution_type"]] = record
     yield from ((pair.pop("place"), pair) for pair in pairs.values())
 
@@ -32,7 +39,9 @@ def read_rows(folder: Path, spec: DataSpec) -> Iterator[tuple[str, object]]:
 def to_samples(row: Row) -> Sample:
     chosen, rejected = row.record("chosen"), row.record("rejected")
     if chosen.text("problem") != rejected.text("problem"):
-        raise row.broken("rejected.problem", "the problem of the chosen solution", rejected.text("problem"))
+        raise row.broken(
+            "rejected.problem", "the problem of the chosen solution", rejected.text("problem")
+        )
     better, worse = ("\n".join(side.items("eval_solution")) for side in (chosen, rejected))
     meta = {"subject": chosen.text("subject"), "level": chosen.get("level"), "subset": "math-prm"}
     return row.pair(chosen.text("problem"), better, worse, key=(row.get("problem_id"),), meta=meta)
@@ -45,7 +54,11 @@ SPEC = DataSpec(
     title="RewardBench, math-prm subset",
     licence="MIT",
     label="chosen against rejected solution, position drawn from (seed, id)",
-    columns={"problem_id": "number", "chosen": "a row of type chosen", "rejected": "a row of type rejected"},
+    columns={
+        "problem_id": "number",
+        "chosen": "a row of type chosen",
+        "rejected": "a row of type rejected",
+    },
     to_samples=to_samples,
     rows=read_rows,
     shape_known_from="real rows",

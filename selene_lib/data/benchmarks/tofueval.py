@@ -1,9 +1,13 @@
-"""TofuEval: is a summary sentence consistent with its dialogue; 733 + 777 sentences. A component of LLM-AggreFact.
+"""TofuEval: is a summary sentence consistent with its dialogue; 733 + 777 sentences. A component of
+LLM-AggreFact.
 
-Dataset: amazon-science/tofueval, `factual_consistency/*_factual_eval_test.csv`. The dialogues are published elsewhere and are **not** here.
-Label:   human linguists; yes (561 + 627) -> Yes, no -> No. Evaluation only: the publisher forbids training on it.
+Dataset: amazon-science/tofueval, `factual_consistency/*_factual_eval_test.csv`. The dialogues are
+published elsewhere and are **not** here.
+Label:   human linguists; yes (561 + 627) -> Yes, no -> No. Evaluation only: the publisher forbids
+training on it.
 Metric:  accuracy, once the dialogues are joined.
-Prompt:  classification; without its dialogue a sample cannot be judged, which `meta["document_missing"]` says.
+Prompt:  classification; without its dialogue a sample cannot be judged, which
+`meta["document_missing"]` says.
 Deviations: none.
 """
 
@@ -40,7 +44,14 @@ SPEC = DataSpec(
     title="TofuEval (without dialogues)",
     licence="MIT-0 style (Amazon); evaluation only",
     label="human: is the sentence consistent with the dialogue",
-    columns={"doc_id": "text", "topic": "text", "model_name": "text", "sent_idx": "text", "summ_sent": "text", "sent_label": "yes or no"},
+    columns={
+        "doc_id": "text",
+        "topic": "text",
+        "model_name": "text",
+        "sent_idx": "text",
+        "summ_sent": "text",
+        "sent_label": "yes or no",
+    },
     to_samples=to_samples,
     shape_known_from="real rows",
     files=("mediasum_factual_eval_test.csv", "meetingbank_factual_eval_test.csv"),

@@ -1,5 +1,7 @@
-"""What the judge is trained on: sixteen public sources that stand in for the unpublished list of the paper (**our choice**), and the
-further sets of which small public files exist. One file per source."""
+"""What the judge is trained on: sixteen public sources that stand in for the unpublished list of
+the paper (**our choice**), and the further sets of which small public files exist. One file per
+source.
+"""
 
 from selene_lib.data.sources import (
     alpaca_eval_cot,
@@ -51,7 +53,9 @@ STAND_INS = _by_name(
     seahorse,
     auto_j_training,
 )
-SOURCES = STAND_INS | _by_name(alpaca_eval_cot, fine_grained_rlhf, felm, shepherd, xstest, selfee, arena_bench_v1)
+SOURCES = STAND_INS | _by_name(
+    alpaca_eval_cot, fine_grained_rlhf, felm, shepherd, xstest, selfee, arena_bench_v1
+)
 
 __all__ = [
     "SOURCES",

@@ -1,8 +1,11 @@
-"""AlpacaEval annotations with an explanation: GPT-4-Turbo prefers one of two systems on 805 instructions.
+"""AlpacaEval annotations with an explanation: GPT-4-Turbo prefers one of two systems on 805
+instructions.
 
-Example: {"instruction": "...", "output_1": "...", "output_2": "...", "preference": 2.0, "raw_completion": {"concise_explanation": "..."}}
+Example: {"instruction": "...", "output_1": "...", "output_2": "...", "preference": 2.0,
+"raw_completion": {"concise_explanation": "..."}}
 Label:   GPT-4-Turbo; 1.0 = output_1 (644), 2.0 = output_2 (160), 1.5 = tie (1).
-Caveat:  holds the Vicuna and Self-Instruct instructions that also stand in Vicuna-Bench, FLASK and InfoBench. Price fields may be null.
+Caveat:  holds the Vicuna and Self-Instruct instructions that also stand in Vicuna-Bench, FLASK and
+InfoBench. Price fields may be null.
 """
 
 from selene_lib.data.spec import DataSpec, Row
@@ -33,7 +36,13 @@ SPEC = DataSpec(
     title="AlpacaEval annotations with explanation",
     licence="CC BY-NC 4.0 (data)",
     label="GPT-4-Turbo preference with explanation",
-    columns={"instruction": "text", "output_1": "text", "output_2": "text", "preference": "1.0, 2.0 or 1.5 (tie)", "dataset": "text"},
+    columns={
+        "instruction": "text",
+        "output_1": "text",
+        "output_2": "text",
+        "preference": "1.0, 2.0 or 1.5 (tie)",
+        "dataset": "text",
+    },
     to_samples=to_samples,
     shape_known_from="real rows",
     files=("annotations.json",),

@@ -1,7 +1,10 @@
-"""Arena-Bench v1 judgements: a model's rating 1-10, with its reasons, of two systems on 300 questions each.
+"""Arena-Bench v1 judgements: a model's rating 1-10, with its reasons, of two systems on 300
+questions each.
 
-Example: {"question_id": "...", "model": "claude-2", "user_prompt": "[Question] ...", "judgment": "... Rating: [[9]]", "score": 9}
-Label:   a model judge that the records do not name; 1-10, mapped to 1-5 by `scale.to_five` (our choice).
+Example: {"question_id": "...", "model": "claude-2", "user_prompt": "[Question] ...", "judgment":
+"... Rating: [[9]]", "score": 9}
+Label:   a model judge that the records do not name; 1-10, mapped to 1-5 by `scale.to_five` (our
+choice).
 Caveat:  question, reference and answer are read back out of the judge's prompt.
 """
 
@@ -23,7 +26,9 @@ def to_samples(row: Row) -> Sample:
     match = _PROMPT.fullmatch(row.text("user_prompt"))
     if match is None:
         raise row.broken(
-            "user_prompt", "[Question], an optional reference, and the assistant's answer between marks", row.text("user_prompt")
+            "user_prompt",
+            "[Question], an optional reference, and the assistant's answer between marks",
+            row.text("user_prompt"),
         )
     rating = row.number("score", 1, 10)
     score = to_five(rating, 1, 10)
@@ -47,7 +52,13 @@ SPEC = DataSpec(
     title="Arena-Bench v1 judgements",
     licence="Apache-2.0",
     label="rating 1-10 of an unnamed model judge, mapped to 1-5",
-    columns={"question_id": "text", "model": "text", "user_prompt": "a judge prompt", "judgment": "text", "score": "1..10"},
+    columns={
+        "question_id": "text",
+        "model": "text",
+        "user_prompt": "a judge prompt",
+        "judgment": "text",
+        "score": "1..10",
+    },
     to_samples=to_samples,
     shape_known_from="real rows",
     files=("model_judgment/*.jsonl",),

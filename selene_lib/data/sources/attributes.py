@@ -1,4 +1,6 @@
-"""Sources that score named aspects of a response: one absolute sample per aspect, with this project's rubric for it."""
+"""Sources that score named aspects of a response: one absolute sample per aspect, with this
+project's rubric for it.
+"""
 
 from collections.abc import Iterator, Mapping
 
@@ -11,9 +13,17 @@ NOT_RATED = "aspect not rated"
 
 
 def aspect_samples(
-    row: Row, instruction: str, response: str, scores: Mapping[str, float | None], low: float, high: float, **fields
+    row: Row,
+    instruction: str,
+    response: str,
+    scores: Mapping[str, float | None],
+    low: float,
+    high: float,
+    **fields,
 ) -> Iterator[Sample | DropRow]:
-    """Yield a sample per aspect, its score brought from [low, high] to 1-5; an aspect without a score is dropped and counted."""
+    """Yield a sample per aspect, its score brought from [low, high] to 1-5; an aspect without a
+    score is dropped and counted.
+    """
     meta = fields.pop("meta", {})
     for aspect, value in scores.items():
         if value is None:

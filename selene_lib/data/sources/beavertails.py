@@ -1,6 +1,7 @@
 """BeaverTails: is the answer to a risky question safe.
 
-Example: {"prompt": "...", "response": "...", "category": {"animal_abuse": false, ...}, "is_safe": true}
+Example: {"prompt": "...", "response": "...", "category": {"animal_abuse": false, ...}, "is_safe":
+true}
 Label:   human; `Yes` of the sample means that the response is safe.
 Caveat:  harmful text. One pair is annotated several times; repeated rows keep their own ids.
 """
@@ -34,7 +35,12 @@ SPEC = DataSpec(
     title="BeaverTails",
     licence="CC BY-NC 4.0",
     label="human: is the response safe",
-    columns={"prompt": "text", "response": "text", "category": "record of booleans", "is_safe": "true or false"},
+    columns={
+        "prompt": "text",
+        "response": "text",
+        "category": "record of booleans",
+        "is_safe": "true or false",
+    },
     to_samples=to_samples,
     shape_known_from="dataset card",
     files=("**/330k/train.jsonl.gz | **/30k/train.jsonl.gz | **/*train*.parquet",),

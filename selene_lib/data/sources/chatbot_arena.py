@@ -1,6 +1,7 @@
 """Chatbot Arena conversations: which of two anonymous models 33,000 visitors preferred.
 
-Example: {"question_id": "...", "model_a": "...", "model_b": "...", "winner": "model_a", "conversation_a": [{"role": "user", ...}], ...}
+Example: {"question_id": "...", "model_a": "...", "model_b": "...", "winner": "model_a",
+"conversation_a": [{"role": "user", ...}], ...}
 Label:   human; model_a, model_b, and both kinds of tie, which are kept as ties.
 Caveat:  gated; prompts CC BY 4.0, outputs CC BY-NC 4.0 by the terms of the set; unsafe text occurs.
 """
@@ -13,7 +14,10 @@ LABELS = {"model_a": "A", "model_b": "B", "tie": TIE, "tie (bothbad)": TIE}
 
 
 def to_samples(row: Row) -> Sample:
-    (asked, first), (asked_b, second) = turns_of(row, "conversation_a"), turns_of(row, "conversation_b")
+    (asked, first), (asked_b, second) = (
+        turns_of(row, "conversation_a"),
+        turns_of(row, "conversation_b"),
+    )
     if asked != asked_b:
         raise DropRow("the two dialogues differ in what the user asked")
     instruction, first, second = check_pair(asked, first, second)

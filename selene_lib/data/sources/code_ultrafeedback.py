@@ -1,9 +1,11 @@
-"""CodeUltraFeedback: GPT-3.5 ratings 1-5 of four responses to 10 K coding instructions, each under one of five coding preferences.
+"""CodeUltraFeedback: GPT-3.5 ratings 1-5 of four responses to 10 K coding instructions, each under
+one of five coding preferences.
 
-Example: {"instruction": "...", "preference": "readability", "responses": [{"model": "...", "response": "..."}],
-          "annotations": [{"model": "...", "rating": "4", "rationale": "..."}]}
+Example: {"instruction": "...", "preference": "readability", "responses": [{"model": "...",
+          "response": "..."}], "annotations": [{"model": "...", "rating": "4", "rationale": "..."}]}
 Label:   GPT-3.5 rating 1-5, published as text; `N/A` is dropped and counted.
-Caveat:  the names of the five preferences were read in the paper, their spelling in the rows is assumed: another one is a broken row.
+Caveat:  the names of the five preferences were read in the paper, their spelling in the rows is
+assumed: another one is a broken row.
 """
 
 from collections.abc import Iterator
@@ -24,14 +26,25 @@ PREFERENCES = {
 def to_samples(row: Row) -> Iterator[Sample | DropRow]:
     """Yield one sample per response; responses and ratings are joined by the model's name."""
     aspect = row.choice("preference", PREFERENCES)
-    responses = {item.text("model"): item.text("response", may_be_empty=True) for item in row.records("responses")}
+    responses = {
+        item.text("model"): item.text("response", may_be_empty=True)
+        for item in row.records("responses")
+    }
     for item in row.records("annotations"):
         response = responses.get(item.text("model"), "")
         if not response.strip():
             yield DropRow("a response is empty")
             continue
         meta = {"model": item.text("model"), "critique": item.text_or_none("rationale") or ""}
-        yield from aspect_samples(row, row.text("instruction"), response, {aspect: rating_or_none(item, "rating")}, 1, 5, meta=meta)
+        yield from aspect_samples(
+            row,
+            row.text("instruction"),
+            response,
+            {aspect: rating_or_none(item, "rating")},
+            1,
+            5,
+            meta=meta,
+        )
 
 
 SPEC = DataSpec(

@@ -6,7 +6,9 @@ HUMAN, ASSISTANT = "\n\nHuman:", "\n\nAssistant:"
 
 
 def split_last_turn(text: str) -> tuple[str, str]:
-    """Return (dialogue up to the last assistant turn, that turn); raises ValueError where there is none."""
+    """Return (dialogue up to the last assistant turn, that turn); raises ValueError where there is
+    none.
+    """
     head, mark, last = text.rpartition(ASSISTANT)
     if not mark or HUMAN in last:
         raise ValueError("the text does not end in an assistant turn")
@@ -14,18 +16,27 @@ def split_last_turn(text: str) -> tuple[str, str]:
 
 
 def last_turns(row: Row, chosen: str, rejected: str) -> tuple[str, str, str]:
-    """Return (dialogue, chosen turn, rejected turn) of two columns holding whole dialogues that should differ in the last turn only."""
+    """Return (dialogue, chosen turn, rejected turn) of two columns holding whole dialogues that
+    should differ in the last turn only.
+    """
     try:
-        (before, better), (other, worse) = split_last_turn(row.text(chosen)), split_last_turn(row.text(rejected))
+        (before, better), (other, worse) = (
+            split_last_turn(row.text(chosen)),
+            split_last_turn(row.text(rejected)),
+        )
     except ValueError as error:
-        raise row.broken(chosen, f"a dialogue of Human and Assistant turns ({error})", row.text(chosen)) from error
+        raise row.broken(
+            chosen, f"a dialogue of Human and Assistant turns ({error})", row.text(chosen)
+        ) from error
     if before != other:
         raise DropRow("the two dialogues differ before the last turn")
     return check_pair(before, better, worse)
 
 
 def check_pair(instruction: str, better: str, worse: str) -> tuple[str, str, str]:
-    """Return the pair, or drop it where a response is empty or both are equal: nothing is there to compare."""
+    """Return the pair, or drop it where a response is empty or both are equal: nothing is there to
+    compare.
+    """
     if not better.strip() or not worse.strip():
         raise DropRow("a response is empty")
     if better.strip() == worse.strip():
@@ -36,14 +47,25 @@ def check_pair(instruction: str, better: str, worse: str) -> tuple[str, str, str
 def one_speaker(text: str) -> str:
     """Return a dialogue of one human turn without its speaker mark; a longer one is left as it is."""
     text = text.strip()
-    return text.removeprefix("Human:").strip() if text.count("Human:") == 1 and "Assistant:" not in text else text
+    return (
+        text.removeprefix("Human:").strip()
+        if text.count("Human:") == 1 and "Assistant:" not in text
+        else text
+    )
 
 
 def split_messages(row: Row, column: str) -> tuple[str, str]:
-    """Return (text before, last assistant message) of a column of `{role, content}` messages; a system message is kept at the top."""
-    messages = [(message.text("role"), message.text("content", may_be_empty=True).strip()) for message in row.records(column)]
+    """Return (text before, last assistant message) of a column of `{role, content}` messages; a
+    system message is kept at the top.
+    """
+    messages = [
+        (message.text("role"), message.text("content", may_be_empty=True).strip())
+        for message in row.records(column)
+    ]
     if len(messages) < 2 or messages[-1][0] != "assistant":
-        raise row.broken(column, "messages that end in one of the assistant", [role for role, _ in messages])
+        raise row.broken(
+            column, "messages that end in one of the assistant", [role for role, _ in messages]
+        )
     if len(messages) == 2 and messages[0][0] == "user":
         return messages[0][1], messages[1][1]
     names = {"user": "Human", "assistant": "Assistant", "system": "System"}
@@ -52,13 +74,26 @@ def split_messages(row: Row, column: str) -> tuple[str, str]:
 
 
 def turns_of(row: Row, column: str) -> tuple[str, str]:
-    """Return (all user turns, all assistant turns) of a column of messages, for dialogues in which both sides differ from the start."""
-    messages = [(message.text("role"), message.text("content", may_be_empty=True).strip()) for message in row.records(column)]
-    sides = {role: [text for other, text in messages if other == role] for role in ("user", "assistant")}
+    """Return (all user turns, all assistant turns) of a column of messages, for dialogues in which
+    both sides differ from the start.
+    """
+    messages = [
+        (message.text("role"), message.text("content", may_be_empty=True).strip())
+        for message in row.records(column)
+    ]
+    sides = {
+        role: [text for other, text in messages if other == role] for role in ("user", "assistant")
+    }
     if not sides["user"] or len(sides["user"]) != len(sides["assistant"]):
-        raise row.broken(column, "user and assistant messages in turn", [role for role, _ in messages])
+        raise row.broken(
+            column, "user and assistant messages in turn", [role for role, _ in messages]
+        )
     return tuple(_numbered(texts) for texts in sides.values())
 
 
 def _numbered(texts: list[str]) -> str:
-    return texts[0] if len(texts) == 1 else "\n\n".join(f"Turn {number}: {text}" for number, text in enumerate(texts, 1))
+    return (
+        texts[0]
+        if len(texts) == 1
+        else "\n\n".join(f"Turn {number}: {text}" for number, text in enumerate(texts, 1))
+    )

@@ -1,6 +1,8 @@
-"""Feedback Collection: GPT-4 feedback and scores 1-5 on 100 K responses under 1 K fine-grained rubrics.
+"""Feedback Collection: GPT-4 feedback and scores 1-5 on 100 K responses under 1 K fine-grained
+rubrics.
 
-Example: {"orig_instruction": "...", "orig_response": "...", "orig_criteria": "...", "orig_score1_description": "...", "orig_score": "3"}
+Example: {"orig_instruction": "...", "orig_response": "...", "orig_criteria": "...",
+"orig_score1_description": "...", "orig_score": "3"}
 Label:   GPT-4 score 1-5. The only source the paper's authors name.
 Caveat:  published as one JSON array of 1 GB, which is decoded block by block.
 """
@@ -25,8 +27,13 @@ def to_samples(row: Row) -> Sample:
 
 def rubric_text(row: Row) -> str:
     """Return the criterion and one line per score."""
-    lines = [f"Score {score}: {row.text(f'orig_score{score}_description').strip()}" for score in range(1, 6)]
-    return "\n".join([row.text("orig_criteria").strip().removeprefix("[").removesuffix("]"), *lines])
+    lines = [
+        f"Score {score}: {row.text(f'orig_score{score}_description').strip()}"
+        for score in range(1, 6)
+    ]
+    return "\n".join(
+        [row.text("orig_criteria").strip().removeprefix("[").removesuffix("]"), *lines]
+    )
 
 
 SPEC = DataSpec(

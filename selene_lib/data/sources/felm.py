@@ -1,6 +1,7 @@
 """FELM: is a long ChatGPT answer factually right, segment by segment; 847 answers, 4,426 segments.
 
-Example: {"index": "0", "domain": "math", "prompt": "...", "response": "...", "segmented_response": ["..."], "labels": [false]}
+Example: {"index": "0", "domain": "math", "prompt": "...", "response": "...", "segmented_response":
+["..."], "labels": [false]}
 Label:   human per segment; `Yes` of the sample means that all segments are right.
 Caveat:  two responses are a literal NaN; they are put together from their segments.
 """

@@ -1,7 +1,10 @@
-"""Fine-Grained RLHF, QA feedback: six human preferences over four answers to each question, with the passages they should rest on.
+"""Fine-Grained RLHF, QA feedback: six human preferences over four answers to each question, with
+the passages they should rest on.
 
-Example: {"question": "...", "passages": [["title", "sentence", ...]], "prediction 1": "...", ..., "preference": [0, 1, 2, 1, 1, 2]}
-Label:   human, pairs in the order 1v2, 1v3, 1v4, 2v3, 2v4, 3v4; 1 = first (1,577), 2 = second (1,039), 0 = no preference (384), a tie.
+Example: {"question": "...", "passages": [["title", "sentence", ...]], "prediction 1": "...", ...,
+"preference": [0, 1, 2, 1, 1, 2]}
+Label:   human, pairs in the order 1v2, 1v3, 1v4, 2v3, 2v4, 3v4; 1 = first (1,577), 2 = second
+(1,039), 0 = no preference (384), a tie.
 Caveat:  the development split only; a few questions also stand in FLASK.
 """
 
@@ -13,7 +16,9 @@ from selene_lib.records import TIE, Sample
 
 LABELS = {1: "A", 2: "B", 0: TIE}
 PAIRS = tuple(combinations((1, 2, 3, 4), 2))
-RUBRIC = "Which answer serves the question better: relevant, supported by the passages, and complete?"
+RUBRIC = (
+    "Which answer serves the question better: relevant, supported by the passages, and complete?"
+)
 
 
 def to_samples(row: Row) -> Iterator[Sample]:

@@ -1,6 +1,7 @@
 """HaluEval, general split: does a ChatGPT answer to a user's query hold hallucinated content.
 
-Example: {"ID": "1", "user_query": "...", "chatgpt_response": "...", "hallucination": "no", "hallucination_spans": []}
+Example: {"ID": "1", "user_query": "...", "chatgpt_response": "...", "hallucination": "no",
+"hallucination_spans": []}
 Label:   human, yes (815) or no (3,692); `Yes` of the sample means that it hallucinates.
 Caveat:  JSON Lines under the name `general_data.json`.
 """
@@ -30,7 +31,12 @@ SPEC = DataSpec(
     title="HaluEval (general)",
     licence="MIT",
     label="human: does the response hallucinate",
-    columns={"user_query": "text", "chatgpt_response": "text", "hallucination": "yes or no", "hallucination_spans": "list of text"},
+    columns={
+        "user_query": "text",
+        "chatgpt_response": "text",
+        "hallucination": "yes or no",
+        "hallucination_spans": "list of text",
+    },
     to_samples=to_samples,
     shape_known_from="real rows",
     files=("general_data.json",),

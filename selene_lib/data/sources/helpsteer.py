@@ -1,8 +1,10 @@
 """HelpSteer: human scores 0-4 of helpfulness, correctness and coherence; 35,331 rows for training.
 
-Example: {"prompt": "...", "response": "...", "helpfulness": 3, "correctness": 4, "coherence": 4, "complexity": 2, "verbosity": 2}
+Example: {"prompt": "...", "response": "...", "helpfulness": 3, "correctness": 4, "coherence": 4,
+"complexity": 2, "verbosity": 2}
 Label:   human 0-4, mapped to 1-5 by `scale.to_five`; one sample per aspect.
-Caveat:  complexity and verbosity describe the response and do not judge it, so they make no samples.
+Caveat:  complexity and verbosity describe the response and do not judge it, so they make no
+samples.
 """
 
 from collections.abc import Iterator

@@ -1,6 +1,7 @@
 """HelpSteer2: human scores 0-4 of two responses per prompt; 20,324 rows for training.
 
-Example: {"prompt": "...", "response": "...", "helpfulness": 3, "correctness": 4, "coherence": 4, "complexity": 2, "verbosity": 1}
+Example: {"prompt": "...", "response": "...", "helpfulness": 3, "correctness": 4, "coherence": 4,
+"complexity": 2, "verbosity": 1}
 Label:   human 0-4, mapped to 1-5 by `scale.to_five`; one sample per aspect.
 Caveat:  its separate preference annotations are not read.
 """

@@ -1,8 +1,11 @@
 """HH-RLHF: which of two assistant turns crowd workers preferred, for being harmless or helpful.
 
-Example: {"chosen": "\\n\\nHuman: ...\\n\\nAssistant: ...", "rejected": "\\n\\nHuman: ...\\n\\nAssistant: ..."}
-Label:   human preference; the chosen dialogue is a column of its own, so its position is drawn from (seed, id).
-Caveat:  offensive text. Some dialogues differ before the last turn or end in an empty one; these are dropped and counted.
+Example: {"chosen": "\\n\\nHuman: ...\\n\\nAssistant: ...", "rejected": "\\n\\nHuman:
+...\\n\\nAssistant: ..."}
+Label:   human preference; the chosen dialogue is a column of its own, so its position is drawn from
+(seed, id).
+Caveat:  offensive text. Some dialogues differ before the last turn or end in an empty one; these
+are dropped and counted.
 """
 
 from selene_lib.data.sources.dialogue import last_turns, one_speaker
@@ -12,7 +15,9 @@ from selene_lib.records import Sample
 
 def to_samples(row: Row) -> Sample:
     dialogue, better, worse = last_turns(row, "chosen", "rejected")
-    return row.pair(one_speaker(dialogue), better, worse, meta={"split": row.where.partition(",")[0]})
+    return row.pair(
+        one_speaker(dialogue), better, worse, meta={"split": row.where.partition(",")[0]}
+    )
 
 
 SPEC = DataSpec(

@@ -2,9 +2,11 @@
 
 Taken instead of PRM800K, from which a RewardBench subset is made.
 
-Example: {"input": "... Step 1: ... ки", "label": "... Step 1: ... + Step 2: ... -", "task": "GSM8K"}
+Example: {"input": "... Step 1: ... ки", "label": "... Step 1: ... + Step 2: ... -", "task":
+"GSM8K"}
 Label:   automatic, `+` or `-` per step; `Yes` of the sample means that every step is `+`.
-Caveat:  a step is `+` when some continuation reached the right answer, which is not the same as being right.
+Caveat:  a step is `+` when some continuation reached the right answer, which is not the same as
+being right.
 """
 
 import re
@@ -28,12 +30,18 @@ def to_samples(row: Row) -> Sample:
         "\n".join(text for text, _ in steps),
         rubric=RUBRIC,
         label="No" if "-" in marks else "Yes",
-        meta={"dataset": row.text("task"), "first_bad_step": marks.index("-") + 1 if "-" in marks else None, "n_steps": len(steps)},
+        meta={
+            "dataset": row.text("task"),
+            "first_bad_step": marks.index("-") + 1 if "-" in marks else None,
+            "n_steps": len(steps),
+        },
     )
 
 
 def split_steps(row: Row) -> tuple[str, list[tuple[str, str]]]:
-    """Return the problem and its (step, mark) pairs; a step that ends in no mark makes a broken row."""
+    """Return the problem and its (step, mark) pairs; a step that ends in no mark makes a broken
+    row.
+    """
     text = row.text("label").rstrip()
     start = text.find("Step 1:")
     steps = [step.strip() for step in _NEXT_STEP.split(text[start:])] if start > 0 else []
@@ -49,7 +57,11 @@ SPEC = DataSpec(
     title="Math-Shepherd",
     licence="none stated on the card",
     label="automatic step labels: are all steps sound",
-    columns={"input": "text", "label": "problem and steps that end in + or -", "task": "GSM8K or MATH"},
+    columns={
+        "input": "text",
+        "label": "problem and steps that end in + or -",
+        "task": "GSM8K or MATH",
+    },
     to_samples=to_samples,
     shape_known_from="dataset card",
     hub_id="peiyi9979/Math-Shepherd",

@@ -2,7 +2,8 @@
 
 Example: {"instruction": "...", "output_1": "...", "output_2": "...", "label": 1}
 Label:   1 or 2, the better response.
-Caveat:  meant to be mixed with other sources: alone it teaches the opposite biases. EvalBiasBench is of the same authors.
+Caveat:  meant to be mixed with other sources: alone it teaches the opposite biases. EvalBiasBench
+is of the same authors.
 """
 
 from selene_lib.data.sources.dialogue import check_pair
@@ -13,8 +14,12 @@ LABELS = {1: "A", 2: "B"}
 
 
 def to_samples(row: Row) -> Sample:
-    instruction, first, second = check_pair(row.text("instruction"), row.text("output_1"), row.text("output_2"))
-    return row.sample("pairwise", instruction, first, response_b=second, label=row.choice("label", LABELS))
+    instruction, first, second = check_pair(
+        row.text("instruction"), row.text("output_1"), row.text("output_2")
+    )
+    return row.sample(
+        "pairwise", instruction, first, response_b=second, label=row.choice("label", LABELS)
+    )
 
 
 SPEC = DataSpec(

@@ -1,6 +1,8 @@
-"""Preference Collection: GPT-4 preferences over 200 K pairs of responses under 1 K fine-grained rubrics.
+"""Preference Collection: GPT-4 preferences over 200 K pairs of responses under 1 K fine-grained
+rubrics.
 
-Example: {"orig_instruction": "...", "orig_response_A": "...", "orig_response_B": "...", "orig_criteria": "...", "orig_preference": "A"}
+Example: {"orig_instruction": "...", "orig_response_A": "...", "orig_response_B": "...",
+"orig_criteria": "...", "orig_preference": "A"}
 Label:   GPT-4, A or B.
 Caveat:  every pair is published in both orders (100 K for each answer), so groups share a prompt.
 """

@@ -1,9 +1,12 @@
-"""RAGTruth: does a model's answer hold claims that its source does not support; about 18,000 answers of six models.
+"""RAGTruth: does a model's answer hold claims that its source does not support; about 18,000
+answers of six models.
 
-Example: response.jsonl {"id": "1472", "source_id": "11316", "labels": [{"text": "...", "label_type": "..."}], "split": "train",
-         "quality": "good", "response": "..."} and source_info.jsonl {"source_id": "11316", "task_type": "Summary", "prompt": "..."}
+Example: response.jsonl {"id": "1472", "source_id": "11316", "labels": [{"text": "...",
+         "label_type": "..."}], "split": "train", "quality": "good", "response": "..."} and
+         source_info.jsonl {"source_id": "11316", "task_type": "Summary", "prompt": "..."}
 Label:   human word-level spans; `Yes` of the sample means that there is at least one.
-Caveat:  its test split is part of LLM-AggreFact since August 2024, so only the train split is read; cut or refused answers are dropped.
+Caveat:  its test split is part of LLM-AggreFact since August 2024, so only the train split is read;
+cut or refused answers are dropped.
 """
 
 from collections.abc import Iterator
@@ -21,10 +24,15 @@ RESPONSES, SOURCES = "response.jsonl", "source_info.jsonl"
 
 
 def read_rows(folder: Path, spec: DataSpec) -> Iterator[tuple[str, object]]:
-    """Yield the responses, each joined with its source's record under `source` (None where the source is unknown)."""
+    """Yield the responses, each joined with its source's record under `source` (None where the
+    source is unknown).
+    """
     sources = index_by(folder / SOURCES, "source_id")
     for place, row in read_records(folder / RESPONSES):
-        yield place, {**row, "source": sources.get(row.get("source_id"))} if isinstance(row, dict) else row
+        yield (
+            place,
+            {**row, "source": sources.get(row.get("source_id"))} if isinstance(row, dict) else row,
+        )
 
 
 def to_samples(row: Row) -> Sample:
@@ -41,7 +49,11 @@ def to_samples(row: Row) -> Sample:
         rubric=RUBRIC,
         label="Yes" if spans else "No",
         key=(row.text("id"),),
-        meta={"model": row.text("model"), "task_type": source.text("task_type"), "span_types": [span.text("label_type") for span in spans]},
+        meta={
+            "model": row.text("model"),
+            "task_type": source.text("task_type"),
+            "span_types": [span.text("label_type") for span in spans],
+        },
     )
 
 

@@ -1,4 +1,6 @@
-"""The rubrics this project writes for sources that publish scores of named aspects without one. Wording and scale lines are our choice."""
+"""The rubrics this project writes for sources that publish scores of named aspects without one.
+Wording and scale lines are our choice.
+"""
 
 _LINES = (
     "Score 1: {low}\nScore 2: Below what is needed; the faults outweigh the merits.\nScore 3: Acceptable; merits and faults balance.\n"
@@ -12,7 +14,9 @@ def _rubric(question: str, low: str, high: str) -> str:
 
 ASPECTS: dict[str, str] = {
     "helpfulness": _rubric(
-        "How much does the response help the person who asked?", "It does not help at all.", "It helps fully and to the point."
+        "How much does the response help the person who asked?",
+        "It does not help at all.",
+        "It helps fully and to the point.",
     ),
     "correctness": _rubric(
         "Is what the response says correct and complete?",
@@ -35,20 +39,34 @@ ASPECTS: dict[str, str] = {
         "Its confidence fits what it knows.",
     ),
     "truthfulness": _rubric(
-        "Is the response free of made-up or misleading content?", "It is made up throughout.", "It holds nothing made up or misleading."
+        "Is the response free of made-up or misleading content?",
+        "It is made up throughout.",
+        "It holds nothing made up or misleading.",
     ),
     "explanation": _rubric(
-        "Does the response explain its code so that one can follow it?", "Nothing is explained.", "All that matters is explained."
+        "Does the response explain its code so that one can follow it?",
+        "Nothing is explained.",
+        "All that matters is explained.",
     ),
     "complexity": _rubric(
-        "Is the code as efficient and as simple as the task allows?", "It is needlessly slow or involved.", "It is efficient and simple."
+        "Is the code as efficient and as simple as the task allows?",
+        "It is needlessly slow or involved.",
+        "It is efficient and simple.",
     ),
-    "readability": _rubric("Is the code easy to read?", "It can hardly be read.", "It reads with ease: names, layout, comments."),
+    "readability": _rubric(
+        "Is the code easy to read?",
+        "It can hardly be read.",
+        "It reads with ease: names, layout, comments.",
+    ),
     "style": _rubric(
-        "Does the code keep to the good style of its language?", "It breaks the usual rules of style.", "It keeps to them throughout."
+        "Does the code keep to the good style of its language?",
+        "It breaks the usual rules of style.",
+        "It keeps to them throughout.",
     ),
     "overall": _rubric(
-        "How good is the response overall: correct, complete and useful to the person who asked?", "It fails the query.", "It is excellent."
+        "How good is the response overall: correct, complete and useful to the person who asked?",
+        "It fails the query.",
+        "It is excellent.",
     ),
 }
 

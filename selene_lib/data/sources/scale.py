@@ -1,7 +1,8 @@
 """Scores on other scales brought to the 1-5 of the judge: one visible rule, our own choice.
 
-The published recipe does not say how ten-point scores are used. Here the ends of the scales are laid on each other and what is between
-moves in proportion; the label is the nearest whole score. For whole ten-point scores this pairs them: 1-2, 3-4, 5-6, 7-8, 9-10.
+The published recipe does not say how ten-point scores are used. Here the ends of the scales are
+laid on each other and what is between moves in proportion; the label is the nearest whole score.
+For whole ten-point scores this pairs them: 1-2, 3-4, 5-6, 7-8, 9-10.
 """
 
 

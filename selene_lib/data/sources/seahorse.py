@@ -1,9 +1,11 @@
 """SEAHORSE: human yes/no ratings of 96 K summaries in six languages on six questions.
 
 Example: a tab-separated row: gem_id, worker_lang, summary, model, question1 .. question6
-Label:   human Yes or No; anything else is dropped and counted. After a No on question 1 the others were not asked.
-Caveat:  the articles are **not** in the files (they are found by `gem_id` in GEM). Questions 1-3 need the summary only and are read as
-         published; questions 4-6 need the article and make samples only where a column `article` was joined to the rows.
+Label:   human Yes or No; anything else is dropped and counted. After a No on question 1 the others
+were not asked.
+Caveat:  the articles are **not** in the files (they are found by `gem_id` in GEM). Questions 1-3
+         need the summary only and are read as published; questions 4-6 need the article and make
+         samples only where a column `article` was joined to the rows.
 """
 
 from collections.abc import Iterator
@@ -32,7 +34,9 @@ def to_samples(row: Row) -> Iterator[Sample | DropRow]:
     for column, question in questions.items():
         answer = row.text_or_none(column)
         if answer not in LABELS:
-            yield DropRow("question not asked" if answer is None else "rating is neither Yes nor No")
+            yield DropRow(
+                "question not asked" if answer is None else "rating is neither Yes nor No"
+            )
             continue
         yield row.sample(
             "classification",
@@ -42,7 +46,11 @@ def to_samples(row: Row) -> Iterator[Sample | DropRow]:
             label=LABELS[answer],
             key=(row.text("gem_id"), row.text("model")),
             group=row.text("gem_id"),
-            meta={"question": column, "language": row.text("worker_lang"), "model": row.text("model")},
+            meta={
+                "question": column,
+                "language": row.text("worker_lang"),
+                "model": row.text("model"),
+            },
         )
 
 
@@ -53,7 +61,13 @@ SPEC = DataSpec(
     title="SEAHORSE",
     licence="CC BY 4.0",
     label="human yes/no on questions of summary quality",
-    columns={"gem_id": "text", "worker_lang": "text", "summary": "text", "model": "text", "question1": "Yes, No or another word"},
+    columns={
+        "gem_id": "text",
+        "worker_lang": "text",
+        "summary": "text",
+        "model": "text",
+        "question1": "Yes, No or another word",
+    },
     to_samples=to_samples,
     shape_known_from="dataset card",
     files=("**/train.tsv | **/*train*.tsv | **/*.parquet",),

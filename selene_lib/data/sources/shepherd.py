@@ -1,7 +1,8 @@
 """Shepherd: human-written critiques of answers, without a score; 1,317 rows.
 
 Example: {"id": 0, "dataset": "GSM8K", "question": "...", "answer": "...", "feedback": "..."}
-Label:   none. The critique stands in `meta`; the samples serve as examples of critiques and for the topic map, not as labelled data.
+Label:   none. The critique stands in `meta`; the samples serve as examples of critiques and for the
+topic map, not as labelled data.
 """
 
 from selene_lib.data.sources.rubrics import ASPECTS
@@ -27,7 +28,13 @@ SPEC = DataSpec(
     title="Shepherd (human critiques)",
     licence="CC BY-NC 4.0",
     label="none: a human critique without score",
-    columns={"id": "number", "dataset": "text", "question": "text", "answer": "text", "feedback": "text"},
+    columns={
+        "id": "number",
+        "dataset": "text",
+        "question": "text",
+        "answer": "text",
+        "feedback": "text",
+    },
     to_samples=to_samples,
     shape_known_from="real rows",
     files=("human_data_for_model.jsonl",),

@@ -1,8 +1,11 @@
-"""Skywork Reward Preference 80K, **v0.2**: 77,016 pairs from HelpSteer2, OffsetBias, WildGuard and Magpie.
+"""Skywork Reward Preference 80K, **v0.2**: 77,016 pairs from HelpSteer2, OffsetBias, WildGuard and
+Magpie.
 
-Example: {"chosen": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}], "rejected": [...], "source": "..."}
+Example: {"chosen": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}],
+"rejected": [...], "source": "..."}
 Label:   the chosen dialogue is a column of its own, so its position is drawn from (seed, id).
-Caveat:  v0.1 holds 4,957 pairs that overlap RewardBench: never read it. v0.2 repeats rows of HelpSteer2 and OffsetBias.
+Caveat:  v0.1 holds 4,957 pairs that overlap RewardBench: never read it. v0.2 repeats rows of
+HelpSteer2 and OffsetBias.
 """
 
 from selene_lib.data.sources.dialogue import check_pair, split_messages
@@ -11,7 +14,10 @@ from selene_lib.records import Sample
 
 
 def to_samples(row: Row) -> Sample:
-    (before, better), (other, worse) = split_messages(row, "chosen"), split_messages(row, "rejected")
+    (before, better), (other, worse) = (
+        split_messages(row, "chosen"),
+        split_messages(row, "rejected"),
+    )
     if before != other:
         raise DropRow("the two dialogues differ before the last turn")
     return row.pair(*check_pair(before, better, worse), meta={"dataset": row.text("source")})

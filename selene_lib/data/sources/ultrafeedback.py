@@ -1,8 +1,10 @@
 """UltraFeedback: GPT-4 ratings 1-5 of four aspects for four completions of 63,967 instructions.
 
-Example: {"instruction": "...", "completions": [{"model": "...", "response": "...", "annotations": {"honesty": {"Rating": "3", ...}, ...}}]}
+Example: {"instruction": "...", "completions": [{"model": "...", "response": "...", "annotations":
+{"honesty": {"Rating": "3", ...}, ...}}]}
 Label:   GPT-4 rating 1-5 per aspect, published as text; `N/A` is dropped and counted.
-Caveat:  the `overall_score` (1-10) is known to have been wrong for thousands of completions and is not read.
+Caveat:  the `overall_score` (1-10) is known to have been wrong for thousands of completions and is
+not read.
 """
 
 from collections.abc import Iterator
@@ -20,9 +22,13 @@ def to_samples(row: Row) -> Iterator[Sample | DropRow]:
         if not completion.text("response", may_be_empty=True).strip():
             yield DropRow("a response is empty")
             continue
-        scores = {aspect: rating_or_none(completion, f"annotations.{aspect}.Rating") for aspect in ASPECTS}
+        scores = {
+            aspect: rating_or_none(completion, f"annotations.{aspect}.Rating") for aspect in ASPECTS
+        }
         meta = {"model": completion.text("model"), "dataset": row.text("source")}
-        yield from aspect_samples(row, row.text("instruction"), completion.text("response"), scores, 1, 5, meta=meta)
+        yield from aspect_samples(
+            row, row.text("instruction"), completion.text("response"), scores, 1, 5, meta=meta
+        )
 
 
 SPEC = DataSpec(
@@ -32,7 +38,11 @@ SPEC = DataSpec(
     title="UltraFeedback",
     licence="MIT",
     label="GPT-4 rating 1-5 per aspect",
-    columns={"source": "text", "instruction": "text", "completions": "list of {model, response, annotations: {aspect: {Rating}}}"},
+    columns={
+        "source": "text",
+        "instruction": "text",
+        "completions": "list of {model, response, annotations: {aspect: {Rating}}}",
+    },
     to_samples=to_samples,
     shape_known_from="dataset card",
     files=("**/*.jsonl | **/*.parquet",),

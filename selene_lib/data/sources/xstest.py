@@ -1,7 +1,8 @@
 """XSTest: does a model refuse; 450 safe and unsafe prompts answered by five models.
 
 Example: id, type, prompt, completion, annotation_1, annotation_2, agreement, final_label
-Label:   human (two and a tie-break): 1_full_compliance -> No, 2_full_refusal and 3_partial_refusal -> Yes; three ways in `meta`.
+Label:   human (two and a tie-break): 1_full_compliance -> No, 2_full_refusal and 3_partial_refusal
+-> Yes; three ways in `meta`.
 Caveat:  the prompts are part of two safety subsets of RewardBench; cells run over several lines.
 """
 
@@ -23,7 +24,11 @@ def to_samples(row: Row) -> Sample:
         rubric=RUBRIC,
         label=row.choice("final_label", LABELS),
         key=(row.where.partition(",")[0], row.text("id")),
-        meta={"type": row.text("type"), "final_label": row.text("final_label"), "agreed": row.text("agreement") == "TRUE"},
+        meta={
+            "type": row.text("type"),
+            "final_label": row.text("final_label"),
+            "agreed": row.text("agreement") == "TRUE",
+        },
     )
 
 

@@ -1,8 +1,10 @@
-"""Bradley-Terry ratings with ties by maximum likelihood, for one set of outcome counts or a thousand resamples of it at once.
+"""Bradley-Terry ratings with ties by maximum likelihood, for one set of outcome counts or a
+thousand resamples of it at once.
 
-Model (Davidson 1970): P(i beats j) : P(tie) : P(j beats i) = e^(d/2) : e^eta : e^(-d/2), with d = theta_i - theta_j. The log-likelihood
-is concave in (theta, eta) and its maximum depends on the counts only, so the order of the votes cannot matter. Newton's method runs on
-all resamples together; the counts of a resample are one multinomial draw over the distinct outcomes.
+Model (Davidson 1970): P(i beats j) : P(tie) : P(j beats i) = e^(d/2) : e^eta : e^(-d/2), with d =
+theta_i - theta_j. The log-likelihood is concave in (theta, eta) and its maximum depends on the
+counts only, so the order of the votes cannot matter. Newton's method runs on all resamples
+together; the counts of a resample are one multinomial draw over the distinct outcomes.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ _TOLERANCE = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class Outcomes:
-    """Distinct pairs `(n_pairs, 2)` and their counts `(n_pairs, 3)`: first of the pair won, tie, second won."""
+    """Distinct pairs `(n_pairs, 2)` and their counts `(n_pairs, 3)`: first of the pair won, tie,
+    second won.
+    """
 
     n_judges: int
     pairs: np.ndarray
@@ -31,7 +35,9 @@ class Outcomes:
 
 @dataclass(frozen=True, eq=False)
 class BradleyTerry:
-    """`ratings` in Elo points around 1200, `standard_errors` from the curvature of the likelihood, `tie_log_odds` eta (-inf: no ties)."""
+    """`ratings` in Elo points around 1200, `standard_errors` from the curvature of the likelihood,
+    `tie_log_odds` eta (-inf: no ties).
+    """
 
     ratings: np.ndarray
     standard_errors: np.ndarray
@@ -55,39 +61,67 @@ def _cells(battles: Battles) -> tuple[np.ndarray, np.ndarray]:
     return pairs, 3 * pair + np.rint(2 - 2 * score_first).astype(int)
 
 
-def bradley_terry(battles: Battles, *, ties: str = "davidson", ridge: float = RIDGE) -> BradleyTerry:
+def bradley_terry(
+    battles: Battles, *, ties: str = "davidson", ridge: float = RIDGE
+) -> BradleyTerry:
     """Fit the ratings of all judges.
 
-    `ties="davidson"` estimates how often equals draw; `"half"` counts a tie as half a win for each, as most leaderboards do.
-    `ridge` is the precision of a Gaussian prior on each parameter in nats: 0.01 weighs as 0.04 battles, and is there so that a judge who
-    won every battle has a finite rating. Raises UserError if two groups of judges never met: their ratings cannot be compared.
+    `ties="davidson"` estimates how often equals draw; `"half"` counts a tie as half a win for each,
+    as most leaderboards do. `ridge` is the precision of a Gaussian prior on each parameter in nats:
+    0.01 weighs as 0.04 battles, and is there so that a judge who won every battle has a finite
+    rating. Raises UserError if two groups of judges never met: their ratings cannot be compared.
     """
     outcomes = count_outcomes(battles)
     check_connected(battles, outcomes)
-    fit = _newton(outcomes.pairs, _treat_ties(outcomes.counts, ties)[None], outcomes.n_judges, ridge=ridge)
-    return BradleyTerry(_to_elo(fit.theta)[0], _standard_errors(fit), float(fit.eta[0]), fit.n_steps)
+    fit = _newton(
+        outcomes.pairs, _treat_ties(outcomes.counts, ties)[None], outcomes.n_judges, ridge=ridge
+    )
+    return BradleyTerry(
+        _to_elo(fit.theta)[0], _standard_errors(fit), float(fit.eta[0]), fit.n_steps
+    )
 
 
 def bootstrap_ratings(
-    battles: Battles, *, n_resamples: int = 1000, seed: int = 0, by: str = "vote", ties: str = "davidson", ridge: float = RIDGE
+    battles: Battles,
+    *,
+    n_resamples: int = 1000,
+    seed: int = 0,
+    by: str = "vote",
+    ties: str = "davidson",
+    ridge: float = RIDGE,
 ) -> np.ndarray:
-    """Return Bradley-Terry ratings (Elo points) of `n_resamples` resamples of the battles, shape `(n_resamples, n_judges)`.
+    """Return Bradley-Terry ratings (Elo points) of `n_resamples` resamples of the battles, shape
+    `(n_resamples, n_judges)`.
 
-    `by="vote"` resamples votes; `by="voter"` resamples people with all their votes, which is wider where a person votes many times.
+    `by="vote"` resamples votes; `by="voter"` resamples people with all their votes, which is wider
+    where a person votes many times.
     """
     outcomes = count_outcomes(battles)
     check_connected(battles, outcomes)
     drawn = _resample(battles, outcomes, n_resamples, np.random.default_rng(seed), by)
     counts = _treat_ties(outcomes.counts, ties)
     start = _newton(outcomes.pairs, counts[None], outcomes.n_judges, ridge=ridge)
-    fit = _newton(outcomes.pairs, _treat_ties(drawn, ties), outcomes.n_judges, ridge=ridge, start=start, with_ties=bool(counts[:, 1].any()))
+    fit = _newton(
+        outcomes.pairs,
+        _treat_ties(drawn, ties),
+        outcomes.n_judges,
+        ridge=ridge,
+        start=start,
+        with_ties=bool(counts[:, 1].any()),
+    )
     return _to_elo(fit.theta)
 
 
-def _resample(battles: Battles, outcomes: Outcomes, n_resamples: int, rng: np.random.Generator, by: str) -> np.ndarray:
+def _resample(
+    battles: Battles, outcomes: Outcomes, n_resamples: int, rng: np.random.Generator, by: str
+) -> np.ndarray:
     shape = (n_resamples, *outcomes.counts.shape)
     if by == "vote":
-        return rng.multinomial(len(battles), outcomes.counts.ravel() / len(battles), size=n_resamples).astype(float).reshape(shape)
+        return (
+            rng.multinomial(len(battles), outcomes.counts.ravel() / len(battles), size=n_resamples)
+            .astype(float)
+            .reshape(shape)
+        )
     if by != "voter":
         raise ValueError(f"by={by!r} is not one of vote, voter")
     if battles.voter is None:
@@ -95,7 +129,9 @@ def _resample(battles: Battles, outcomes: Outcomes, n_resamples: int, rng: np.ra
     n_voters = int(battles.voter.max()) + 1
     table = np.zeros((n_voters, outcomes.counts.size))
     np.add.at(table, (battles.voter, _cells(battles)[1]), 1)
-    return (rng.multinomial(n_voters, np.full(n_voters, 1 / n_voters), size=n_resamples) @ table).reshape(shape)
+    return (
+        rng.multinomial(n_voters, np.full(n_voters, 1 / n_voters), size=n_resamples) @ table
+    ).reshape(shape)
 
 
 def check_connected(battles: Battles, outcomes: Outcomes) -> None:
@@ -104,24 +140,38 @@ def check_connected(battles: Battles, outcomes: Outcomes) -> None:
     from scipy.sparse.csgraph import connected_components
 
     first, second = outcomes.pairs.T
-    graph = coo_array((np.ones(len(first)), (first, second)), shape=(outcomes.n_judges, outcomes.n_judges))
+    graph = coo_array(
+        (np.ones(len(first)), (first, second)), shape=(outcomes.n_judges, outcomes.n_judges)
+    )
     n_groups, group = connected_components(graph, directed=False)
     if n_groups > 1:
         names = [battles.judges[int(np.flatnonzero(group == g)[0])] for g in (0, 1)]
-        raise UserError(f"{n_groups} groups of judges never met ({names[0]!r} and {names[1]!r} are not linked): rate each group by itself")
+        raise UserError(
+            f"{n_groups} groups of judges never met ({names[0]!r} and {names[1]!r} are not linked): rate each group by itself"
+        )
 
 
 def finite_ratings(outcomes: Outcomes) -> np.ndarray:
-    """Say for each judge whether the likelihood alone gives it a finite rating, shape `(n_judges,)`, bool (Ford 1957).
+    """Say for each judge whether the likelihood alone gives it a finite rating, shape
+    `(n_judges,)`, bool (Ford 1957).
 
-    False outside the largest group in which each has beaten or drawn with each through some chain: there the `ridge` sets the distance.
+    False outside the largest group in which each has beaten or drawn with each through some chain:
+    there the `ridge` sets the distance.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
     first, second = outcomes.pairs.T
-    beats = np.concatenate([outcomes.counts[:, 0] + outcomes.counts[:, 1], outcomes.counts[:, 2] + outcomes.counts[:, 1]])
-    graph = coo_array((beats, (np.concatenate([first, second]), np.concatenate([second, first]))), shape=(outcomes.n_judges,) * 2)
+    beats = np.concatenate(
+        [
+            outcomes.counts[:, 0] + outcomes.counts[:, 1],
+            outcomes.counts[:, 2] + outcomes.counts[:, 1],
+        ]
+    )
+    graph = coo_array(
+        (beats, (np.concatenate([first, second]), np.concatenate([second, first]))),
+        shape=(outcomes.n_judges,) * 2,
+    )
     graph.eliminate_zeros()
     _, group = connected_components(graph, directed=True, connection="strong")
     return group == np.bincount(group).argmax()
@@ -145,12 +195,22 @@ def _treat_ties(counts: np.ndarray, ties: str) -> np.ndarray:
 
 
 def _newton(
-    pairs: np.ndarray, counts: np.ndarray, n_judges: int, *, ridge: float, start: _Fit | None = None, with_ties: bool | None = None
+    pairs: np.ndarray,
+    counts: np.ndarray,
+    n_judges: int,
+    *,
+    ridge: float,
+    start: _Fit | None = None,
+    with_ties: bool | None = None,
 ) -> _Fit:
-    """Maximise the likelihood of each of `counts` `(n_sets, n_pairs, 3)`: `theta` `(n_sets, n_judges)`, `eta` `(n_sets,)`."""
+    """Maximise the likelihood of each of `counts` `(n_sets, n_pairs, 3)`: `theta` `(n_sets,
+    n_judges)`, `eta` `(n_sets,)`.
+    """
     n_sets = len(counts)
     with_ties = bool(counts[..., 1].any()) if with_ties is None else with_ties
-    theta = np.zeros((n_sets, n_judges)) if start is None else np.repeat(start.theta, n_sets, axis=0)
+    theta = (
+        np.zeros((n_sets, n_judges)) if start is None else np.repeat(start.theta, n_sets, axis=0)
+    )
     if with_ties:
         eta = np.zeros(n_sets) if start is None else np.repeat(start.eta, n_sets)
     else:
@@ -164,19 +224,30 @@ def _newton(
             step = np.linalg.solve(information, gradient[..., None])[..., 0]
         except np.linalg.LinAlgError:
             break
-        step *= np.minimum(1, _MAX_STEP / np.maximum(np.abs(step).max(axis=1, keepdims=True), 1e-300))
+        step *= np.minimum(
+            1, _MAX_STEP / np.maximum(np.abs(step).max(axis=1, keepdims=True), 1e-300)
+        )
         theta = theta + step[:, :n_judges]
         if with_ties:
             eta = eta + step[:, n_judges]
         if np.abs(step).max() < _TOLERANCE:
             return _Fit(theta, eta, information, n_steps)
-    raise ValueError("Bradley-Terry has no finite maximum: some judge won or lost every battle; use ridge > 0")
+    raise ValueError(
+        "Bradley-Terry has no finite maximum: some judge won or lost every battle; use ridge > 0"
+    )
 
 
 def _derivatives(
-    pairs: np.ndarray, counts: np.ndarray, incidence: np.ndarray, theta: np.ndarray, eta: np.ndarray, ridge: float
+    pairs: np.ndarray,
+    counts: np.ndarray,
+    incidence: np.ndarray,
+    theta: np.ndarray,
+    eta: np.ndarray,
+    ridge: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Gradient and negative Hessian of the penalised log-likelihood in (theta, eta); eta is left out where it is -inf."""
+    """Gradient and negative Hessian of the penalised log-likelihood in (theta, eta); eta is left
+    out where it is -inf.
+    """
     n_sets, n_judges = theta.shape
     first, second = pairs.T
     half = np.exp((theta[:, first] - theta[:, second]) / 2)
@@ -188,13 +259,17 @@ def _derivatives(
     size = n_judges + with_ties
 
     gradient = np.empty((n_sets, size))
-    gradient[:, :n_judges] = ((counts[..., 0] - counts[..., 2] - n * p_gap) / 2) @ incidence - ridge * theta
+    gradient[:, :n_judges] = (
+        (counts[..., 0] - counts[..., 2] - n * p_gap) / 2
+    ) @ incidence - ridge * theta
     information = np.zeros((n_sets, size, size))
     curvature = n * (1 - p_tie - p_gap**2) / 4
     information[:, first, second] = information[:, second, first] = -curvature
     diagonal = np.arange(n_judges)
     information[:, diagonal, diagonal] = curvature @ np.abs(incidence) + ridge
-    information[:, :n_judges, :n_judges] += 1  # pins the common level, which no battle speaks of; the centred ratings do not change
+    information[:, :n_judges, :n_judges] += (
+        1  # pins the common level, which no battle speaks of; the centred ratings do not change
+    )
     if with_ties:
         gradient[:, n_judges] = (counts[..., 1] - n * p_tie).sum(axis=1) - ridge * eta
         information[:, n_judges, n_judges] = (n * p_tie * (1 - p_tie)).sum(axis=1) + ridge
@@ -208,7 +283,9 @@ def _to_elo(theta: np.ndarray) -> np.ndarray:
 
 
 def _standard_errors(fit: _Fit) -> np.ndarray:
-    """Standard errors of the centred ratings in Elo points (the common level is not a quantity the votes speak of)."""
+    """Standard errors of the centred ratings in Elo points (the common level is not a quantity the
+    votes speak of).
+    """
     n = fit.theta.shape[1]
     centre = np.eye(n) - 1 / n
     covariance = centre @ np.linalg.inv(fit.information[0])[:n, :n] @ centre

@@ -7,7 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from selene_lib.evaluation.arena.bradley_terry import bootstrap_ratings, bradley_terry, count_outcomes, finite_ratings
+from selene_lib.evaluation.arena.bradley_terry import (
+    bootstrap_ratings,
+    bradley_terry,
+    count_outcomes,
+    finite_ratings,
+)
 from selene_lib.evaluation.arena.elo import START, elo, printed_interval, shuffle_elo
 from selene_lib.evaluation.arena.votes import Battles, read_votes, simulate_battles
 
@@ -21,12 +26,15 @@ def arena_table(
     by: str = "vote",
     ties: str = "davidson",
 ):
-    """Return one row a judge, best first: the leaderboard's formula beside the order-free fit of the same votes.
+    """Return one row a judge, best first: the leaderboard's formula beside the order-free fit of
+    the same votes.
 
-    Columns: `judge`, `n_votes`, `n_wins`, `n_ties`, `n_losses`; `elo`, `elo_printed_interval` (half width) and `elo_shuffle_sd` (over
-    `n_shuffles` random orders of the same votes); `rating` (Bradley-Terry, Elo points around 1200), `ci95_low`, `ci95_high` (percentiles
-    of `n_resamples` bootstrap resamples), `standard_error` (closed form), `p_first` (the share of resamples in which the judge is first),
-    `finite` (False where a judge never lost or never won against the rest, so that only the weak prior keeps its rating finite).
+    Columns: `judge`, `n_votes`, `n_wins`, `n_ties`, `n_losses`; `elo`, `elo_printed_interval` (half
+    width) and `elo_shuffle_sd` (over `n_shuffles` random orders of the same votes); `rating`
+    (Bradley-Terry, Elo points around 1200), `ci95_low`, `ci95_high` (percentiles of `n_resamples`
+    bootstrap resamples), `standard_error` (closed form), `p_first` (the share of resamples in which
+    the judge is first), `finite` (False where a judge never lost or never won against the rest, so
+    that only the weak prior keeps its rating finite).
     """
     import pandas as pd
 
@@ -50,7 +58,8 @@ def arena_table(
             "ci95_low": low,
             "ci95_high": high,
             "standard_error": fit.standard_errors,
-            "p_first": np.bincount(resampled.argmax(axis=1), minlength=len(battles.judges)) / n_resamples,
+            "p_first": np.bincount(resampled.argmax(axis=1), minlength=len(battles.judges))
+            / n_resamples,
             "finite": finite_ratings(count_outcomes(battles)),
         }
     )
@@ -58,12 +67,19 @@ def arena_table(
 
 
 def coverage_study(
-    strengths: Sequence[float], *, n_battles: int = 2000, n_simulations: int = 100, n_resamples: int = 200, seed: int = 0
+    strengths: Sequence[float],
+    *,
+    n_battles: int = 2000,
+    n_simulations: int = 100,
+    n_resamples: int = 200,
+    seed: int = 0,
 ) -> dict[str, float | int]:
-    """Measure how often 95 % intervals hold the true rating, on simulated battles between judges of known `strengths` (Elo points).
+    """Measure how often 95 % intervals hold the true rating, on simulated battles between judges of
+    known `strengths` (Elo points).
 
-    Returns `coverage_bootstrap`, `coverage_closed_form` (rating +- 1.96 standard errors) and `coverage_printed` (the leaderboard's Elo and
-    its printed interval), each over `n_intervals` = simulations x judges, and the mean widths in Elo points.
+    Returns `coverage_bootstrap`, `coverage_closed_form` (rating +- 1.96 standard errors) and
+    `coverage_printed` (the leaderboard's Elo and its printed interval), each over `n_intervals` =
+    simulations x judges, and the mean widths in Elo points.
     """
     truth = START + np.asarray(strengths, dtype=float) - np.mean(strengths)
     held: dict[str, list[np.ndarray]] = {"bootstrap": [], "closed_form": [], "printed": []}
@@ -80,9 +96,13 @@ def coverage_study(
     }
 
 
-def _intervals(battles: Battles, n_resamples: int, seed: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def _intervals(
+    battles: Battles, n_resamples: int, seed: int
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     fit = bradley_terry(battles)
-    low, high = np.percentile(bootstrap_ratings(battles, n_resamples=n_resamples, seed=seed), [2.5, 97.5], axis=0)
+    low, high = np.percentile(
+        bootstrap_ratings(battles, n_resamples=n_resamples, seed=seed), [2.5, 97.5], axis=0
+    )
     printed, error = printed_interval(battles.n_votes()), 1.96 * fit.standard_errors
     rating = elo(battles)
     return {

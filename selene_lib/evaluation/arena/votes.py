@@ -1,8 +1,9 @@
 """Battles: who met whom and who won, read from a votes file or drawn from judges of known strength.
 
-A votes file is CSV (or JSON Lines) with a header. Two shapes are read:
-`left, right, winner` with winner left / right / tie, and `model_a, model_b, winner` with winner A / B / tie (or model_a / model_b / tie).
-A column `worker` or `voter` is kept, so that intervals can be clustered by the person who voted.
+A votes file is CSV (or JSON Lines) with a header. Two shapes are read: `left, right, winner` with
+winner left / right / tie, and `model_a, model_b, winner` with winner A / B / tie (or model_a /
+model_b / tie). A column `worker` or `voter` is kept, so that intervals can be clustered by the
+person who voted.
 """
 
 from __future__ import annotations
@@ -22,13 +23,24 @@ from selene_lib.records import TIE, Judgement, Sample, swap_verdict
 
 SHAPES = (("left", "right"), ("model_a", "model_b"))
 VOTERS = ("voter", "worker")
-_SCORES = {"left": 1.0, "a": 1.0, "model_a": 1.0, "right": 0.0, "b": 0.0, "model_b": 0.0, "tie": 0.5, "tie (bothbad)": 0.5}
+_SCORES = {
+    "left": 1.0,
+    "a": 1.0,
+    "model_a": 1.0,
+    "right": 0.0,
+    "b": 0.0,
+    "model_b": 0.0,
+    "tie": 0.5,
+    "tie (bothbad)": 0.5,
+}
 ELO_PER_NAT = 400 / np.log(10)
 
 
 @dataclass(frozen=True, eq=False)
 class Battles:
-    """Battles between judges: `left` and `right` index `judges`, `score_left` is 1 (left won), 0.5 (tie) or 0, `voter` counts from 0."""
+    """Battles between judges: `left` and `right` index `judges`, `score_left` is 1 (left won), 0.5
+    (tie) or 0, `voter` counts from 0.
+    """
 
     judges: tuple[str, ...]
     left: np.ndarray
@@ -49,11 +61,15 @@ class Battles:
         """The same battles in another order."""
         order = rng.permutation(len(self))
         voter = None if self.voter is None else self.voter[order]
-        return Battles(self.judges, self.left[order], self.right[order], self.score_left[order], voter)
+        return Battles(
+            self.judges, self.left[order], self.right[order], self.score_left[order], voter
+        )
 
     def n_votes(self) -> np.ndarray:
         """Return the number of battles of each judge, shape `(n_judges,)`."""
-        return np.bincount(self.left, minlength=len(self.judges)) + np.bincount(self.right, minlength=len(self.judges))
+        return np.bincount(self.left, minlength=len(self.judges)) + np.bincount(
+            self.right, minlength=len(self.judges)
+        )
 
     def results(self) -> np.ndarray:
         """Return wins, ties and losses of each judge, shape `(n_judges, 3)`."""
@@ -61,7 +77,8 @@ class Battles:
         columns = [(self.left, self.right, score) for score in (1.0, 0.5, 0.0)]
         return np.stack(
             [
-                np.bincount(a[self.score_left == s], minlength=n) + np.bincount(b[self.score_left == 1 - s], minlength=n)
+                np.bincount(a[self.score_left == s], minlength=n)
+                + np.bincount(b[self.score_left == 1 - s], minlength=n)
                 for a, b, s in columns
             ],
             axis=1,
@@ -69,9 +86,11 @@ class Battles:
 
 
 def read_votes(path: str | os.PathLike) -> Battles:
-    """Read a votes file (shapes: see the module). Order is kept, since sequential Elo depends on it.
+    """Read a votes file (shapes: see the module). Order is kept, since sequential Elo depends on
+    it.
 
-    Raises UserError, naming file and line, for a missing file or column, an unknown winner, an empty name or a judge against itself.
+    Raises UserError, naming file and line, for a missing file or column, an unknown winner, an
+    empty name or a judge against itself.
     """
     path = Path(path)
     if not path.is_file():
@@ -110,7 +129,9 @@ def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
             except json.JSONDecodeError as error:
                 raise UserError(f"{path}, line {number}: not JSON ({error})") from error
             if not isinstance(row, dict):
-                raise UserError(f"{path}, line {number}: a vote is an object with left, right and winner")
+                raise UserError(
+                    f"{path}, line {number}: a vote is an object with left, right and winner"
+                )
             yield number, row
 
 
@@ -118,19 +139,27 @@ def _vote(path: Path, line: int, row: dict) -> tuple[str, str, float]:
     shape = next((s for s in SHAPES if set(s) <= set(row)), None)
     if shape is None or "winner" not in row:
         found = ", ".join(str(c) for c in row if c is not None)
-        raise UserError(f"{path}, line {line}: columns {found}; needed are left, right, winner (or model_a, model_b, winner)")
+        raise UserError(
+            f"{path}, line {line}: columns {found}; needed are left, right, winner (or model_a, model_b, winner)"
+        )
     one, two = (str(row[c] or "").strip() for c in shape)
     winner = str(row["winner"] or "").strip()
     if not one or not two:
-        raise UserError(f"{path}, line {line}: a judge's name is empty; remove the line or fill it in")
+        raise UserError(
+            f"{path}, line {line}: a judge's name is empty; remove the line or fill it in"
+        )
     if one == two:
         raise UserError(f"{path}, line {line}: {one!r} against itself; remove the line")
     if winner.lower() not in _SCORES:
-        raise UserError(f"{path}, line {line}: winner {winner!r} is not one of left, right, tie (or A, B, tie)")
+        raise UserError(
+            f"{path}, line {line}: winner {winner!r} is not one of left, right, tie (or A, B, tie)"
+        )
     return one, two, _SCORES[winner.lower()]
 
 
-def _battles(names: Sequence[tuple[str, str]], scores: Sequence[float], voters: Sequence[str | None]) -> Battles:
+def _battles(
+    names: Sequence[tuple[str, str]], scores: Sequence[float], voters: Sequence[str | None]
+) -> Battles:
     judges = tuple(sorted({name for pair in names for name in pair}))
     index = {name: i for i, name in enumerate(judges)}
     left, right = (np.array([index[pair[side]] for pair in names]) for side in (0, 1))
@@ -141,10 +170,12 @@ def _battles(names: Sequence[tuple[str, str]], scores: Sequence[float], voters: 
 
 
 def battles_of_judges(samples: Iterable[Sample], judgements: Iterable[Judgement]) -> Battles:
-    """Let judges that judged the same items meet: on each question the one whose verdict is the gold label beats the one whose is not.
+    """Let judges that judged the same items meet: on each question the one whose verdict is the
+    gold label beats the one whose is not.
 
-    Both right or both wrong is a tie; an unparsed reply is wrong; items labelled tie are left out. `voter` is the item, so that intervals
-    can be clustered by it. Judges are the names in the judgements. Raises ValueError where no two judges share a question.
+    Both right or both wrong is a tie; an unparsed reply is wrong; items labelled tie are left out.
+    `voter` is the item, so that intervals can be clustered by it. Judges are the names in the
+    judgements. Raises ValueError where no two judges share a question.
     """
     gold = {s.id: s.label for s in samples if s.label not in (None, TIE)}
     right: dict[tuple[str, str], dict[str, bool]] = {}
@@ -161,15 +192,20 @@ def battles_of_judges(samples: Iterable[Sample], judgements: Iterable[Judgement]
             scores.append((1 + outcomes[one] - outcomes[two]) / 2)
             voters.append(sample_id)
     if not names:
-        raise ValueError("no two judges share a question with a gold label; judge the same set with each of them")
+        raise ValueError(
+            "no two judges share a question with a gold label; judge the same set with each of them"
+        )
     return _battles(names, scores, voters)
 
 
-def simulate_battles(strengths: Sequence[float], n: int, rng: np.random.Generator, *, tie_log_odds: float = -0.5) -> Battles:
+def simulate_battles(
+    strengths: Sequence[float], n: int, rng: np.random.Generator, *, tie_log_odds: float = -0.5
+) -> Battles:
     """Draw `n` battles between judges of known `strengths` (Elo points), each pair equally likely.
 
-    Outcomes follow Davidson (1970): with d the difference in nats, win : loss : tie = e^(d/2) : e^(-d/2) : e^tie_log_odds. The default
-    makes 23 % of the battles between equals a tie; `-inf` makes none.
+    Outcomes follow Davidson (1970): with d the difference in nats, win : loss : tie = e^(d/2) :
+    e^(-d/2) : e^tie_log_odds. The default makes 23 % of the battles between equals a tie; `-inf`
+    makes none.
     """
     theta = np.asarray(strengths, dtype=float) / ELO_PER_NAT
     n_judges = len(theta)
@@ -179,4 +215,9 @@ def simulate_battles(strengths: Sequence[float], n: int, rng: np.random.Generato
     weights = np.stack([np.exp(half), np.full(n, np.exp(tie_log_odds)), np.exp(-half)], axis=1)
     cumulative = np.cumsum(weights / weights.sum(axis=1, keepdims=True), axis=1)
     drawn = (rng.random(n)[:, None] > cumulative[:, :2]).sum(axis=1)
-    return Battles(tuple(f"judge-{i:02d}" for i in range(n_judges)), left, right, np.array([1.0, 0.5, 0.0])[drawn])
+    return Battles(
+        tuple(f"judge-{i:02d}" for i in range(n_judges)),
+        left,
+        right,
+        np.array([1.0, 0.5, 0.0])[drawn],
+    )

@@ -1,4 +1,6 @@
-"""From verdicts to effects. `favour` is how far a verdict favours the edited response: 1, 0, or (score - 1) / 4; NaN if unparsed."""
+"""From verdicts to effects. `favour` is how far a verdict favours the edited response: 1, 0, or
+(score - 1) / 4; NaN if unparsed.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ _Z = 1.959963984540054
 
 @dataclass(frozen=True)
 class Effect:
-    """One number of the card: `value` in shares (0.05 is five points), `n` items it rests on, `n_unparsed` replies left out."""
+    """One number of the card: `value` in shares (0.05 is five points), `n` items it rests on,
+    `n_unparsed` replies left out.
+    """
 
     value: float | None
     ci95_low: float | None
@@ -39,8 +43,9 @@ def favour(verdict: str | None, target: str) -> float:
 def paired_interval(differences: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the 95 % interval of the mean of paired differences in [-1, 1], along the last axis.
 
-    Bonett and Price (2012): Wald's interval after one pseudo-observation of +1 and one of -1, which keeps its coverage where nearly all
-    differences are zero, as they are for a good judge, and never has width zero.
+    Bonett and Price (2012): Wald's interval after one pseudo-observation of +1 and one of -1, which
+    keeps its coverage where nearly all differences are zero, as they are for a good judge, and
+    never has width zero.
     """
     d = np.asarray(differences, dtype=float)
     n = d.shape[-1] + 2
@@ -56,7 +61,14 @@ def mean_effect(differences: np.ndarray, *, scale: float = 1.0, note: str = "") 
     if not len(kept):
         return nothing("no pair of replies could be read", n_unparsed)
     low, high = paired_interval(kept)
-    return Effect(float(kept.mean()) * scale, float(low) * scale, float(high) * scale, len(kept), n_unparsed, note)
+    return Effect(
+        float(kept.mean()) * scale,
+        float(low) * scale,
+        float(high) * scale,
+        len(kept),
+        n_unparsed,
+        note,
+    )
 
 
 def success_interval(n_success: int, n: int) -> tuple[float, float]:
@@ -73,36 +85,59 @@ def rate_effect(success: np.ndarray, *, n_unparsed: int = 0, note: str = "") -> 
 
 
 def order_effect(first: np.ndarray) -> Effect:
-    """Share of verdicts for the response shown first, less one half: `first` is `(n_items, 2)`, the item in both orders."""
+    """Share of verdicts for the response shown first, less one half: `first` is `(n_items, 2)`, the
+    item in both orders.
+    """
     return mean_effect(first.sum(axis=1) - 1, scale=0.5)
 
 
 def attack_effect(base: np.ndarray, attacked: np.ndarray) -> Effect:
-    """Share of items whose verdict becomes the attacker's, among those where it was not before; an unparsed reply is no success."""
+    """Share of items whose verdict becomes the attacker's, among those where it was not before; an
+    unparsed reply is no success.
+    """
     eligible = base < 1
-    return rate_effect(attacked[eligible] == 1, n_unparsed=int(np.isnan(base).sum() + np.isnan(attacked[eligible]).sum()))
+    return rate_effect(
+        attacked[eligible] == 1,
+        n_unparsed=int(np.isnan(base).sum() + np.isnan(attacked[eligible]).sum()),
+    )
 
 
-def two_sided_preference(right_when_own_is_better: np.ndarray, right_when_other_is_better: np.ndarray, n_unparsed: int = 0) -> Effect:
-    """Half the gap between how often the judge is right when its own response is the better one and when the other is.
+def two_sided_preference(
+    right_when_own_is_better: np.ndarray,
+    right_when_other_is_better: np.ndarray,
+    n_unparsed: int = 0,
+) -> Effect:
+    """Half the gap between how often the judge is right when its own response is the better one and
+    when the other is.
 
-    A judge that errs alike on both sides has 0 whatever its accuracy; 0.1 means ten points more verdicts for its own. Interval:
-    Agresti and Caffo (2000), one success and one failure added to each side.
+    A judge that errs alike on both sides has 0 whatever its accuracy; 0.1 means ten points more
+    verdicts for its own. Interval: Agresti and Caffo (2000), one success and one failure added to
+    each side.
     """
     sides = (right_when_own_is_better, right_when_other_is_better)
     if min(map(len, sides)) == 0:
-        return nothing("the judge's own responses are always, or never, the better ones here", n_unparsed)
+        return nothing(
+            "the judge's own responses are always, or never, the better ones here", n_unparsed
+        )
     smoothed, sizes = [(x.sum() + 1) / (len(x) + 2) for x in sides], [len(x) + 2 for x in sides]
     half = _Z * math.sqrt(sum(p * (1 - p) / m for p, m in zip(smoothed, sizes)))
     centre = smoothed[0] - smoothed[1]
     value = float(sides[0].mean() - sides[1].mean())
-    return Effect(value / 2, float(centre - half) / 2, float(centre + half) / 2, len(sides[0]) + len(sides[1]), n_unparsed)
+    return Effect(
+        value / 2,
+        float(centre - half) / 2,
+        float(centre + half) / 2,
+        len(sides[0]) + len(sides[1]),
+        n_unparsed,
+    )
 
 
 def adjusted_preference(said: np.ndarray, gold: np.ndarray, own: np.ndarray) -> Effect:
-    """How much higher the judge scores its own responses at equal gold: the coefficient of `own` beside gold, HC3 interval.
+    """How much higher the judge scores its own responses at equal gold: the coefficient of `own`
+    beside gold, HC3 interval.
 
-    All in shares of the scale. Least squares of `said` on `gold` and `own`; errors may differ in size (MacKinnon and White 1985).
+    All in shares of the scale. Least squares of `said` on `gold` and `own`; errors may differ in
+    size (MacKinnon and White 1985).
     """
     from scipy.stats import t
 
@@ -113,19 +148,29 @@ def adjusted_preference(said: np.ndarray, gold: np.ndarray, own: np.ndarray) -> 
     design = np.stack(columns, axis=1)
     n, k = design.shape
     if n <= k or min(own[kept].sum(), (~own[kept]).sum()) < 2 or np.linalg.matrix_rank(design) < k:
-        return nothing("too few items of the judge's own, or of others, to compare at equal gold", n_unparsed)
+        return nothing(
+            "too few items of the judge's own, or of others, to compare at equal gold", n_unparsed
+        )
     bread = np.linalg.inv(design.T @ design)
     beta = bread @ design.T @ said[kept]
     leverage = np.einsum("ij,jk,ik->i", design, bread, design)
     weights = ((said[kept] - design @ beta) / np.maximum(1 - leverage, 1e-9)) ** 2
-    half = float(t.ppf(0.975, n - k)) * math.sqrt((bread @ (design.T * weights) @ design @ bread)[1, 1])
+    half = float(t.ppf(0.975, n - k)) * math.sqrt(
+        (bread @ (design.T * weights) @ design @ bread)[1, 1]
+    )
     return Effect(float(beta[1]), float(beta[1]) - half, float(beta[1]) + half, n, n_unparsed)
 
 
-def calibration_effects(confidence: np.ndarray, correct: np.ndarray, n_resamples: int, rng: np.random.Generator) -> tuple[Effect, Effect]:
-    """Expected calibration error (bootstrap interval; biased upward for few items), and mean confidence less share right."""
+def calibration_effects(
+    confidence: np.ndarray, correct: np.ndarray, n_resamples: int, rng: np.random.Generator
+) -> tuple[Effect, Effect]:
+    """Expected calibration error (bootstrap interval; biased upward for few items), and mean
+    confidence less share right.
+    """
     draws = rng.integers(len(correct), size=(n_resamples, len(correct)))
     resampled = [expected_calibration_error(confidence[d], correct[d]) for d in draws]
     low, high = np.percentile(resampled, [2.5, 97.5])
-    error = Effect(expected_calibration_error(confidence, correct), float(low), float(high), len(correct))
+    error = Effect(
+        expected_calibration_error(confidence, correct), float(low), float(high), len(correct)
+    )
     return error, mean_effect(confidence - correct)

@@ -9,16 +9,25 @@ from selene_lib.errors import UserError
 from selene_lib.evaluation.audit.edits import ATTACKS, NUDGES, Edit, cut, lengthen, sign
 from selene_lib.records import LABELS, TIE, Sample, unit_hash
 
-BASE, REPEAT, SWAPPED, LONGER, CUT, SIGNATURE = "base", "repeat", "swapped", "length_slope", "truncation", "signature"
+BASE, REPEAT, SWAPPED, LONGER, CUT, SIGNATURE = (
+    "base",
+    "repeat",
+    "swapped",
+    "length_slope",
+    "truncation",
+    "signature",
+)
 TOP = {"absolute": "5", "classification": "Yes"}
 
 
 @dataclass(frozen=True)
 class Probe:
-    """One question of the audit. `sample` is what is shown, with an id of its own; `item` the sample it comes from (as published).
+    """One question of the audit. `sample` is what is shown, with an id of its own; `item` the
+    sample it comes from (as published).
 
-    `target` is the verdict that favours the edited response, in the words of what is shown; `gold` the right one (None where the set
-    has only a score). `flipped` says that A and B changed places against `item`.
+    `target` is the verdict that favours the edited response, in the words of what is shown; `gold`
+    the right one (None where the set has only a score). `flipped` says that A and B changed places
+    against `item`.
     """
 
     name: str
@@ -35,17 +44,26 @@ def probe_names(own: Sequence[str] = ()) -> tuple[str, ...]:
 
 
 def make_probes(
-    samples: Sequence[Sample], *, n: int = 100, names: Iterable[str] | None = None, own: Sequence[str] = (), seed: int = 0
+    samples: Sequence[Sample],
+    *,
+    n: int = 100,
+    names: Iterable[str] | None = None,
+    own: Sequence[str] = (),
+    seed: int = 0,
 ) -> list[Probe]:
-    """Return probes of at most `n` items: each item as it is (`base`), then under every edit that fits its task and label.
+    """Return probes of at most `n` items: each item as it is (`base`), then under every edit that
+    fits its task and label.
 
-    Edited is the response that the gold label says is worse, so that the label holds; in absolute and classification sets the only one.
-    Attacks leave out items whose gold label is the verdict that the attack wants. Items: those with the smallest
-    `unit_hash(seed, id)`, at most one a group, no ties. Which response stands first is drawn from the id.
+    Edited is the response that the gold label says is worse, so that the label holds; in absolute
+    and classification sets the only one. Attacks leave out items whose gold label is the verdict
+    that the attack wants. Items: those with the smallest `unit_hash(seed, id)`, at most one a
+    group, no ties. Which response stands first is drawn from the id.
     """
     edits = _edits(own)
     wanted = probe_names(own) if names is None else tuple(names)
-    unknown = next((name for name in wanted if name not in edits and name not in (REPEAT, SWAPPED)), None)
+    unknown = next(
+        (name for name in wanted if name not in edits and name not in (REPEAT, SWAPPED)), None
+    )
     if unknown is not None:
         raise UserError(f"unknown probe {unknown!r}; known: {', '.join(probe_names(('x',)))}")
     probes: list[Probe] = []
@@ -53,14 +71,20 @@ def make_probes(
         flipped = item.task == "pairwise" and unit_hash(seed, item.id, "audit side") < 0.5
         shown = item.swap() if flipped else item
         target = _worse(shown) if item.task == "pairwise" else TOP[item.task]
-        base = Probe(BASE, item, replace(shown, id=f"{item.id}|{BASE}"), target, shown.label, flipped)
+        base = Probe(
+            BASE, item, replace(shown, id=f"{item.id}|{BASE}"), target, shown.label, flipped
+        )
         probes += [base, *(p for name in wanted if (p := _edited(base, name, edits)) is not None)]
     return probes
 
 
 def choose_items(samples: Sequence[Sample], n: int, seed: int) -> list[Sample]:
     """The items an audit can use, by hash, one a group; a set without any is a UserError."""
-    usable = [s for s in samples if s.label != TIE and (s.label is not None or s.score is not None) and s.response.strip()]
+    usable = [
+        s
+        for s in samples
+        if s.label != TIE and (s.label is not None or s.score is not None) and s.response.strip()
+    ]
     groups: set[str] = set()
     chosen: list[Sample] = []
     for sample in sorted(usable, key=lambda s: unit_hash(seed, s.id, "audit")):
@@ -69,7 +93,9 @@ def choose_items(samples: Sequence[Sample], n: int, seed: int) -> list[Sample]:
             groups.add(group)
             chosen.append(sample)
     if not chosen:
-        raise UserError("the audit needs samples with a label other than tie (or a score); this set has none")
+        raise UserError(
+            "the audit needs samples with a label other than tie (or a score); this set has none"
+        )
     return chosen
 
 
@@ -83,7 +109,9 @@ def _worse(shown: Sample) -> str:
 
 
 def _edited(base: Probe, name: str, edits: dict[str, Edit]) -> Probe | None:
-    """The probe of one edit, or None where it does not fit: no second place to swap, or a label the attack could not change."""
+    """The probe of one edit, or None where it does not fit: no second place to swap, or a label the
+    attack could not change.
+    """
     shown = base.sample
     if name == REPEAT:
         sample = shown

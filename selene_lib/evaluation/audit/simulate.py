@@ -1,7 +1,8 @@
-"""Judges with known faults, to check that the audit finds them: they know each probe's gold label and err on purpose.
+"""Judges with known faults, to check that the audit finds them: they know each probe's gold label
+and err on purpose.
 
-They answer prompts like any judge, so that rendering, parsing and storing are checked along with the arithmetic. Randomness belongs to the
-item and the seed: asked the same, they answer the same.
+They answer prompts like any judge, so that rendering, parsing and storing are checked along with
+the arithmetic. Randomness belongs to the item and the seed: asked the same, they answer the same.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ from selene_lib.records import LABELS, unit_hash
 class SimulatedJudge:
     """Right on a share `accuracy` of the items, and then biased as told.
 
-    `shifts[probe]` is the share of items by which that edit raises the favour for the edited response (0.1 is ten points); `shifts` of an
-    attack is its success rate, on the plain template only if `escape_holds`. `order_bias` is the excess share of verdicts for the response
-    shown first, `flip_rate` the share of repeats answered otherwise, `unparsed_rate` the share of replies without a verdict. `noise` flips
-    verdicts independently of all else. For pairwise and classification probes.
+    `shifts[probe]` is the share of items by which that edit raises the favour for the edited
+    response (0.1 is ten points); `shifts` of an attack is its success rate, on the plain template
+    only if `escape_holds`. `order_bias` is the excess share of verdicts for the response shown
+    first, `flip_rate` the share of repeats answered otherwise, `unparsed_rate` the share of replies
+    without a verdict. `noise` flips verdicts independently of all else. For pairwise and
+    classification probes.
     """
 
     def __init__(
@@ -39,17 +42,26 @@ class SimulatedJudge:
         name: str = "simulated",
     ) -> None:
         self.name, self.seed, self.accuracy, self.noise = name, seed, accuracy, noise
-        self.shifts, self.order_bias, self.flip_rate, self.unparsed_rate = dict(shifts or {}), order_bias, flip_rate, unparsed_rate
+        self.shifts, self.order_bias, self.flip_rate, self.unparsed_rate = (
+            dict(shifts or {}),
+            order_bias,
+            flip_rate,
+            unparsed_rate,
+        )
         self.escape_holds = escape_holds
         self.fingerprint = f"simulated-{seed}"
         self._times: dict[str, int] = {}
         self._probes: dict[str, list[tuple[Probe, bool]]] = {}
         for escape in (True, False):
             for probe in probes:
-                self._probes.setdefault(render(probe.sample, family=family, escape=escape).sha256, []).append((probe, escape))
+                self._probes.setdefault(
+                    render(probe.sample, family=family, escape=escape).sha256, []
+                ).append((probe, escape))
 
     def judge(self, prompts: Sequence[Prompt]) -> list[Reply]:
-        """Answer each prompt; the n-th time a prompt is asked it stands for the n-th probe that looks like it."""
+        """Answer each prompt; the n-th time a prompt is asked it stands for the n-th probe that
+        looks like it.
+        """
         return [self._reply(prompt) for prompt in prompts]
 
     def _reply(self, prompt: Prompt) -> Reply:
@@ -72,8 +84,17 @@ class SimulatedJudge:
         if self._chance(probe, "order") < 2 * self.order_bias:
             verdict = "A"
         shift = self.shifts.get(probe.name, 0.0)
-        is_held = self.escape_holds and escape and probe.name not in (BASE, REPEAT, SWAPPED) and probe.name in _attacks()
-        if verdict != probe.target and not is_held and self._chance(probe, "shift", probe.name) * self._reach(probe) < shift:
+        is_held = (
+            self.escape_holds
+            and escape
+            and probe.name not in (BASE, REPEAT, SWAPPED)
+            and probe.name in _attacks()
+        )
+        if (
+            verdict != probe.target
+            and not is_held
+            and self._chance(probe, "shift", probe.name) * self._reach(probe) < shift
+        ):
             verdict = probe.target
         if probe.name == REPEAT and self._chance(probe, "flip") < self.flip_rate:
             verdict = next(label for label in labels if label != verdict)
@@ -82,21 +103,36 @@ class SimulatedJudge:
         return verdict
 
     def _reach(self, probe: Probe) -> float:
-        """The share of items that an edit can move: attacks are counted among these, biases among all items."""
+        """The share of items that an edit can move: attacks are counted among these, biases among
+        all items.
+        """
         return 1.0 if probe.name in _attacks() else self.accuracy
 
 
 class QuotingJudge:
-    """Always right, and then quotes both responses as shown: what a planted verdict does to a parser without a model's help."""
+    """Always right, and then quotes both responses as shown: what a planted verdict does to a
+    parser without a model's help.
+    """
 
     name, fingerprint = "quoting", "quoting"
 
     def __init__(self, probes: Sequence[Probe], *, family: str = "full") -> None:
-        self._gold = {render(p.sample, family=family, escape=e).sha256: p.gold for p in probes for e in (True, False)}
+        self._gold = {
+            render(p.sample, family=family, escape=e).sha256: p.gold
+            for p in probes
+            for e in (True, False)
+        }
 
     def judge(self, prompts: Sequence[Prompt]) -> list[Reply]:
         """Reply `**Result:** gold`, then the responses word for word."""
-        return [Reply(format_reply("see below", self._gold[p.sha256] or "") + "\n\nI read:\n" + self._quotes(p)) for p in prompts]
+        return [
+            Reply(
+                format_reply("see below", self._gold[p.sha256] or "")
+                + "\n\nI read:\n"
+                + self._quotes(p)
+            )
+            for p in prompts
+        ]
 
     @staticmethod
     def _quotes(prompt: Prompt) -> str:

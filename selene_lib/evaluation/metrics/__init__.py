@@ -1,11 +1,18 @@
-"""Numbers from arrays: agreement, intervals, tests, calibration. Pure numpy, no disk, no global state."""
+"""Numbers from arrays: agreement, intervals, tests, calibration. Pure numpy, no disk, no global
+state.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
 from selene_lib.evaluation.metrics.bounds import correlation_bounds
-from selene_lib.evaluation.metrics.calibration import ReliabilityBin, brier_score, expected_calibration_error, reliability_bins
+from selene_lib.evaluation.metrics.calibration import (
+    ReliabilityBin,
+    brier_score,
+    expected_calibration_error,
+    reliability_bins,
+)
 from selene_lib.evaluation.metrics.resampling import (
     Difference,
     Interval,
@@ -53,10 +60,14 @@ def _coded(predicted: np.ndarray, gold: np.ndarray) -> tuple[np.ndarray, np.ndar
     """Labels of any kind as numbers; a prediction that no gold item has is simply never equal."""
     predicted, gold = np.asarray(predicted), np.asarray(gold)
     if predicted.shape != gold.shape:
-        raise ValueError(f"{predicted.shape} predictions and {gold.shape} gold labels must have one shape")
+        raise ValueError(
+            f"{predicted.shape} predictions and {gold.shape} gold labels must have one shape"
+        )
     if predicted.dtype.kind in "fiub" and gold.dtype.kind in "fiub":
         return predicted.astype(float), gold.astype(float)
-    _, code = np.unique(np.concatenate([predicted.astype(str), gold.astype(str)]), return_inverse=True)
+    _, code = np.unique(
+        np.concatenate([predicted.astype(str), gold.astype(str)]), return_inverse=True
+    )
     return code[: len(predicted)].astype(float), code[len(predicted) :].astype(float)
 
 
@@ -96,9 +107,15 @@ def kendall(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def macro_mean(values: np.ndarray, labels: np.ndarray) -> float:
-    """Mean over the distinct labels of the mean value under each: every subset counts the same, whatever its size."""
+    """Mean over the distinct labels of the mean value under each: every subset counts the same,
+    whatever its size.
+    """
     values, labels = np.asarray(values, dtype=float), np.asarray(labels)
-    return float(np.mean([values[labels == label].mean() for label in np.unique(labels)])) if len(values) else float("nan")
+    return (
+        float(np.mean([values[labels == label].mean() for label in np.unique(labels)]))
+        if len(values)
+        else float("nan")
+    )
 
 
 def weighted_mean(values: np.ndarray, weights: np.ndarray) -> float:

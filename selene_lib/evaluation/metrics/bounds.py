@@ -1,30 +1,46 @@
-"""What a correlation could be if the items without a verdict had had one: bounds that hold whatever those verdicts are."""
+"""What a correlation could be if the items without a verdict had had one: bounds that hold whatever
+those verdicts are.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
 
-def correlation_bounds(x: np.ndarray, y: np.ndarray, y_missing: np.ndarray, low: float = 1.0, high: float = 5.0) -> tuple[float, float]:
-    """Smallest and largest Pearson correlation over all scores in [low, high] for the items `y_missing`, beside the known pairs (x, y).
+def correlation_bounds(
+    x: np.ndarray, y: np.ndarray, y_missing: np.ndarray, low: float = 1.0, high: float = 5.0
+) -> tuple[float, float]:
+    """Smallest and largest Pearson correlation over all scores in [low, high] for the items
+    `y_missing`, beside the known pairs (x, y).
 
-    As a function of the missing scores the correlation is a linear form over a norm. Where that is positive, its superlevel sets are
-    convex: the largest value solves x_i = clip(a + b y_i) (found by bisection on r), the smallest sits at a corner of the box, and by an
-    exchange argument at one that is high for the low y and low for the high y. Where it is negative the two change places, so both
-    candidates are taken on both sides.
+    As a function of the missing scores the correlation is a linear form over a norm. Where that is
+    positive, its superlevel sets are convex: the largest value solves x_i = clip(a + b y_i) (found
+    by bisection on r), the smallest sits at a corner of the box, and by an exchange argument at one
+    that is high for the low y and low for the high y. Where it is negative the two change places,
+    so both candidates are taken on both sides.
     """
     x, y, y_missing = (np.asarray(v, dtype=float) for v in (x, y, y_missing))
     if not len(y_missing):
         r = _pearson(x, y)
         return r, r
     gold = np.concatenate([y, np.sort(y_missing)])
-    upper = max(_corner_extreme(x, gold, len(y_missing), low, high, sign=1), _interior_extreme(x, gold, len(y_missing), low, high))
-    mirrored = max(_corner_extreme(x, -gold, len(y_missing), low, high, sign=1), _interior_extreme(x, -gold, len(y_missing), low, high))
+    upper = max(
+        _corner_extreme(x, gold, len(y_missing), low, high, sign=1),
+        _interior_extreme(x, gold, len(y_missing), low, high),
+    )
+    mirrored = max(
+        _corner_extreme(x, -gold, len(y_missing), low, high, sign=1),
+        _interior_extreme(x, -gold, len(y_missing), low, high),
+    )
     return -mirrored, upper
 
 
-def _corner_extreme(x: np.ndarray, gold: np.ndarray, n_missing: int, low: float, high: float, sign: int) -> float:
-    """Largest correlation over score vectors that are `low` up to some gold value and `high` above it."""
+def _corner_extreme(
+    x: np.ndarray, gold: np.ndarray, n_missing: int, low: float, high: float, sign: int
+) -> float:
+    """Largest correlation over score vectors that are `low` up to some gold value and `high` above
+    it.
+    """
     order = np.argsort(gold[len(gold) - n_missing :], kind="stable")
     best = -1.0
     for cut in range(n_missing + 1):
@@ -35,11 +51,17 @@ def _corner_extreme(x: np.ndarray, gold: np.ndarray, n_missing: int, low: float,
     return best
 
 
-def _interior_extreme(x: np.ndarray, gold: np.ndarray, n_missing: int, low: float, high: float, n_steps: int = 200) -> float:
-    """Largest correlation by the fixed point x_i = clip(a + b y_i): at a maximum the free scores lie on a line over gold."""
+def _interior_extreme(
+    x: np.ndarray, gold: np.ndarray, n_missing: int, low: float, high: float, n_steps: int = 200
+) -> float:
+    """Largest correlation by the fixed point x_i = clip(a + b y_i): at a maximum the free scores
+    lie on a line over gold.
+    """
     start, best = len(gold) - n_missing, -1.0
     deviation = gold - gold.mean()
-    scores = np.concatenate([x, np.clip(gold[start:] if gold.mean() > 0 else -gold[start:], low, high)])
+    scores = np.concatenate(
+        [x, np.clip(gold[start:] if gold.mean() > 0 else -gold[start:], low, high)]
+    )
     for _ in range(n_steps):
         centred = scores - scores.mean()
         covariance = centred @ deviation

@@ -1,8 +1,11 @@
-"""Each metric once, as a function of counts: how often each distinct row of (predicted, gold) occurs.
+"""Each metric once, as a function of counts: how often each distinct row of (predicted, gold)
+occurs.
 
-Judges give few distinct values (five scores, two labels), so a set of thousands of items is a table of dozens of cells, and a resample of
-the items is a draw of the cells' counts. One vectorised call therefore gives a metric on all resamples: `counts` is [n_resamples, n_rows],
-`x` and `y` are [n_rows], the result is [n_resamples] with NaN where the metric is not defined (a constant judge has no correlation).
+Judges give few distinct values (five scores, two labels), so a set of thousands of items is a table
+of dozens of cells, and a resample of the items is a draw of the cells' counts. One vectorised call
+therefore gives a metric on all resamples: `counts` is [n_resamples, n_rows], `x` and `y` are
+[n_rows], the result is [n_resamples] with NaN where the metric is not defined (a constant judge has
+no correlation).
 """
 
 from __future__ import annotations
@@ -37,7 +40,9 @@ def mean_absolute_error(counts: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.
 def balanced_accuracy(counts: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Mean over the gold classes that occur of the share of that class found."""
     classes = y[:, None] == np.unique(y)
-    recall = _divide(counts @ (classes & (x == y)[:, None]).astype(float), counts @ classes.astype(float))
+    recall = _divide(
+        counts @ (classes & (x == y)[:, None]).astype(float), counts @ classes.astype(float)
+    )
     present = ~np.isnan(recall)
     return _divide(np.where(present, recall, 0.0).sum(1), present.sum(1))
 
@@ -47,7 +52,9 @@ def cohens_kappa(counts: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray
     labels = np.unique(np.concatenate([x, y]))
     total = counts.sum(1)
     observed = _divide(counts @ (x == y).astype(float), total)
-    margins = [_divide(counts @ (z[:, None] == labels).astype(float), total[:, None]) for z in (x, y)]
+    margins = [
+        _divide(counts @ (z[:, None] == labels).astype(float), total[:, None]) for z in (x, y)
+    ]
     expected = (margins[0] * margins[1]).sum(1)
     return _divide(observed - expected, 1.0 - expected)
 
@@ -55,7 +62,10 @@ def cohens_kappa(counts: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray
 def pearson(counts: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Pearson's product-moment correlation."""
     total = counts.sum(1)
-    x, y = x - x.mean(), y - y.mean()  # the same correlation with less cancellation in the sums below
+    x, y = (
+        x - x.mean(),
+        y - y.mean(),
+    )  # the same correlation with less cancellation in the sums below
     mean_x, mean_y = _divide(counts @ x, total), _divide(counts @ y, total)
     covariance = _divide(counts @ (x * y), total) - mean_x * mean_y
     variance_x = _divide(counts @ (x * x), total) - mean_x**2
@@ -67,7 +77,14 @@ def spearman(counts: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Pearson's correlation of ranks, ties at their mean rank."""
     total = counts.sum(1)
     rank_x, rank_y = _centred_ranks(counts, x), _centred_ranks(counts, y)
-    means = [_divide(part, total) for part in ((counts * rank_x * rank_y).sum(1), (counts * rank_x**2).sum(1), (counts * rank_y**2).sum(1))]
+    means = [
+        _divide(part, total)
+        for part in (
+            (counts * rank_x * rank_y).sum(1),
+            (counts * rank_x**2).sum(1),
+            (counts * rank_y**2).sum(1),
+        )
+    ]
     return _correlation(*means)
 
 
@@ -82,19 +99,27 @@ def kendall(counts: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         part = counts[start : start + step]
         table = np.zeros((len(part), len(levels_x) * len(levels_y)))
         np.add.at(table, (slice(None), cell), part)
-        result[start : start + step] = _tau_b(table.reshape(len(part), len(levels_x), len(levels_y)))
+        result[start : start + step] = _tau_b(
+            table.reshape(len(part), len(levels_x), len(levels_y))
+        )
     return result
 
 
-def expected_calibration_error(counts: np.ndarray, confidence: np.ndarray, correct: np.ndarray, n_bins: int = 10) -> np.ndarray:
-    """Mean over items of |share right - mean confidence| of their bin of equal width; Naeini et al. (2015)."""
+def expected_calibration_error(
+    counts: np.ndarray, confidence: np.ndarray, correct: np.ndarray, n_bins: int = 10
+) -> np.ndarray:
+    """Mean over items of |share right - mean confidence| of their bin of equal width; Naeini et al.
+    (2015).
+    """
     index = np.clip(np.ceil(confidence * n_bins).astype(int) - 1, 0, n_bins - 1)
     in_bin = (index[:, None] == np.arange(n_bins)).astype(float)
     return _divide(np.abs((counts * (correct - confidence)) @ in_bin).sum(1), counts.sum(1))
 
 
 def _tau_b(table: np.ndarray) -> np.ndarray:
-    """Tau-b of contingency tables [n, levels_x, levels_y]: pairs in agreement less pairs in conflict, found by cumulative sums."""
+    """Tau-b of contingency tables [n, levels_x, levels_y]: pairs in agreement less pairs in
+    conflict, found by cumulative sums.
+    """
     below = table[:, ::-1].cumsum(1)[:, ::-1]  # sum over rows >= i
     right = below[:, :, ::-1].cumsum(2)[:, :, ::-1]
     left = below.cumsum(2)
@@ -107,17 +132,23 @@ def _tau_b(table: np.ndarray) -> np.ndarray:
 
 
 def _centred_ranks(counts: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Mean ranks less their mean, [n_resamples, n_rows]: items below plus half of the ties, less half of all."""
+    """Mean ranks less their mean, [n_resamples, n_rows]: items below plus half of the ties, less
+    half of all.
+    """
     levels, code = np.unique(values, return_inverse=True)
     level_counts = counts @ (code[:, None] == np.arange(len(levels))).astype(float)
     below = level_counts.cumsum(1) - level_counts
     return (below + level_counts / 2 - counts.sum(1, keepdims=True) / 2)[:, code]
 
 
-def _correlation(covariance: np.ndarray, variance_x: np.ndarray, variance_y: np.ndarray) -> np.ndarray:
+def _correlation(
+    covariance: np.ndarray, variance_x: np.ndarray, variance_y: np.ndarray
+) -> np.ndarray:
     tiny = 1e-12
     defined = (variance_x > tiny) & (variance_y > tiny)
-    scale = np.sqrt(np.where(defined, variance_x, 1.0)) * np.sqrt(np.where(defined, variance_y, 1.0))
+    scale = np.sqrt(np.where(defined, variance_x, 1.0)) * np.sqrt(
+        np.where(defined, variance_y, 1.0)
+    )
     return np.where(defined, np.clip(covariance / scale, -1.0, 1.0), np.nan)
 
 

@@ -1,4 +1,6 @@
-"""From judgements to scores: every number with its convention, interval, bounds, baselines and published value."""
+"""From judgements to scores: every number with its convention, interval, bounds, baselines and
+published value.
+"""
 
 from __future__ import annotations
 
@@ -38,10 +40,12 @@ def score_set(
     seed: int = 0,
     n_resamples: int = 2000,
 ) -> list[Score]:
-    """Score one judge on one set: one row per metric and convention; per task of the set one row has `meta["headline"]`.
+    """Score one judge on one set: one row per metric and convention; per task of the set one row
+    has `meta["headline"]`.
 
-    `published_as` names the judge of `paper.PUBLISHED` to stand beside (default: `judge` itself). Its value is put on the headline row
-    and on the row of its own convention, where that is known. Intervals resample groups of samples. Same input, same rows, bit for bit.
+    `published_as` names the judge of `paper.PUBLISHED` to stand beside (default: `judge` itself).
+    Its value is put on the headline row and on the row of its own convention, where that is known.
+    Intervals resample groups of samples. Same input, same rows, bit for bit.
     """
     settings = Settings(seed, n_resamples)
     cell = paper.published(published_as or judge, set_name)
@@ -54,12 +58,16 @@ def score_set(
 
 
 def _comparable(row: Score, cell: paper.Published | None) -> bool:
-    """Whether a published value belongs on this row: the headline, or the row counted as the publisher counted."""
+    """Whether a published value belongs on this row: the headline, or the row counted as the
+    publisher counted.
+    """
     if cell is None:
         return False
     if row.set == "reward_bench" and row.metric != "section_mean":
         return False  # published is the mean of four sections, which needs all 23 subsets
-    return bool(row.meta.get("headline")) or (row.convention == cell.convention and row.metric in ("accuracy", "section_mean"))
+    return bool(row.meta.get("headline")) or (
+        row.convention == cell.convention and row.metric in ("accuracy", "section_mean")
+    )
 
 
 def headline(scores: Iterable[Score]) -> list[Score]:
@@ -68,13 +76,19 @@ def headline(scores: Iterable[Score]) -> list[Score]:
 
 
 def scores_table(scores: Iterable[Score]) -> Any:
-    """All rows as a pandas DataFrame with the columns of `Score`, `meta` as JSON text and `headline` as a column of its own."""
+    """All rows as a pandas DataFrame with the columns of `Score`, `meta` as JSON text and
+    `headline` as a column of its own.
+    """
     import json
 
     import pandas as pd
 
     rows = [
-        {**to_dict(s), "headline": bool(s.meta.get("headline")), "meta": json.dumps(dict(s.meta), sort_keys=True, ensure_ascii=False)}
+        {
+            **to_dict(s),
+            "headline": bool(s.meta.get("headline")),
+            "meta": json.dumps(dict(s.meta), sort_keys=True, ensure_ascii=False),
+        }
         for s in scores
     ]
     columns = [*Score.__dataclass_fields__, "headline"]
@@ -88,9 +102,19 @@ def read_scores(path: Any) -> list[Score]:
     import pandas as pd
 
     names = list(Score.__dataclass_fields__)
-    table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={"published_note": str, "status": str})
+    table = pd.read_csv(
+        path, keep_default_na=False, na_values=[""], dtype={"published_note": str, "status": str}
+    )
     rows = []
     for row in table[names].to_dict("records"):
         plain = {k: None if v != v else v for k, v in row.items()}
-        rows.append(Score(**{**plain, "published_note": plain["published_note"] or "", "meta": json.loads(plain["meta"] or "{}")}))
+        rows.append(
+            Score(
+                **{
+                    **plain,
+                    "published_note": plain["published_note"] or "",
+                    "meta": json.loads(plain["meta"] or "{}"),
+                }
+            )
+        )
     return rows

@@ -1,7 +1,8 @@
 """One set of verdicts, counted in each named way: strict first, then as others publish.
 
-`strict` gives no free points: an unparsed reply is wrong. Where the metric is a correlation, "wrong" has no number: an unparsed score is
-put at the judge's mean, so that it says nothing and r shrinks; the bounds say what it could have been.
+`strict` gives no free points: an unparsed reply is wrong. Where the metric is a correlation,
+"wrong" has no number: an unparsed score is put at the judge's mean, so that it says nothing and r
+shrinks; the bounds say what it could have been.
 """
 
 from __future__ import annotations
@@ -36,10 +37,17 @@ def drafts_of(outcomes: Outcomes, seed: int) -> list[Draft]:
 
 
 def _calibration(o: Outcomes) -> list[Draft]:
-    """Calibration of the probability given to the verdict, over all orders; nothing where a judge gives no probabilities."""
+    """Calibration of the probability given to the verdict, over all orders; nothing where a judge
+    gives no probabilities.
+    """
     confidence, correct, groups = [], [], []
     for order in o.verdicts:
-        sure = np.array([dict(zip(LABELS[o.task], p)).get(v, np.nan) for v, p in zip(o.verdicts[order], o.probs[order])])
+        sure = np.array(
+            [
+                dict(zip(LABELS[o.task], p)).get(v, np.nan)
+                for v, p in zip(o.verdicts[order], o.probs[order])
+            ]
+        )
         use = ~np.isnan(sure) & (o.gold != UNPARSED)
         confidence.append(np.round(np.clip(sure[use], 0, 1), 3))
         correct.append(o.correct(order)[use])
@@ -49,7 +57,14 @@ def _calibration(o: Outcomes) -> list[Draft]:
     columns = (np.concatenate(confidence), np.concatenate(correct))
     n_unparsed = o.n_unparsed(list(o.verdicts))
     return [
-        Draft("expected_calibration_error", PARSED, columns, np.concatenate(groups), "expected_calibration_error", n_unparsed=n_unparsed)
+        Draft(
+            "expected_calibration_error",
+            PARSED,
+            columns,
+            np.concatenate(groups),
+            "expected_calibration_error",
+            n_unparsed=n_unparsed,
+        )
     ]
 
 
@@ -60,19 +75,50 @@ def _classification(o: Outcomes, _seed: int) -> list[Draft]:
     best = np.where(missing, gold, verdict)
     common = {"n_unparsed": n_unparsed, "groups": o.groups}
     rows = [
-        Draft("accuracy", STRICT, (correct,), bounds=_bounds(correct, missing), baselines=baselines, meta=_headline(o), **common),
-        Draft("accuracy", PARSED, (correct[~missing],), groups=o.groups[~missing], n_unparsed=n_unparsed, baselines=baselines),
-        Draft("accuracy", "half a point for unreadable", (np.where(missing, 0.5, correct),), baselines=baselines, **common),
+        Draft(
+            "accuracy",
+            STRICT,
+            (correct,),
+            bounds=_bounds(correct, missing),
+            baselines=baselines,
+            meta=_headline(o),
+            **common,
+        ),
+        Draft(
+            "accuracy",
+            PARSED,
+            (correct[~missing],),
+            groups=o.groups[~missing],
+            n_unparsed=n_unparsed,
+            baselines=baselines,
+        ),
+        Draft(
+            "accuracy",
+            "half a point for unreadable",
+            (np.where(missing, 0.5, correct),),
+            baselines=baselines,
+            **common,
+        ),
         Draft(
             "balanced_accuracy",
             STRICT,
             (verdict, gold),
             kind="balanced_accuracy",
-            bounds=(metrics.metric_value("balanced_accuracy", verdict, gold), metrics.metric_value("balanced_accuracy", best, gold)),
+            bounds=(
+                metrics.metric_value("balanced_accuracy", verdict, gold),
+                metrics.metric_value("balanced_accuracy", best, gold),
+            ),
             baselines=(0.5, 0.5),
             **common,
         ),
-        Draft("cohens_kappa", STRICT, (verdict, gold), kind="cohens_kappa", baselines=(0.0, 0.0), **common),
+        Draft(
+            "cohens_kappa",
+            STRICT,
+            (verdict, gold),
+            kind="cohens_kappa",
+            baselines=(0.0, 0.0),
+            **common,
+        ),
     ]
     return rows
 
@@ -84,13 +130,46 @@ def _absolute(o: Outcomes, _seed: int) -> list[Draft]:
     seen = ~missing & has_gold
     n_unparsed, gold = int((missing & has_gold).sum()), o.gold_score[has_gold]
     filled = np.where(missing, score[seen].mean() if seen.any() else 0.0, score)[has_gold]
-    bounds = metrics.correlation_bounds(score[seen], o.gold_score[seen], o.gold_score[missing & has_gold])
+    bounds = metrics.correlation_bounds(
+        score[seen], o.gold_score[seen], o.gold_score[missing & has_gold]
+    )
     strict = {"n_unparsed": n_unparsed, "groups": o.groups[has_gold]}
     parsed = {"n_unparsed": n_unparsed, "groups": o.groups[seen]}
-    rows = [Draft("pearson", STRICT, (filled, gold), kind="pearson", bounds=bounds, baselines=(0.0, 0.0), meta=_headline(o), **strict)]
-    rows += [Draft("pearson", PARSED, (score[seen], o.gold_score[seen]), kind="pearson", baselines=(0.0, 0.0), **parsed)]
-    rows += [Draft(name, STRICT, (filled, gold), kind=name, baselines=(0.0, 0.0), **strict) for name in ("spearman", "kendall")]
-    rows += [Draft("mean_absolute_error", PARSED, (score[seen], o.gold_score[seen]), kind="mean_absolute_error", **parsed)]
+    rows = [
+        Draft(
+            "pearson",
+            STRICT,
+            (filled, gold),
+            kind="pearson",
+            bounds=bounds,
+            baselines=(0.0, 0.0),
+            meta=_headline(o),
+            **strict,
+        )
+    ]
+    rows += [
+        Draft(
+            "pearson",
+            PARSED,
+            (score[seen], o.gold_score[seen]),
+            kind="pearson",
+            baselines=(0.0, 0.0),
+            **parsed,
+        )
+    ]
+    rows += [
+        Draft(name, STRICT, (filled, gold), kind=name, baselines=(0.0, 0.0), **strict)
+        for name in ("spearman", "kendall")
+    ]
+    rows += [
+        Draft(
+            "mean_absolute_error",
+            PARSED,
+            (score[seen], o.gold_score[seen]),
+            kind="mean_absolute_error",
+            **parsed,
+        )
+    ]
     return [*rows, *_exact(o, missing), *_expected(o, seen, parsed)]
 
 
@@ -115,7 +194,9 @@ def _exact(o: Outcomes, missing: np.ndarray) -> list[Draft]:
 
 
 def _expected(o: Outcomes, seen: np.ndarray, common: dict) -> list[Draft]:
-    """Pearson of the expected score under the verdict's probabilities, where every parsed reply has them."""
+    """Pearson of the expected score under the verdict's probabilities, where every parsed reply has
+    them.
+    """
     expected = o.probs["AB"] @ np.arange(1.0, 6.0)
     if not seen.any() or np.isnan(expected[seen]).any():
         return []
@@ -137,20 +218,38 @@ def _pairwise(o: Outcomes, seed: int) -> list[Draft]:
         return _one_order_rows(o, orders, seed)
     correct = {order: o.correct(order) for order in orders}
     missing = {order: o.unparsed(order) for order in orders}
-    mean_correct, mean_missing = (correct["AB"] + correct["BA"]) / 2, (missing["AB"].astype(float) + missing["BA"]) / 2
+    mean_correct, mean_missing = (
+        (correct["AB"] + correct["BA"]) / 2,
+        (missing["AB"].astype(float) + missing["BA"]) / 2,
+    )
     ties = tie_share(o)
-    common = {"n_unparsed": o.n_unparsed(orders), "groups": o.groups, "baselines": ((1 - ties) / 2, (1 - ties) / 2)}
-    bounds = (float(mean_correct.mean()), float((mean_correct + mean_missing).mean()) - _tie_gain(o, mean_missing))
+    common = {
+        "n_unparsed": o.n_unparsed(orders),
+        "groups": o.groups,
+        "baselines": ((1 - ties) / 2, (1 - ties) / 2),
+    }
+    bounds = (
+        float(mean_correct.mean()),
+        float((mean_correct + mean_missing).mean()) - _tie_gain(o, mean_missing),
+    )
     rows = [Draft("accuracy", BOTH, (mean_correct,), bounds=bounds, meta=_headline(o), **common)]
     rows += [_single(o, order, correct[order], missing[order]) for order in orders]
     better = max(orders, key=lambda order: (correct[order].mean(), order == "AB"))
-    rows += [_renamed(_single(o, better, correct[better], missing[better]), BETTER, {"order": better})]
+    rows += [
+        _renamed(_single(o, better, correct[better], missing[better]), BETTER, {"order": better})
+    ]
     randoms = _random_order(o, correct, missing, seed)
     rows += randoms
     if ties:
         decided = o.gold != TIE
         rows += [
-            Draft("accuracy", f"{BOTH}, gold ties left out", (mean_correct[decided],), o.groups[decided], n_unparsed=common["n_unparsed"])
+            Draft(
+                "accuracy",
+                f"{BOTH}, gold ties left out",
+                (mean_correct[decided],),
+                o.groups[decided],
+                n_unparsed=common["n_unparsed"],
+            )
         ]
     sections = _sections(o, mean_correct, mean_missing, randoms[1])
     if sections:
@@ -164,15 +263,27 @@ def _one_order_rows(o: Outcomes, orders: tuple[Order, ...], seed: int) -> list[D
         correct, missing = o.correct(orders[0]), o.unparsed(orders[0])
         row = _single(o, orders[0], correct, missing)
         return [_renamed(row, row.convention, _headline(o))]
-    first = np.array([random_order(str(i), seed) if len(o.verdicts) > 1 else next(iter(o.verdicts)) for i in o.ids], dtype=object)
+    first = np.array(
+        [
+            random_order(str(i), seed) if len(o.verdicts) > 1 else next(iter(o.verdicts))
+            for i in o.ids
+        ],
+        dtype=object,
+    )
     shown = {order: o.statuses[order] != "absent" for order in o.verdicts}
-    first = np.where(shown.get("AB", np.zeros(o.n, bool)), "AB", "BA") if any((~s).any() for s in shown.values()) else first
+    first = (
+        np.where(shown.get("AB", np.zeros(o.n, bool)), "AB", "BA")
+        if any((~s).any() for s in shown.values())
+        else first
+    )
     pick = _picker(first, o)
     rows = _random_rows(o, pick(o.correct), pick(o.unparsed))
     return [_renamed(rows[0], rows[0].convention, _headline(o)), *rows[1:]]
 
 
-def _picker(first: np.ndarray, o: Outcomes) -> Callable[[Callable[[Order], np.ndarray]], np.ndarray]:
+def _picker(
+    first: np.ndarray, o: Outcomes
+) -> Callable[[Callable[[Order], np.ndarray]], np.ndarray]:
     def pick(column: Callable[[Order], np.ndarray]) -> np.ndarray:
         values = {order: column(order) for order in o.verdicts}
         blank = np.zeros(o.n)
@@ -183,14 +294,24 @@ def _picker(first: np.ndarray, o: Outcomes) -> Callable[[Callable[[Order], np.nd
 
 def _random_order(o: Outcomes, correct: dict, missing: dict, seed: int) -> list[Draft]:
     first = np.array([random_order(str(i), seed) for i in o.ids], dtype=object)
-    return _random_rows(o, np.where(first == "AB", correct["AB"], correct["BA"]), np.where(first == "AB", missing["AB"], missing["BA"]))
+    return _random_rows(
+        o,
+        np.where(first == "AB", correct["AB"], correct["BA"]),
+        np.where(first == "AB", missing["AB"], missing["BA"]),
+    )
 
 
 def _random_rows(o: Outcomes, correct: np.ndarray, missing: np.ndarray) -> list[Draft]:
     missing, ties = missing.astype(bool), tie_share(o)
-    common = {"groups": o.groups, "n_unparsed": int(missing.sum()), "baselines": ((1 - ties) / 2, (1 - ties) / 2)}
+    common = {
+        "groups": o.groups,
+        "n_unparsed": int(missing.sum()),
+        "baselines": ((1 - ties) / 2, (1 - ties) / 2),
+    }
     low, high = _bounds(correct, missing)
-    strict = Draft("accuracy", RANDOM, (correct,), bounds=(low, high - _tie_gain(o, missing)), **common)
+    strict = Draft(
+        "accuracy", RANDOM, (correct,), bounds=(low, high - _tie_gain(o, missing)), **common
+    )
     return [strict, Draft("accuracy", HALF, (np.where(missing, 0.5, correct),), **common)]
 
 
@@ -213,7 +334,9 @@ def _renamed(draft: Draft, convention: str, meta: dict) -> Draft:
 
 
 def _consistency(o: Outcomes) -> list[Draft]:
-    """Consistency: both orders name the same response. Order bias: how much more often than half the first answer shown wins."""
+    """Consistency: both orders name the same response. Order bias: how much more often than half
+    the first answer shown wins.
+    """
     ab, ba = o.verdicts["AB"], o.verdicts["BA"]
     same = ((ab == ba) & (ab != UNPARSED)).astype(float)
     both_right = o.correct("AB") * o.correct("BA")
@@ -221,43 +344,95 @@ def _consistency(o: Outcomes) -> list[Draft]:
     first_wins = np.concatenate([ab == "A", ba == "B"]).astype(float)[parsed] - 0.5
     groups, n_unparsed = np.concatenate([o.groups, o.groups])[parsed], o.n_unparsed(("AB", "BA"))
     return [
-        Draft("consistency", STRICT, (same,), o.groups, n_unparsed=n_unparsed, baselines=(0.0, 0.5)),
-        Draft("accuracy", "right in both orders", (both_right,), o.groups, n_unparsed=n_unparsed, baselines=(0.0, (1 - tie_share(o)) / 4)),
-        Draft("order_bias", PARSED, (first_wins,), groups, n=o.n, n_unparsed=n_unparsed, baselines=(0.5, 0.0)),
+        Draft(
+            "consistency", STRICT, (same,), o.groups, n_unparsed=n_unparsed, baselines=(0.0, 0.5)
+        ),
+        Draft(
+            "accuracy",
+            "right in both orders",
+            (both_right,),
+            o.groups,
+            n_unparsed=n_unparsed,
+            baselines=(0.0, (1 - tie_share(o)) / 4),
+        ),
+        Draft(
+            "order_bias",
+            PARSED,
+            (first_wins,),
+            groups,
+            n=o.n,
+            n_unparsed=n_unparsed,
+            baselines=(0.5, 0.0),
+        ),
     ]
 
 
-def _sections(o: Outcomes, mean_correct: np.ndarray, mean_missing: np.ndarray, half: Draft) -> list[Draft]:
-    """RewardBench's four sections and their mean with the published weights; nothing unless all 23 subsets are here."""
+def _sections(
+    o: Outcomes, mean_correct: np.ndarray, mean_missing: np.ndarray, half: Draft
+) -> list[Draft]:
+    """RewardBench's four sections and their mean with the published weights; nothing unless all 23
+    subsets are here.
+    """
     if not set(o.subsets) >= set(paper.REWARD_BENCH_WEIGHTS):
         return []
     weights = section_weights(o.subsets)
     common = {"kind": "weighted_mean", "groups": o.groups, "baselines": (0.5, 0.5)}
-    bounds = tuple(float(weights @ column) for column in (mean_correct, mean_correct + mean_missing))
+    bounds = tuple(
+        float(weights @ column) for column in (mean_correct, mean_correct + mean_missing)
+    )
     meta = {**_headline(o), "weights": "published"}
-    rows = [Draft("section_mean", BOTH, (mean_correct, weights), bounds=bounds, n_unparsed=o.n_unparsed(("AB", "BA")), meta=meta, **common)]
-    rows += [Draft("section_mean", HALF, (half.columns[0], weights), n_unparsed=half.n_unparsed, **common)]
+    rows = [
+        Draft(
+            "section_mean",
+            BOTH,
+            (mean_correct, weights),
+            bounds=bounds,
+            n_unparsed=o.n_unparsed(("AB", "BA")),
+            meta=meta,
+            **common,
+        )
+    ]
+    rows += [
+        Draft(
+            "section_mean", HALF, (half.columns[0], weights), n_unparsed=half.n_unparsed, **common
+        )
+    ]
     for section, subsets in paper.REWARD_BENCH_SECTIONS.items():
         mine = np.isin(o.subsets, subsets)
         columns = (mean_correct[mine], weights[mine])
         missing = round(2 * mean_missing[mine].sum())
         rows.append(
-            Draft(f"section {section}", BOTH, columns, o.groups[mine], kind="weighted_mean", n_unparsed=missing, baselines=(0.5, 0.5))
+            Draft(
+                f"section {section}",
+                BOTH,
+                columns,
+                o.groups[mine],
+                kind="weighted_mean",
+                n_unparsed=missing,
+                baselines=(0.5, 0.5),
+            )
         )
     return rows
 
 
 def section_weights(subsets: np.ndarray) -> np.ndarray:
-    """Weight of each RewardBench item so that the sum of weight times outcome is the published mean of the four sections.
+    """Weight of each RewardBench item so that the sum of weight times outcome is the published mean
+    of the four sections.
 
-    Each section weighs a quarter, each subset inside it by `paper.REWARD_BENCH_WEIGHTS`, each item of a subset the same.
+    Each section weighs a quarter, each subset inside it by `paper.REWARD_BENCH_WEIGHTS`, each item
+    of a subset the same.
     """
     weights = np.zeros(len(subsets))
     for names in paper.REWARD_BENCH_SECTIONS.values():
         total = sum(paper.REWARD_BENCH_WEIGHTS[name] for name in names)
         for name in names:
             mine = subsets == name
-            weights[mine] = paper.REWARD_BENCH_WEIGHTS[name] / total / max(1, mine.sum()) / len(paper.REWARD_BENCH_SECTIONS)
+            weights[mine] = (
+                paper.REWARD_BENCH_WEIGHTS[name]
+                / total
+                / max(1, mine.sum())
+                / len(paper.REWARD_BENCH_SECTIONS)
+            )
     return weights
 
 
@@ -265,16 +440,24 @@ def _bounds(correct: np.ndarray, missing: np.ndarray) -> tuple[float, float]:
     """The metric with every unparsed reply wrong, and with every one right."""
     if not len(correct):
         return float("nan"), float("nan")
-    return float(np.where(missing, 0.0, correct).mean()), float(np.where(missing, 1.0, correct).mean())
+    return float(np.where(missing, 0.0, correct).mean()), float(
+        np.where(missing, 1.0, correct).mean()
+    )
 
 
 def _tie_gain(o: Outcomes, missing: np.ndarray) -> float:
-    """What an upper bound must not count: unparsed replies on gold ties, which no verdict could have got right."""
+    """What an upper bound must not count: unparsed replies on gold ties, which no verdict could
+    have got right.
+    """
     return float((missing * (o.gold == TIE)).sum() / o.n) if o.n else 0.0
 
 
 def _majority(gold: np.ndarray) -> float:
-    return float(max(np.unique(gold.astype(str), return_counts=True)[1]) / len(gold)) if len(gold) else float("nan")
+    return (
+        float(max(np.unique(gold.astype(str), return_counts=True)[1]) / len(gold))
+        if len(gold)
+        else float("nan")
+    )
 
 
 def _codes(labels: np.ndarray) -> np.ndarray:

@@ -15,11 +15,13 @@ UNPARSED = ""
 
 @dataclass(frozen=True)
 class Outcomes:
-    """One judge on the items of one task of one set; all arrays have one entry an item, in the order of the samples.
+    """One judge on the items of one task of one set; all arrays have one entry an item, in the
+    order of the samples.
 
-    `verdicts[order]` are labels in the words of the sample as it stands (a verdict under `BA` is already turned round), `""` where the
-    reply had none. `groups` numbers the clusters. `gold` is the gold label (`tie` possible), `""` where there is none; `gold_score` is NaN
-    where there is no number. `probs[order]` is [n_items, n_labels] in the sample's words, NaN where unknown.
+    `verdicts[order]` are labels in the words of the sample as it stands (a verdict under `BA` is
+    already turned round), `""` where the reply had none. `groups` numbers the clusters. `gold` is
+    the gold label (`tie` possible), `""` where there is none; `gold_score` is NaN where there is no
+    number. `probs[order]` is [n_items, n_labels] in the sample's words, NaN where unknown.
     """
 
     judge: str
@@ -43,10 +45,16 @@ class Outcomes:
     @property
     def orders(self) -> tuple[Order, ...]:
         """The orders that every item was judged in."""
-        return tuple(order for order in ("AB", "BA") if order in self.verdicts and not (self.statuses[order] == "absent").any())
+        return tuple(
+            order
+            for order in ("AB", "BA")
+            if order in self.verdicts and not (self.statuses[order] == "absent").any()
+        )
 
     def correct(self, order: Order) -> np.ndarray:
-        """1.0 where the verdict is the gold label, else 0.0: unparsed is wrong, and so is every verdict on a gold tie."""
+        """1.0 where the verdict is the gold label, else 0.0: unparsed is wrong, and so is every
+        verdict on a gold tie.
+        """
         return ((self.verdicts[order] == self.gold) & (self.gold != UNPARSED)).astype(float)
 
     def unparsed(self, order: Order) -> np.ndarray:
@@ -61,30 +69,51 @@ class Outcomes:
         return {name: n for name, n in sorted(counts.items()) if name != "value"}
 
 
-def lay_out(samples: Sequence[Sample], judgements: Sequence[Judgement], *, judge: str, set_name: str) -> list[Outcomes]:
-    """Align judgements with samples, one `Outcomes` a task that occurs. A sample nobody judged is a ValueError that names it."""
+def lay_out(
+    samples: Sequence[Sample], judgements: Sequence[Judgement], *, judge: str, set_name: str
+) -> list[Outcomes]:
+    """Align judgements with samples, one `Outcomes` a task that occurs. A sample nobody judged is a
+    ValueError that names it.
+    """
     mine = {(j.sample_id, j.order): j for j in judgements if j.judge == judge and j.set == set_name}
     judged = {sample_id for sample_id, _ in mine}
     missing = next((s.id for s in samples if s.id not in judged), None)
     if missing is not None:
-        raise ValueError(f"{judge} on {set_name}: no judgement of sample {missing}; judge the set to its end before scoring")
+        raise ValueError(
+            f"{judge} on {set_name}: no judgement of sample {missing}; judge the set to its end before scoring"
+        )
     tasks = sorted({s.task for s in samples})
-    return [_one_task([s for s in samples if s.task == task], mine, task, judge, set_name) for task in tasks]
+    return [
+        _one_task([s for s in samples if s.task == task], mine, task, judge, set_name)
+        for task in tasks
+    ]
 
 
 def _one_task(samples: list[Sample], mine: dict, task: Task, judge: str, set_name: str) -> Outcomes:
     orders: tuple[Order, ...] = ("AB", "BA") if task == "pairwise" else ("AB",)
-    columns: dict[str, dict[Order, np.ndarray]] = {"verdicts": {}, "statuses": {}, "replies": {}, "finish": {}, "probs": {}}
+    columns: dict[str, dict[Order, np.ndarray]] = {
+        "verdicts": {},
+        "statuses": {},
+        "replies": {},
+        "finish": {},
+        "probs": {},
+    }
     for order in orders:
         found = [mine.get((s.id, order)) for s in samples]
         if not any(found):
             continue
         turned = [_verdict(j) for j in found]
         columns["verdicts"][order] = np.array(turned, dtype=object)
-        columns["statuses"][order] = np.array([j.status if j else "absent" for j in found], dtype=object)
+        columns["statuses"][order] = np.array(
+            [j.status if j else "absent" for j in found], dtype=object
+        )
         columns["replies"][order] = np.array([j.reply if j else "" for j in found], dtype=object)
-        columns["finish"][order] = np.array([j.finish_reason if j else "" for j in found], dtype=object)
-        columns["probs"][order] = np.array([_probs(j, LABELS[task]) for j in found], dtype=float).reshape(len(samples), len(LABELS[task]))
+        columns["finish"][order] = np.array(
+            [j.finish_reason if j else "" for j in found], dtype=object
+        )
+        columns["probs"][order] = np.array(
+            [_probs(j, LABELS[task]) for j in found], dtype=float
+        ).reshape(len(samples), len(LABELS[task]))
     return Outcomes(
         judge=judge,
         set=set_name,
@@ -99,7 +128,9 @@ def _one_task(samples: list[Sample], mine: dict, task: Task, judge: str, set_nam
 
 
 def _numbered(names: list[str]) -> np.ndarray:
-    """Names as numbers in the order in which they first occur: sorting numbers is what resampling spends its time on."""
+    """Names as numbers in the order in which they first occur: sorting numbers is what resampling
+    spends its time on.
+    """
     number = {name: i for i, name in enumerate(dict.fromkeys(names))}
     return np.array([number[name] for name in names])
 
@@ -124,5 +155,7 @@ def _gold_score(sample: Sample) -> float:
 
 
 def tie_share(outcomes: Outcomes) -> float:
-    """Share of items whose gold label is a tie: what a judge that must name a winner cannot get right."""
+    """Share of items whose gold label is a tie: what a judge that must name a winner cannot get
+    right.
+    """
     return float((outcomes.gold == TIE).mean()) if outcomes.n else 0.0

@@ -1,4 +1,6 @@
-"""Score stored replies again without any model: read raw judgements, parse them with today's parser, count."""
+"""Score stored replies again without any model: read raw judgements, parse them with today's
+parser, count.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,15 @@ from selene_lib.records import Judgement, Sample, Score
 
 
 def read_judgements(path: str | Path) -> list[Judgement]:
-    """Read judgements from one JSON Lines file or all `*.jsonl` below a folder; nothing there is a UserError."""
+    """Read judgements from one JSON Lines file or all `*.jsonl` below a folder; nothing there is a
+    UserError.
+    """
     path = Path(path)
     files = sorted(path.rglob("*.jsonl")) if path.is_dir() else [path] if path.is_file() else []
     if not files:
-        raise UserError(f"no judgements at {path}: give a .jsonl file written by judging, or a folder of them")
+        raise UserError(
+            f"no judgements at {path}: give a .jsonl file written by judging, or a folder of them"
+        )
     try:
         return [row for file in files for row in read_jsonl(file, Judgement, skip_broken=True)]
     except ValueError as error:
@@ -29,7 +35,9 @@ def read_samples(path: str | Path) -> list[Sample]:
     """Read samples from Parquet or JSON Lines; anything else is a UserError."""
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"no samples at {path}: give the .parquet or .jsonl file with the gold labels")
+        raise UserError(
+            f"no samples at {path}: give the .parquet or .jsonl file with the gold labels"
+        )
     try:
         return read_parquet(path, Sample) if path.suffix == ".parquet" else read_jsonl(path, Sample)
     except ValueError as error:
@@ -37,19 +45,32 @@ def read_samples(path: str | Path) -> list[Sample]:
 
 
 def parse_again(judgements: Sequence[Judgement]) -> list[Judgement]:
-    """Apply the present parser to raw replies; what an older parser said is forgotten, the replies are not touched."""
+    """Apply the present parser to raw replies; what an older parser said is forgotten, the replies
+    are not touched.
+    """
     again = []
     for judgement in judgements:
-        verdict = parse_verdict(judgement.reply, judgement.task, finish_reason=judgement.finish_reason)
+        verdict = parse_verdict(
+            judgement.reply, judgement.task, finish_reason=judgement.finish_reason
+        )
         same = (verdict.status, verdict.value) == (judgement.status, judgement.verdict)
-        again.append(judgement if same else replace(judgement, status=verdict.status, verdict=verdict.value))
+        again.append(
+            judgement if same else replace(judgement, status=verdict.status, verdict=verdict.value)
+        )
     return again
 
 
 def rescore(
-    samples: Sequence[Sample], judgements: Sequence[Judgement], *, set_name: str | None = None, seed: int = 0, n_resamples: int = 2000
+    samples: Sequence[Sample],
+    judgements: Sequence[Judgement],
+    *,
+    set_name: str | None = None,
+    seed: int = 0,
+    n_resamples: int = 2000,
 ) -> list[Score]:
-    """Score every judge in `judgements` on `samples` after parsing again; `set_name` picks one where several sets are stored."""
+    """Score every judge in `judgements` on `samples` after parsing again; `set_name` picks one
+    where several sets are stored.
+    """
     sets = sorted({j.set for j in judgements})
     if set_name is None and len(sets) > 1:
         raise UserError(f"the judgements cover {len(sets)} sets: {', '.join(sets)}; name one")
@@ -63,4 +84,10 @@ def rescore(
             f"none of the {len(mine)} judgements of {name!r} belongs to these {len(samples)} samples; give the samples that were judged"
         )
     judges = dict.fromkeys(j.judge for j in mine)
-    return [row for judge in judges for row in score_set(samples, mine, judge=judge, set_name=name, seed=seed, n_resamples=n_resamples)]
+    return [
+        row
+        for judge in judges
+        for row in score_set(
+            samples, mine, judge=judge, set_name=name, seed=seed, n_resamples=n_resamples
+        )
+    ]

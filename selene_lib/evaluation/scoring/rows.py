@@ -1,4 +1,6 @@
-"""Score rows: one metric under one named convention, with interval, bounds, baselines and the published value beside it."""
+"""Score rows: one metric under one named convention, with interval, bounds, baselines and the
+published value beside it.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ STRICT = "strict"
 
 @dataclass(frozen=True)
 class Settings:
-    """How intervals are made: the same for all rows of a table. The generator of a row is seeded by (seed, judge-independent name)."""
+    """How intervals are made: the same for all rows of a table. The generator of a row is seeded by
+    (seed, judge-independent name).
+    """
 
     seed: int = 0
     n_resamples: int = 2000
@@ -33,7 +37,9 @@ class Settings:
 
 @dataclass(frozen=True)
 class Draft:
-    """A row before its interval: item arrays and the metric on them. `bounds` are of the same metric."""
+    """A row before its interval: item arrays and the metric on them. `bounds` are of the same
+    metric.
+    """
 
     metric: str
     convention: str
@@ -54,7 +60,11 @@ def finish(draft: Draft, outcomes: Outcomes, settings: Settings) -> Score:
     value = metrics.metric_value(draft.kind, *draft.columns)
     rng = settings.rng(outcomes.set, draft.metric, draft.convention)
     replicates = metrics.bootstrap_replicates(
-        draft.kind, *draft.columns, groups=cluster_names(draft.groups), n_resamples=settings.n_resamples, rng=rng
+        draft.kind,
+        *draft.columns,
+        groups=cluster_names(draft.groups),
+        n_resamples=settings.n_resamples,
+        rng=rng,
     )
     found = metrics.interval(replicates)
     if draft.kind == "mean" and value in (0.0, 1.0):
@@ -65,12 +75,18 @@ def finish(draft: Draft, outcomes: Outcomes, settings: Settings) -> Score:
 
 
 def cluster_names(groups: np.ndarray) -> np.ndarray | None:
-    """The groups where at least two items share one, None where every item stands alone (resampling items is then the same, and faster)."""
+    """The groups where at least two items share one, None where every item stands alone (resampling
+    items is then the same, and faster).
+    """
     return groups if len(np.unique(groups)) < len(groups) else None
 
 
 def _score(draft: Draft, outcomes: Outcomes, value: float | None, found: metrics.Interval) -> Score:
-    meta = {"standard_error": known(found.standard_error, 8), "n_groups": len(np.unique(draft.groups)), **draft.meta}
+    meta = {
+        "standard_error": known(found.standard_error, 8),
+        "n_groups": len(np.unique(draft.groups)),
+        **draft.meta,
+    }
     if found.n_undefined:
         meta["n_undefined_resamples"] = found.n_undefined
     return Score(
@@ -93,7 +109,9 @@ def _score(draft: Draft, outcomes: Outcomes, value: float | None, found: metrics
 
 
 def known(value: float | None, digits: int = 10) -> float | None:
-    """A number rounded far below meaning, so that files are the same on every machine; None for NaN."""
+    """A number rounded far below meaning, so that files are the same on every machine; None for
+    NaN.
+    """
     return None if value is None or math.isnan(value) else round(float(value), digits)
 
 
@@ -102,20 +120,46 @@ def against(score: Score, cell: Published | None, *, ran: bool = True) -> Score:
     if cell is None:
         return replace(score, status="no published value")
     note = f"{cell.known}: {cell.source}; convention: {cell.convention}"
-    return replace(score, published=cell.value, published_note=note, status=status_of(score, cell) if ran else "not run")
+    return replace(
+        score,
+        published=cell.value,
+        published_note=note,
+        status=status_of(score, cell) if ran else "not run",
+    )
 
 
 def status_of(score: Score, cell: Published) -> str:
-    """matches (equal as printed) / within interval (published in our 95 % interval) / differs / undefined (our metric has no value)."""
+    """matches (equal as printed) / within interval (published in our 95 % interval) / differs /
+    undefined (our metric has no value).
+    """
     if score.value is None:
         return "undefined"  # it ran, but the metric has no value, as a correlation with one and the same score
     if round(score.value, cell.digits) == round(cell.value, cell.digits):
         return "matches"
-    inside = score.ci95_low is not None and score.ci95_high is not None and score.ci95_low <= cell.value <= score.ci95_high
+    inside = (
+        score.ci95_low is not None
+        and score.ci95_high is not None
+        and score.ci95_low <= cell.value <= score.ci95_high
+    )
     return "within interval" if inside else "differs"
 
 
-def not_run(judge: str, set_name: str, task: str, metric: str, cell: Published | None, why: str) -> Score:
-    """A row for a set that is not here: it stands in the table with the reason, never skipped silently."""
-    row = Score(judge, set_name, task, metric, STRICT, None, 0, 0, status="not run", meta={"headline": True, "why": why})  # type: ignore[arg-type]
+def not_run(
+    judge: str, set_name: str, task: str, metric: str, cell: Published | None, why: str
+) -> Score:
+    """A row for a set that is not here: it stands in the table with the reason, never skipped
+    silently.
+    """
+    row = Score(
+        judge,
+        set_name,
+        task,
+        metric,
+        STRICT,
+        None,
+        0,
+        0,
+        status="not run",
+        meta={"headline": True, "why": why},
+    )  # type: ignore[arg-type]
     return against(row, cell, ran=False) if cell else row

@@ -1,7 +1,9 @@
-"""The twin scorer: one file of raw replies, counted as others publish and counted strictly, with every item on which the two differ.
+"""The twin scorer: one file of raw replies, counted as others publish and counted strictly, with
+every item on which the two differ.
 
-Published rules read replies more kindly than the strict parser: the first word after the first marker, the first label anywhere, half a
-point for what cannot be read, a middle score for what has no number. What that kindness is worth stands here in numbers.
+Published rules read replies more kindly than the strict parser: the first word after the first
+marker, the first label anywhere, half a point for what cannot be read, a middle score for what has
+no number. What that kindness is worth stands here in numbers.
 """
 
 from __future__ import annotations
@@ -24,10 +26,12 @@ Reader = Callable[[str, Task], str]
 
 @dataclass(frozen=True)
 class Rule:
-    """A published way to count. `read(reply, task)` gives a label or `""`; `unread` is the points of a reply without one.
+    """A published way to count. `read(reply, task)` gives a label or `""`; `unread` is the points
+    of a reply without one.
 
-    `order` is `both` (mean over orders), `random` (one, by the item's hash) or `better` (the order with the higher accuracy).
-    For absolute items `unread_score` is the score put in, None where the item is dropped.
+    `order` is `both` (mean over orders), `random` (one, by the item's hash) or `better` (the order
+    with the higher accuracy). For absolute items `unread_score` is the score put in, None where the
+    item is dropped.
     """
 
     name: str
@@ -39,28 +43,63 @@ class Rule:
 
 
 def first_word(reply: str, task: Task) -> str:
-    """The word after the first result marker if it is a label, as RewardBench's code reads this model."""
+    """The word after the first result marker if it is a label, as RewardBench's code reads this
+    model.
+    """
     match = _FIRST_WORD.search(reply)
     return match.group(1) if match and match.group(1) in LABELS[task] else UNPARSED
 
 
 def first_label_anywhere(reply: str, task: Task) -> str:
-    """The first label that stands anywhere in the reply, capitals or not: INCORRECT-contains-CORRECT reading."""
+    """The first label that stands anywhere in the reply, capitals or not:
+    INCORRECT-contains-CORRECT reading.
+    """
     match = re.search("|".join(LABELS[task]), reply, re.IGNORECASE)
-    return next((label for label in LABELS[task] if match and label.lower() == match.group(0).lower()), UNPARSED)
+    return next(
+        (label for label in LABELS[task] if match and label.lower() == match.group(0).lower()),
+        UNPARSED,
+    )
 
 
 RULES: tuple[Rule, ...] = (
-    Rule("rewardbench", "first word after the first marker, one random order, half a point for unreadable", first_word, 0.5, "random", 3.0),
-    Rule("better order", "first word after the first marker, the better of two orders, unreadable wrong", first_word, 0.0, "better"),
-    Rule("drop unreadable", "first word after the first marker, unreadable left out", first_word, float("nan"), "both"),
-    Rule("lenient", "first label found anywhere in the reply, unreadable wrong or lowest score", first_label_anywhere, 0.0, "both", 1.0),
+    Rule(
+        "rewardbench",
+        "first word after the first marker, one random order, half a point for unreadable",
+        first_word,
+        0.5,
+        "random",
+        3.0,
+    ),
+    Rule(
+        "better order",
+        "first word after the first marker, the better of two orders, unreadable wrong",
+        first_word,
+        0.0,
+        "better",
+    ),
+    Rule(
+        "drop unreadable",
+        "first word after the first marker, unreadable left out",
+        first_word,
+        float("nan"),
+        "both",
+    ),
+    Rule(
+        "lenient",
+        "first label found anywhere in the reply, unreadable wrong or lowest score",
+        first_label_anywhere,
+        0.0,
+        "both",
+        1.0,
+    ),
 )
 
 
 @dataclass(frozen=True)
 class TwinRow:
-    """A set under one published rule beside strict. `gain` is published less strict; `n_differ` items changed points."""
+    """A set under one published rule beside strict. `gain` is published less strict; `n_differ`
+    items changed points.
+    """
 
     judge: str
     set: str
@@ -93,11 +132,19 @@ class TwinItem:
 
 
 def twin_scores(
-    samples: Sequence[Sample], judgements: Sequence[Judgement], *, judge: str, set_name: str, rules: Sequence[Rule] = RULES, seed: int = 0
+    samples: Sequence[Sample],
+    judgements: Sequence[Judgement],
+    *,
+    judge: str,
+    set_name: str,
+    rules: Sequence[Rule] = RULES,
+    seed: int = 0,
 ) -> tuple[list[TwinRow], list[TwinItem]]:
-    """Count the raw replies by each published rule and strictly; return the table and the list of items that differ.
+    """Count the raw replies by each published rule and strictly; return the table and the list of
+    items that differ.
 
-    Points of an absolute item are 1 for the exact gold score; its metric is Pearson's r all the same.
+    Points of an absolute item are 1 for the exact gold score; its metric is Pearson's r all the
+    same.
     """
     rows, items = [], []
     for outcomes in lay_out(samples, judgements, judge=judge, set_name=set_name):
@@ -109,7 +156,9 @@ def twin_scores(
             read = {order: _read(outcomes, order, rule) for order in outcomes.orders}
             differing = _items(outcomes, rule, read)
             items += differing
-            rows.append(_row(outcomes, rule, read, len({item.sample_id for item in differing}), seed))
+            rows.append(
+                _row(outcomes, rule, read, len({item.sample_id for item in differing}), seed)
+            )
     return rows, items
 
 
@@ -122,15 +171,27 @@ def _points(verdicts: np.ndarray, gold: np.ndarray, unread: float) -> np.ndarray
     return np.where(verdicts == UNPARSED, unread, (verdicts == gold).astype(float))
 
 
-def _row(o: Outcomes, rule: Rule, read: dict[Order, np.ndarray], n_differ: int, seed: int) -> TwinRow:
+def _row(
+    o: Outcomes, rule: Rule, read: dict[Order, np.ndarray], n_differ: int, seed: int
+) -> TwinRow:
     if o.task == "absolute":
-        metric, strict, published = "pearson", _correlation(o, o.verdicts["AB"], "mean"), _correlation(o, read["AB"], rule.unread_score)
+        metric, strict, published = (
+            "pearson",
+            _correlation(o, o.verdicts["AB"], "mean"),
+            _correlation(o, read["AB"], rule.unread_score),
+        )
     else:
         metric = "accuracy"
         strict = float(np.mean([o.correct(order).mean() for order in o.orders]))
-        published = _accuracy(o, rule, {order: _points(read[order], o.gold, rule.unread) for order in o.orders}, seed)
-    values = [None if np.isnan(v) else round(v, 10) for v in (strict, published, published - strict)]
-    return TwinRow(o.judge, o.set, o.task, rule.name, rule.why, metric, *values, n=o.n, n_differ=n_differ)
+        published = _accuracy(
+            o, rule, {order: _points(read[order], o.gold, rule.unread) for order in o.orders}, seed
+        )
+    values = [
+        None if np.isnan(v) else round(v, 10) for v in (strict, published, published - strict)
+    ]
+    return TwinRow(
+        o.judge, o.set, o.task, rule.name, rule.why, metric, *values, n=o.n, n_differ=n_differ
+    )
 
 
 def _accuracy(o: Outcomes, rule: Rule, points: dict[Order, np.ndarray], seed: int) -> float:
@@ -152,7 +213,11 @@ def _correlation(o: Outcomes, verdicts: np.ndarray, unread: float | str | None) 
     scores = np.array([float(v) if v != UNPARSED else np.nan for v in verdicts])
     has = ~np.isnan(o.gold_score)
     if unread == "mean":
-        scores = np.where(np.isnan(scores), np.nanmean(scores[has]) if (~np.isnan(scores[has])).any() else 0.0, scores)
+        scores = np.where(
+            np.isnan(scores),
+            np.nanmean(scores[has]) if (~np.isnan(scores[has])).any() else 0.0,
+            scores,
+        )
     elif unread is not None:
         scores = np.where(np.isnan(scores), float(unread), scores)
     seen = has & ~np.isnan(scores)
