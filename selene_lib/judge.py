@@ -15,9 +15,9 @@ from selene_lib.files import write_parquet
 from selene_lib.judges.judging import judge_samples, plan_questions, to_judgement
 from selene_lib.judges.opening import open_judge
 from selene_lib.judges.protocol import Judge as JudgeProtocol
-from selene_lib.models.names import EMBEDDED
+from selene_lib.models.names import EMBEDDED_MODEL
 from selene_lib.prompts.rubrics import read_rubric
-from selene_lib.records import TASKS, Judgement, Sample, Score, Task, stable_id, swap_verdict
+from selene_lib.records import TASKS, Judgement, Sample, Score, Task, stable_id
 
 TEXT_COLUMNS = ("instruction", "response", "response_b", "rubric", "reference")
 
@@ -51,7 +51,7 @@ class Judge:
 
     def __init__(
         self,
-        model: str = EMBEDDED,
+        model: str = EMBEDDED_MODEL,
         *,
         family: str | None = None,
         escape: bool = True,
@@ -104,7 +104,7 @@ class Judge:
 
 def family_of(model: str) -> str:
     """The template family a model was made for: the embedded one knows only its own short wording."""
-    return "nano" if model == EMBEDDED else "full"
+    return "nano" if model == EMBEDDED_MODEL else "full"
 
 
 def findings(samples: Sequence[Sample], judgements: Sequence[Judgement]) -> list[Finding]:
@@ -116,7 +116,7 @@ def findings(samples: Sequence[Sample], judgements: Sequence[Judgement]) -> list
 
 
 def _finding(mine: list[Judgement]) -> Finding:
-    verdicts = [swap_verdict(j.verdict) if j.order == "BA" else j.verdict for j in mine]
+    verdicts = [j.verdict_of_sample for j in mine]
     broken = next((j for j in mine if j.status != "value"), None)
     if broken is not None:
         return Finding(
@@ -158,7 +158,7 @@ def judge_file(
     *,
     task: Task,
     rubric: str | Path | None = None,
-    model: str = EMBEDDED,
+    model: str = EMBEDDED_MODEL,
     columns: Mapping[str, str] | None = None,
     family: str | None = None,
     escape: bool = True,
@@ -291,10 +291,7 @@ def _columns_of(result: Finding, task: Task) -> dict[str, Any]:
         "confidence": result.confidence,
     }
     if task == "pairwise":
-        added |= {
-            f"verdict_{j.order.lower()}": swap_verdict(j.verdict) if j.order == "BA" else j.verdict
-            for j in result.judgements
-        }
+        added |= {f"verdict_{j.order.lower()}": j.verdict_of_sample for j in result.judgements}
     return added
 
 

@@ -180,6 +180,11 @@ class Judgement:
         """What makes this judgement one of its kind: asked once, never twice."""
         return (self.judge, self.set, self.sample_id, self.order, self.prompt_sha256)
 
+    @property
+    def verdict_of_sample(self) -> str | None:
+        """The verdict in the words of the sample as it stands: under `BA` the letters change places."""
+        return swap_verdict(self.verdict) if self.order == "BA" else self.verdict
+
 
 @dataclass(frozen=True)
 class Score:

@@ -24,11 +24,12 @@ from selene_lib.figures.checks import expected_error, overlap_counts
 from selene_lib.figures.domains import first_readings, part_name
 from selene_lib.figures.drawing import BASE, OTHERS, TRAINED, settle, styled
 from selene_lib.figures.flow import Stage, flow_stages, merge_quiet
-from selene_lib.figures.judges import colours, judge_label, main_judge, one_a_loss, order_judges
+from selene_lib.figures.judges import colours, judge_label, one_a_loss, order_judges
 from selene_lib.figures.published import published_task_means
 from selene_lib.figures.results import reliability_table
 from selene_lib.figures.topic_map import spread, stretch
 from selene_lib.files import write_jsonl, write_parquet
+from selene_lib.judges.names import main_arm, main_judge
 from selene_lib.records import Judgement, Sample
 
 
@@ -215,6 +216,9 @@ def test_the_main_judge_is_the_lowest_seed_of_the_full_loss() -> None:
     assert main_judge(["base", "nll-seed0", "dpo_nll-seed2", "dpo_nll-seed1"]) == "dpo_nll-seed1"
     assert main_judge(["base", "nll-seed0"]) == "nll-seed0"
     assert main_judge(["base"]) is None
+    # seeds are numbers, and scores and figures speak of the same judge
+    arms = ["base", "dpo_nll-seed10", "dpo_nll-seed2", "nll-seed1"]
+    assert main_judge(arms) == main_arm(arms) == "dpo_nll-seed2"
     assert order_judges(JUDGES)[:2] == ["dpo_nll-seed0", "base"]
     assert judge_label("dpo_nll-seed2") == "trained, DPO+NLL, seed 2"
 

@@ -19,7 +19,7 @@ from selene_lib.files import read_parquet, write_parquet, write_text
 from selene_lib.ledger import Ledger
 from selene_lib.records import Sample
 
-EMBEDDED = "nano"
+EMBEDDED_DATA = "nano"
 SHIFTED = "shifted"  # a set out of the training distribution: scored, but no part of the task means
 
 
@@ -101,15 +101,15 @@ def collect_sets(
 def chosen_names(names: str, what: str) -> list[str]:
     chosen = [name.strip() for name in names.split(",") if name.strip()]
     if not chosen:
-        raise UserError(f"no {what} named; write a comma separated list, or {EMBEDDED}")
+        raise UserError(f"no {what} named; write a comma separated list, or {EMBEDDED_DATA}")
     embedded = []
-    if EMBEDDED in chosen:
+    if EMBEDDED_DATA in chosen:
         from selene_lib import nano
 
         embedded = (
             list(nano.NANO_SOURCES) if what == "sources" else [*nano.NANO_SETS, *nano.NANO_DOMAINS]
         )
-    return [*embedded, *(name for name in chosen if name != EMBEDDED)]
+    return [*embedded, *(name for name in chosen if name != EMBEDDED_DATA)]
 
 
 def _read_one(
@@ -253,4 +253,4 @@ def read_catalogue(path: Path) -> Any:
 
 
 def is_embedded_set(name: str) -> bool:
-    return name.startswith(f"{EMBEDDED}-")
+    return name.startswith(f"{EMBEDDED_DATA}-")

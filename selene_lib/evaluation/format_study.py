@@ -15,7 +15,7 @@ from selene_lib.errors import UserError
 from selene_lib.judges.judging import Orders, Question, answer_questions, plan_questions
 from selene_lib.judges.protocol import Judge
 from selene_lib.prompts.formats import FORMATS, PromptFormat
-from selene_lib.records import TIE, Judgement, Sample, swap_verdict
+from selene_lib.records import TIE, Judgement, Sample
 
 N_RESAMPLES = 1000
 
@@ -138,15 +138,14 @@ def _correct(
         )
     chosen = [[cells[item, name] for name in formats] for item in items]
     correct = np.array(
-        [[[_verdict(j) == gold[j.sample_id] for j in cell] for cell in row] for row in chosen],
+        [
+            [[j.verdict_of_sample == gold[j.sample_id] for j in cell] for cell in row]
+            for row in chosen
+        ],
         dtype=float,
     )
     parsed = np.array([[[j.verdict is not None for j in cell] for cell in row] for row in chosen])
     return formats, items, correct, parsed
-
-
-def _verdict(judgement: Judgement) -> str | None:
-    return swap_verdict(judgement.verdict) if judgement.order == "BA" else judgement.verdict
 
 
 def _item_weights(n_items: int, n_resamples: int, seed: int) -> np.ndarray:

@@ -23,15 +23,9 @@ from selene_lib.figures.drawing import (
     not_run,
     styled,
 )
-from selene_lib.figures.judges import (
-    TASK_NAMES,
-    colours,
-    is_base,
-    judge_label,
-    main_judge,
-    order_judges,
-)
+from selene_lib.figures.judges import TASK_NAMES, colours, judge_label, order_judges
 from selene_lib.figures.results import headline_rows
+from selene_lib.judges.names import is_base, main_judge
 
 OVERALL = ("overall", "task average", "mean", "all", "task_mean", "mean of tasks")
 

@@ -21,8 +21,9 @@ from selene_lib.figures.drawing import (
     not_run,
     styled,
 )
-from selene_lib.figures.judges import colours, is_base, judge_label, main_judge, order_judges
+from selene_lib.figures.judges import colours, judge_label, order_judges
 from selene_lib.figures.results import meta_of
+from selene_lib.judges.names import is_base, main_judge
 
 INTERVALS = ("ci95_low", "ci95_high")
 

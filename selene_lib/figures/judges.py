@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from selene_lib.figures.drawing import BASE, OTHERS, TRAINED
-from selene_lib.judges.names import ARM, loss_of
+from selene_lib.judges.names import ARM, is_base, loss_of, main_judge
+from selene_lib.paper.values import BASE_MODEL, SELENE_MINI
 
 LOSS_NAMES = {"dpo_nll": "DPO+NLL", "dpo": "DPO alone", "nll": "NLL alone"}
 TASK_NAMES = {
@@ -15,26 +16,7 @@ TASK_NAMES = {
     "classification": "Classification",
     "absolute": "Absolute scoring",
 }
-PUBLISHED_TRAINED, PUBLISHED_BASE = "Selene Mini", "Llama-3.1-8B-Instruct"
-
-
-def main_judge(judges: Iterable[str]) -> str | None:
-    """Return the trained judge that stands for a run: DPO+NLL of the lowest seed, else another arm,
-    else no base.
-    """
-    names = list(dict.fromkeys(judges))
-    arms = sorted(
-        (m.group("loss") != "dpo_nll", int(m.group("seed")), n)
-        for n in names
-        if (m := ARM.match(n))
-    )
-    rest = [n for n in names if not is_base(n)]
-    return arms[0][2] if arms else (rest[0] if rest else None)
-
-
-def is_base(judge: str) -> bool:
-    """Whether a judge is the untrained model of a run, or the published base."""
-    return judge == PUBLISHED_BASE or judge.split("-")[0].split(":")[0] == "base"
+PUBLISHED_TRAINED, PUBLISHED_BASE = SELENE_MINI, BASE_MODEL
 
 
 def order_judges(judges: Iterable[str]) -> list[str]:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from selene_lib.errors import UserError
 from selene_lib.files import read_json, read_jsonl, read_parquet
-from selene_lib.records import Judgement, Sample, swap_verdict
+from selene_lib.records import Judgement, Sample
 
 EXPLORE, CURATE, ABLATE, TRAIN = (
     "01_explore_sources",
@@ -81,13 +81,6 @@ def read_judgements(result_dir: Path, step: str = EVALUATE) -> list[Judgement]:
     ]
 
 
-def own_verdict(judgement: Judgement) -> str | None:
-    """The verdict in the words of the sample as it stands: `A` is the sample's first response, in
-    whatever order it was shown.
-    """
-    return swap_verdict(judgement.verdict) if judgement.order == "BA" else judgement.verdict
-
-
 def reliability_table(result_dir: Path, n_bins: int = 10) -> pd.DataFrame | None:
     """Return reliability bins of every judge that gave verdict probabilities: judge, low, high, n,
     confidence, accuracy.
@@ -110,7 +103,7 @@ def reliability_table(result_dir: Path, n_bins: int = 10) -> pd.DataFrame | None
             and label is not None
         ):
             found.setdefault(j.judge, []).append(
-                (min(1.0, j.verdict_probs[j.verdict]), float(own_verdict(j) == label))
+                (min(1.0, j.verdict_probs[j.verdict]), float(j.verdict_of_sample == label))
             )
     rows = []
     for judge, pairs in found.items():

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from selene_lib.errors import UserError
+from selene_lib.paper.values import BASE_MODEL
 
 BASE = "base"
 ARM = re.compile(r"^(?P<loss>[a-z_]+)-seed(?P<seed>\d+)$")
@@ -45,19 +46,45 @@ MAIN_LOSS = "dpo_nll"
 
 def adapters_of(folder: Path) -> dict[str, Path | None]:
     """Return the judges of a run by name: `base` without adapter, then every trained arm."""
-    return {BASE: None, **{path.name: path for path in sorted(folder.iterdir()) if path.is_dir()}}
+    trained = sorted((path for path in folder.iterdir() if path.is_dir()), key=_arm_order)
+    return {BASE: None, **{path.name: path for path in trained}}
+
+
+def _arm_order(path: Path) -> tuple[str, int, str]:
+    """By loss, then seed as a number: seed 10 comes after seed 2."""
+    found = ARM.match(path.name)
+    return (found["loss"], int(found["seed"]), "") if found else (path.name, 0, path.name)
+
+
+def is_base(judge: str) -> bool:
+    """Whether a judge is the untrained model of a run, or the published base."""
+    return judge == BASE_MODEL or judge.split("-")[0].split(":")[0] == BASE
+
+
+def main_judge(judges: Iterable[str]) -> str | None:
+    """Return the trained judge that stands for a run, the same in scores, figures and report:
+    DPO+NLL of the lowest seed, else the arm of the lowest seed, else any other judge that is no
+    base; None where there is none.
+    """
+    names = list(dict.fromkeys(judges))
+    arms = []
+    for name in names:
+        found = ARM.match(name)
+        if found:
+            arms.append((found["loss"] != MAIN_LOSS, int(found["seed"]), name))
+    if arms:
+        return min(arms)[2]
+    return next((name for name in names if not is_base(name)), None)
 
 
 def main_arm(names: Iterable[str]) -> str:
-    """Return the arm that stands for the run: the first of the main loss, else the first trained
-    one.
-    """
-    trained = [name for name in names if name != BASE]
-    if not trained:
+    """Return `main_judge`; a run without a trained judge is a UserError."""
+    found = main_judge(names)
+    if found is None:
         raise UserError(
             "there is no trained judge: run notebook 04 first, with at least one loss and seed"
         )
-    return next((name for name in trained if name.startswith(MAIN_LOSS)), trained[0])
+    return found
 
 
 def main_pair(adapters: Mapping[str, Path | None]) -> dict[str, Path | None]:

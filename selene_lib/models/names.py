@@ -6,12 +6,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-EMBEDDED = "embedded"
+EMBEDDED_MODEL = "embedded"
 
 
 def resolve_model(name: str) -> str:
     """Return the path or hub id that transformers can load for `name`."""
-    if name == EMBEDDED:
+    if name == EMBEDDED_MODEL:
         from selene_lib.nano import base_path
 
         return str(base_path())
@@ -20,9 +20,9 @@ def resolve_model(name: str) -> str:
 
 def short_name(name: str) -> str:
     """Return a name fit for a table: the last part of a path or hub id."""
-    return name if name == EMBEDDED else Path(name).name
+    return name if name == EMBEDDED_MODEL else Path(name).name
 
 
 def is_embedded(name: str) -> bool:
     """Whether `name`, or the path it was resolved to, is the embedded model."""
-    return name == EMBEDDED or name == resolve_model(EMBEDDED)
+    return name == EMBEDDED_MODEL or name == resolve_model(EMBEDDED_MODEL)

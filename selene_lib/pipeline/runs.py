@@ -22,7 +22,7 @@ from typing import Any
 
 from selene_lib.errors import UserError
 from selene_lib.files import read_json, sha256_file, size_bytes, write_json
-from selene_lib.models.names import EMBEDDED
+from selene_lib.models.names import EMBEDDED_MODEL
 from selene_lib.models.parallel import use_one_thread
 from selene_lib.pipeline.environment import environment
 from selene_lib.pipeline.notebooks import notebook_path, parameter_defaults, step_spec
@@ -213,7 +213,7 @@ def begin_step(name: str, namespace: Mapping[str, Any]) -> Step:
         _lock=_locked(folder),
     )
     _clear_other_work(step)
-    if EMBEDDED in (parameters.get("model"), parameters.get("base_model")):
+    if EMBEDDED_MODEL in (parameters.get("model"), parameters.get("base_model")):
         use_one_thread()
     return step
 

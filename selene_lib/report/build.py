@@ -16,16 +16,9 @@ from selene_lib.errors import UserError
 from selene_lib.figures import results as files
 from selene_lib.figures.everything import curation_ledger
 from selene_lib.figures.flow import flow_stages
-from selene_lib.figures.judges import (
-    LOSS_NAMES,
-    TASK_NAMES,
-    is_base,
-    judge_label,
-    main_judge,
-    order_judges,
-)
+from selene_lib.figures.judges import LOSS_NAMES, TASK_NAMES, judge_label, order_judges
 from selene_lib.files import write_text
-from selene_lib.judges.names import loss_of
+from selene_lib.judges.names import is_base, loss_of, main_judge
 from selene_lib.report.claims import claims, count_statuses
 from selene_lib.report.items import worst_items
 from selene_lib.report.provenance import (

@@ -13,7 +13,7 @@ import pandas as pd
 
 from selene_lib.figures import results as files
 from selene_lib.figures.domains import domain_rows, first_readings, part_name
-from selene_lib.figures.judges import is_base, main_judge
+from selene_lib.judges.names import is_base, main_judge
 from selene_lib.paper import values as paper
 
 

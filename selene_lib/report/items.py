@@ -10,7 +10,8 @@ from pathlib import Path
 
 from selene_lib.errors import UserError
 from selene_lib.figures import results as files
-from selene_lib.figures.judges import is_base, judge_label, main_judge
+from selene_lib.figures.judges import judge_label
+from selene_lib.judges.names import is_base, main_judge
 from selene_lib.prompts.rendering import render
 from selene_lib.records import Judgement, Sample
 
@@ -86,14 +87,14 @@ def _item(
 ) -> Item | None:
     judgements = sorted(judgements, key=lambda j: (j.judge != main, j.judge, j.order))
     mine = [j for j in judgements if j.judge == main]
-    wrong = [j for j in mine if files.own_verdict(j) != sample.label]
+    wrong = [j for j in mine if j.verdict_of_sample != sample.label]
     if not wrong:
         return None
-    base_right = [files.own_verdict(j) == sample.label for j in judgements if j.judge != main]
+    base_right = [j.verdict_of_sample == sample.label for j in judgements if j.judge != main]
     kinds = ["trained wrong"]
     if base_right:
         kinds.append("base right" if all(base_right) else "base wrong too")
-    if len({files.own_verdict(j) for j in mine}) > 1:
+    if len({j.verdict_of_sample for j in mine}) > 1:
         kinds.append("orders disagree")
     if any(j.verdict is None for j in mine):
         kinds.append("no verdict read")
@@ -118,7 +119,7 @@ def _distance(judgement: Judgement, sample: Sample) -> float:
 
 
 def _reply(judgement: Judgement, sample: Sample, show_texts: bool) -> Reply:
-    verdict = files.own_verdict(judgement)
+    verdict = judgement.verdict_of_sample
     probability = (judgement.verdict_probs or {}).get(judgement.verdict or "")
     said = judgement.reply if show_texts else ""
     return Reply(

@@ -111,7 +111,7 @@ def _head_weights(path: str, revision: str | None) -> dict[str, Any]:
                 name: stream.get_tensor(name)
                 for name in stream.keys()
                 if not name.startswith("model.")
-            }  # noqa: SIM118
+            }
     needed = {
         "regression_layer.weight",
         "reward_transform_matrix",

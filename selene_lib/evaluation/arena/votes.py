@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from selene_lib.errors import UserError
-from selene_lib.records import TIE, Judgement, Sample, swap_verdict
+from selene_lib.records import TIE, Judgement, Sample
 
 SHAPES = (("left", "right"), ("model_a", "model_b"))
 VOTERS = ("voter", "worker")
@@ -181,7 +181,7 @@ def battles_of_judges(samples: Iterable[Sample], judgements: Iterable[Judgement]
     right: dict[tuple[str, str], dict[str, bool]] = {}
     for j in judgements:
         if j.sample_id in gold:
-            said = swap_verdict(j.verdict) if j.order == "BA" else j.verdict
+            said = j.verdict_of_sample
             right.setdefault((j.sample_id, j.order), {})[j.judge] = said == gold[j.sample_id]
     names: list[tuple[str, str]] = []
     scores: list[float] = []

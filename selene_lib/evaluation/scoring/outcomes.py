@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from selene_lib.records import LABELS, TIE, Judgement, Order, Sample, Task, swap_verdict
+from selene_lib.records import LABELS, TIE, Judgement, Order, Sample, Task
 
 UNPARSED = ""
 
@@ -138,7 +138,7 @@ def _numbered(names: list[str]) -> np.ndarray:
 def _verdict(judgement: Judgement | None) -> str:
     if judgement is None or judgement.status != "value" or judgement.verdict is None:
         return UNPARSED
-    return swap_verdict(judgement.verdict) if judgement.order == "BA" else judgement.verdict  # type: ignore[return-value]
+    return judgement.verdict_of_sample or UNPARSED
 
 
 def _probs(judgement: Judgement | None, labels: tuple[str, ...]) -> list[float]:
