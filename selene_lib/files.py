@@ -16,8 +16,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from selene_lib.errors import UserError
+
 if TYPE_CHECKING:
-    pass
+    from filelock import BaseFileLock
 
 T = TypeVar("T")
 
@@ -274,6 +276,41 @@ def _kind(hint: Any) -> type:
     if origin is not None:
         return dict
     return hint
+
+
+class PathLock:
+    """An exclusive lock on a file or folder, held from here until `close`; a context manager.
+
+    The lock is a hidden empty file beside `path`; it is released when the process ends and the file
+    stays. Held by another process for longer than `patience_seconds`, it is a UserError that says
+    `busy`.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike, *, busy: str, patience_seconds: float = 0.0
+    ) -> None:
+        from filelock import FileLock, Timeout  # a third of a second, and few callers lock
+
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Not thread-local: whoever holds it may close it from another thread.
+        self._lock: BaseFileLock = FileLock(
+            path.with_name(f".{path.name}.lock"), thread_local=False, poll_interval=0.2
+        )
+        try:
+            self._lock.acquire(timeout=patience_seconds)
+        except Timeout as error:
+            raise UserError(busy) from error
+
+    def close(self) -> None:
+        """Release the lock; a second call does nothing."""
+        self._lock.release()
+
+    def __enter__(self) -> PathLock:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def copy_folder(source: Path, target: Path) -> None:

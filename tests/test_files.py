@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import dataclass
 
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from selene_lib import files
+from selene_lib.errors import UserError
 from selene_lib.records import Critique, Sample, stable_id, unit_hash
 
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
@@ -137,3 +140,43 @@ def test_csv_is_whole_and_exact(tmp_path):
     assert row["x"] == 0.1 + 0.2
     assert json.loads(row["meta"]) == {"a": [2], "b": 1}
     assert row["s"] == 'say "hi", ok'
+
+
+HOLDER = """
+import sys
+from selene_lib.files import PathLock
+
+lock = PathLock(sys.argv[1], busy="taken")
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_lock_held_by_another_process_is_refused_until_that_process_dies(tmp_path):
+    path = tmp_path / "store.jsonl"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(UserError, match="busy: wait for it"):
+            files.PathLock(path, busy="busy: wait for it")
+    finally:
+        holder.kill()
+        holder.communicate()
+    with files.PathLock(path, busy="still held", patience_seconds=5.0):
+        pass
+    assert not path.exists()
+
+
+def test_a_lock_is_free_again_once_it_is_closed(tmp_path):
+    first = files.PathLock(tmp_path / "store.jsonl", busy="busy")
+    first.close()
+    with (
+        files.PathLock(tmp_path / "store.jsonl", busy="busy"),
+        pytest.raises(UserError, match="busy"),
+    ):
+        files.PathLock(tmp_path / "store.jsonl", busy="busy")

@@ -27,7 +27,7 @@ from selene_lib.evaluation.audit.swap_probe import (
     measure_swap_probe,
 )
 from selene_lib.evaluation.scoring.rescore import read_judgements, read_samples, rescore
-from selene_lib.files import read_jsonl, write_jsonl
+from selene_lib.files import PathLock, read_jsonl, write_jsonl
 from selene_lib.judge import Judge, findings, judge_file
 from selene_lib.judges.judging import judge_samples, plan_questions, random_order
 from selene_lib.judges.protocol import Reply
@@ -138,12 +138,12 @@ def test_a_batch_bound_judge_computes_a_half_stored_batch_whole_again(tmp_path):
 
 
 def test_two_writers_of_one_store_are_refused(tmp_path):
-    import fcntl
-
-    with open(tmp_path / "s.jsonl", "ab") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(UserError, match="being written by another process"):
-            judge_samples(RuleJudge(), "toy", [pair(0)], store=tmp_path / "s.jsonl", progress=False)
+    store = tmp_path / "s.jsonl"
+    with (
+        PathLock(store, busy="not this one"),
+        pytest.raises(UserError, match="being written by another process"),
+    ):
+        judge_samples(RuleJudge(), "toy", [pair(0)], store=store, progress=False)
 
 
 SCRIPT = """

@@ -6,13 +6,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from selene_lib.errors import UserError
-from selene_lib.files import append_jsonl, read_jsonl
+from selene_lib.files import PathLock, append_jsonl, read_jsonl
 from selene_lib.judges.protocol import Judge, Reply, batches_of
 from selene_lib.models.names import is_embedded
 from selene_lib.models.parallel import side_by_side, use_one_thread
@@ -116,7 +115,8 @@ def answer_questions(
     """Answer planned questions, from the store where they stand there; see `judge_samples`."""
     keys = [(judge.name, set_name, q.sample.id, q.order, q.prompt.sha256) for q in questions]
     store = Path(store)
-    with _sole_writer(store):
+    busy = f"{store} is being written by another process; wait for it or give another store"
+    with PathLock(store, busy=busy):
         known = _stored(store, judge, set(keys))
         if len(known) < len(questions):
             for judgement in _ask(judge, set_name, questions, keys, known, store, progress):
@@ -210,25 +210,6 @@ def _stored(store: Path, judge: Judge, wanted: set) -> dict:
             f"{store}: another judge of the name {judge.name!r} (other weights or settings) wrote it; give another name or move it"
         )
     return known
-
-
-@contextmanager
-def _sole_writer(store: Path) -> Iterator[None]:
-    """Hold an exclusive lock on the store while it is written; the lock dies with the process."""
-    try:
-        import fcntl
-    except ImportError:  # no such locks on Windows: one writer is then the user's care
-        yield
-        return
-    store.parent.mkdir(parents=True, exist_ok=True)
-    with open(store, "ab") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(
-                f"{store} is being written by another process; wait for it or give another store"
-            ) from error
-        yield
 
 
 def open_judges(

@@ -8,16 +8,14 @@ writes at a time (a lock beside the file, released when the process ends).
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from selene_lib.errors import UserError
-from selene_lib.files import append_jsonl, read_jsonl
+from selene_lib.files import PathLock, append_jsonl, read_jsonl
 
 
 def request_key(
@@ -49,22 +47,17 @@ class ReplyStore:
 
     def __init__(self, path: str | Path | None) -> None:
         self.path = Path(path) if path is not None else None
-        self._lock: IO[str] | None = None
-        rows = self._open() if self.path is not None else []
+        self._lock: PathLock | None = None
+        rows = self._open(self.path) if self.path is not None else []
         self._rows: dict[str, dict[str, Any]] = {row["key"]: row for row in rows}
 
-    def _open(self) -> list[dict[str, Any]]:
-        assert self.path is not None
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = open(self.path.with_name(f".{self.path.name}.lock"), "w")  # noqa: SIM115  (held until close)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            self._lock.close()
-            raise UserError(
-                f"{self.path} is written by another process: wait for it, or give this one a store of its own"
-            ) from error
-        return read_jsonl(self.path, skip_broken=True) if self.path.is_file() else []
+    def _open(self, path: Path) -> list[dict[str, Any]]:
+        self._lock = PathLock(
+            path,
+            busy=f"{path} is written by another process: "
+            "wait for it, or give this one a store of its own",
+        )
+        return read_jsonl(path, skip_broken=True) if path.is_file() else []
 
     def get(self, key: str) -> dict[str, Any] | None:
         """The stored row, or None."""
