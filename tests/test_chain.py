@@ -15,7 +15,15 @@ import pytest
 
 from selene_lib.cli.running import print_dry_run
 from selene_lib.errors import UserError
-from selene_lib.pipeline import chain, execution, notebooks, places, presets, runs
+from selene_lib.pipeline import (
+    chain,
+    environment,
+    execution,
+    notebooks,
+    places,
+    presets,
+    runs,
+)
 
 BEGIN = (
     "from selene_lib.pipeline.runs import begin_step\nstep = begin_step('00_quickstart', globals())"
@@ -330,11 +338,10 @@ def test_user_errors_are_one_line_and_exit_2(arguments, code, named):
 
 
 def test_help_loads_nothing_heavy():
-    code = "import sys, selene_lib.cli; print([m for m in ('torch', 'pandas', 'transformers', 'numpy', 'matplotlib') if m in sys.modules])"
-    assert (
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip()
-        == "[]"
-    )
+    heavy = ("torch", "pandas", "transformers", "numpy", "matplotlib")
+    code = f"import sys, selene_lib.cli; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_another_domain_file_or_other_data_beside_it_make_a_step_new(project):
@@ -360,9 +367,9 @@ def test_what_a_run_publishes_does_not_make_its_commit_dirty(tmp_path, monkeypat
     git("init")
     git("add", "--all")
     git("commit", "--message", "first")
-    monkeypatch.setattr(runs, "PACKAGE", tmp_path / "package")
+    monkeypatch.setattr(environment, "PACKAGE", tmp_path / "package")
     for name in ("figures/a.csv", "reports/b.html"):
         (tmp_path / name).write_text("two")
-    assert runs._git_state()["dirty"] is False
+    assert environment._git_state()["dirty"] is False
     (tmp_path / "package/code.py").write_text("two")
-    assert runs._git_state()["dirty"] is True
+    assert environment._git_state()["dirty"] is True

@@ -46,7 +46,7 @@ def lock(
         bool, typer.Option("--refresh", help="also move revisions that are locked already")
     ] = False,
 ) -> None:
-    """Resolve hub revisions to 40-hex commits and write them to the lock file (needs the network)."""
+    """Resolve hub revisions to 40-hex commits over the network and write them to the lock file."""
     from selene_lib.data import lock_all
 
     for hub_id, revision in sorted(lock_all(names or [], refresh=refresh).items()):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
-from selene_lib.cli.options import JsonOption, print_rows
+from selene_lib.cli.options import JsonOption, print_rows, rows_of
+from selene_lib.records import Task
 
 Model = Annotated[
     str,
@@ -17,7 +18,7 @@ Model = Annotated[
     ),
 ]
 Adapter = Annotated[str | None, typer.Option("--adapter", help="folder of a trained adapter")]
-SHOWN = (
+SCORE_COLUMNS = (
     "judge",
     "set",
     "metric",
@@ -62,18 +63,26 @@ def judge(
     ] = None,
 ) -> None:
     """Judge every row of a file; a broken run goes on where it stopped."""
+    from selene_lib.files import to_dict
     from selene_lib.judge import judge_file
 
-    options = {"adapter": adapter, "max_new_tokens": max_new_tokens}
     done = judge_file(
-        input, output, task=task, rubric=rubric, model=model, family=family, **options
-    )  # type: ignore[arg-type]
+        input,
+        output,
+        task=cast(Task, task),  # `judge_file` itself refuses another word
+        rubric=rubric,
+        model=model,
+        family=family,
+        adapter=adapter,
+        max_new_tokens=max_new_tokens,
+    )
     print(
-        f"{done.n} rows judged, {done.n_unparsed} without a readable verdict, {done.n_inconsistent} with two orders that disagree"
+        f"{done.n} rows judged, {done.n_unparsed} without a readable verdict, "
+        f"{done.n_inconsistent} with two orders that disagree"
     )
     print(", ".join(f"{name} {value:,.6g}" for name, value in done.usage.items()))
     if done.scores:
-        print_rows([row.__dict__ for row in done.scores], False, SHOWN)
+        print_rows([to_dict(row) for row in done.scores], False, SCORE_COLUMNS)
     print(f"output: {done.output}\nreplies: {done.store}")
 
 
@@ -100,8 +109,7 @@ def score(
         seed=seed,
         n_resamples=n_resamples,
     )
-    table = scores_table(rows)
-    print_rows(table.astype(object).where(table.notna(), None).to_dict("records"), json, SHOWN)
+    print_rows(rows_of(scores_table(rows)), json, SCORE_COLUMNS)
 
 
 def audit(
@@ -127,7 +135,7 @@ def audit(
         opened, read_samples(samples), n=n, family=family_of(model), seed=seed, progress=True
     )
     columns = ("probe", "kind", "template", "effect", "ci95_low", "ci95_high", "n", "n_unparsed")
-    print_rows(card.astype(object).where(card.notna(), None).to_dict("records"), json, columns)
+    print_rows(rows_of(card), json, columns)
 
 
 COMMANDS = (judge, score, audit)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from selene_lib.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 RunOption = Annotated[str, typer.Option("--run", help="a run of runs/*.yaml, a YAML file, or nano")]
 DataDir = Annotated[
@@ -16,6 +19,9 @@ DataDir = Annotated[
     typer.Option("--data-dir", help="folder with the publishers' files, one folder a set"),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="key=value, or notebook.key=value")
+]
 
 
 def folder(path: Path | None) -> Path | None:
@@ -44,11 +50,16 @@ def print_rows(rows: list[dict[str, Any]], as_json: bool, columns: tuple[str, ..
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip())
 
 
+def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of a table as dicts, None where it holds no value."""
+    return table.astype(object).where(table.notna(), None).to_dict("records")
+
+
 def _cell(value: Any) -> str:
     if value is None:
         return "-"
     if isinstance(value, float):
         return f"{value:.4g}"
-    return (
-        {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
-    )
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)

@@ -6,11 +6,12 @@ import csv
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from selene_lib.cli.options import DataDir, RunOption, folder
+from selene_lib.cli.options import DataDir, RunOption, Settings, folder
 
 if TYPE_CHECKING:
     from selene_lib.pipeline.notebooks import StepSpec
@@ -25,9 +26,7 @@ def reproduce(
         str | None, typer.Option("--to", help="last notebook, by number or name")
     ] = None,
     data_dir: DataDir = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="key=value, or notebook.key=value")
-    ] = None,
+    set_: Settings = None,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -49,8 +48,8 @@ def reproduce(
     chain.reproduce(
         run, first=first, last=last, settings=settings, say=lambda line: print(line, flush=True)
     )
-    if any(step.name.startswith("05") for step in chain.select_steps(first, last)):
-        _print_task_table(presets.load_run(run).name)
+    if any(step.number == "05" for step in chain.select_steps(first, last)):
+        _print_task_means(presets.load_run(run).name)
 
 
 def print_dry_run(
@@ -68,25 +67,28 @@ def print_dry_run(
     from selene_lib.pipeline.places import run_folder
 
     spec, steps, resolved = chain.resolve_run(run, first, last, settings)
-    run_dir, would_run = run_folder(spec.name), set()
+    run_dir = run_folder(spec.name)
+    would_run: set[str] = set()
     for number, step in enumerate(steps, 1):
-        unchanged, seconds = chain.standing(step, resolved[step.name], run_dir)
-        if unchanged and not any(name.split("/")[0] in would_run for name in step.inputs):
+        parameters = resolved[step.name]
+        unchanged, seconds = chain.step_state(step, parameters, run_dir)
+        if unchanged and would_run.isdisjoint(step.needed_steps):
             what = f"unchanged, took {execution.clock(seconds or 0)}"
         else:
             would_run.add(step.name)
             what = f"would run, {_expected(step, spec.name, seconds)}"
-        absent = [
-            name
-            for name in step.inputs
-            if name.split("/")[0] not in would_run and not (run_dir / name).exists()
-        ]
-        what += f"; stops at once, {absent[0]} is not there" if absent else ""
-        print(
-            f"[{number}/{len(steps)}] {step.name:<24} {what}{_differences(step, resolved[step.name])}"
-        )
+        what += _missing_input(step, run_dir, would_run) + _differences(step, parameters)
+        print(f"[{number}/{len(steps)}] {step.name:<24} {what}")
     print(f"{len(would_run)} of {len(steps)} notebooks would run; nothing was executed or written")
     return len(would_run)
+
+
+def _missing_input(step: StepSpec, run_dir: Path, would_run: set[str]) -> str:
+    """Name the first input that is not there and that no notebook of this run would write."""
+    for name in step.inputs:
+        if name.split("/")[0] not in would_run and not (run_dir / name).exists():
+            return f"; stops at once, {name} is not there"
+    return ""
 
 
 def _expected(step: StepSpec, run: str, seconds: float | None) -> str:
@@ -106,31 +108,37 @@ def _differences(step: StepSpec, parameters: Mapping[str, Any]) -> str:
         for key, value in parameters.items()
         if key != "run" and value != defaults[key]
     ]
-    return "; not the default: " + ", ".join(different) if different else ""
+    if not different:
+        return ""
+    return "; not the default: " + ", ".join(different)
 
 
-def _print_task_table(name: str) -> None:
-    """Print base against trained per task type, and the gain of every arm, if the run got that far."""
+def _print_task_means(name: str) -> None:
+    """Print base against trained by task type, and every arm's gain, if the run got that far."""
+    from selene_lib.judges.names import BASE
     from selene_lib.pipeline.places import home, run_folder
 
     path = run_folder(name) / "05_evaluate_benchmarks"
     if not (path / "step.json").is_file():
         return
     print(f"\n{'judge':<18}{'task':<16}{'n':>6}{'unparsed':>10}{'score':>9}   95 % interval")
-    for row in csv.DictReader((path / "task_means.csv").open(encoding="utf-8")):
+    for row in _read_csv(path / "task_means.csv"):
+        counts = f"{row['n']:>6}{row['n_unparsed']:>10}{float(row['value']):>9.3f}"
         interval = f"[{float(row['ci95_low']):.3f}, {float(row['ci95_high']):.3f}]"
-        print(
-            f"{row['judge']:<18}{row['task']:<16}{row['n']:>6}{row['n_unparsed']:>10}{float(row['value']):>9.3f}   {interval}"
-        )
+        print(f"{row['judge']:<18}{row['task']:<16}{counts}   {interval}")
     print(f"\n{'trained':<18}{'gain over base, points':>24}   intervals apart")
-    for row in csv.DictReader((path / "seeds.csv").open(encoding="utf-8")):
-        if row["judge"] != "base":
-            print(
-                f"{row['judge']:<18}{float(row['gain_points']):>24.1f}   {'yes' if row['intervals_apart'] == 'True' else 'no'}"
-            )
+    for row in _read_csv(path / "seeds.csv"):
+        if row["judge"] != BASE:
+            apart = "yes" if row["intervals_apart"] == "True" else "no"
+            print(f"{row['judge']:<18}{float(row['gain_points']):>24.1f}   {apart}")
     report = home() / "reports" / name / "report.html"
     if report.is_file():
         print(f"\nreport: {report}")
+
+
+def _read_csv(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
 
 
 def figures(
@@ -150,15 +158,13 @@ def figures(
     from selene_lib.pipeline.places import home, run_folder
 
     if published:
-        out, table = (
-            home() / "figures" / "published",
-            draw_published(home() / "figures" / "published"),
-        )
+        out = home() / "figures" / "published"
+        table = draw_published(out)
     else:
         spec, _, resolved = resolve_run(run, "07", "07", {})
-        name, texts = spec.name, resolved["07_report"]["show_texts"] if texts is None else texts
-        out = home() / "figures" / name
-        table = draw_all(run_folder(name), out, show_texts=texts)
+        show_texts = resolved["07_report"]["show_texts"] if texts is None else texts
+        out = home() / "figures" / spec.name
+        table = draw_all(run_folder(spec.name), out, show_texts=show_texts)
     print_rows(table.to_dict("records"), False, ("figure", "status", "why"))
     print(f"\nfigures: {out}")
 
@@ -167,15 +173,14 @@ def doctor() -> None:
     """Compare what is installed with what the project was tested with, and say the one command that
     mends it.
     """
-    from selene_lib.pipeline import doctor as checks
+    from selene_lib.pipeline.doctor import examine
 
-    findings = checks.examine()
-    for finding in findings:
-        print(
-            f"{'ok ' if finding.ok else 'BAD'} {finding.what}"
-            + ("" if finding.ok else f"\n    remedy: {finding.remedy}")
-        )
-    if not all(finding.ok for finding in findings):
+    checks = examine()
+    for check in checks:
+        print(f"{'ok ' if check.ok else 'BAD'} {check.what}")
+        if not check.ok:
+            print(f"    remedy: {check.remedy}")
+    if not all(check.ok for check in checks):
         raise typer.Exit(1)
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json as json_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal, cast
 
 import typer
 
-from selene_lib.cli.options import JsonOption, RunOption, print_rows
+from selene_lib.cli.options import JsonOption, RunOption, Settings, print_rows
 
 
 def plan(
@@ -29,9 +29,7 @@ def plan(
             "--device", help="T4, L4, A100-80GB, H100-80GB, H200 ..., cpu; default: what is here"
         ),
     ] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="key=value, or notebook.key=value")
-    ] = None,
+    set_: Settings = None,
     json: JsonOption = False,
 ) -> None:
     """Predict memory, tokens/s and hours of a run's training, and tokens and cost of a hosted
@@ -39,45 +37,44 @@ def plan(
     """
     from selene_lib.files import read_parquet
     from selene_lib.pipeline.places import run_folder
+    from selene_lib.pipeline.plan import plan_generation, spec_of_run
     from selene_lib.pipeline.presets import parse_settings
     from selene_lib.records import PreferencePair
     from selene_lib.training import planner
 
     settings = parse_settings(set_ or [])
-    spec = planner.spec_of_run(run, settings)
+    spec = spec_of_run(run, settings)
     made = run_folder(Path(run).stem) / "02_curate_preferences" / "pairs.parquet"
     if made.is_file() and prompt_tokens is None and Path(spec.base_model).is_dir():
         pairs = read_parquet(made, PreferencePair)
-        n_pairs, (prompt_tokens, completion_tokens) = (
-            n_pairs or len(pairs),
-            planner.mean_lengths(spec, pairs),
-        )
-    found = planner.plan(
+        n_pairs = n_pairs or len(pairs)
+        prompt_tokens, completion_tokens = planner.mean_lengths(spec, pairs)
+    found = planner.plan_training(
         spec,
         n_pairs=n_pairs,
         prompt_tokens=prompt_tokens,
         completion_tokens=completion_tokens,
         device=device,
     ).to_dict()
-    found["generation"] = planner.plan_generation(
+    found["generation"] = plan_generation(
         run, settings, prompt_tokens=prompt_tokens, reply_tokens=completion_tokens
     )
     if json:
         print(json_module.dumps(found, indent=1))
-        return
-    generation = found.pop("generation")
-    parts = {
-        f"memory: {name}": f"{value / 1e9:.2f} GB"
-        for name, value in found.pop("memory_bytes").items()
-    }
-    parts |= {
-        f"generator: {name}": "no prices given" if value is None else value
-        for name, value in (generation or {}).items()
-    }
+    else:
+        _print_plan(found)
+
+
+def _print_plan(found: dict[str, Any]) -> None:
+    """Print a plan as a table: first its own numbers, then memory by part, then the generator."""
     notes = found.pop("assumptions")
-    print_rows(
-        [{"what": key, "predicted": value} for key, value in {**found, **parts}.items()], False
-    )
+    memory = found.pop("memory_bytes")
+    generation = found.pop("generation") or {}
+    for name, value in memory.items():
+        found[f"memory: {name}"] = f"{value / 1e9:.2f} GB"
+    for name, value in generation.items():
+        found[f"generator: {name}"] = "no prices given" if value is None else value
+    print_rows([{"what": key, "predicted": value} for key, value in found.items()], False)
     print("\n".join(f"assumed: {note}" for note in notes))
 
 
@@ -115,12 +112,13 @@ def export(
         golden=samples,
         name=name,
         family=family,
-        quantisation=quantisation,
+        quantisation=cast(Literal["none", "nf4"], quantisation),  # the judge refuses another word
         allowed_share=allowed_flips,
-    )  # type: ignore[arg-type]
+    )
     flips = ", ".join(f"{form}: {count}" for form, count in done.comparison.n_flips.items())
     print(
-        f"{done.merged_dir} (merged onto {done.merged_onto}); verdicts that differ from the adapter, of {done.comparison.n}: {flips}"
+        f"{done.merged_dir} (merged onto {done.merged_onto}); "
+        f"verdicts that differ from the adapter, of {done.comparison.n}: {flips}"
     )
     print("\n".join(f"{title}: {line}" for title, line in done.commands.items()))
 

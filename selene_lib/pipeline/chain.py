@@ -9,24 +9,21 @@ code and inputs are unchanged is not run again.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import hashlib
 import shlex
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from selene_lib.errors import UserError
-from selene_lib.files import read_json, sha256_file
+from selene_lib.files import PathLock, read_json, sha256_file
 from selene_lib.pipeline import notebooks
 from selene_lib.pipeline.executed import publish_executed
 from selene_lib.pipeline.execution import clock, execute_notebook, kernel_here
 from selene_lib.pipeline.notebooks import StepSpec, notebook_path, step_spec
 from selene_lib.pipeline.places import home, run_folder
 from selene_lib.pipeline.presets import RunSpec, load_run, resolve_parameters
-from selene_lib.pipeline.runs import code_sha256, fingerprint, is_done, notebook_code_sha256
+from selene_lib.pipeline.runs import fingerprint, is_done, step_code_sha256
 
 
 def select_steps(first: str | None, last: str | None) -> tuple[StepSpec, ...]:
@@ -43,9 +40,7 @@ def wanted_fingerprint(spec: StepSpec, parameters: Mapping[str, Any], run_dir: P
     paths = {name: run_dir / name for name in spec.inputs}
     if not all(path.exists() for path in paths.values()):
         return None
-    code = hashlib.sha256(
-        (code_sha256() + notebook_code_sha256(notebook_path(spec.name))).encode()
-    ).hexdigest()
+    code = step_code_sha256(notebook_path(spec.name))
     return fingerprint(parameters, code, {name: sha256_file(path) for name, path in paths.items()})
 
 
@@ -66,11 +61,11 @@ def resolve_run(
     return spec, steps, resolved
 
 
-def standing(
+def step_state(
     step: StepSpec, parameters: Mapping[str, Any], run_dir: Path
 ) -> tuple[bool, float | None]:
-    """Return whether a finished step still stands, and the seconds it took when it last finished
-    (None if it never did).
+    """Return whether a finished step is unchanged, so that it need not run again, and the seconds
+    it took when it last finished (None if it never did).
     """
     mark = run_dir / step.name / "step.json"
     record = read_json(mark) if mark.is_file() else {}
@@ -95,9 +90,10 @@ def reproduce(
     spec, steps, resolved = resolve_run(run, first, last, settings or {})
     run_dir = run_folder(spec.name)
     run_dir.mkdir(parents=True, exist_ok=True)
-    with _only_one(run_dir), kernel_here():
+    busy = f"another `selene reproduce` is at work on {run_dir}; wait for it or end it"
+    with PathLock(run_dir, busy=busy), kernel_here():
         again = _resume_command(run, last, settings or {})
-        executed = _execute_steps(run, steps, resolved, run_dir, again, say)
+        executed = _execute_steps(steps, resolved, run_dir, again, say)
         if steps[-1] == notebooks.STEPS[-1]:
             publish_executed(run_dir, home() / "reports" / spec.name / "notebooks")
     return executed
@@ -107,60 +103,45 @@ def _resume_command(run: str, last: str | None, settings: Mapping[str, Any]) -> 
     """Return the command that does the same again from a notebook on, `{first}` standing for its
     number.
     """
-    given = {key: value for key, value in settings.items() if key != "data_dir"}
-    parts = ["--run", run, "--from", "{first}", *(["--to", last] if last else [])]
-    parts += ["--data-dir", str(settings["data_dir"])] if "data_dir" in settings else []
-    parts += [word for key, value in given.items() for word in ("--set", f"{key}={value}")]
-    return "selene reproduce " + " ".join(
-        part if part == "{first}" else shlex.quote(part) for part in parts
-    )
+    words = ["--run", shlex.quote(run), "--from", "{first}"]
+    if last:
+        words += ["--to", shlex.quote(last)]
+    if "data_dir" in settings:
+        words += ["--data-dir", shlex.quote(str(settings["data_dir"]))]
+    for key, value in settings.items():
+        if key != "data_dir":
+            words += ["--set", shlex.quote(f"{key}={value}")]
+    return " ".join(["selene reproduce", *words])
 
 
 def _execute_steps(
-    run: str,
     steps: tuple[StepSpec, ...],
     resolved: Mapping[str, Mapping[str, Any]],
     run_dir: Path,
     again: str,
     say: Callable[[str], None],
 ) -> int:
-    started, executed = time.monotonic(), 0
+    started = time.monotonic()
+    executed = 0
     for number, step in enumerate(steps, 1):
-        unchanged, seconds = standing(step, resolved[step.name], run_dir)
+        prefix = f"[{number}/{len(steps)}] {step.name:<24}"
+        unchanged, seconds = step_state(step, resolved[step.name], run_dir)
         if unchanged:
-            say(f"[{number}/{len(steps)}] {step.name:<24} unchanged, not run again")
+            say(f"{prefix} unchanged, not run again")
             continue
-        expected = seconds or step.expected_seconds
-        prefix, command = (
-            f"[{number}/{len(steps)}] {step.name:<24}",
-            again.replace("{first}", step.name.split("_")[0]),
-        )
         execute_notebook(
             step,
             dict(resolved[step.name]),
             run_dir,
             prefix=prefix,
-            expected=expected,
-            again=command,
+            expected=seconds or step.expected_seconds,
+            again=again.replace("{first}", step.number),
             say=say,
         )
         executed += 1
-    verdict = (
-        f"{executed} of {len(steps)} notebooks executed"
-        if executed
-        else "nothing to do: every notebook's parameters, code and inputs are unchanged"
-    )
-    say(f"{verdict} in {clock(time.monotonic() - started)}; results in {run_dir}")
+    if executed:
+        outcome = f"{executed} of {len(steps)} notebooks executed"
+    else:
+        outcome = "nothing to do: every notebook's parameters, code and inputs are unchanged"
+    say(f"{outcome} in {clock(time.monotonic() - started)}; results in {run_dir}")
     return executed
-
-
-@contextlib.contextmanager
-def _only_one(run_dir: Path) -> Iterator[None]:
-    with open(run_dir / ".lock", "w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(
-                f"another `selene reproduce` is at work on {run_dir}; wait for it or end it"
-            ) from error
-        yield

@@ -82,7 +82,8 @@ def _run(
         import ray
     except ImportError as error:
         raise UserError(
-            "Ray is not installed: pip install 'selene_lib[scale]', or run without it; it is for many machines only"
+            "Ray is not installed: pip install 'selene_lib[scale]', or run without it; "
+            "it is for many machines only"
         ) from error
     if not ray.is_initialized():
         ray.init(address=cluster.address, include_dashboard=False, log_to_driver=False)
@@ -139,7 +140,8 @@ class RayGenerator:
     def __post_init__(self) -> None:
         if self.spec.budget_tokens is not None or self.spec.budget_usd is not None:
             raise UserError(
-                "workers of a cluster cannot share a budget: look at the dry run and leave the budget out, or run without Ray"
+                "workers of a cluster cannot share a budget: "
+                "look at the dry run and leave the budget out, or run without Ray"
             )
 
     @property
@@ -158,7 +160,7 @@ class RayGenerator:
     def generate(
         self, requests: Sequence[Request], *, store: ReplyStore | None = None
     ) -> list[Generation]:
-        """Answer requests; what got no answer carries `error`, and a second run asks for it again."""
+        """Answer requests; what got no answer carries `error`, a second run asks for it again."""
         kept = store if store is not None else ReplyStore(None)
         keys = self._keys(requests)
         waiting = {

@@ -29,7 +29,8 @@ MODULES = {"scikit-learn": "sklearn", "umap-learn": "umap"}
 """Import names that differ from the name of the package."""
 EXTRA_NEEDS = {"": (), "gpu": ("unsloth",)}
 """Packages that tell whether an extra is installed."""
-BADGE = "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/{path})"
+COLAB = "https://colab.research.google.com"
+BADGE = f"[![Open in Colab]({COLAB}/assets/colab-badge.svg)]({COLAB}/{{path}})"
 ADDRESS = re.compile(r'^( *repository, tag = )"[^"]*", "[^"]*"', re.MULTILINE)
 
 
@@ -51,25 +52,14 @@ def prepare(
     done = []
     if not is_installed(extra):
         wanted = f"{root}[{extra}]" if extra else str(root)
-        run(
-            [
-                sys.executable,
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "-c",
-                str(root / "constraints.txt"),
-                "-e",
-                wanted,
-            ],
-            check=True,
-        )
+        pip = [sys.executable, "-m", "pip", "install", "--quiet"]
+        run([*pip, "-c", str(root / "constraints.txt"), "-e", wanted], check=True)
         done.append(f"installed {wanted}")
     stale = clashes(sys.modules)
     if stale:
         print(
-            f"Restarting the kernel, which holds {'; '.join(stale)}. Then run the cells again from the top.",
+            f"Restarting the kernel, which holds {'; '.join(stale)}. "
+            "Then run the cells again from the top.",
             flush=True,
         )
         os.kill(os.getpid(), signal.SIGKILL)
@@ -93,9 +83,8 @@ def is_installed(extra: str) -> bool:
         metadata.version("selene_lib")
     except metadata.PackageNotFoundError:
         return False
-    return all(
-        find_spec(name) for name in ("papermill", *EXTRA_NEEDS[extra])
-    )  # a broken install leaves its own name behind first
+    # a broken install leaves the project's own name behind first, so its needs are looked for too
+    return all(find_spec(name) for name in ("papermill", *EXTRA_NEEDS[extra]))
 
 
 def clashes(loaded: Mapping[str, object]) -> list[str]:
@@ -124,26 +113,21 @@ def stamp(root: Path, repository: str, tag: str) -> list[str]:
     found = re.fullmatch(r"https://github\.com/([\w.-]+/[\w.-]+?)(?:\.git)?/?", repository)
     if found is None:
         raise UserError(
-            f"repository {repository!r}: Colab opens notebooks from https://github.com/OWNER/NAME only"
+            f"repository {repository!r}: "
+            "Colab opens notebooks from https://github.com/OWNER/NAME only"
         )
-    names = sorted(path.name for path in (root / "notebooks").glob("*.ipynb"))
-    badges = {
-        name: BADGE.format(path=f"github/{found[1]}/blob/{tag}/notebooks/{name}") for name in names
-    }
-    changed = [
-        name
-        for name in names
-        if _stamp_notebook(root / "notebooks" / name, badges[name], repository, tag)
-    ]
     readme = root / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    for name in names:
-        text = re.sub(
-            rf"<!-- colab:{name} -->.*?<!-- /colab -->",
-            f"<!-- colab:{name} -->{badges[name]}<!-- /colab -->",
-            text,
-        )
-    if text != readme.read_text(encoding="utf-8"):
+    before = readme.read_text(encoding="utf-8")
+    text = before
+    changed: list[str] = []
+    for path in sorted((root / "notebooks").glob("*.ipynb")):
+        name = path.name
+        badge = BADGE.format(path=f"github/{found[1]}/blob/{tag}/notebooks/{name}")
+        if _stamp_notebook(path, badge, repository, tag):
+            changed.append(name)
+        marker = f"<!-- colab:{name} -->"
+        text = re.sub(f"{marker}.*?<!-- /colab -->", f"{marker}{badge}<!-- /colab -->", text)
+    if text != before:
         write_text(readme, text)
         changed.append(readme.name)
     return changed

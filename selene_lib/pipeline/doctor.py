@@ -20,7 +20,7 @@ INSTALL = "pip install -c constraints.txt -e '.[dev]'"
 
 
 @dataclass(frozen=True)
-class Finding:
+class Check:
     """One check: `what` was seen, whether it is as it should be, and the remedy where it is not."""
 
     what: str
@@ -28,14 +28,14 @@ class Finding:
     remedy: str = ""
 
 
-def examine() -> list[Finding]:
+def examine() -> list[Check]:
     """Run all checks; the order is Python, versions, known clashes, kernel, disk."""
     return [_python(), *_versions(), *_clashes(), _kernel(), _disk()]
 
 
-def _python() -> Finding:
+def _python() -> Check:
     version = ".".join(map(str, sys.version_info[:3]))
-    return Finding(
+    return Check(
         f"Python {version}",
         (3, 11) <= sys.version_info[:2] < (3, 14),
         "make a virtual environment with Python 3.11, 3.12 or 3.13",
@@ -47,26 +47,26 @@ def locked_versions(text: str) -> dict[str, str]:
     return dict(re.findall(r"^([A-Za-z0-9._-]+)==([^\s;]+)", text, flags=re.MULTILINE))
 
 
-def _versions() -> list[Finding]:
+def _versions() -> list[Check]:
     try:
         locked = locked_versions((project_root() / "constraints.txt").read_text(encoding="utf-8"))
     except (UserError, FileNotFoundError):
-        return [Finding("constraints.txt not found, versions not compared", True)]
-    findings = []
+        return [Check("constraints.txt not found, versions not compared", True)]
+    checks = []
     for name in VERSIONED:
         found = _version(name)
         if found is None:
-            findings.append(Finding(f"{name} is not installed", name in GPU_ONLY, INSTALL))
+            checks.append(Check(f"{name} is not installed", name in GPU_ONLY, INSTALL))
         else:
             same = found.split("+")[0] == locked.get(name, found)
-            findings.append(
-                Finding(
+            checks.append(
+                Check(
                     f"{name} {found}" + ("" if same else f" (tested with {locked[name]})"),
                     same,
                     INSTALL,
                 )
             )
-    return findings
+    return checks
 
 
 def _version(name: str) -> str | None:
@@ -76,43 +76,45 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _clashes() -> list[Finding]:
+def _clashes() -> list[Check]:
     torch = _version("torch") or ""
-    findings = []
+    checks = []
     if "+cpu" in torch and find_spec("torchvision"):
-        what = "torchvision beside a CPU build of torch: it breaks `from transformers import LlamaForCausalLM`"
-        findings.append(
-            Finding(
+        what = (
+            "torchvision beside a CPU build of torch: "
+            "it breaks `from transformers import LlamaForCausalLM`"
+        )
+        checks.append(
+            Check(
                 what,
                 False,
                 "pip uninstall torchvision (only Unsloth and vLLM need it, and those need a GPU)",
             )
         )
     if find_spec("unsloth") and "+cpu" in torch:
-        findings.append(
-            Finding(
+        checks.append(
+            Check(
                 "unsloth beside a CPU build of torch",
                 False,
                 "use '.[dev]' on machines without an NVIDIA GPU",
             )
         )
-    return findings
+    return checks
 
 
-def _kernel() -> Finding:
-    return Finding("notebook kernel (ipykernel)", find_spec("ipykernel") is not None, INSTALL)
+def _kernel() -> Check:
+    return Check("notebook kernel (ipykernel)", find_spec("ipykernel") is not None, INSTALL)
 
 
-def _disk() -> Finding:
+def _disk() -> Check:
     try:
         where = home()
     except UserError:
-        return Finding("not inside a project folder, disk not looked at", True)
-    there = next(
-        folder for folder in (where, *where.parents) if folder.is_dir()
-    )  # the first run makes the rest
+        return Check("not inside a project folder, disk not looked at", True)
+    # the first run makes the folders that are missing
+    there = next(folder for folder in (where, *where.parents) if folder.is_dir())
     free = shutil.disk_usage(there).free / 1e9
-    return Finding(
+    return Check(
         f"{free:.1f} GB free where results are written",
         free > 1.0,
         f"free some disk space, or set SELENE_HOME to another folder than {where}",

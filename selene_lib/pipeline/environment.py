@@ -7,9 +7,12 @@ import platform
 import subprocess
 import sys
 from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from selene_lib.pipeline.places import PACKAGE
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 VERSIONED = (
     "torch",
@@ -87,7 +90,7 @@ def _hardware() -> dict[str, Any]:
     return facts
 
 
-def describe_environment() -> Any:
+def describe_environment() -> pd.DataFrame:
     """Versions and hardware of this kernel as a small table, for the first cells of a notebook."""
     import pandas as pd
 

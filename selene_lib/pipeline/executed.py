@@ -33,9 +33,8 @@ def publish_executed(run_dir: Path, out: Path) -> list[Path]:
         for path in (run_dir / "notebooks").glob("*.ipynb")
         if not path.stem.endswith(".failed")
     )
-    kept = {path.stem for path in sources} | {
-        step.name for step in STEPS
-    }  # a run of the last notebook alone keeps the others' copies
+    # a run of the last notebook alone keeps the others' copies
+    kept = {path.stem for path in sources} | {step.name for step in STEPS}
     for stale in (path for path in out.glob("*.ipynb") if path.stem not in kept):
         stale.unlink()
     written = []
@@ -76,14 +75,13 @@ def readable(notebook: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str
 
 def _note(record: Mapping[str, Any]) -> dict[str, Any]:
     git = record.get("git") or {}
-    commit = (
-        f"commit {git['commit'][:12]}{' with uncommitted changes' if git.get('dirty') else ''}"
-        if git.get("commit")
-        else "no git checkout"
-    )
+    commit = f"commit {git['commit'][:12]}" if git.get("commit") else "no git checkout"
+    if git.get("commit") and git.get("dirty"):
+        commit += " with uncommitted changes"
     run, step = record.get("run", "?"), record.get("step", "?")
     text = (
-        f"{MARK} The executed copy of `notebooks/{step}.ipynb` in run `{run}` ({commit}, finished {record.get('finished_at', '?')}). "
+        f"{MARK} The executed copy of `notebooks/{step}.ipynb` in run `{run}` "
+        f"({commit}, finished {record.get('finished_at', '?')}). "
         f"Do not edit it: `selene reproduce --run {run}` writes it again."
     )
     return {

@@ -55,36 +55,35 @@ def execute_notebook(
     started = time.monotonic()
     with _progress_line(prefix, expected):
         try:
-            options = {
-                "kernel_name": "selene",
-                "language": "python",
-                "cwd": str(project_root()),
-                "progress_bar": False,
-                "log_output": False,
-            }
             papermill.execute_notebook(
-                str(notebook_path(step.name)), str(failed), parameters=parameters, **options
+                str(notebook_path(step.name)),
+                str(failed),
+                parameters=parameters,
+                kernel_name="selene",
+                language="python",
+                cwd=str(project_root()),
+                progress_bar=False,
+                log_output=False,
             )
         except PapermillExecutionError as error:
-            raise StepFailed(
-                _failure_line(step, error, failed, again), error.ename == "UserError"
-            ) from error
+            message = _failure_line(step, error, failed, again)
+            raise StepFailed(message, error.ename == "UserError") from error
         except OSError as error:
-            if error.errno == errno.ENOSPC:
-                raise StepFailed(
-                    f"no space left on the disk of {run_dir}; free some and run the same command again",
-                    True,
-                ) from error
-            raise
+            if error.errno != errno.ENOSPC:
+                raise
+            message = (
+                f"no space left on the disk of {run_dir}; free some and run the same command again"
+            )
+            raise StepFailed(message, True) from error
         except RuntimeError as error:
-            raise StepFailed(
-                f"{step.name}: the kernel did not start or died ({error}); see `selene doctor`, then run the same command again",
-                False,
-            ) from error
+            message = (
+                f"{step.name}: the kernel did not start or died ({error}); "
+                "see `selene doctor`, then run the same command again"
+            )
+            raise StepFailed(message, False) from error
     if not (run_dir / step.name / "step.json").is_file():
-        raise StepFailed(
-            f"{step.name} ended without finishing its step; executed copy: {failed}", False
-        )
+        message = f"{step.name} ended without finishing its step; executed copy: {failed}"
+        raise StepFailed(message, False)
     os.replace(failed, copies / f"{step.name}.ipynb")
     say(f"{prefix} done in {clock(time.monotonic() - started)} (expected {clock(expected)})")
 

@@ -28,6 +28,16 @@ class StepSpec:
     expected_seconds: int
     telemetry: tuple[str, ...] = ()
 
+    @property
+    def number(self) -> str:
+        """The two digits its name starts with."""
+        return self.name.split("_")[0]
+
+    @property
+    def needed_steps(self) -> set[str]:
+        """Names of the steps that write its inputs."""
+        return {name.split("/")[0] for name in self.inputs}
+
 
 STEPS: tuple[StepSpec, ...] = (
     StepSpec("00_quickstart", "Judge three responses of your own", (), ("judgements.csv",), 15),
@@ -143,7 +153,7 @@ STEPS: tuple[StepSpec, ...] = (
 
 def step_spec(name: str) -> StepSpec:
     """Return the step of that name, or one that its number (`04`) starts."""
-    found = [s for s in STEPS if s.name == name or s.name.split("_")[0] == name]
+    found = [s for s in STEPS if name in (s.name, s.number)]
     if not found:
         raise UserError(f"no step {name!r}; there are {', '.join(s.name for s in STEPS)}")
     return found[0]
@@ -166,16 +176,16 @@ def parameter_defaults(notebook: Path) -> dict[str, Any]:
         cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     except (json.JSONDecodeError, KeyError, UnicodeDecodeError) as error:
         raise UserError(
-            f"{notebook} is not a readable notebook ({error}); restore it with `git checkout -- {notebook.name}`"
+            f"{notebook} is not a readable notebook ({error}); "
+            f"restore it with `git checkout -- {notebook.name}`"
         ) from error
     tagged = [c for c in cells if "parameters" in c.get("metadata", {}).get("tags", [])]
     if len(tagged) != 1:
         raise UserError(
             f"{notebook}: {len(tagged)} cells are tagged 'parameters', there must be one"
         )
-    body = ast.parse("".join(tagged[0]["source"])).body
-    return {
-        node.targets[0].id: ast.literal_eval(node.value)
-        for node in body
-        if isinstance(node, ast.Assign)
-    }  # type: ignore[attr-defined]
+    defaults = {}
+    for node in ast.parse("".join(tagged[0]["source"])).body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            defaults[node.targets[0].id] = ast.literal_eval(node.value)
+    return defaults

@@ -1,4 +1,4 @@
-"""Where files live: the project's folder, the folder results are written to, the folder of a run."""
+"""Where files live: the project's folder, the folder of results, the folder of a run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ def project_root() -> Path:
         if (folder / "notebooks").is_dir() and (folder / "pyproject.toml").is_file():
             return folder
     raise UserError(
-        "no project folder here (one with notebooks/ and pyproject.toml); change into your clone and try again"
+        "no project folder here (one with notebooks/ and pyproject.toml); "
+        "change into your clone and try again"
     )
 
 

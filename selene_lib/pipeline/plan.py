@@ -19,19 +19,14 @@ def spec_of_run(run: str, settings: Mapping[str, Any] | None = None) -> TrainSpe
     from selene_lib.pipeline import presets
     from selene_lib.pipeline.notebooks import step_spec
 
-    name = "04_train_judge"
-    values = presets.resolve_parameters(presets.load_run(run), (step_spec(name),), settings or {})[
-        name
-    ]
+    step = step_spec("04_train_judge")
+    resolved = presets.resolve_parameters(presets.load_run(run), (step,), settings or {})
+    values = resolved[step.name]
     known = {f.name for f in fields(TrainSpec)}
-    chosen = {k: v for k, v in values.items() if k in known}
-    return TrainSpec.from_dict(
-        chosen
-        | {
-            "base_model": resolve_model(values["base_model"]),
-            "loss": values["losses"].split(",")[0].strip(),
-        }
-    )
+    chosen = {name: value for name, value in values.items() if name in known}
+    chosen["base_model"] = resolve_model(values["base_model"])
+    chosen["loss"] = values["losses"].split(",")[0].strip()
+    return TrainSpec.from_dict(chosen)
 
 
 def plan_generation(

@@ -39,16 +39,7 @@ def load_run(run: str) -> RunSpec:
     folder = project_root() / "runs"
     path = Path(run) if run.endswith((".yaml", ".yml")) else folder / f"{run}.yaml"
     if not path.is_file():
-        known = ", ".join(
-            [
-                "nano",
-                *(
-                    p.stem
-                    for p in sorted(folder.glob("*.yaml"))
-                    if not p.stem.startswith("accelerate")
-                ),
-            ]
-        )
+        known = ", ".join(["nano", *_run_files(folder)])
         raise UserError(f"no run {run!r}: {path} is not there; known runs: {known}")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -59,8 +50,15 @@ def load_run(run: str) -> RunSpec:
         raise UserError(
             f"{path}: a run file holds the keys {', '.join(sorted(allowed))} and no others"
         )
-    content["needs"] = tuple(content.get("needs") or ())
-    return RunSpec(**{"name": path.stem, **{k: v for k, v in content.items() if v is not None}})
+    given = {key: value for key, value in content.items() if value is not None}
+    given["needs"] = tuple(given.get("needs", ()))
+    return RunSpec(**{"name": path.stem, **given})
+
+
+def _run_files(folder: Path) -> list[str]:
+    """Names of the runs in a folder; `accelerate*.yaml` beside them are no runs."""
+    names = (path.stem for path in sorted(folder.glob("*.yaml")))
+    return [name for name in names if not name.startswith("accelerate")]
 
 
 def parse_settings(pairs: list[str]) -> dict[str, Any]:
@@ -123,7 +121,8 @@ def _assign(
         value = str(value)
     if type(value) is not wanted:
         raise UserError(
-            f"parameter {key!r} of {name} is {wanted.__name__} (default {defaults[key]!r}), got {value!r}"
+            f"parameter {key!r} of {name} is {wanted.__name__} "
+            f"(default {defaults[key]!r}), got {value!r}"
         )
     resolved[key] = value
 

@@ -6,7 +6,7 @@ A marker pair `<!-- NAME -->...<!-- /NAME -->` may enclose lines or one cell of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,46 +41,47 @@ def results_table(results: Mapping[str, Any]) -> str:
     by_task = {(row["judge"], row["task"]): row["value"] for row in results["task_means"]}
     gains = {row["judge"]: row["gain_points"] for row in results["seeds"]}
     tasks = [task for task in TASKS if (BASE, task) in by_task]
-    lines = [
-        "| judge | "
-        + " | ".join([*tasks, "mean", "95 % interval", "n", "unread", "gain, points"])
-        + " |"
-    ]
-    lines.append("|---" * (len(tasks) + 6) + "|")
+    table = [["judge", *tasks, "mean", "95 % interval", "n", "unparsed", "gain, points"]]
     for row in overall:
-        cells = [f"{by_task[row['judge'], task]:.3f}" for task in tasks]
+        judge = row["judge"]
+        values = [f"{by_task[judge, task]:.3f}" for task in tasks]
+        mean = f"**{row['value']:.3f}**"
         interval = f"{row['ci95_low']:.3f} to {row['ci95_high']:.3f}"
-        gain = "" if row["judge"] == BASE else f"{gains[row['judge']]:+.1f}"
-        cells = [
-            row["judge"],
-            *cells,
-            f"**{row['value']:.3f}**",
-            interval,
-            str(row["n"]),
-            str(row["n_unparsed"]),
-            gain,
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
+        gain = "" if judge == BASE else f"{gains[judge]:+.1f}"
+        counts = [str(row["n"]), str(row["n_unparsed"])]
+        table.append([judge, *values, mean, interval, *counts, gain])
+    return markdown_table(table)
+
+
+def markdown_table(rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table; the first row is the heading."""
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    lines.insert(1, "|---" * len(rows[0]) + "|")
     return "\n".join(lines)
 
 
 def plan_table() -> str:
     """Return what `selene plan` predicts for the runs that need a GPU: a Markdown table."""
     from selene_lib.pipeline.plan import spec_of_run
-    from selene_lib.training.planner import plan
+    from selene_lib.training.planner import plan_training
 
-    lines = [
-        "| run | GPU | pairs seen | peak memory | tokens/s | reference, h | training in all, h |",
-        "|---" * 7 + "|",
-    ]
+    hours = ("reference, h", "training in all, h")
+    table = [["run", "GPU", "pairs seen", "peak memory", "tokens/s", *hours]]
     for run, device in PLANNED:
         spec = spec_of_run(run)
-        found = plan(spec, device=device)
-        numbers = f"{found.n_steps * spec.batch_size:,} | {found.peak_memory_bytes / 1e9:.1f} GB | {found.tokens_per_second:,.0f}"
-        lines.append(
-            f"| `{run}` | {device} | {numbers} | {found.reference_hours:.1f} | {found.hours:.1f} |"
+        found = plan_training(spec, device=device)
+        table.append(
+            [
+                f"`{run}`",
+                device,
+                f"{found.n_steps * spec.batch_size:,}",
+                f"{found.peak_memory_bytes / 1e9:.1f} GB",
+                f"{found.tokens_per_second:,.0f}",
+                f"{found.reference_hours:.1f}",
+                f"{found.hours:.1f}",
+            ]
         )
-    return "\n".join(lines)
+    return markdown_table(table)
 
 
 def _seconds(executed: Path) -> float:

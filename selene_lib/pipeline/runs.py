@@ -8,7 +8,6 @@ hardware, wall time and peak memory.
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import hashlib
 import json
@@ -18,15 +17,18 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from selene_lib.errors import UserError
-from selene_lib.files import read_json, sha256_file, size_bytes, write_json
+from selene_lib.files import PathLock, read_json, sha256_file, size_bytes, write_json
 from selene_lib.models.names import EMBEDDED_MODEL
 from selene_lib.models.parallel import use_one_thread
 from selene_lib.pipeline.environment import environment
 from selene_lib.pipeline.notebooks import notebook_path, parameter_defaults, step_spec
 from selene_lib.pipeline.places import PACKAGE, project_root, run_folder
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PATH_PARAMETERS = (
     "data_dir",
@@ -44,25 +46,28 @@ def code_sha256() -> str:
     """Return one hash over the library's source and data files: a changed library means steps are
     done again.
     """
-    names = sorted(
-        p
-        for p in PACKAGE.rglob("*")
-        if p.is_file() and "__pycache__" not in p.parts and p.suffix not in {".tmp", ".pyc"}
-    )
-    lines = [f"{p.relative_to(PACKAGE).as_posix()} {sha256_file(p)}" for p in names]
+    lines = []
+    for path in sorted(PACKAGE.rglob("*")):
+        is_source = "__pycache__" not in path.parts and path.suffix not in {".tmp", ".pyc"}
+        if path.is_file() and is_source:
+            lines.append(f"{path.relative_to(PACKAGE).as_posix()} {sha256_file(path)}")
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def step_code_sha256(notebook: Path) -> str:
+    """Return one hash over the library and the code cells of a step's notebook."""
+    return hashlib.sha256((code_sha256() + notebook_code_sha256(notebook)).encode()).hexdigest()
 
 
 def notebook_code_sha256(path: Path) -> str:
     """Return a hash over the code cells of a notebook: prose, outputs, metadata and the cell for
     Colab do not count.
     """
-    cells = [c for c in read_json(path)["cells"] if c["cell_type"] == "code"]
-    source = [
-        "".join(c["source"])
-        for c in cells
-        if not {"parameters", "colab"} & set(c["metadata"].get("tags", []))
-    ]
+    source = []
+    for cell in read_json(path)["cells"]:
+        counts = {"parameters", "colab"}.isdisjoint(cell["metadata"].get("tags", []))
+        if cell["cell_type"] == "code" and counts:
+            source.append("".join(cell["source"]))
     return hashlib.sha256("\x1e".join(source).encode()).hexdigest()
 
 
@@ -84,7 +89,7 @@ class Step:
     telemetry: tuple[str, ...]
     code: str
     started: float = field(default_factory=time.time)
-    _lock: Any = None
+    _lock: PathLock | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -108,7 +113,7 @@ class Step:
         target.parent.mkdir(parents=True, exist_ok=True)
         return target
 
-    def finish(self) -> Any:
+    def finish(self) -> pd.DataFrame:
         """Assert the declared outputs, write `step.json` and the run's `manifest.json`; return a
         table of what was written.
         """
@@ -157,14 +162,12 @@ def fingerprint(parameters: Mapping[str, Any], code: str, inputs: Mapping[str, s
     """Return the hash of all that decides a step's data: parameters, code, content of inputs, state
     of the files a parameter names.
     """
-    outside = {
-        name: _state(_place(name, parameters[name]))
-        for name in PATH_PARAMETERS
-        if parameters.get(name)
-    }
-    return hashlib.sha256(
-        json.dumps([dict(parameters), code, dict(inputs), outside], sort_keys=True).encode()
-    ).hexdigest()
+    outside = {}
+    for name in PATH_PARAMETERS:
+        if parameters.get(name):
+            outside[name] = _state(_place(name, parameters[name]))
+    content = json.dumps([dict(parameters), code, dict(inputs), outside], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def _place(name: str, value: str) -> Path:
@@ -178,13 +181,10 @@ def _state(path: Path) -> list[tuple[str, int, int]]:
     """Names, sizes and times of a file or of the files below a folder; nothing for what is no path
     here (a hub id).
     """
-    files = (
-        [path]
-        if path.is_file()
-        else sorted(p for p in path.rglob("*") if p.is_file())
-        if path.is_dir()
-        else []
-    )
+    if path.is_dir():
+        files = sorted(p for p in path.rglob("*") if p.is_file())
+    else:
+        files = [path] if path.is_file() else []
     return [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
 
 
@@ -201,6 +201,7 @@ def begin_step(name: str, namespace: Mapping[str, Any]) -> Step:
     run_dir = run_folder(parameters["run"])
     folder = run_dir / name
     folder.mkdir(parents=True, exist_ok=True)
+    busy = f"{folder} is in use by another process; wait for it or end it, then try again"
     step = Step(
         name=name,
         run=parameters["run"],
@@ -209,8 +210,8 @@ def begin_step(name: str, namespace: Mapping[str, Any]) -> Step:
         inputs=input_paths(run_dir, spec.inputs),
         outputs=spec.outputs,
         telemetry=spec.telemetry,
-        code=hashlib.sha256((code_sha256() + notebook_code_sha256(notebook)).encode()).hexdigest(),
-        _lock=_locked(folder),
+        code=step_code_sha256(notebook),
+        _lock=PathLock(folder, busy=busy, patience_seconds=20.0),
     )
     _clear_other_work(step)
     if EMBEDDED_MODEL in (parameters.get("model"), parameters.get("base_model")):
@@ -232,21 +233,6 @@ def input_paths(run_dir: Path, inputs: tuple[str, ...]) -> dict[str, Path]:
             )
         paths[name] = path
     return paths
-
-
-def _locked(folder: Path, patience_seconds: float = 20.0) -> Any:
-    handle = open(folder.parent / f".{folder.name}.lock", "w")  # noqa: SIM115 - held until the step ends
-    deadline = time.monotonic() + patience_seconds
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return handle
-        except BlockingIOError as error:
-            if time.monotonic() > deadline:
-                raise UserError(
-                    f"{folder} is in use by another process; wait for it or end it, then try again"
-                ) from error
-            time.sleep(0.2)
 
 
 def _clear_other_work(step: Step) -> None:
