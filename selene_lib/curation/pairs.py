@@ -28,6 +28,8 @@ from selene_lib.curation.filters import (
 )
 from selene_lib.errors import UserError
 from selene_lib.ledger import Ledger
+from selene_lib.models.loading import open_tokenizer
+from selene_lib.models.names import resolve_model
 from selene_lib.prompts.rendering import format_reply, render
 from selene_lib.records import Critique, PreferencePair, Sample, unit_hash
 
@@ -60,11 +62,7 @@ def token_counter(model: str) -> Callable[[str], int]:
     """Return a function that counts the tokens of a text with the tokenizer of `model` (a folder, a
     hub id or `embedded`).
     """
-    from transformers import AutoTokenizer
-
-    from selene_lib.models.names import resolve_model
-
-    tokenizer = AutoTokenizer.from_pretrained(resolve_model(model))
+    tokenizer = open_tokenizer(resolve_model(model))
     return lambda text: len(tokenizer.encode(text, add_special_tokens=False))
 
 

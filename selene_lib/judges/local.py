@@ -17,6 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 from selene_lib.errors import UserError
 from selene_lib.judges.protocol import Reply
+from selene_lib.models.loading import (
+    choose_device,
+    choose_dtype,
+    keep_4bit_weights_unpacked,
+    nf4_config,
+    open_model,
+    open_tokenizer,
+    silence_missing_4bit_kernel,
+)
 from selene_lib.prompts.chat import encode_chat
 from selene_lib.prompts.rendering import Prompt, shorten
 from selene_lib.prompts.verdicts import MARKER, RESULT_MARK
@@ -258,12 +267,6 @@ class LocalJudge:
 def _load(
     path: str, adapter: Path | None, dtype: str | None, device: str | None, quantisation: str
 ) -> tuple[Any, Any]:
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging
-
-    from selene_lib.models.loading import silence_missing_4bit_kernel
-
     silence_missing_4bit_kernel()
     if quantisation not in ("none", "nf4"):
         raise UserError(f"quantisation {quantisation!r} is not one of none, nf4")
@@ -271,24 +274,16 @@ def _load(
         raise UserError(
             f"no adapter in {adapter}: adapter_config.json is missing; train one first, or judge the base without adapter"
         )
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    kind = (
-        getattr(torch, dtype) if dtype else (torch.float32 if device == "cpu" else torch.bfloat16)
+    device = choose_device(device)
+    kind = choose_dtype(device, dtype)
+    tokenizer = open_tokenizer(path)
+    model = open_model(
+        path,
+        dtype=kind,
+        device=device,
+        quantisation_config=nf4_config(kind) if quantisation == "nf4" else None,
     )
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(path)
-        logging.disable_progress_bar()  # the bar of loading shards; downloads keep theirs
-        model = AutoModelForCausalLM.from_pretrained(
-            path, dtype=kind, device_map={"": device}, **_four_bit(quantisation, kind)
-        )
-    except OSError as error:
-        reason = (str(error).strip().splitlines() or ["not found"])[0]
-        raise UserError(
-            f"cannot load model {path}: {reason}; give a local folder, or a hub id with network and access"
-        ) from error
     if quantisation != "none" and device == "cpu":
-        from selene_lib.models.loading import keep_4bit_weights_unpacked
-
         keep_4bit_weights_unpacked(model)
     if adapter is not None:
         from peft import PeftModel
@@ -301,20 +296,6 @@ def _load(
             ) from error
         model = model.merge_and_unload() if quantisation == "none" else model
     return model.eval(), tokenizer
-
-
-def _four_bit(quantisation: str, compute_dtype: Any) -> dict[str, Any]:
-    if quantisation == "none":
-        return {}
-    from transformers import BitsAndBytesConfig
-
-    config = BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=compute_dtype,
-    )
-    return {"quantization_config": config}
 
 
 def _label_ids(tokenizer: Any) -> dict[str, list[int]]:

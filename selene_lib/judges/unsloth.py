@@ -13,6 +13,7 @@ from typing import Any
 from selene_lib.errors import UserError
 from selene_lib.judges.decoding import Generated, left_pad
 from selene_lib.judges.local import LocalJudge
+from selene_lib.models.loading import open_config, open_tokenizer
 
 
 class UnslothJudge(LocalJudge):
@@ -27,11 +28,9 @@ class UnslothJudge(LocalJudge):
             raise UserError(
                 "Unsloth needs an NVIDIA GPU and pip install 'selene_lib[gpu]'; judge with the plain model instead"
             )
-        from unsloth import FastLanguageModel
+        from unsloth import FastLanguageModel  # before transformers, which it rewrites
 
-        from transformers import AutoConfig, AutoTokenizer  # isort: skip - after unsloth, which rewrites it
-
-        config = AutoConfig.from_pretrained(str(self.path))
+        config = open_config(str(self.path))
         model, _ = FastLanguageModel.from_pretrained(
             str(self.path),
             max_seq_length=config.get_text_config().max_position_embeddings,  # a larger one would stretch the positions
@@ -49,7 +48,7 @@ class UnslothJudge(LocalJudge):
 
             model = PeftModel.from_pretrained(model, str(self.adapter))
         FastLanguageModel.for_inference(model)
-        return model, AutoTokenizer.from_pretrained(str(self.path))
+        return model, open_tokenizer(str(self.path))
 
     def _generate(self, rows: list[list[int]]) -> list[Generated]:
         import torch

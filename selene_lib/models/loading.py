@@ -1,22 +1,121 @@
-"""The one place that opens a tokenizer and a model, and says in one line why that failed."""
+"""The one place that opens a tokenizer and a model, and says in one line why that failed.
+
+Code that comes with a model is never run (`trust_remote_code=False`), and a folder is read without
+asking the network.
+"""
 
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from selene_lib.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
 
 
-def silence_missing_4bit_kernel() -> None:
-    """bitsandbytes says on import that a CPU kernel is missing, which nothing here uses (see
-    `keep_4bit_weights_unpacked`).
+def open_config(name: str, *, what: str = "model", revision: str | None = None) -> Any:
+    """Return the configuration of a model; see `open_model`."""
+    from transformers import AutoConfig
+
+    return _open(AutoConfig, name, what, {"revision": revision})
+
+
+def open_tokenizer(name: str, *, what: str = "model", revision: str | None = None) -> Any:
+    """Return the tokenizer of a model; see `open_model`."""
+    from transformers import AutoTokenizer
+
+    return _open(AutoTokenizer, name, what, {"revision": revision})
+
+
+def open_model(
+    name: str,
+    *,
+    what: str = "model",
+    revision: str | None = None,
+    dtype: torch.dtype | str = "auto",
+    loader: type[Any] | None = None,
+    device: str | int | None = None,
+    attention: str | None = None,
+    quantisation_config: Any = None,
+    safetensors_only: bool = False,
+) -> Any:
+    """Return the model `name`, a folder or a hub id read at `revision`.
+
+    `what` is the model's part in a message ("reward model"). `loader` is the class of transformers
+    that reads it (default: `AutoModelForCausalLM`); `device` puts all of it on one device;
+    `quantisation_config` is for example `nf4_config()`. Raises UserError, with the first line
+    of the reason, where it cannot be read.
     """
-    import logging
+    from transformers import AutoModelForCausalLM
 
-    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+    options = {
+        "revision": revision,
+        "dtype": dtype,
+        "device_map": None if device is None else {"": device},
+        "attn_implementation": attention,
+        "quantization_config": quantisation_config,
+        "use_safetensors": True if safetensors_only else None,
+    }
+    with without_loading_bars():
+        return _open(loader or AutoModelForCausalLM, name, what, options)
+
+
+def _open(loader: type[Any], name: str, what: str, options: dict[str, Any]) -> Any:
+    given = {key: value for key, value in options.items() if value is not None}
+    try:
+        return loader.from_pretrained(
+            name, trust_remote_code=False, local_files_only=Path(name).is_dir(), **given
+        )
+    except OSError as error:
+        reason = (str(error).strip().splitlines() or ["not found"])[0]
+        raise UserError(
+            f"cannot load {what} {name}: {reason}; "
+            "give a local folder, or a hub id with network and access"
+        ) from error
+
+
+def choose_device(device: str | None = None) -> str:
+    """Return the device asked for; where none is, the GPU if there is one, else the CPU."""
+    import torch
+
+    return device or ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def choose_dtype(device: str, dtype: str | None = None) -> torch.dtype:
+    """Return the precision asked for; where none is, float32 on the CPU and bfloat16 elsewhere."""
+    import torch
+
+    if dtype:
+        return getattr(torch, dtype)
+    return torch.float32 if device == "cpu" else torch.bfloat16
+
+
+def nf4_config(
+    compute_dtype: torch.dtype | None = None, storage_dtype: torch.dtype | None = None
+) -> Any:
+    """Return the 4-bit configuration of QLoRA (arXiv 2305.14314): NF4, doubly quantised.
+
+    None leaves a precision to bitsandbytes: it computes in float32 and stores in uint8.
+    """
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=compute_dtype,
+        bnb_4bit_quant_storage=storage_dtype,
+    )
 
 
 @contextlib.contextmanager
-def without_loading_bars() -> Any:
+def without_loading_bars() -> Iterator[None]:
+    """Hide the bar of loading shards; downloads keep theirs."""
     from transformers.utils import logging as transformers_logging
 
     shown = transformers_logging.is_progress_bar_enabled()
@@ -28,13 +127,21 @@ def without_loading_bars() -> Any:
             transformers_logging.enable_progress_bar()
 
 
+def silence_missing_4bit_kernel() -> None:
+    """Hide what bitsandbytes says on import of a missing CPU kernel, which nothing here uses.
+
+    `keep_4bit_weights_unpacked` keeps it out of use.
+    """
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+
+
 def keep_4bit_weights_unpacked(model: Any) -> int:
     """Stop bitsandbytes from repacking 4-bit weights on the CPU; return how many layers were told.
 
     On CPUs with AVX512-BF16 the first forward in eval mode repacks the weights, and every later
     backward is silently wrong.
     """
-    from bitsandbytes.nn import Linear4bit
+    from bitsandbytes.nn.modules import Linear4bit
 
     layers = [module for module in model.modules() if isinstance(module, Linear4bit)]
     for layer in layers:

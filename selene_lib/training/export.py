@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from selene_lib.errors import UserError
 from selene_lib.files import read_json, write_json, write_text
+from selene_lib.models.loading import nf4_config, open_model, open_tokenizer
 from selene_lib.prompts.rendering import render
 from selene_lib.prompts.verdicts import parse_verdict
 from selene_lib.records import Sample
@@ -66,19 +67,18 @@ def merge_adapter(
     """
     import torch
     from peft import PeftModel
-    from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
-    options: dict[str, Any] = {"dtype": getattr(torch, dtype) if dtype != "auto" else "auto"}
-    if onto == "dequantised":
-        options["quantization_config"] = BitsAndBytesConfig(
-            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True
-        )
-    base = AutoModelForCausalLM.from_pretrained(base_model, **options)
+    base = open_model(
+        str(base_model),
+        what="base model",
+        dtype="auto" if dtype == "auto" else getattr(torch, dtype),
+        quantisation_config=nf4_config() if onto == "dequantised" else None,
+    )
     if onto == "dequantised":
         base = base.dequantize()
     merged = PeftModel.from_pretrained(base, adapter_dir).merge_and_unload()
     merged.save_pretrained(out_dir)
-    AutoTokenizer.from_pretrained(base_model).save_pretrained(out_dir)
+    open_tokenizer(str(base_model), what="base model").save_pretrained(out_dir)
     return Path(out_dir)
 
 
@@ -250,8 +250,6 @@ def export_judge(
     made and the one with fewer flips is kept. Raises UserError with the list of flips, leaving
     `comparison.json` and no weights, when even that one differs too much.
     """
-    from transformers import AutoTokenizer
-
     from selene_lib.judges.local import LocalJudge
 
     base_model, adapter_dir, out_dir = str(base_model), Path(adapter_dir), Path(out_dir)
@@ -286,7 +284,7 @@ def export_judge(
         lora_r=rank,
         context_tokens=context_tokens,
     )
-    tokenizer = AutoTokenizer.from_pretrained(merged)
+    tokenizer = open_tokenizer(str(merged))
     write_modelfile(
         tokenizer,
         f"{name}.gguf",

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from selene_lib.curation.generators.batched import generate_batched
 from selene_lib.curation.generators.protocol import Generation, Request
-from selene_lib.errors import UserError
+from selene_lib.models.loading import choose_device, choose_dtype, open_model, open_tokenizer
+from selene_lib.models.names import resolve_model
 from selene_lib.prompts.chat import encode_chat
 
 if TYPE_CHECKING:
@@ -33,36 +34,19 @@ class LocalGenerator:
         dtype: str | None = None,
         device: str | None = None,
     ) -> None:
-        import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-
-        from selene_lib.models.names import resolve_model
-
         self.name = model
         self.settings: Mapping[str, Any] = {
             "max_reply_tokens": max_reply_tokens,
             "backend": "transformers",
         }
         self._size = batch_size
-        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        kind = (
-            getattr(torch, dtype)
-            if dtype
-            else (torch.float32 if device == "cpu" else torch.bfloat16)
-        )
+        device = choose_device(device)
         path = resolve_model(model)
-        try:
-            self._tokenizer = AutoTokenizer.from_pretrained(path)
-            self._model = (
-                AutoModelForCausalLM.from_pretrained(path, dtype=kind, use_safetensors=True)
-                .to(device)
-                .eval()
-            )
-        except OSError as error:
-            reason = (str(error).strip().splitlines() or ["not found"])[0]
-            raise UserError(
-                f"cannot load generator {model}: {reason}; give a local folder, or a hub id with network and access"
-            ) from error
+        self._tokenizer = open_tokenizer(path, what="generator")
+        opened = open_model(
+            path, what="generator", dtype=choose_dtype(device, dtype), safetensors_only=True
+        )
+        self._model = opened.to(device).eval()
 
     def generate(
         self, requests: Sequence[Request], *, store: ReplyStore | None = None

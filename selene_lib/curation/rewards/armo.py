@@ -42,9 +42,7 @@ class ArmoReward(SequenceClassifierReward):
     def _load(self, revision: str | None) -> Any:
         from transformers import LlamaModel
 
-        body = LlamaModel.from_pretrained(
-            self._path, revision=revision, dtype=self._dtype, use_safetensors=True
-        )
+        body = self._open(LlamaModel, revision)
         self._head = {
             name: t.to(self._device, self._dtype)
             for name, t in _head_weights(self._path, revision).items()

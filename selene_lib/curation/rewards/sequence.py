@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from selene_lib.errors import UserError
+from selene_lib.models.loading import choose_device, choose_dtype, open_model, open_tokenizer
+from selene_lib.models.names import short_name
 
 if TYPE_CHECKING:
     import torch
+
+_WHAT = "reward model"
 
 
 class SequenceClassifierReward:
@@ -32,48 +36,36 @@ class SequenceClassifierReward:
         dtype: str | None = None,
         device: str | None = None,
     ) -> None:
-        import torch
-        from transformers import AutoTokenizer
-
-        from selene_lib.models.names import short_name
-
         self.name, self._path = short_name(model), model
         self.batch_tokens, self.max_tokens = batch_tokens, max_tokens
-        self._device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        self._dtype = (
-            getattr(torch, dtype)
-            if dtype
-            else (torch.float32 if self._device == "cpu" else torch.bfloat16)
-        )
-        try:
-            self._tokenizer = AutoTokenizer.from_pretrained(model, revision=revision)
-            self._model = self._load(revision).to(self._device).eval()
-        except OSError as error:
-            reason = (str(error).strip().splitlines() or ["not found"])[0]
-            raise UserError(
-                f"cannot load reward model {model}: {reason}; give a local folder, or a hub id with network and access"
-            ) from error
+        self._device = choose_device(device)
+        self._dtype = choose_dtype(self._device, dtype)
+        self._tokenizer = open_tokenizer(model, what=_WHAT, revision=revision)
+        self._model = self._load(revision).to(self._device).eval()
         self.revision = revision or _revision(model, self._model)
 
     def _load(self, revision: str | None) -> Any:
         from transformers import AutoModelForSequenceClassification
 
-        model = AutoModelForSequenceClassification.from_pretrained(
-            self._path,
-            revision=revision,
-            dtype=self._dtype,
-            use_safetensors=True,
-            trust_remote_code=False,
-        )
+        model = self._open(AutoModelForSequenceClassification, revision)
         if model.config.num_labels != 1:
             raise UserError(
                 f"{self._path} has {model.config.num_labels} outputs; a reward model of this kind has one"
             )
         if model.config.pad_token_id is None:
-            model.config.pad_token_id = (
-                -1
-            )  # batches hold no padding, so that no token may be taken for it
+            # Batches hold no padding, so that no token may be taken for it.
+            model.config.pad_token_id = -1
         return model
+
+    def _open(self, loader: type[Any], revision: str | None) -> Any:
+        return open_model(
+            self._path,
+            what=_WHAT,
+            revision=revision,
+            dtype=self._dtype,
+            loader=loader,
+            safetensors_only=True,
+        )
 
     def score(self, prompts: Sequence[str], replies: Sequence[str]) -> np.ndarray:
         """Return one reward a reply, [n] float64.
