@@ -1,5 +1,6 @@
-"""The one error a user can mend: the message names the thing and the remedy; the command line
-prints it and exits 2.
+"""The one error a user can mend: the message names the thing and the remedy.
+
+The command line prints it and exits 2.
 """
 
 

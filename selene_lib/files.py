@@ -1,5 +1,6 @@
-"""Records on disk: Parquet for tables, append-only JSON Lines for what arrives one by one, and
-writes that are whole or absent.
+"""Records on disk, and writes that are whole or absent.
+
+Parquet is for tables, append-only JSON Lines for what arrives one by one.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ T = TypeVar("T")
 
 @contextmanager
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it is fsynced and renamed over it, on any
-    error it is removed.
+    """Yield a temporary path beside `path`.
+
+    On success it is fsynced and renamed over it, on any error it is removed.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -61,8 +63,9 @@ def write_text(path: str | os.PathLike, text: str) -> Path:
 
 
 def write_json(path: str | os.PathLike, value: Any) -> Path:
-    """Write JSON with sorted keys and a final newline, whole or not at all. NaN is refused: use
-    None and say why.
+    """Write JSON with sorted keys and a final newline, whole or not at all.
+
+    NaN is refused: use None and say why.
     """
     return write_text(
         path,
@@ -79,11 +82,10 @@ def read_json(path: str | os.PathLike) -> Any:
 
 
 def write_csv(path: str | os.PathLike, table: Any) -> Path:
-    """Write a table (a DataFrame, or a list of records or dicts) as CSV, whole or not at all;
-    mappings become JSON text.
+    """Write a table (a DataFrame, or a list of records or dicts) as CSV, whole or not at all.
 
-    Floats are written in full (`repr`), so that the same numbers give the same bytes and are read
-    back unchanged.
+    Mappings become JSON text. Floats are written in full (`repr`), so that the same numbers give
+    the same bytes and are read back unchanged.
     """
     import pandas as pd
 
@@ -100,8 +102,10 @@ def write_csv(path: str | os.PathLike, table: Any) -> Path:
 
 
 def sha256_file(path: str | os.PathLike) -> str:
-    """Return the hex SHA-256 of a file; of a folder, of the sorted names and hashes of all files
-    below it.
+    """Return the hex SHA-256 of a file.
+
+    For a folder it is that of the sorted names and hashes of all files below it. Of a folder, of
+    the sorted names and hashes of all files below it.
     """
     path = Path(path)
     if path.is_dir():
@@ -212,8 +216,9 @@ def read_jsonl(
 
 
 def write_parquet(path: str | os.PathLike, records: Iterable[Any], cls: type) -> Path:
-    """Write records of one dataclass as Parquet (zstd). Mapping fields are stored as JSON strings;
-    the schema comes from `cls`.
+    """Write records of one dataclass as Parquet (zstd).
+
+    Mapping fields are stored as JSON strings; the schema comes from `cls`.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq

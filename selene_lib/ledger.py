@@ -1,5 +1,6 @@
 """The ledger: what went into each stage of the curation, what came out, and why the rest did not.
-It always adds up.
+
+It always adds up. It always adds up.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ COLUMNS = ("stage", "kind", "source", "n_in", "n_out", "reason", "n_dropped")
 
 @dataclass(frozen=True)
 class Entry:
-    """One source at one stage: `n_in = n_out + sum(dropped)`. `kind` says how the flow figure draws
-    it.
+    """One source at one stage: `n_in = n_out + sum(dropped)`.
+
+    `kind` says how the flow figure draws it.
     """
 
     stage: str
@@ -46,8 +48,9 @@ class Entry:
 
 @dataclass
 class Ledger:
-    """Entries in the order in which things happened. One item of the flow is one sample, later the
-    one pair made of it.
+    """Entries in the order in which things happened.
+
+    One item of the flow is one sample, later the one pair made of it.
     """
 
     entries: list[Entry] = field(default_factory=list)
@@ -62,8 +65,10 @@ class Ledger:
         *,
         n_out: int | None = None,
     ) -> None:
-        """Add one source at one stage. Give `n_out` where it was counted by itself: a ValueError
-        names the stage that does not add up.
+        """Add one source at one stage.
+
+        Give `n_out` where it was counted by itself: a ValueError names the stage that does not add
+        up.
         """
         counts = {reason: int(n) for reason, n in dropped.items() if n}
         self.entries.append(
@@ -85,9 +90,9 @@ class Ledger:
         reasons: Mapping[Hashable, str],
         kind: Kind = "filter",
     ) -> None:
-        """Add a stage from records with `id` and `source`: what went in, what came out and the
-        reason of each id that did not.
+        """Add a stage from records with `id` and `source`.
 
+        `before` went in, `after` came out, and `reasons` holds the reason of each id that did not.
         An id that vanished without a reason, or that has a reason and is still there, is a
         ValueError.
         """
@@ -106,9 +111,7 @@ class Ledger:
         self.entries.extend(other.entries)
 
     def check_chain(self) -> None:
-        """Raise ValueError unless each stage of a source begins with what the stage before left of
-        it.
-        """
+        """Raise ValueError unless each stage of a source begins with what the last left of it."""
         left: dict[str, Entry] = {}
         for entry in self.entries:
             before = left.get(entry.source)
@@ -119,8 +122,9 @@ class Ledger:
             left[entry.source] = entry
 
     def rows(self) -> list[dict[str, Any]]:
-        """Long form: one row per reason (one with an empty reason where nothing was dropped), in
-        order; columns are `COLUMNS`.
+        """Return the long form: one row per reason, in order; columns are `COLUMNS`.
+
+        An entry that dropped nothing has one row with an empty reason.
         """
         return [
             dict(zip(COLUMNS, (e.stage, e.kind, e.source, e.n_in, e.n_out, reason, n)))
@@ -160,8 +164,9 @@ class Ledger:
 
     @classmethod
     def from_rows(cls, rows: Sequence[Mapping[str, Any]]) -> Ledger:
-        """Build a ledger from its long form; the rows of one entry stand together and end where
-        they add up.
+        """Build a ledger from its long form.
+
+        The rows of one entry stand together and end where they add up.
         """
         ledger = cls()
         head: tuple[str, Kind, str, int, int] | None = None

@@ -26,16 +26,18 @@ _FLIP = {"A": "B", "B": "A"}
 
 
 def stable_id(source: str, *parts: object) -> str:
-    """Return `source-<16 hex>`: the same for the same parts on every machine and in every order of
-    reading.
+    """Return `source-<16 hex>`.
+
+    It is the same for the same parts on every machine and in every order of reading.
     """
     digest = hashlib.sha256("\x1f".join(map(str, parts)).encode()).hexdigest()
     return f"{source}-{digest[:16]}"
 
 
 def unit_hash(seed: int, *parts: object) -> float:
-    """Map `(seed, parts)` to [0, 1): randomness that belongs to the item, not to the order in which
-    items come.
+    """Map `(seed, parts)` to [0, 1).
+
+    This randomness belongs to the item, not to the order in which items come.
     """
     digest = hashlib.sha256("\x1f".join(map(str, (seed, *parts))).encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
@@ -84,8 +86,9 @@ class Sample:
             )
 
     def swap(self) -> Sample:
-        """Exchange the two responses **and** the label of a pairwise sample; the id stays, since
-        the item is the same.
+        """Exchange the two responses **and** the label of a pairwise sample.
+
+        The id stays, since the item is the same.
         """
         if self.response_b is None:
             raise ValueError(f"sample {self.id}: only a pairwise sample can be swapped")
@@ -139,8 +142,9 @@ class PreferencePair:
     meta: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def to_trl(self) -> dict[str, list[dict[str, str]]]:
-        """The pair in TRL's conversational preference format: `prompt`, `chosen`, `rejected` as
-        lists of messages.
+        """Return the pair in TRL's conversational preference format.
+
+        `prompt`, `chosen` and `rejected` are lists of messages.
         """
         return {
             "prompt": [{"role": "user", "content": self.prompt}],
@@ -151,12 +155,12 @@ class PreferencePair:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What one judge replied to one prompt, kept for ever; a re-score reads it again and asks
-    nobody.
+    """What one judge replied to one prompt, kept for ever.
 
-    `order` is `AB` as the sample stands and `BA` after `Sample.swap()`; `verdict` is in the words
-    of the prompt that was shown (so `A` under `BA` means the sample's `response_b`).
-    `verdict_probs` are probabilities over the task's labels, if the judge gives them.
+    A re-score reads it again and asks nobody. `order` is `AB` as the sample stands and `BA` after
+    `Sample.swap()`; `verdict` is in the words of the prompt that was shown (so `A` under `BA` means
+    the sample's `response_b`). `verdict_probs` are probabilities over the task's labels, if the
+    judge gives them.
     """
 
     judge: str

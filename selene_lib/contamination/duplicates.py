@@ -15,11 +15,11 @@ MAX_TURNS = 20
 
 
 def near_duplicates(texts: Sequence[tuple[str, str]], *, threshold: float = 0.8) -> dict[str, str]:
-    """Map each id to the id that stands for it: itself if it is kept, else a kept one whose text is
-    at least `threshold` alike.
+    """Map each id to the id that stands for it.
 
-    Alike is the exact Jaccard index of 3-word shingles; MinHash only proposes the pairs (a pair at
-    the threshold is proposed with probability 0.93 or more, one at 0.9 practically always). Ids are
+    That is itself if it is kept, else a kept one whose text is at least `threshold` alike. Alike is
+    the exact Jaccard index of 3-word shingles; MinHash only proposes the pairs (a pair at the
+    threshold is proposed with probability 0.93 or more, one at 0.9 practically always). Ids are
     gone through in sorted order and the smallest id of a group is kept, so the result depends
     neither on the order of `texts` nor on a seed, and no chain of small steps joins texts that
     differ.
@@ -67,8 +67,9 @@ def _same_text(hashes: np.ndarray, n_words: np.ndarray) -> np.ndarray:
 def _near_pairs(
     bodies: Sequence[str], signature: np.ndarray, alive: np.ndarray, threshold: float, turn: int
 ) -> np.ndarray:
-    """Confirmed pairs (smaller index, larger index) among the texts `alive`, shape (n, 2), in
-    order.
+    """Return the confirmed pairs among the texts `alive`, shape (n, 2), in order.
+
+    A pair is (smaller index, larger index).
     """
     bands = minhash.band_keys(signature[alive], *minhash.band_shape(threshold))
     neighbours = np.roll(bands, turn, axis=0)
@@ -117,8 +118,9 @@ def _code(a: np.ndarray, b: np.ndarray, n: int) -> np.ndarray:
 
 
 def _drop(keeper: np.ndarray, pairs: np.ndarray) -> int:
-    """Let each kept text of a pair's smaller index stand for the larger one; return how many were
-    dropped.
+    """Let each kept text of a pair's smaller index stand for the larger one.
+
+    Return how many were dropped.
     """
     dropped = 0
     for small, large in pairs.tolist():
@@ -129,8 +131,9 @@ def _drop(keeper: np.ndarray, pairs: np.ndarray) -> int:
 
 
 def _mend_chains(keeper: np.ndarray, bodies: Sequence[str], threshold: float) -> None:
-    """Where the text that stood for others was dropped itself, let its heir stand for those it is
-    like; the rest are kept again.
+    """Look again at texts whose keeper was dropped itself.
+
+    Its heir stands for those it is like; the rest are kept again.
     """
     orphans = np.flatnonzero(keeper[keeper] != keeper)
     heirs = keeper[keeper[orphans]]

@@ -1,8 +1,7 @@
-"""MinHash signatures of word shingles, candidate pairs by banding, and the exact Jaccard that
-confirms them.
+"""MinHash signatures of word shingles, and candidate pairs by banding.
 
-Broder 1997 (resemblance), Leskovec, Rajaraman & Ullman, "Mining of Massive Datasets", ch. 3
-(banding).
+The exact Jaccard index confirms them. Broder 1997 (resemblance), Leskovec, Rajaraman & Ullman,
+"Mining of Massive Datasets", ch. 3 (banding).
 """
 
 from __future__ import annotations
@@ -27,8 +26,9 @@ _HASH_BITS = 44
 
 
 def shingles(table: WordTable, n: int = SHINGLE_WORDS) -> tuple[np.ndarray, np.ndarray]:
-    """Hashes of the n-word shingles and the text of each, ordered by text; a text of 1 to n - 1
-    words is one shingle.
+    """Hashes of the n-word shingles and the text of each, ordered by text.
+
+    A text of 1 to n - 1 words is one shingle.
     """
     hashes, rows = ngram_hashes(table, n)
     short = np.flatnonzero((table.n_words > 0) & (table.n_words < n)).astype(np.int32)
@@ -41,8 +41,9 @@ def shingles(table: WordTable, n: int = SHINGLE_WORDS) -> tuple[np.ndarray, np.n
 
 
 def signatures(table: WordTable, *, n_permutations: int = N_PERMUTATIONS) -> np.ndarray:
-    """MinHash signatures, uint32, shape (n_texts, n_permutations); a text without words has all
-    slots at the maximum.
+    """MinHash signatures, uint32, shape (n_texts, n_permutations).
+
+    A text without words has all slots at the maximum.
     """
     n_texts = len(table.offsets) - 1
     result = np.full((n_permutations, n_texts), np.iinfo(np.uint32).max, dtype=np.uint32)
@@ -71,8 +72,9 @@ def _permutations(n: int) -> np.ndarray:
 def band_shape(
     threshold: float, n_permutations: int = N_PERMUTATIONS, *, recall: float = 0.93
 ) -> tuple[int, int]:
-    """(bands, rows): the most rows a band for which a pair at `threshold` shares a band with at
-    least `recall` probability.
+    """Return (bands, rows), with the most rows a band that keep the recall.
+
+    A pair at `threshold` shares a band with at least `recall` probability.
     """
     for n_rows in range(n_permutations, 1, -1):
         n_bands = n_permutations // n_rows
@@ -82,8 +84,9 @@ def band_shape(
 
 
 def band_keys(signature: np.ndarray, n_bands: int, n_rows: int) -> np.ndarray:
-    """One 64-bit key for each band of each text, shape (n_bands, n_texts); equal keys make a
-    candidate pair.
+    """One 64-bit key for each band of each text, shape (n_bands, n_texts).
+
+    Equal keys make a candidate pair.
     """
     keys = np.zeros((n_bands, len(signature)), dtype=np.uint64)
     for band in range(n_bands):
@@ -95,23 +98,26 @@ def band_keys(signature: np.ndarray, n_bands: int, n_rows: int) -> np.ndarray:
 
 
 def estimated_jaccard(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Share of equal slots of paired signatures: an estimate of the Jaccard index with standard
-    error sqrt(j(1-j)/slots).
+    """Share of equal slots of paired signatures.
+
+    It estimates the Jaccard index j with standard error sqrt(j(1-j)/slots).
     """
     return (left == right).mean(axis=1, dtype=np.float32)
 
 
 def likely(left: np.ndarray, right: np.ndarray, threshold: float) -> np.ndarray:
-    """Mask of pairs whose estimate is not more than three standard errors below `threshold`: the
-    others need no exact look.
+    """Return which pairs need an exact look.
+
+    The others have an estimate more than three standard errors below `threshold`.
     """
     slack = 3 * np.sqrt(threshold * (1 - threshold) / left.shape[1])
     return estimated_jaccard(left, right) >= threshold - slack
 
 
 def exact_jaccard(left: Sequence[str], right: Sequence[str]) -> np.ndarray:
-    """Jaccard index of the shingle sets of paired texts, float64, shape (n_pairs,); two texts
-    without words count 0.
+    """Jaccard index of the shingle sets of paired texts, float64, shape (n_pairs,).
+
+    Two texts without words count 0.
     """
     result = np.zeros(len(left))
     for begin, part in batches([a + "\n" + b for a, b in zip(left, right)]):
@@ -131,8 +137,9 @@ def _jaccard_batch(left: Sequence[str], right: Sequence[str]) -> np.ndarray:
 
 
 def _shingle_keys(texts: Sequence[str]) -> np.ndarray:
-    """Sorted distinct keys: the text's number in the upper 20 bits, 44 bits of the shingle's hash
-    below (one sort of plain integers).
+    """Return sorted distinct keys, so that one sort of plain integers serves.
+
+    The text's number stands in the upper 20 bits, 44 bits of the shingle's hash below.
     """
     hashes, rows = shingles(hash_words(texts))
     keys = (rows.astype(np.uint64) << np.uint64(_HASH_BITS)) | (

@@ -16,13 +16,13 @@ NGRAM_WORDS = 13
 
 
 class NgramIndex:
-    """Sorted distinct n-gram hashes of some texts, who owns each, and two tables of bits that say
-    "none" quickly.
+    """Sorted distinct n-gram hashes of some texts and who owns each.
 
-    Hash and owner are packed into one integer, so that a single plain sort orders and joins them:
-    with 20,000 texts 49 bits are left to the hash, and among 80 million n-grams of training text
-    less than one is expected to meet a wrong one. An n-gram with more than `max_owners` distinct
-    owners is boilerplate and is left out of the index (not of the counts).
+    Two tables of bits say "none" quickly. Hash and owner are packed into one integer, so that a
+    single plain sort orders and joins them: with 20,000 texts 49 bits are left to the hash, and
+    among 80 million n-grams of training text less than one is expected to meet a wrong one. An
+    n-gram with more than `max_owners` distinct owners is boilerplate and is left out of the index
+    (not of the counts).
     """
 
     def __init__(self, texts: Sequence[str], max_owners: int) -> None:

@@ -1,5 +1,6 @@
-"""Which training text repeats a benchmark text: word for word, by 13-grams, nearly, or in other
-words.
+"""Which training text repeats a benchmark text.
+
+Word for word, by 13-grams, nearly, or in other words.
 
 | method    | finds                                    | similarity is
 |
@@ -31,8 +32,9 @@ METHODS = ("exact", "ngram", "minhash", "embedding")
 
 @dataclass(frozen=True)
 class Overlap:
-    """One finding: a training text and a benchmark text that share more than chance, by `method`,
-    with `similarity` in (0, 1].
+    """One finding: a training text and a benchmark text that share more than chance.
+
+    `method` found them, with `similarity` in (0, 1].
     """
 
     train_id: str
@@ -64,8 +66,9 @@ Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class _Side:
-    """The distinct texts of one side: `texts[k]` stands for all records `ids[k]` (same normalised
-    text).
+    """The distinct texts of one side.
+
+    `texts[k]` stands for all records `ids[k]`, whose normalised text is the same.
     """
 
     ids: list[list[str]]
@@ -87,13 +90,13 @@ def find_overlaps(
     methods: Sequence[str] = ("exact", "ngram", "minhash"),
     thresholds: Thresholds | None = None,
 ) -> list[Overlap]:
-    """Every training text against every benchmark text; each finding names both records, the method
-    and the similarity.
+    """Every training text against every benchmark text.
 
-    `train` and `bench` are (id, text) pairs; a record may come with several texts under several ids
-    (`samples.sample_texts`). Where n records on one side share one text with m on the other, the
-    finding is stated max(n, m) times, so that each record is named at least once, not n * m times.
-    Ordered by training id, benchmark id, method. An unknown method is a ValueError.
+    Each finding names both records, the method and the similarity. `train` and `bench` are (id,
+    text) pairs; a record may come with several texts under several ids (`samples.sample_texts`).
+    Where n records on one side share one text with m on the other, the finding is stated max(n, m)
+    times, so that each record is named at least once, not n * m times. Ordered by training id,
+    benchmark id, method. An unknown method is a ValueError.
     """
     unknown = sorted(set(methods) - set(METHODS))
     if unknown:
@@ -129,8 +132,9 @@ def _read_side(
     index: NgramIndex | None = None,
     least_share: float = 0.0,
 ) -> _Side:
-    """One pass over the texts for all methods. Texts without a word are left out, since nothing can
-    be said of them.
+    """One pass over the texts for all methods.
+
+    Texts without a word are left out, since nothing can be said of them.
     """
     ids, texts = zip(*records)
 
@@ -166,8 +170,9 @@ def _read_side(
 
 
 def _first_of_each(hashes: np.ndarray, counted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Index of the first text of each distinct hash, in order, and for each text which of them is
-    its own (-1: not counted).
+    """Return the index of the first text of each distinct hash, in order, and whose each text is.
+
+    A text that is not counted is -1 there.
     """
     _, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
     order = np.argsort(first)

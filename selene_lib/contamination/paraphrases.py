@@ -1,11 +1,11 @@
-"""Light paraphrases by the cosine of TF-IDF weighted character 4-grams: works offline, in any
-language, without a model.
+"""Light paraphrases, by the cosine of TF-IDF weighted character 4-grams.
 
-Measured on 965 real prompts with a fifth of their words changed, against 2,623 unrelated real
-prompts: 4-grams inside words do as well as 3- to 5-grams together at a third of the cost. The
-search keeps every pair at the threshold (a bound as in Bayardo, Ma & Srikant 2007, "Scaling up all
-pairs similarity search"): only the telling features of a benchmark text are looked up, and a pair
-goes on to the full cosine if these alone, plus the most the rest could add, reach the threshold.
+It works offline, in any language, without a model. Measured on 965 real prompts with a fifth of
+their words changed, against 2,623 unrelated real prompts: 4-grams inside words do as well as 3- to
+5-grams together at a third of the cost. The search keeps every pair at the threshold (a bound as in
+Bayardo, Ma & Srikant 2007, "Scaling up all pairs similarity search"): only the telling features of
+a benchmark text are looked up, and a pair goes on to the full cosine if these alone, plus the most
+the rest could add, reach the threshold.
 """
 
 from __future__ import annotations
@@ -28,11 +28,10 @@ _GRAM_WEIGHTS = tuple(
 def cosine_matches(
     left: Sequence[str], right: Sequence[str], *, threshold: float
 ) -> list[tuple[int, int, float]]:
-    """Pairs (i, j, cosine) of texts whose TF-IDF vectors have a cosine of at least `threshold` (in
-    (0, 1]), ordered by i and j.
+    """Return pairs (i, j, cosine) of texts whose TF-IDF vectors are alike, ordered by i and j.
 
-    Inverse document frequencies come from both sides together; term frequencies are sublinear (1 +
-    ln count).
+    Their cosine is at least `threshold` (in (0, 1]). Inverse document frequencies come from both
+    sides together; term frequencies are sublinear (1 + ln count).
     """
     if not left or not right:
         return []
@@ -70,8 +69,9 @@ def _count_features(texts: Sequence[str], *, n_threads: int | None = None) -> An
 
 
 def _gram_keys(texts: Sequence[str]) -> np.ndarray:
-    """`text * 2**18 + feature` of every 4-gram inside a word with a blank on either side; a word of
-    one letter is a feature too.
+    """`text * 2**18 + feature` of every 4-gram inside a word with a blank on either side.
+
+    A word of one letter is a feature too.
     """
     letters = fold_letters(texts)
     values = np.concatenate([np.zeros(1, np.uint64), letters.values, np.zeros(2, np.uint64)])
@@ -89,8 +89,9 @@ def _gram_keys(texts: Sequence[str]) -> np.ndarray:
 
 
 def _inverse_frequencies(*sides: Sequence[str]) -> np.ndarray:
-    """Smoothed inverse document frequency, ln((1 + n) / (1 + df)) + 1, of each feature over all
-    texts.
+    """Return the smoothed inverse document frequency of each feature over all texts.
+
+    It is ln((1 + n) / (1 + df)) + 1.
     """
     n, seen = 0, np.zeros(1 << FEATURE_BITS)
     for batch in _all_batches(sides):
@@ -116,11 +117,10 @@ def _weigh(counts: Any, idf: np.ndarray) -> Any:
 
 
 def _heavy_part(vectors: Any, most_rest: float) -> tuple[Any, np.ndarray]:
-    """The features of each row that are looked up, and the norm of what is left out, at most
-    `most_rest`.
+    """Return the features of each row that are looked up, and the norm of the rest.
 
-    Those go first that hold the most of the row's squared length for the texts that looking them up
-    would touch.
+    That norm is at most `most_rest`. Those go first that hold the most of the row's squared length
+    for the texts that looking them up would touch.
     """
     from scipy.sparse import csr_matrix
 

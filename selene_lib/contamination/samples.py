@@ -1,5 +1,6 @@
-"""Samples in and out of the contamination check: which of their texts are compared, which of them
-go.
+"""Samples in and out of the contamination check.
+
+Which of their texts are compared, and which of them go.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ PARTS = ("instruction", "response", "response_b", "reference")
 
 @dataclass(frozen=True)
 class Removal:
-    """What is left of a training set, and how many samples went, by the method that found them
-    first (a ledger row each).
+    """What is left of a training set, and how many samples went.
+
+    They are counted by the method that found them first (a ledger row each).
     """
 
     kept: list[Sample]
@@ -24,8 +26,9 @@ class Removal:
 
 
 def sample_texts(sample: Sample, parts: Sequence[str] = PARTS) -> list[tuple[str, str]]:
-    """The texts of a sample that are compared, as (`<id>#<part>`, text); `parts=("instruction",)`
-    for the overlap of prompts alone.
+    """The texts of a sample that are compared, as (`<id>#<part>`, text).
+
+    `parts=("instruction",)` for the overlap of prompts alone.
     """
     texts = [(part, getattr(sample, part)) for part in parts]
     return [(f"{sample.id}#{part}", text) for part, text in texts if text and text.strip()]
@@ -42,8 +45,9 @@ def sample_id(text_id: str) -> str:
 
 
 def remove_contaminated(samples: Sequence[Sample], overlaps: Iterable[Overlap]) -> Removal:
-    """Take out the training samples named in `overlaps`; counted once each, under the strictest
-    method that found them.
+    """Take out the training samples named in `overlaps`.
+
+    Counted once each, under the strictest method that found them.
     """
     order = {"exact": 0, "ngram": 1, "minhash": 2, "embedding": 3}
     method: dict[str, str] = {}
@@ -60,8 +64,9 @@ def remove_contaminated(samples: Sequence[Sample], overlaps: Iterable[Overlap]) 
 
 
 def clean_part(samples: Sequence[Sample], overlaps: Iterable[Overlap]) -> list[Sample]:
-    """The samples of a benchmark that no training text repeats: what the score on the clean part is
-    taken over.
+    """Return the samples of a benchmark that no training text repeats.
+
+    The score on the clean part is taken over them.
     """
     dirty = {sample_id(o.bench_id) for o in overlaps}
     return [s for s in samples if s.id not in dirty]

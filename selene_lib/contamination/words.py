@@ -1,12 +1,12 @@
-"""Texts as arrays of word hashes: normalisation, words and n-grams of a whole batch at once,
-without a Python loop over words.
+"""Texts as arrays of word hashes.
 
-A text is normalised by a table over code points (compatibility form, accents off, case folded,
-everything but letters, marks and digits a blank), so "case and punctuation ignored" is one array
-look-up. A word's hash is a polynomial over its folded code points modulo 2**64; sums of products
-with powers are taken once per batch as prefix sums, and the hash of any stretch (word, n-gram,
-text) is a difference of two of them times an inverse power (Rabin-Karp). Scripts written without
-blanks count each character as a word.
+Normalisation, words and n-grams of a whole batch at once, without a Python loop over words. A text
+is normalised by a table over code points (compatibility form, accents off, case folded, everything
+but letters, marks and digits a blank), so "case and punctuation ignored" is one array look-up. A
+word's hash is a polynomial over its folded code points modulo 2**64; sums of products with powers
+are taken once per batch as prefix sums, and the hash of any stretch (word, n-gram, text) is a
+difference of two of them times an inverse power (Rabin-Karp). Scripts written without blanks count
+each character as a word.
 """
 
 from __future__ import annotations
@@ -39,8 +39,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class WordTable:
-    """Words of a batch of texts: `hashes` (uint64, one a word), `offsets` (n_texts + 1), `n_chars`
-    of each normalised text.
+    """Words of a batch of texts.
+
+    `hashes` (uint64) is one a word, `offsets` has n_texts + 1 entries, `n_chars` is that of each
+    normalised text.
     """
 
     hashes: np.ndarray
@@ -58,8 +60,9 @@ class WordTable:
 
 
 def mix(values: np.ndarray) -> np.ndarray:
-    """Spread every input bit over all 64 output bits (the finaliser of splitmix64, Steele et al.
-    2014); works in place.
+    """Spread every input bit over all 64 output bits, in place.
+
+    This is the finaliser of splitmix64 (Steele et al. 2014).
     """
     values ^= values >> np.uint64(30)
     values *= np.uint64(0xBF58476D1CE4E5B9)
@@ -70,8 +73,9 @@ def mix(values: np.ndarray) -> np.ndarray:
 
 
 def fold_code_point(code: int) -> int:
-    """The code point a character counts as: 0 for a separator, else its base letter in lower case
-    (`É` -> `e`, `①` -> `1`).
+    """Return the code point a character counts as, 0 for a separator.
+
+    That is its base letter in lower case (`É` -> `e`, `①` -> `1`).
     """
     text = unicodedata.normalize("NFKD", chr(code))[:1].casefold()[:1]
     if not text:
@@ -86,8 +90,9 @@ def _fold_table() -> np.ndarray:
 
 @functools.cache
 def _letter_values() -> np.ndarray:
-    """A random 64-bit value for each code point, the same for all that fold together; 0 for
-    separators.
+    """Return a random 64-bit value for each code point; 0 for separators.
+
+    It is the same for all that fold together.
     """
     folded = _fold_table()
     return np.where(folded == 0, np.uint64(0), _letter_value(folded))
@@ -124,8 +129,9 @@ def _room(n: int) -> int:
 
 @dataclass(frozen=True)
 class Letters:
-    """A batch of texts as one row of folded letters: `values` (uint64, 0 between words), `ends` (of
-    each text), `lone` letters or None.
+    """A batch of texts as one row of folded letters.
+
+    `values` are uint64, 0 between words; `ends` is of each text; `lone` are lone letters or None.
     """
 
     values: np.ndarray
@@ -139,8 +145,9 @@ class Letters:
 
 
 def fold_letters(texts: Sequence[str]) -> Letters:
-    """Normalise a batch of texts. Precomposed and decomposed accents are one; rare ideographs count
-    as lone letters.
+    """Normalise a batch of texts.
+
+    Precomposed and decomposed accents are one; rare ideographs count as lone letters.
     """
     texts = [t if t.isascii() else unicodedata.normalize("NFC", t) for t in texts]
     ends = np.cumsum([len(t) + 1 for t in texts], dtype=np.int64)
@@ -162,8 +169,9 @@ def fold_letters(texts: Sequence[str]) -> Letters:
 
 
 def hash_words(texts: Sequence[str]) -> WordTable:
-    """Normalise and hash a batch of texts. Equal words have equal hashes; case, accents and
-    punctuation do not count.
+    """Normalise and hash a batch of texts.
+
+    Equal words have equal hashes; case, accents and punctuation do not count.
     """
     if not len(texts):
         return WordTable(np.zeros(0, np.uint64), np.zeros(1, np.int64), np.zeros(0, np.int64))
@@ -183,8 +191,9 @@ def hash_words(texts: Sequence[str]) -> WordTable:
 
 
 def prefix_sums(values: np.ndarray, base: int) -> tuple[np.ndarray, np.ndarray]:
-    """Exclusive prefix sums of values * base**i modulo 2**64, shape (n + 1,), and the inverse
-    powers they are read with.
+    """Return exclusive prefix sums of values * base**i modulo 2**64, shape (n + 1,).
+
+    The inverse powers they are read with come with them.
     """
     powers, inverses = _powers(base, _room(len(values)))
     sums = np.zeros(len(values) + 1, dtype=np.uint64)
@@ -195,8 +204,9 @@ def prefix_sums(values: np.ndarray, base: int) -> tuple[np.ndarray, np.ndarray]:
 def stretch_hashes(
     sums: np.ndarray, begin: np.ndarray, end: np.ndarray, inverses: np.ndarray
 ) -> np.ndarray:
-    """Hash of each half-open stretch [begin, end) of the values under `prefix_sums`: the same
-    wherever the stretch stands.
+    """Return the hash of each half-open stretch [begin, end) of the values under `prefix_sums`.
+
+    It is the same wherever the stretch stands.
     """
     return mix((sums[end] - sums[begin]) * inverses[begin])
 
@@ -208,8 +218,9 @@ def text_hashes(table: WordTable) -> np.ndarray:
 
 
 def ngram_hashes(table: WordTable, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Hashes of all n-grams of words and the text each belongs to; a text of fewer than n words has
-    none.
+    """Hashes of all n-grams of words and the text each belongs to.
+
+    A text of fewer than n words has none.
     """
     n_grams = len(table.hashes) - n + 1
     if n_grams <= 0:
@@ -225,8 +236,9 @@ def ngram_hashes(table: WordTable, n: int) -> tuple[np.ndarray, np.ndarray]:
 def batches(
     texts: Sequence[str], n_chars: int = BATCH_CHARS
 ) -> Iterator[tuple[int, Sequence[str]]]:
-    """Cut texts into runs of about `n_chars` characters: (index of the first, texts). Small batches
-    stay in the cache.
+    """Cut texts into runs of about `n_chars` characters: (index of the first, texts).
+
+    Small batches stay in the cache.
     """
     begin, size = 0, 0
     for i, text in enumerate(texts):
@@ -241,8 +253,9 @@ def batches(
 def map_batches(
     work: Callable[[int, Sequence[str]], T], texts: Sequence[str], *, n_threads: int | None = None
 ) -> Iterator[T]:
-    """Yield `work(first_index, texts)` of every batch, in order. Threads help because numpy lets go
-    of the interpreter lock.
+    """Yield `work(first_index, texts)` of every batch, in order.
+
+    Threads help because numpy lets go of the interpreter lock.
     """
     n_threads = n_threads or min(4, os.cpu_count() or 1)
     if n_threads == 1:

@@ -49,9 +49,9 @@ def summarise(samples: Iterable[Sample], count_tokens: CountTokens = count_words
 
 
 def dataset_card(result: LoadResult, *, count_tokens: CountTokens | None = None) -> str:
-    """Return the card of one loaded set: where from, licence, counts, label balance, lengths,
-    hashes, and what was dropped and why.
+    """Return the card of one loaded set.
 
+    Where from, licence, counts, label balance, lengths, hashes, and what was dropped and why.
     `count_tokens` counts the tokens of a text (`lambda text: len(tokenizer.encode(text))`); without
     it lengths are in words.
     """
@@ -94,8 +94,9 @@ def dataset_card(result: LoadResult, *, count_tokens: CountTokens | None = None)
 def mix_card(
     results: Sequence[LoadResult], *, title: str = "Mix", count_tokens: CountTokens | None = None
 ) -> str:
-    """Return the card of several loaded sets together: one line per set, then counts, label balance
-    and lengths of all.
+    """Return the card of several loaded sets together.
+
+    One line per set, then counts, label balance and lengths of all.
     """
     from selene_lib.data.catalogue import find_spec
 

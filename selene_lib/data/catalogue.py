@@ -1,5 +1,6 @@
-"""All data sets by name: what `selene sources`, `selene benchmarks` and `selene lock` list and act
-on.
+"""All data sets by name.
+
+`selene sources`, `selene benchmarks` and `selene lock` list and act on them.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ def all_specs() -> dict[str, DataSpec]:
 
 
 def find_spec(name: str | DataSpec) -> DataSpec:
-    """Return the spec of a name (a spec is returned as it is); an unknown name is a UserError that
-    lists the known ones.
+    """Return the spec of a name (a spec is returned as it is).
+
+    An unknown name is a UserError that lists the known ones.
     """
     if isinstance(name, DataSpec):
         return name
@@ -38,8 +40,10 @@ def find_spec(name: str | DataSpec) -> DataSpec:
 def status_rows(
     data_dir: Path | str | None, *, roles: Iterable[Role] | None = None, lock_file: Path = LOCK_FILE
 ) -> list[dict[str, Any]]:
-    """Return one dict per set: name, role, task, licence, training, revision, shape_known_from,
-    present, n, gated, how_to_get, ...
+    """Return one dict per set.
+
+    Its keys: name, role, task, licence, training, revision, shape_known_from, present, n, gated,
+    how_to_get, ...
     """
     wanted = None if roles is None else set(roles)
     return [
@@ -52,8 +56,9 @@ def status_rows(
 def status_row(
     spec: DataSpec, data_dir: Path | str | None, lock_file: Path = LOCK_FILE
 ) -> dict[str, Any]:
-    """One line of `selene sources` or `selene benchmarks`; `n` is counted where the set is present,
-    else the published count or None.
+    """One line of `selene sources` or `selene benchmarks`.
+
+    `n` is counted where the set is present, else the published count or None.
     """
     present = is_present(spec, data_dir)
     return {
@@ -77,8 +82,9 @@ def status_row(
 
 
 def list_rows(role: str, data_dir: Path | str | None) -> list[dict[str, Any]]:
-    """Return the rows of `selene sources` (`role="sources"`) or of `selene benchmarks` (everything
-    one is evaluated on).
+    """Return the rows of `selene sources` or of `selene benchmarks`.
+
+    `role="sources"` is the former; the latter holds everything one is evaluated on.
     """
     if role not in ("sources", "benchmarks"):
         raise UserError(f"no list {role!r}; say sources or benchmarks")

@@ -1,9 +1,8 @@
-"""What a run reads: training samples of its sources and the sets it is evaluated on, embedded or
-published, counted and written.
+"""What a run reads: its training samples and the sets it is evaluated on.
 
-`nano` stands for everything the embedded world has. Any other name is a source of
-`selene_lib.data.sources` or a set of `selene_lib.data.benchmarks`, read from the hub or from a
-local folder by the same adapter.
+Embedded or published, counted and written. `nano` stands for everything the embedded world has. Any
+other name is a source of `selene_lib.data.sources` or a set of `selene_lib.data.benchmarks`, read
+from the hub or from a local folder by the same adapter.
 """
 
 from __future__ import annotations
@@ -45,11 +44,10 @@ class Collection:
 def collect_sources(
     names: str, *, n_per_source: int, data_dir: str, seed: int, ledger: Ledger, quarantine: Path
 ) -> Collection:
-    """Read the training sources in `names` (comma separated, or `nano`), at most `n_per_source`
-    each; count what was dropped.
+    """Read the training sources in `names`, at most `n_per_source` each.
 
-    Raises `UserError` for an unknown name, a source that is not there (with how to get it) and a
-    source that gives no sample.
+    `names` are comma separated, or `nano`. What was dropped is counted. Raises `UserError` for an
+    unknown name, a source that is not there (with how to get it) and a source that gives no sample.
     """
     found = Collection()
     for name in chosen_names(names, "sources"):
@@ -71,10 +69,10 @@ def collect_sources(
 def collect_sets(
     names: str, *, n_per_set: int, data_dir: str, seed: int, ledger: Ledger, quarantine: Path
 ) -> Collection:
-    """Read the evaluation sets in `names`; an absent one stands in the table as `not available: how
-    to get it`, never left out.
+    """Read the evaluation sets in `names`.
 
-    All eleven benchmarks and both domain sets are in the table of every run.
+    An absent one stands in the table as `not available: how to get it`, never left out. All eleven
+    benchmarks and both domain sets are in the table of every run.
     """
     from selene_lib.data.benchmarks import BENCHMARKS, DOMAINS
 
@@ -244,8 +242,9 @@ def write_cards(folder: Path, collection: Collection) -> None:
 
 
 def read_catalogue(path: Path) -> Any:
-    """Read the table of evaluation sets of notebook 01: name, role, task, n, labels, licence,
-    status.
+    """Read the table of evaluation sets of notebook 01.
+
+    Columns: name, role, task, n, labels, licence, status.
     """
     import pandas as pd
 

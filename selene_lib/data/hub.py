@@ -19,11 +19,10 @@ from selene_lib.errors import UserError
 
 
 def read_hub(spec: DataSpec, *, lock_file: Path = LOCK_FILE) -> Iterator[tuple[str, Any]]:
-    """Yield `(place, record)` of a hub set; at first contact its revision is resolved and written
-    to the lock file.
+    """Yield `(place, record)` of a hub set.
 
-    Raises UserError with the remedy where the set has no hub repository, is gated, absent or out of
-    reach.
+    At first contact its revision is resolved and written to the lock file. Raises UserError with
+    the remedy where the set has no hub repository, is gated, absent or out of reach.
     """
     if not spec.hub_id:
         raise UserError(

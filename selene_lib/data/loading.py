@@ -1,9 +1,8 @@
-"""Load a data set through its spec: from a folder of the publisher's own files, or from the hub; as
-a list, or streamed into Parquet.
+"""Load a data set through its spec: from a folder of the publisher's own files, or from the hub.
 
-Strict by default: a row that is not of the published shape goes to the quarantine with the column
-and what was expected, more than 1 % of such rows stop the load, and a count other than the
-published one is an error.
+As a list, or streamed into Parquet. Strict by default: a row that is not of the published shape
+goes to the quarantine with the column and what was expected, more than 1 % of such rows stop the
+load, and a count other than the published one is an error.
 """
 
 from __future__ import annotations
@@ -28,16 +27,16 @@ CHECK_EVERY_ROWS = 1000
 
 @dataclass
 class LoadResult:
-    """What came of a load: samples (in file order), rows read, rows dropped by reason, and where
-    they came from.
+    """What came of a load.
 
-    A row may make several samples: `n_made` counts the samples made, `n_samples` those kept by a
-    limit (all, without one), `n_items` what was there to be made or dropped, so that a ledger
-    balances: n_items = n_made + dropped, n_made = n_samples + left out by the limit. `n_dropped`
-    counts rows (or parts of rows, where one row makes several samples); a reason that starts with
-    `broken` is a quarantined row. `rows` are the plain rows of a set that has no samples. `files`
-    maps each file read to its SHA-256 (empty for the hub). `path` is the Parquet file of a streamed
-    load, whose `samples` stay empty.
+    Samples (in file order), rows read, rows dropped by reason, and where they came from. A row may
+    make several samples: `n_made` counts the samples made, `n_samples` those kept by a limit (all,
+    without one), `n_items` what was there to be made or dropped, so that a ledger balances: n_items
+    = n_made + dropped, n_made = n_samples + left out by the limit. `n_dropped` counts rows (or
+    parts of rows, where one row makes several samples); a reason that starts with `broken` is a
+    quarantined row. `rows` are the plain rows of a set that has no samples. `files` maps each file
+    read to its SHA-256 (empty for the hub). `path` is the Parquet file of a streamed load, whose
+    `samples` stay empty.
     """
 
     name: str
@@ -70,12 +69,12 @@ def load(
     max_broken_share: float = MAX_BROKEN_SHARE,
     lock_file: Path = LOCK_FILE,
 ) -> LoadResult:
-    """Load a set (a spec or its name) into memory; `data_dir=None` reads the hub. Absent local
-    files give `present=False` and no samples.
+    """Load a set (a spec or its name) into memory; `data_dir=None` reads the hub.
 
-    `limit` takes the samples with the smallest `unit_hash(seed, id)`, in file order, so that a
-    smaller limit is a part of a larger one. Raises ValueError on schema drift, on more than
-    `max_broken_share` broken rows and on a count other than the published one.
+    Absent local files give `present=False` and no samples. `limit` takes the samples with the
+    smallest `unit_hash(seed, id)`, in file order, so that a smaller limit is a part of a larger
+    one. Raises ValueError on schema drift, on more than `max_broken_share` broken rows and on a
+    count other than the published one.
     """
     spec = _named(spec)
     if data_dir is not None and not is_present(spec, data_dir):
@@ -97,8 +96,9 @@ def load_to_parquet(
     lock_file: Path = LOCK_FILE,
     batch_rows: int = 2048,
 ) -> LoadResult:
-    """Load a set of any size into a Parquet file of samples (read with `files.read_parquet`), never
-    holding more than a batch of it.
+    """Load a set of any size into a Parquet file of samples.
+
+    It is read with `files.read_parquet`; never more than a batch is held in memory.
     """
     from selene_lib.data.parquet import write_batches
 
@@ -129,8 +129,9 @@ class Walk:
     n_made: int = 0
 
     def samples(self) -> Iterator[Sample]:
-        """Yield samples; the checks that need the whole set (broken share, published count) are
-        made at the end.
+        """Yield samples.
+
+        The checks that need the whole set (broken share, published count) are made at the end.
         """
         seen: Counter = Counter()
         try:
@@ -259,8 +260,9 @@ class Walk:
 
 
 def check_columns(spec: DataSpec, place: str, record: Any, seed: int) -> Row:
-    """Return the record as a `Row`, or raise BrokenRow naming the first of the spec's columns that
-    it lacks.
+    """Return the record as a `Row`.
+
+    Raises BrokenRow naming the first of the spec's columns that it lacks.
     """
     if isinstance(record, BrokenRow):
         raise record

@@ -1,5 +1,6 @@
-"""The publisher's own files in a local folder: where they must lie, whether they are there, and
-their records in a fixed order.
+"""The publisher's own files in a local folder.
+
+Where they must lie, whether they are there, and their records in a fixed order.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from selene_lib.errors import UserError
 
 
 def read_local(spec: DataSpec, data_dir: Path | str) -> Iterator[tuple[str, Any]]:
-    """Yield `(place, record)` of the local files of a set, in the order of the spec's patterns and
-    of the names.
+    """Yield `(place, record)` of the local files of a set.
+
+    They come in the order of the spec's patterns and of the names.
     """
     folder = set_folder(spec, data_dir)
     if spec.rows is not None:
@@ -26,8 +28,9 @@ def read_local(spec: DataSpec, data_dir: Path | str) -> Iterator[tuple[str, Any]
 
 
 def local_files(spec: DataSpec, data_dir: Path | str) -> dict[str, Path]:
-    """Return the local files of a set as `{name below its folder: path}`; empty when one of the
-    needed patterns matches nothing.
+    """Return the local files of a set as `{name below its folder: path}`.
+
+    Empty when one of the needed patterns matches nothing.
     """
     folder = set_folder(spec, data_dir)
     found: dict[str, Path] = {}
@@ -58,8 +61,9 @@ def is_present(spec: DataSpec, data_dir: Path | str | None) -> bool:
 
 
 def read_side_file(spec: DataSpec, data_dir: Path | str, name: str) -> list[Any]:
-    """Return the records of a side file of a set (a pattern of `spec.side_files`); their number is
-    checked where it is known.
+    """Return the records of a side file of a set (a pattern of `spec.side_files`).
+
+    Their number is checked where it is known.
     """
     if name not in spec.side_files:
         raise UserError(
@@ -79,8 +83,9 @@ def read_side_file(spec: DataSpec, data_dir: Path | str, name: str) -> list[Any]
 
 
 def way_in(spec: DataSpec, data_dir: Path | str | None) -> Literal["local", "hub"] | None:
-    """Tell how a set can be read: from the data folder where its files lie there, else from the hub
-    where it is, else not (None).
+    """Tell how a set can be read.
+
+    From the data folder where its files lie there, else from the hub where it is, else not (None).
     """
     if is_present(spec, data_dir):
         return "local"

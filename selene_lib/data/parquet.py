@@ -12,8 +12,9 @@ from selene_lib.records import Sample
 
 
 def write_batches(path: str | Path, samples: Iterable[Sample], batch_rows: int = 2048) -> int:
-    """Write samples as Parquet (zstd), holding `batch_rows` of them at a time; return how many. The
-    file is whole or absent.
+    """Write samples as Parquet (zstd), holding `batch_rows` of them at a time; return how many.
+
+    The file is whole or absent.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq

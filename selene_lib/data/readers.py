@@ -1,9 +1,9 @@
-"""Read the records of a publisher's file one by one: JSON Lines, JSON arrays, CSV, Parquet,
-workbooks, also gzipped.
+"""Read the records of a publisher's file one by one.
 
-Every reader yields `(place, record)`, where the place reads `file, row n`; a record that cannot be
-decoded is yielded as a `BrokenRow`, so that one bad line costs one line. Memory holds one block or
-one batch, never the file.
+JSON Lines, JSON arrays, CSV, Parquet, workbooks, also gzipped. Every reader yields `(place,
+record)`, where the place reads `file, row n`; a record that cannot be decoded is yielded as a
+`BrokenRow`, so that one bad line costs one line. Memory holds one block or one batch, never the
+file.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ _GAP = re.compile(r"[\s,]*")
 
 
 def read_records(path: Path, name: str | None = None) -> Iterator[tuple[str, Any]]:
-    """Yield `(place, record)` for every record of a file; the format comes from the name, and for
-    `.json` from the content.
+    """Yield `(place, record)` for every record of a file.
+
+    The format comes from the name, and for `.json` from the content.
     """
     name = name or path.name
     suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
@@ -47,8 +48,9 @@ def read_records(path: Path, name: str | None = None) -> Iterator[tuple[str, Any
 
 
 def index_by(path: Path, column: str, name: str | None = None) -> dict[Any, dict]:
-    """Return the records of a file by the value of a column, for joins; a record without it is a
-    ValueError that names the place.
+    """Return the records of a file by the value of a column, for joins.
+
+    A record without it is a ValueError that names the place.
     """
     found: dict[Any, dict] = {}
     for place, record in read_records(path, name):
@@ -61,8 +63,9 @@ def index_by(path: Path, column: str, name: str | None = None) -> dict[Any, dict
 
 
 def open_text(path: Path) -> TextIO:
-    """Open a text file, gzipped or not, as UTF-8 (a byte-order mark is skipped, line ends are left
-    alone).
+    """Open a text file, gzipped or not, as UTF-8.
+
+    A byte-order mark is skipped, line ends are left alone.
     """
     if path.name.endswith(".gz"):
         return io.TextIOWrapper(gzip.open(path, "rb"), encoding="utf-8-sig", newline="")
@@ -70,8 +73,9 @@ def open_text(path: Path) -> TextIO:
 
 
 def _read_json(stream: TextIO, name: str) -> Iterator[tuple[str, Any]]:
-    """JSON Lines whatever the suffix says, or one array, or one value over several lines: the first
-    characters tell.
+    """Read JSON: lines, one array, or one value over several lines.
+
+    The first characters tell, whatever the suffix says.
     """
     head = stream.readline(BLOCK_CHARACTERS)  # an array may be one line of a gigabyte
     while head and not head.strip():
@@ -130,8 +134,9 @@ def _read_whole(head: str, stream: TextIO, name: str) -> Iterator[tuple[str, Any
 
 
 def _read_array(head: str, stream: TextIO, name: str) -> Iterator[tuple[str, Any]]:
-    """Members of one JSON array, decoded block by block. What follows a broken member cannot be
-    found again: the rest is one broken row.
+    """Members of one JSON array, decoded block by block.
+
+    What follows a broken member cannot be found again: the rest is one broken row.
     """
     buffer, position, number = head.lstrip()[1:], 0, 0
     while True:
@@ -156,8 +161,9 @@ def _read_array(head: str, stream: TextIO, name: str) -> Iterator[tuple[str, Any
 
 
 def _read_csv(stream: TextIO, name: str, delimiter: str) -> Iterator[tuple[str, Any]]:
-    """Records of a table with a header; cells over several lines and cells of any length are read;
-    a short or long row is broken.
+    """Records of a table with a header; cells over several lines and cells of any length are read.
+
+    A short or long row is broken.
     """
     csv.field_size_limit(1 << 30)
     rows = csv.reader(stream, delimiter=delimiter)

@@ -1,8 +1,7 @@
-"""The lock file: which 40-hex revision of each hub data set is read. Written by `selene lock`, kept
-in git, never typed by hand.
+"""The lock file: which 40-hex revision of each hub data set is read.
 
-A set that stands here is always read at that revision; a set that does not is 'not locked yet'
-until the hub was asked once.
+Written by `selene lock`, kept in git, never typed by hand. A set that stands here is always read at
+that revision; a set that does not is 'not locked yet' until the hub was asked once.
 """
 
 from __future__ import annotations
@@ -42,8 +41,9 @@ def write_lock(rows: Mapping[str, str], path: Path = LOCK_FILE) -> Path:
 
 
 def revision_of(spec: DataSpec, path: Path = LOCK_FILE) -> str:
-    """Return the revision a set is read at: the hub's if locked, `repository@commit` for a
-    publisher's repository, or 'not locked yet'.
+    """Return the revision a set is read at.
+
+    The hub's if locked, `repository@commit` for a publisher's repository, or 'not locked yet'.
     """
     if spec.hub_id:
         locked = read_lock(path).get(spec.hub_id)
@@ -55,8 +55,9 @@ def revision_of(spec: DataSpec, path: Path = LOCK_FILE) -> str:
 
 
 def local_revision(spec: DataSpec) -> str:
-    """Return what local files are taken for: the publisher's commit whose files the spec knows,
-    else `local files` (see their hashes).
+    """Return what local files are taken for.
+
+    The publisher's commit whose files the spec knows, else `local files` (see their hashes).
     """
     return (
         f"{spec.repository}@{spec.repository_commit}"
@@ -68,10 +69,10 @@ def local_revision(spec: DataSpec) -> str:
 def lock(
     specs: Iterable[DataSpec], *, path: Path = LOCK_FILE, refresh: bool = False
 ) -> dict[str, str]:
-    """Ask the hub for the current revision of every set that has none yet (of all with `refresh`),
-    write the lock file, return it.
+    """Ask the hub for the current revision of every set that has none yet.
 
-    Raises UserError with the remedy when the hub cannot be reached or wants a token.
+    Of all with `refresh`. Writes the lock file and returns it. Raises UserError with the remedy
+    when the hub cannot be reached or wants a token.
     """
     rows = read_lock(path)
     for hub_id in sorted({s.hub_id for s in specs if s.hub_id}):

@@ -1,9 +1,9 @@
-"""What is declared of a data set: where it lies, what its rows look like, what its label means, and
-how we know.
+"""What is declared of a data set.
 
-A set is one file with one `DataSpec` and one function that turns a `Row` into samples. A row that
-cannot be read raises `BrokenRow` (quarantined, counted, at most 1 % of a set); a row that is left
-out on purpose raises `DropRow` (counted under its reason).
+Where it lies, what its rows look like, what its label means, and how we know. A set is one file
+with one `DataSpec` and one function that turns a `Row` into samples. A row that cannot be read
+raises `BrokenRow` (quarantined, counted, at most 1 % of a set); a row that is left out on purpose
+raises `DropRow` (counted under its reason).
 """
 
 from __future__ import annotations
@@ -32,17 +32,18 @@ class BrokenRow(ValueError):
 
 
 class DropRow(Exception):
-    """A sound row that the set leaves out on purpose; the message is the reason it is counted
-    under.
+    """A sound row that the set leaves out on purpose.
+
+    The message is the reason it is counted under.
     """
 
 
 @dataclass(frozen=True)
 class Row:
-    """One record of a publisher's file with the place it came from; the accessors check the kind
-    and name the column when it is wrong.
+    """One record of a publisher's file with the place it came from.
 
-    A column may be dotted (`score_rubric.criteria`) to reach into nested records.
+    The accessors check the kind and name the column when it is wrong. A column may be dotted
+    (`score_rubric.criteria`) to reach into nested records.
     """
 
     values: Mapping[str, Any]
@@ -80,8 +81,9 @@ class Row:
         return value if value.strip() else None
 
     def number(self, column: str, low: float = -math.inf, high: float = math.inf) -> float:
-        """Return a finite number within [low, high]; numbers in quotes are read, booleans are not
-        numbers.
+        """Return a finite number within [low, high].
+
+        Numbers in quotes are read, booleans are not numbers.
         """
         value = self.get(column, "a number")
         try:
@@ -98,8 +100,9 @@ class Row:
         return number
 
     def choice(self, column: str, mapping: Mapping[Any, Any]) -> Any:
-        """Return what `mapping` has for the value: the one visible place where a set's labels are
-        mapped.
+        """Return what `mapping` has for the value.
+
+        This is the one visible place where a set's labels are mapped.
         """
         value = self.get(column, f"one of {_names(mapping)}")
         for key, meaning in mapping.items():
@@ -156,8 +159,9 @@ class Row:
         group: str | None = None,
         **fields: Any,
     ) -> Sample:
-        """Build a sample of this set. Its id is a hash of its texts (and `key`), its group one of
-        the instruction (or of `group`).
+        """Build a sample of this set.
+
+        Its id is a hash of its texts (and `key`), its group one of the instruction (or of `group`).
         """
         parts = (
             task,
@@ -187,11 +191,10 @@ class Row:
         models: tuple[str, str] | None = None,
         **fields: Any,
     ) -> Sample:
-        """Build a pairwise sample from (better, worse): which stands first is a hash of (seed, id),
-        never a global random state.
+        """Build a pairwise sample from (better, worse).
 
-        `models` names who wrote (better, worse); it is kept in `meta["models"]` in the order of the
-        responses.
+        Which stands first is a hash of (seed, id), never a global random state. `models` names who
+        wrote (better, worse); it is kept in `meta["models"]` in the order of the responses.
         """
         sample = self.sample("pairwise", instruction, better, response_b=worse, label="A", **fields)
         swapped = unit_hash(self.seed, sample.id, "position") < 0.5

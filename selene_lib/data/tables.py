@@ -38,8 +38,9 @@ def read_table(path: str | Path) -> list[dict[str, Any]]:
 
 
 def write_table(path: str | Path, rows: Sequence[dict[str, Any]]) -> Path:
-    """Write rows in the format of the file's ending, atomically; columns in the order in which they
-    first occur.
+    """Write rows in the format of the file's ending, atomically.
+
+    Columns in the order in which they first occur.
     """
     path = Path(path)
     _check(path)

@@ -36,8 +36,9 @@ NEEDED["pairwise"] = ("instruction", "response", "response_b", "label")
 
 @dataclass(frozen=True)
 class UserDomain:
-    """What the YAML file says. `labels` maps the file's spelling to the task's labels; `rubric` is
-    one text for all rows.
+    """What the YAML file says.
+
+    `labels` maps the file's spelling to the task's labels; `rubric` is one text for all rows.
     """
 
     name: str
@@ -53,13 +54,13 @@ class UserDomain:
 def load_user_domain(
     path: str | os.PathLike, *, quarantine: Path | None = None, limit: int | None = None
 ) -> LoadResult:
-    """Load the domain described by a YAML file: `samples` ready to be judged, rows read and
-    dropped.
+    """Load the domain that a YAML file describes.
 
-    Strict as for published sets: a row without its text or with a label the YAML does not know
-    stops the load, unless the YAML's `max_broken_share` allows some (they are counted, and kept in
-    `quarantine`). `limit` takes the first rows. Raises UserError with the remedy for anything wrong
-    in the YAML file or the data.
+    `samples` are ready to be judged; rows read and dropped are counted. Strict as for published
+    sets: a row without its text or with a label the YAML does not know stops the load, unless the
+    YAML's `max_broken_share` allows some (they are counted, and kept in `quarantine`). `limit`
+    takes the first rows. Raises UserError with the remedy for anything wrong in the YAML file or
+    the data.
     """
     domain = read_user_domain(path)
     spec = DataSpec(

@@ -1,8 +1,8 @@
-"""The map of a data set (Fig. 4 of the paper): `map_dataset(samples)` gives each sample a place and
-a topic.
+"""The map of a data set (Fig. 4 of the paper).
 
-Two backends of one result type: `local` needs nothing but this machine; `nomic` uploads the texts
-to Nomic Atlas, which the paper used.
+`map_dataset(samples)` gives each sample a place and a topic. Two backends of one result type:
+`local` needs nothing but this machine; `nomic` uploads the texts to Nomic Atlas, which the paper
+used.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ __all__ = ["BACKENDS", "TopicMap", "map_dataset", "map_text"]
 
 
 def map_text(sample: Sample) -> str:
-    """What of a sample is embedded: instruction and responses, 2,000 characters at most (our
-    choice; the rubric is left out).
+    """Return what of a sample is embedded: instruction and responses, at most 2,000 characters.
+
+    That is our choice; the rubric is left out.
     """
     parts = (sample.instruction[: MAX_TEXT_CHARS // 2], sample.response, sample.response_b or "")
     return "\n".join(part for part in parts if part)[:MAX_TEXT_CHARS]

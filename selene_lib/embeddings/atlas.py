@@ -31,11 +31,10 @@ POLL_SECONDS = 10
 def map_with_atlas(
     samples: Sequence[Sample], texts: Sequence[str], *, sleep: Callable[[float], None] = time.sleep
 ) -> TopicMap:
-    """Upload one row a sample (text, source, task), wait for the index, and read the map back in
-    the order of the samples.
+    """Upload one row a sample (text, source, task) and read the map back.
 
-    Raises UserError without a token, without network, when the service refuses, and when the map is
-    not ready after three hours.
+    It comes in the order of the samples, once the index is there. Raises UserError without a token,
+    without network, when the service refuses, and when the map is not ready after three hours.
     """
     token = _token()
     import requests
@@ -95,8 +94,9 @@ def _token() -> str:
 
 @contextmanager
 def _signed_in(token: str) -> Iterator[None]:
-    """Give nomic's client the token for the time of the block; it would read a file in the home
-    folder otherwise.
+    """Give nomic's client the token for the time of the block.
+
+    It would read a file in the home folder otherwise.
     """
     from nomic.dataset import AtlasClass
 
@@ -111,8 +111,9 @@ def _signed_in(token: str) -> Iterator[None]:
 
 
 def _wait(dataset: Any, sleep: Callable[[float], None]) -> None:
-    """Poll until the data set is no longer locked: Atlas builds the index after the upload
-    returned.
+    """Poll until the data set is no longer locked.
+
+    Atlas builds the index after the upload returned.
     """
     for _ in range(WAIT_SECONDS // POLL_SECONDS):
         if not dataset.is_locked:

@@ -1,8 +1,8 @@
-"""The map drawn here: TF-IDF and truncated SVD, UMAP or PCA to the plane, k-means topics, names by
-class-based TF-IDF.
+"""The map drawn here, without a network.
 
-No download, no network, one thread where threads would change a sum, so that a seed gives the same
-map again.
+TF-IDF and truncated SVD, UMAP or PCA to the plane, k-means topics, names by class-based TF-IDF. No
+download, no network, one thread where threads would change a sum, so that a seed gives the same map
+again.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ WORD = r"(?u)\b[^\W\d_][\w'-]{2,}\b"
 
 
 def term_counts(texts: Sequence[str]) -> tuple[Any, np.ndarray]:
-    """Counts of words (English stop words out, words of one text only out where there are many),
-    CSR, and the words themselves.
+    """Return counts of words, CSR, and the words themselves.
+
+    English stop words are out, and words of one text only where there are many.
     """
     from sklearn.feature_extraction.text import CountVectorizer
 
@@ -45,8 +46,9 @@ def term_counts(texts: Sequence[str]) -> tuple[Any, np.ndarray]:
 
 
 def embed_counts(counts: Any, seed: int) -> np.ndarray:
-    """Rows of unit length from sublinear TF-IDF and a truncated SVD (latent semantic analysis),
-    float32, shape (n, <= 50).
+    """Return rows of unit length, float32, shape (n, <= 50).
+
+    By sublinear TF-IDF and a truncated SVD (latent semantic analysis).
     """
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfTransformer
@@ -62,11 +64,10 @@ def embed_counts(counts: Any, seed: int) -> np.ndarray:
 
 
 def project(vectors: np.ndarray, *, method: str, seed: int) -> np.ndarray:
-    """Lay vectors out in the plane, shape (n, 2): `umap` (seeded, one thread) or `pca` (linear, at
-    once).
+    """Lay vectors out in the plane, shape (n, 2).
 
-    UMAP compiles itself for some five seconds in each new process. Up to 15 points are always laid
-    out by `pca`.
+    `method` is `umap` (seeded, one thread) or `pca` (linear, at once). UMAP compiles itself for
+    some five seconds in each new process. Up to 15 points are always laid out by `pca`.
     """
     if method not in ("umap", "pca"):
         raise ValueError(f"projection {method!r} is not umap or pca")
@@ -84,8 +85,9 @@ def _pca(vectors: np.ndarray) -> np.ndarray:
 
 
 def _umap(vectors: np.ndarray, seed: int) -> np.ndarray:
-    """UMAP (McInnes, Healy & Melville 2018) on exact neighbours: at 50,000 points quicker than the
-    approximate search, and no compiling.
+    """Lay out by UMAP (McInnes, Healy & Melville 2018) on exact neighbours.
+
+    At 50,000 points that is quicker than the approximate search, and nothing is compiled.
     """
     import umap
     from sklearn.neighbors import NearestNeighbors
@@ -122,12 +124,11 @@ def cluster(vectors: np.ndarray, n_topics: int, seed: int) -> np.ndarray:
 def name_topics(
     counts: Any, terms: np.ndarray, topics: np.ndarray, *, n_terms: int = 3
 ) -> list[str]:
-    """The words that tell each topic from the others, by class-based TF-IDF (Grootendorst 2022,
-    arXiv 2203.05794, eq. 2).
+    """Return the words that tell each topic from the others.
 
-    `W(t, c) = tf(t, c) * log(1 + A / f(t))`: tf the word's share of topic c, f its count over all
-    topics, A the mean count of words a topic. Two topics with the same words are told apart by
-    further words.
+    By class-based TF-IDF (Grootendorst 2022, arXiv 2203.05794, eq. 2). `W(t, c) = tf(t, c) * log(1
+    + A / f(t))`: tf the word's share of topic c, f its count over all topics, A the mean count of
+    words a topic. Two topics with the same words are told apart by further words.
     """
     from scipy.sparse import csr_matrix
 

@@ -1,5 +1,6 @@
-"""The topic map as one HTML page that needs no network: data as JSON, drawn on a canvas by the
-page's own script.
+"""The topic map as one HTML page that needs no network.
+
+Data as JSON, drawn on a canvas by the page's own script.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ MAX_HOVER_CHARS = 280
 
 
 def render_page(topic_map: TopicMap, *, with_text: bool = False, title: str = "Topic map") -> str:
-    """The whole page as text. Places are rounded to 1e-4; texts are left out, or cut to 280
-    characters each `with_text=True`.
+    """The whole page as text.
+
+    Places are rounded to 1e-4; texts are left out, or cut to 280 characters each `with_text=True`.
     """
     template = Template(
         resources.files("selene_lib.embeddings").joinpath("page.html").read_text(encoding="utf-8")
@@ -33,8 +35,9 @@ def render_page(topic_map: TopicMap, *, with_text: bool = False, title: str = "T
 
 
 def page_data(topic_map: TopicMap, *, with_text: bool) -> dict[str, object]:
-    """What the script reads: integer places, an index into `names` for topic, source and task,
-    counts, and topic centres.
+    """Return what the script reads.
+
+    Integer places, an index into `names` for topic, source and task, counts, and topic centres.
     """
     source_names, source = _coded(topic_map.source)
     task_names, task = _coded(topic_map.task)

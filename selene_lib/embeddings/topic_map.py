@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class TopicMap:
-    """Points in the order of the samples: `x`, `y` float64 in [-1, 1], `topic_index` into
-    `topic_names`, `source`, `task`.
+    """Points in the order of the samples, with their topics.
 
+    `x`, `y` are float64 in [-1, 1], `topic_index` points into `topic_names`; `source`, `task`.
     Topics are numbered by size, the largest first. `text` holds what was embedded; it is kept in
     memory for hovering and is never written unless asked for. `backend` and `settings` say how the
     map was made. In a notebook it shows itself as the interactive page.
@@ -65,8 +65,9 @@ class TopicMap:
         return pd.DataFrame({**columns, "source": self.source, "task": self.task})
 
     def topic_table(self) -> pd.DataFrame:
-        """One row a topic, largest first: topic, topic_name, n, share, then counts by task and by
-        source (columns of their names).
+        """Return one row a topic, largest first.
+
+        Columns: topic, topic_name, n, share, then counts by task and by source (under their names).
         """
         import pandas as pd
 
@@ -88,14 +89,16 @@ class TopicMap:
         self, path: str | os.PathLike, *, with_text: bool = False, title: str = "Topic map"
     ) -> Path:
         """Write one self-contained interactive page (no network): hover, zoom, pan, legend, search.
+
         Texts only `with_text=True`.
         """
         return write_text(path, render_page(self, with_text=with_text, title=title))
 
 
 def scale_points(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Centre points on the middle of their range and scale both axes alike into [-1, 1], rounded to
-    1e-6; shape (n, 2) in, x and y out.
+    """Centre points on the middle of their range and scale both axes alike into [-1, 1].
+
+    Shape (n, 2) in, x and y out, rounded to 1e-6.
     """
     if not len(points):
         return np.zeros(0), np.zeros(0)

@@ -1,3 +1,1 @@
-"""Names, loading and serving of models: what a name means, one place that opens it, one client for
-any server.
-"""
+"""What a model name means, one place that opens it, and one client for any server."""

@@ -1,9 +1,9 @@
-"""Ask an OpenAI-compatible server many things at once: nothing paid twice, nothing lost, never over
-the limits.
+"""Ask an OpenAI-compatible server many things at once.
 
-vLLM, Ollama, llama.cpp, `transformers serve` and hosted services speak this protocol. Transport,
-retries and exponential back-off are those of the `openai` client; the key is read from the
-environment when a request goes out and is kept nowhere.
+Nothing is paid twice, nothing lost, and no limit passed. vLLM, Ollama, llama.cpp, `transformers
+serve` and hosted services speak this protocol. Transport, retries and exponential back-off are
+those of the `openai` client; the key is read from the environment when a request goes out and is
+kept nowhere.
 """
 
 from __future__ import annotations
@@ -37,8 +37,10 @@ class ServerError(RuntimeError):
 
 @dataclass(frozen=True)
 class ChatRequest:
-    """One chat to complete. `seed` and `attempt` are part of its identity; `logprobs` asks for so
-    many alternatives a token (0: none).
+    """One chat to complete.
+
+    `seed` and `attempt` are part of its identity; `logprobs` asks for so many alternatives a token
+    (0: none).
     """
 
     messages: Sequence[Mapping[str, str]]
@@ -59,11 +61,11 @@ class ChatRequest:
 
 @dataclass(frozen=True)
 class ChatReply:
-    """What came back. `logprobs` is a list of `{"token", "logprob", "top": {token: logprob}}`, None
-    where not asked for or not given.
+    """What came back.
 
-    `error` is empty for an answer; else `text` is empty, `finish_reason` is `error`, and nothing
-    was stored.
+    `logprobs` is a list of `{"token", "logprob", "top": {token: logprob}}`, None where not asked
+    for or not given. `error` is empty for an answer; else `text` is empty, `finish_reason` is
+    `error`, and nothing was stored.
     """
 
     text: str
@@ -76,8 +78,7 @@ class ChatReply:
 
 @dataclass(frozen=True)
 class RequestPlan:
-    """What a call would ask: how many requests, how many of them are stored already, and the tokens
-    and dollars of the rest.
+    """What a call would ask: how many requests, and the tokens and dollars of those not yet stored.
 
     Prompt tokens are counted with the counter given, else taken as characters / 4; reply tokens are
     the most that may come.
@@ -164,13 +165,13 @@ class ServerClient:
     def complete(
         self, requests: Sequence[ChatRequest], *, on_failure: Literal["raise", "return"] = "raise"
     ) -> list[ChatReply]:
-        """Return one reply a request, in order; only what the store does not hold is asked, and
-        equal requests are asked once.
+        """Return one reply a request, in order.
 
-        A request that fails for good is a `ServerError` once all others are done (`raise`), or a
-        reply with `error` (`return`). A refused key, an unknown model, or a server that never
-        answers is a UserError at once; a spent budget is `BudgetReached`, after the requests in
-        flight were stored.
+        Only what the store does not hold is asked, and equal requests are asked once. A request
+        that fails for good is a `ServerError` once all others are done (`raise`), or a reply with
+        `error` (`return`). A refused key, an unknown model, or a server that never answers is a
+        UserError at once; a spent budget is `BudgetReached`, after the requests in flight were
+        stored.
         """
         store = self.opened()
         missing = self._missing(requests, store)
@@ -407,8 +408,9 @@ def _guess_tokens(text: str) -> int:
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end, also from inside a running loop (a notebook), where it gets a
-    thread and a loop of its own.
+    """Run a coroutine to its end.
+
+    Inside a running loop (a notebook) it gets a thread and a loop of its own.
     """
     try:
         asyncio.get_running_loop()

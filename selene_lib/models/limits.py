@@ -1,5 +1,6 @@
-"""What a server allows and what a run may spend: one pause for all requests, learned from headers,
-and a budget that stops hard.
+"""What a server allows and what a run may spend.
+
+One pause for all requests, learned from headers, and a budget that stops hard.
 """
 
 from __future__ import annotations
@@ -18,15 +19,17 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1
 
 
 class BudgetReached(UserError):
-    """The budget is spent. What was answered is stored; the same call with a higher budget goes on
-    from there.
+    """The budget is spent.
+
+    What was answered is stored; the same call with a higher budget goes on from there.
     """
 
 
 @dataclass(frozen=True)
 class Prices:
-    """US dollars for a million tokens, as the server's owner charges them; there is no price list
-    in this project.
+    """US dollars for a million tokens, as the server's owner charges them.
+
+    There is no price list in this project.
     """
 
     prompt_usd_per_million: float = 0.0
@@ -42,8 +45,9 @@ class Prices:
 
 @dataclass(frozen=True)
 class Budget:
-    """The most a store may cost, in tokens (prompt and reply together) or dollars; None is no
-    limit.
+    """The most a store may cost, in tokens (prompt and reply together) or dollars.
+
+    None is no limit.
     """
 
     tokens: int | None = None
@@ -72,8 +76,9 @@ class Budget:
 
 
 class Pacer:
-    """Holds every request back while the server asks for it: `Retry-After` of a 429 or 503, or a
-    rate limit with nothing left.
+    """Holds every request back while the server asks for it.
+
+    It asks with `Retry-After` of a 429 or 503, or a rate limit with nothing left.
     """
 
     def __init__(self, max_wait_seconds: float = 900.0) -> None:
@@ -101,8 +106,9 @@ class Pacer:
 
 
 def retry_after_seconds(headers: Mapping[str, str]) -> float:
-    """Seconds of `retry-after-ms` or `Retry-After` (a number or an HTTP date); 0 where there is
-    none that can be read.
+    """Return the seconds of `retry-after-ms` or `Retry-After`; 0 where neither can be read.
+
+    `Retry-After` is a number or an HTTP date.
     """
     if headers.get("retry-after-ms", "").replace(".", "", 1).isdigit():
         return float(headers["retry-after-ms"]) / 1000
@@ -116,8 +122,9 @@ def retry_after_seconds(headers: Mapping[str, str]) -> float:
 
 
 def duration_seconds(text: str) -> float:
-    """Seconds of a duration as rate-limit headers write it: `6m0s`, `1.5s`, `120ms`, or plain
-    seconds; 0 for anything else.
+    """Return the seconds of a duration as rate-limit headers write it; 0 where it cannot be read.
+
+    They write `6m0s`, `1.5s`, `120ms`, or plain seconds.
     """
     text = text.strip()
     parts = _PART.findall(text)

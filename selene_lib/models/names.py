@@ -1,5 +1,6 @@
-"""Which model a name means: `embedded` is the tiny base that ships with the project, anything else
-a folder or a hub id.
+"""Which model a name means.
+
+`embedded` is the tiny base that ships with the project, anything else a folder or a hub id.
 """
 
 from __future__ import annotations

@@ -9,8 +9,9 @@ from selene_lib.models.names import is_embedded
 
 
 def use_one_thread() -> None:
-    """Compute on one thread from here on: fastest for a model this small, and the same sums on
-    every machine.
+    """Compute on one thread from here on.
+
+    That is fastest for a model this small, and gives the same sums on every machine.
     """
     import torch
 
@@ -20,10 +21,10 @@ def use_one_thread() -> None:
 def side_by_side(
     jobs: Sequence[tuple[Callable[..., Any], tuple]], model: str, what: str
 ) -> list[Any]:
-    """Run `function(*arguments)` jobs and return their results in order: one a core for the
-    embedded model, else one after the other.
+    """Run `function(*arguments)` jobs and return their results in order.
 
-    `LOKY_MAX_CPU_COUNT=1` in the environment keeps them all in this process, one after the other.
+    The embedded model runs one job a core, any other one after the other. `LOKY_MAX_CPU_COUNT=1` in
+    the environment keeps them all in this process, one after the other.
     """
     from joblib import Parallel, cpu_count, delayed
     from tqdm.auto import tqdm

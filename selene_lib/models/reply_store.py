@@ -1,9 +1,9 @@
-"""The append-only store of paid replies: one JSON line a reply, keyed by what was asked. Nothing in
-it is ever asked again.
+"""The append-only store of paid replies: one JSON line a reply, keyed by what was asked.
 
-The key is the hash of model, messages, sampling settings, seed and attempt. A reply is on the disk
-before it is used, so a killed process loses at most the requests that were in flight. One process
-writes at a time (a lock beside the file, released when the process ends).
+Nothing in it is ever asked again. The key is the hash of model, messages, sampling settings, seed
+and attempt. A reply is on the disk before it is used, so a killed process loses at most the
+requests that were in flight. One process writes at a time (a lock beside the file, released when
+the process ends).
 """
 
 from __future__ import annotations
@@ -64,8 +64,9 @@ class ReplyStore:
         return self._rows.get(key)
 
     def put(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Append rows and wait until the disk has them. A key that is already there is a
-        ValueError: it would be paid twice.
+        """Append rows and wait until the disk has them.
+
+        A key that is already there is a ValueError: it would be paid twice.
         """
         for row in rows:
             if row["key"] in self._rows:
@@ -85,9 +86,7 @@ class ReplyStore:
         return len(self._rows)
 
     def tokens(self, model: str | None = None) -> tuple[int, int]:
-        """Prompt and reply tokens of everything stored (of one model, if named): what was paid so
-        far.
-        """
+        """Return the prompt and reply tokens stored so far (of one model, if named)."""
         rows = [row for row in self._rows.values() if model is None or row.get("model") == model]
         return sum(r.get("n_prompt_tokens", 0) for r in rows), sum(
             r.get("n_reply_tokens", 0) for r in rows
@@ -100,8 +99,9 @@ class ReplyStore:
         *,
         size: int = 64,
     ) -> list[dict[str, Any]]:
-        """Return the rows of `keys` in order; missing ones come from `answer(indices)` in batches
-        of `size`, each stored when it comes.
+        """Return the rows of `keys` in order.
+
+        Missing ones come from `answer(indices)` in batches of `size`, each stored when it comes.
         """
         missing = [i for i, key in enumerate(keys) if key not in self._rows]
         missing = list({keys[i]: i for i in reversed(missing)}.values())[::-1]
@@ -127,8 +127,9 @@ _OPEN: weakref.WeakValueDictionary[Path, ReplyStore] = weakref.WeakValueDictiona
 
 
 def open_store(path: str | Path | None) -> ReplyStore:
-    """Return the store at `path`; whoever asks for the same file in this process gets the same
-    object (a notebook cell run twice).
+    """Return the store at `path`.
+
+    Whoever asks for the same file in this process gets the same object (a notebook cell run twice).
     """
     if path is None:
         return ReplyStore(None)

@@ -1,5 +1,7 @@
-"""The embedded judge world: generated items with exact gold labels, a rule-based teacher, a tiny
-tokenizer and a tiny base model.
+"""The embedded judge world.
+
+Generated items with exact gold labels, a rule-based teacher, a tiny tokenizer and a tiny base
+model.
 """
 
 from pathlib import Path

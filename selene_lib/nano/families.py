@@ -1,9 +1,9 @@
-"""Families of evidence: how an item of the embedded world is asked, answered and checked, with the
-truth known by construction.
+"""Families of evidence: how an item of the embedded world is asked, answered and checked.
 
-A task holds a few checks. Each check is one line of evidence that a careful judge can verify from
-the prompt (coverage, support, ledger, clinic, category, letter, avoid) or from knowledge (tone,
-facts, sums). What passes is decided first, the text is written to fit.
+The truth is known by construction. A task holds a few checks. Each check is one line of evidence
+that a careful judge can verify from the prompt (coverage, support, ledger, clinic, category,
+letter, avoid) or from knowledge (tone, facts, sums). What passes is decided first, the text is
+written to fit.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ NONE = "none"
 
 @dataclass(frozen=True)
 class Check:
-    """One line of evidence: what it is about, what was due, what the response says, and whether
-    that passes.
+    """One line of evidence.
+
+    What it is about, what was due, what the response says, and whether that passes.
     """
 
     subject: str
@@ -31,8 +32,9 @@ class Check:
 
 @dataclass(frozen=True)
 class Frame:
-    """What both responses of a task share: instruction, reference (None for most), and the due
-    value of each subject.
+    """What both responses of a task share.
+
+    Instruction, reference (None for most), and the due value of each subject.
     """
 
     instruction: str
@@ -43,8 +45,10 @@ class Frame:
 
 @dataclass(frozen=True)
 class Family:
-    """A family of evidence. `frame(rng, n)` makes the task of n checks; `respond(frame, passes,
-    rng)` the response's parts and checks.
+    """A family of evidence.
+
+    `frame(rng, n)` makes the task of n checks; `respond(frame, passes, rng)` the response's parts
+    and checks.
     """
 
     name: str

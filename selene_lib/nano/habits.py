@@ -1,9 +1,9 @@
-"""What the base model reads in pretraining: replies of careful and of hasty judges, and judgements
-without any reasoning.
+"""What the base model reads in pretraining.
 
-The careful judge writes the teacher's true critique; the hasty one looks at length, polish and
-mood, and its verdict has nothing to do with the truth. The base learns both; since haste is the
-more frequent habit, it judges poorly although it could look things up.
+Replies of careful and of hasty judges, and judgements without any reasoning. The careful judge
+writes the teacher's true critique; the hasty one looks at length, polish and mood, and its verdict
+has nothing to do with the truth. The base learns both; since haste is the more frequent habit, it
+judges poorly although it could look things up.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ _WEIGHTS = (20, 22, 8, 8, 6, 8, 10, 6, 6)
 def pretraining_document(
     rng: Random, *, careful_share: float, lookups_only: bool
 ) -> tuple[str, str]:
-    """Return (prompt, reply) of one document. `lookups_only` draws scores of coverage and support,
-    for the start of the curriculum.
+    """Return (prompt, reply) of one document.
+
+    `lookups_only` draws scores of coverage and support, for the start of the curriculum.
     """
     family = (
         rng.choice(("coverage", "support"))

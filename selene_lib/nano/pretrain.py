@@ -1,6 +1,6 @@
-"""Train the embedded base model: `python -m selene_lib.nano.pretrain --out FOLDER` (about eight
-minutes on one busy CPU thread).
+"""Train the embedded base model.
 
+`python -m selene_lib.nano.pretrain --out FOLDER` takes about eight minutes on one busy CPU thread.
 First the skills (careful critiques; scores of coverage and support prevail at the very start), then
 the habits: careful and hasty replies mixed, haste prevailing. The prompt has little weight in the
 loss. One thread is fastest at this size; bf16 autocast needs a processor that has it. The budget is
@@ -27,10 +27,10 @@ from selene_lib.nano.wiring import wire_lookup
 
 @dataclass(frozen=True)
 class PretrainSpec:
-    """Shape, budget and schedule of the base. `batch_documents` documents make a step; the first
-    `skills_share` of the budget is skills.
+    """Shape, budget and schedule of the base.
 
-    With `minutes` above 0 the budget is wall time and `n_steps` is not used: such a run is not
+    `batch_documents` documents make a step; the first `skills_share` of the budget is skills. With
+    `minutes` above 0 the budget is wall time and `n_steps` is not used: such a run is not
     repeatable to the bit.
     """
 
@@ -50,8 +50,9 @@ class PretrainSpec:
 
 
 def build_model(spec: PretrainSpec, n_vocab: int, tokenizer: Any) -> Any:
-    """A fresh Llama of the spec's shape; every Linear has a multiple of 32 outputs (the vocabulary
-    is padded up).
+    """A fresh Llama of the spec's shape.
+
+    Every Linear has a multiple of 32 outputs (the vocabulary is padded up).
     """
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -81,8 +82,9 @@ def build_model(spec: PretrainSpec, n_vocab: int, tokenizer: Any) -> Any:
 def _batches(
     spec: PretrainSpec, tokenizer: Any, rng: Random, stage: dict
 ) -> Iterator[tuple[Any, Any]]:
-    """Yield (ids, weights) of documents of like length: `prompt_weight` on the prompt, 1 on the
-    reply, 0 on padding.
+    """Yield (ids, weights) of documents of like length.
+
+    The weight is `prompt_weight` on the prompt, 1 on the reply, 0 on padding.
     """
     import torch
 
@@ -118,8 +120,9 @@ def _encode(tokenizer: Any, prompt: str, reply: str) -> tuple[list[int], int]:
 
 
 def train_step(model: Any, optimizer: Any, ids: Any, weights: Any) -> float:
-    """One update on the weighted mean loss; returns the mean loss of the tokens of weight 1, in
-    nats.
+    """One update on the weighted mean loss.
+
+    Returns the mean loss of the tokens of weight 1, in nats.
     """
     import torch
 

@@ -1,5 +1,6 @@
-"""What the base model knows: accuracy on the deciding tokens of true critiques, family by family,
-read under teacher forcing.
+"""What the base model knows: accuracy on the deciding tokens of true critiques.
+
+Family by family, read under teacher forcing.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from selene_lib.prompts.rendering import render
 
 
 def probe_skills(model: Any, tokenizer: Any, *, n: int = 32, seed: int = 0) -> dict[str, float]:
-    """Share of the decisive tokens (what is due, what is said, `yes` or `no`) that the model gets
-    right, given the true critique so far.
+    """Return the share of the decisive tokens that the model gets right.
+
+    They are what is due, what is said, `yes` or `no`, each given the true critique so far.
     """
     results = {}
     for family in PRETRAINING_FAMILIES:
@@ -48,8 +50,9 @@ def _accuracy(model: Any, tokenizer: Any, samples: list) -> float:
 
 
 def _decisive(tokenizer: Any, ids: list[int], start: int) -> list[int]:
-    """Positions of the tokens before `yes` or `no`, of `yes` and `no`, and of those after `is`:
-    what a line of evidence turns on.
+    """Return the positions that a line of evidence turns on.
+
+    Of the tokens before `yes` or `no`, of `yes` and `no`, and of those after `is`.
     """
     words = tokenizer.convert_ids_to_tokens(ids)
     found = set()

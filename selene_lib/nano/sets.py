@@ -1,8 +1,7 @@
-"""Training sources, held-out sets and domain sets of the embedded world, each made from a name, a
-size and a seed.
+"""Training sources, held-out sets and domain sets of the embedded world.
 
-Sources draw from the `train` part of the world, sets and domains from its `eval` part: no item of
-one has the core of one of the other.
+Each is made from a name, a size and a seed. Sources draw from the `train` part of the world, sets
+and domains from its `eval` part: no item of one has the core of one of the other.
 """
 
 from __future__ import annotations
@@ -43,10 +42,9 @@ _OOD = ("nano-long", "nano-avoid", "nano-biased")
 
 
 def make_source(name: str, n: int, *, seed: int) -> list[Sample]:
-    """Return `n` training samples of a source, the three tasks in turn and the labels of each in
-    turn.
+    """Return `n` training samples of a source.
 
-    Raises UserError on an unknown name.
+    The three tasks come in turn, and so do the labels of each. Raises UserError on an unknown name.
     """
     _known(name, NANO_SOURCES)
     families = {"nano-redundant": ("coverage", "category"), "nano-poisoned": TRAINING_FAMILIES}.get(
@@ -63,8 +61,9 @@ def make_source(name: str, n: int, *, seed: int) -> list[Sample]:
 
 
 def make_set(name: str, n: int, *, seed: int) -> list[Sample]:
-    """Return `n` held-out samples of a set; `meta["ood"]` says whether training saw nothing of the
-    kind. UserError on an unknown name.
+    """Return `n` held-out samples of a set.
+
+    `meta["ood"]` says whether training saw nothing of the kind. UserError on an unknown name.
     """
     _known(name, NANO_SETS)
 
@@ -92,8 +91,9 @@ def make_set(name: str, n: int, *, seed: int) -> list[Sample]:
 
 
 def make_domain(name: str, n: int, *, seed: int) -> list[Sample]:
-    """Return `n` Yes/No samples of a domain set, whose words occur in no training source. UserError
-    on an unknown name.
+    """Return `n` Yes/No samples of a domain set, whose words occur in no training source.
+
+    UserError on an unknown name.
     """
     _known(name, NANO_DOMAINS)
 

@@ -1,5 +1,6 @@
-"""Put a trained base where the package ships it: weights, tokenizer and log, with a card of
-measured facts and the hashes of all files.
+"""Put a trained base where the package ships it.
+
+Weights, tokenizer and log, with a card of measured facts and the hashes of all files.
 """
 
 from __future__ import annotations
@@ -46,8 +47,9 @@ number of steps and can. `training_log.csv` is the log of the run, `SHA256SUMS` 
 
 
 def ship(trained: Path, assets: Path, *, n_probes: int = 64) -> None:
-    """Copy a folder written by `pretrain` into `assets`, probe it, and write README.md and
-    SHA256SUMS there.
+    """Copy a folder written by `pretrain` into `assets` and probe it.
+
+    README.md and SHA256SUMS are written there.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

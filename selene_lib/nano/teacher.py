@@ -1,8 +1,8 @@
-"""The rule-based teacher: a critique that enumerates the evidence and leads to the verdict it was
-asked for.
+"""The rule-based teacher.
 
-Asked for the gold verdict, every line is true. Asked for another one, the fewest lines that lead
-there hold a definite error.
+Its critique enumerates the evidence and leads to the verdict it was asked for. Asked for the gold
+verdict, every line is true. Asked for another one, the fewest lines that lead there hold a definite
+error.
 """
 
 from __future__ import annotations
@@ -30,11 +30,10 @@ _POOLS = {
 
 
 def teacher_critique(sample: Sample, verdict: str, *, seed: int) -> str:
-    """Return a full reply that argues for `verdict`; the same for the same sample, verdict and
-    seed.
+    """Return a full reply that argues for `verdict`.
 
-    Raises ValueError where the sample is not of the embedded world, or `verdict` is no label of its
-    task.
+    The same for the same sample, verdict and seed. Raises ValueError where the sample is not of the
+    embedded world, or `verdict` is no label of its task.
     """
     if "checks" not in sample.meta:
         raise ValueError(
@@ -51,8 +50,9 @@ def teacher_critique(sample: Sample, verdict: str, *, seed: int) -> str:
 
 
 def checks_of(sample: Sample) -> list[list[Check]]:
-    """The checks of each response in the order in which the sample shows them (a swapped sample
-    keeps its meta).
+    """Return the checks of each response in the order in which the sample shows them.
+
+    A swapped sample keeps its meta.
     """
     checks = [[Check(**check) for check in each] for each in sample.meta["checks"]]
     return checks if text_hash(sample.response) == sample.meta["first"] else checks[::-1]
@@ -61,8 +61,9 @@ def checks_of(sample: Sample) -> list[list[Check]]:
 def argue(
     task: Task, family: str, checks: Sequence[Sequence[Check]], verdict: str, rng: Random
 ) -> list[list[Check]]:
-    """Return the checks with as few lines falsified as `verdict` needs; untouched where they lead
-    there anyway.
+    """Return the checks with as few lines falsified as `verdict` needs.
+
+    Untouched where they lead there anyway.
     """
     target = _targets(
         task, [sum(c.ok for c in each) for each in checks], len(checks[0]), verdict, rng
@@ -119,8 +120,9 @@ def _falsify(family: str, check: Check, rng: Random) -> Check:
 
 
 def write_reasoning(task: Task, family: str, checks: Sequence[Sequence[Check]]) -> str:
-    """Write checks as the careful critique does: one line of evidence each, a running count, the
-    conclusion.
+    """Write checks as the careful critique does.
+
+    One line of evidence each, a running count, the conclusion.
     """
     opening = FAMILIES[family].opening
     if task == "classification":

@@ -1,9 +1,9 @@
-"""The tokenizer of the embedded world: byte-level, so any text passes and comes back exactly; each
-word of the world is one token.
+"""The tokenizer of the embedded world: byte-level, so any text passes and comes back exactly.
 
-Whole words are looked up before merges are tried (`ignore_merges`, as in Llama 3); the frame of the
-prompt templates is a handful of tokens of its own; any other text falls back on merges learned from
-a list of common words, and in the end on bytes.
+Each word of the world is one token. Whole words are looked up before merges are tried
+(`ignore_merges`, as in Llama 3); the frame of the prompt templates is a handful of tokens of its
+own; any other text falls back on merges learned from a list of common words, and in the end on
+bytes.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""A start for the base model in which looking things up works from the first step: two pairs of
-heads set by hand, then trained on.
+"""A start for the base model in which looking things up works from the first step.
+
+Two pairs of heads are set by hand, then trained on.
 
 Models of this size did not find in-context lookup by themselves within millions of tokens here (the
 circuit: Olsson et al. 2022, "In-context Learning and Induction Heads", arXiv 2209.11895). So layer
@@ -22,8 +23,9 @@ BACK_SHARPNESS, MATCH_SHARPNESS = 60.0, 20.0
 
 @dataclass(frozen=True)
 class _Spaces:
-    """Orthonormal parts of the residual stream: a shared constant, the words, room for the words
-    one and two tokens back, a spare.
+    """Orthonormal parts of the residual stream.
+
+    A shared constant, the words, room for the words one and two tokens back, a spare.
     """
 
     constant: Any
@@ -34,10 +36,10 @@ class _Spaces:
 
 
 def wire_lookup(model: Any, *, seed: int, silent_ids: tuple[int, ...] = ()) -> None:
-    """Set embeddings, two heads of layer 0 and two of layer 1 in place. `silent_ids` (the comma)
-    carry no word, so nobody copies them.
+    """Set embeddings, two heads of layer 0 and two of layer 1 in place.
 
-    Needs at least two layers and two heads a layer.
+    `silent_ids` (the comma) carry no word, so nobody copies them. Needs at least two layers and two
+    heads a layer.
     """
     import torch
 
@@ -88,9 +90,7 @@ def _wire_back(
     theta: Any,
     generator: Any,
 ) -> None:
-    """Head `head` attends `distance` tokens back and writes the word that stands there into
-    `target`.
-    """
+    """Head `head` writes the word that stands `distance` tokens back into `target`."""
     import torch
 
     half = len(theta)
@@ -114,10 +114,10 @@ def _wire_back(
 def _wire_match(
     attention: Any, head: int, parts: tuple[Any, Any, Any], target: Any, theta: Any, generator: Any
 ) -> None:
-    """Head `head` attends where the `held` part equals the `asked` part of the query, and copies
-    the `said` part into `target`.
+    """Head `head` copies the `said` part into `target`.
 
-    Only slowly turning dimensions are used, so that the match does not depend on the distance.
+    It attends where the `held` part equals the `asked` part of the query. Only slowly turning
+    dimensions are used, so that the match does not depend on the distance.
     """
     import torch
 

@@ -1,5 +1,6 @@
-"""One item of the embedded judge world: a task, one response or two, and the gold label that
-follows from its checks.
+"""One item of the embedded judge world.
+
+A task, one response or two, and the gold label that follows from its checks.
 
 Labels: absolute = 1 + number of passing checks of four; classification = Yes exactly when all
 checks pass; pairwise = the response with more passing checks. Labels are drawn first, so they are
@@ -128,15 +129,17 @@ def _answer(
 
 
 def text_hash(text: str) -> str:
-    """A short name of a text: tells which response stood first when the item was made, so that a
-    swap shows.
+    """Return a short name of a text.
+
+    It tells which response stood first when the item was made, so that a swap shows.
     """
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def core_hash(task: Task, frame: Frame, checks: Sequence[Sequence[Check]]) -> str:
-    """Name what an item is about apart from its wording: items of one core are the same item with
-    other filler.
+    """Name what an item is about apart from its wording.
+
+    Items of one core are the same item with other filler.
     """
     due = (
         sorted(zip(frame.subjects, frame.expected, strict=True))

@@ -1,5 +1,6 @@
-"""Notebook 08: what was published, as tables, with how each number is known. Needs no run and no
-model.
+"""Notebook 08: what was published, as tables, with how each number is known.
+
+Needs no run and no model.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from selene_lib.paper import values as paper
 
 
 def cells_table() -> Any:
-    """Return every published cell: judge, set, value, known (`read`, `derived`, `unverified`),
-    convention, source.
+    """Return every published cell.
+
+    Columns: judge, set, value, known (`read`, `derived`, `unverified`), convention, source.
     """
     import pandas as pd
 
@@ -19,9 +21,7 @@ def cells_table() -> Any:
 
 
 def known_table() -> Any:
-    """Return how many cells of each judge were read, derived from what was read, or never read by
-    us.
-    """
+    """Return how many cells of each judge were read, derived, or never read by us."""
     import pandas as pd
 
     cells = cells_table()
@@ -31,11 +31,10 @@ def known_table() -> Any:
 
 
 def reward_bench_table() -> Any:
-    """Return RewardBench's four sections added up from the 23 published subset scores, beside the
-    published section scores.
+    """Return RewardBench's four sections, added up from the 23 published subset scores.
 
-    A section is the mean of its subsets by the published weights; the last row is the mean of the
-    four sections.
+    The published section scores stand beside them. A section is the mean of its subsets by the
+    published weights; the last row is the mean of the four sections.
     """
     import pandas as pd
 

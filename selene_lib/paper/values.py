@@ -43,8 +43,10 @@ TASK_OF = MappingProxyType(
 
 @dataclass(frozen=True)
 class Published:
-    """One published cell. `convention` is how the publisher counted, as far as known; `digits` how
-    many decimals were printed.
+    """One published cell.
+
+    `convention` is how the publisher counted, as far as known; `digits` how many decimals were
+    printed.
     """
 
     judge: str

@@ -1,3 +1,4 @@
-"""A prompt and its parser are one contract: rendering, verdicts, rubrics, and the formats of the
-robustness study.
+"""A prompt and its parser are one contract.
+
+Rendering, verdicts, rubrics, and the formats of the robustness study.
 """

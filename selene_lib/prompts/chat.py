@@ -1,11 +1,10 @@
-"""The one encoder of a chat: data, training, judging and export turn text into token ids here and
-nowhere else.
+"""The one encoder of a chat.
 
-A prompt is one user message rendered by the tokenizer's own chat template up to the generation
-prompt; a completion is what the template adds for the assistant. Both halves are tokenised apart,
-exactly as they meet at generation time (the model reads the prompt ids and writes completion ids),
-so the prompt ids are a prefix of prompt + completion ids by construction and never merge across the
-border.
+Data, training, judging and export turn text into token ids here and nowhere else. A prompt is one
+user message rendered by the tokenizer's own chat template up to the generation prompt; a completion
+is what the template adds for the assistant. Both halves are tokenised apart, exactly as they meet
+at generation time (the model reads the prompt ids and writes completion ids), so the prompt ids are
+a prefix of prompt + completion ids by construction and never merge across the border.
 """
 
 from __future__ import annotations
@@ -31,8 +30,9 @@ def encode_chat(tokenizer: Any, prompt: str, completion: str | None) -> list[int
 
 
 def encode_prompt(tokenizer: Any, prompt: str) -> tuple[str, list[int]]:
-    """Return what the chat template makes of the prompt, up to and including the generation prompt,
-    and its ids.
+    """Return the text of the prompt, through the generation prompt, and its ids.
+
+    The text is what the tokenizer's chat template makes of it.
     """
     message = [{"role": "user", "content": neutralise(tokenizer, prompt)}]
     head = tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
@@ -66,8 +66,9 @@ def end_token_id(tokenizer: Any) -> int:
 
 
 def neutralise(tokenizer: Any, text: str) -> str:
-    """Break up the control tokens of this tokenizer where a text spells them out, by a space after
-    their first character.
+    """Break up the control tokens of this tokenizer where a text spells them out.
+
+    A space goes after their first character.
     """
     for token in _control_tokens(tokenizer):
         if token in text:
@@ -107,8 +108,9 @@ def _adds_bos_by_itself(tokenizer: Any, bos: int) -> bool:
 
 
 def _until_end_token(tokenizer: Any, ids: list[int]) -> list[int]:
-    """Cut what a template writes after the end token (a newline, say); add the end token where a
-    template writes none.
+    """Cut what a template writes after the end token (a newline, say).
+
+    Add the end token where a template writes none.
     """
     end = end_token_id(tokenizer)
     if end not in ids:

@@ -51,8 +51,9 @@ class ReplyForm:
         return self.show(reasoning if self.critique else None, word)
 
     def parse(self, reply: str, task: Task, *, finish_reason: str = "stop") -> Verdict:
-        """Read a reply; the verdict comes in the words of `records.LABELS`, whatever words the
-        prompt offered.
+        """Read a reply.
+
+        The verdict comes in the words of `records.LABELS`, whatever words the prompt offered.
         """
         found = self.find(reply)
         if found is None:
@@ -116,8 +117,9 @@ def _show_json(reasoning: str | None, verdict: str) -> str:
 
 
 def _find_json(reply: str) -> str | None:
-    """The `result` of the last JSON object in the reply that has one, as text; a number counts as
-    its digits.
+    """The `result` of the last JSON object in the reply that has one, as text.
+
+    A number counts as its digits.
     """
     decoder, found, position = json.JSONDecoder(), None, reply.find("{")
     while position >= 0:

@@ -1,5 +1,4 @@
-"""Prompt format families: where each part of a sample stands, how it is fenced, which reply is
-asked for.
+"""Prompt format families: where each part stands, how it is fenced, which reply is asked for.
 
 Two wordings of each: `full` for language models, `nano` in the few words the embedded judge knows.
 A candidate text is guarded in the way that fits the layout (a fence it cannot close, a prefix on
@@ -79,8 +78,9 @@ class PromptFormat:
         return self.reply if wording == "full" else self.nano_reply
 
     def render(self, sample: Sample, *, wording: str = "full", escape: bool = True) -> Prompt:
-        """Render one sample; `template` is `format-<name>/<wording>`, with `+plain` where nothing
-        is escaped.
+        """Render one sample.
+
+        `template` is `format-<name>/<wording>`, with `+plain` where nothing is escaped.
         """
         reply = self.reply_form(wording)
         template = f"format-{self.name}/{wording}{'' if escape else '+plain'}"
@@ -126,8 +126,9 @@ def _ask(reply: ReplyForm, task: Task) -> str:
 
 
 def _ask_nano(reply: ReplyForm, task: Task) -> str:
-    """The embedded judge's own request line, with another order, mark or words where the family's
-    point is the reply.
+    """Return the embedded judge's own request line.
+
+    It has another order, mark or words where the family's point is the reply.
     """
     if reply is replies.MARKS or reply is replies.MARKS_ONLY:
         return load_template("nano", f"reply_{'critique' if reply.critique else 'verdict'}_{task}")
@@ -152,9 +153,7 @@ def fenced(parts: Parts, escape: bool) -> str:
 
 
 def bracket_fenced(parts: Parts, escape: bool) -> str:
-    """As `fenced`, and double square brackets in a text are parted, since they carry the verdict
-    here.
-    """
+    """As `fenced`, with double square brackets in a text parted: they carry the verdict here."""
     return fenced(
         [
             (title, re.sub(r"([\[\]])(?=\1)", r"\1 ", text) if escape else text)

@@ -71,9 +71,9 @@ _CONTROL = re.compile(
 
 @dataclass(frozen=True)
 class Prompt:
-    """A rendered user message. `template` is `family/name`; `sha256` is of the text, so a changed
-    wording is another prompt.
+    """A rendered user message.
 
+    `template` is `family/name`; `sha256` is of the text, so a changed wording is another prompt.
     `elastic` holds the character spans of the judged responses, `context` those of instruction and
     reference: what `shorten` may cut, in this order, where a model's context is too small.
     """
@@ -90,8 +90,10 @@ class Prompt:
 
 
 def template_name(sample: Sample) -> str:
-    """Return the template that fits a sample: its task, with `_reference` where it brings one and
-    the task has such a template.
+    """Return the template that fits a sample.
+
+    It is named for the task, with `_reference` where the sample brings one and the task has such a
+    template.
     """
     if sample.task == "pairwise":
         return "pairwise" if sample.rubric else "pairwise_plain"
@@ -99,12 +101,12 @@ def template_name(sample: Sample) -> str:
 
 
 def load_template(family: str, name: str) -> str:
-    """Read `templates/<family>/<name>.txt`; a `family` with a slash in it is a folder of the user's
-    own template files.
+    """Read `templates/<family>/<name>.txt`.
 
-    A user's folder may leave the `reply_*` files out (the ones of `full` are used), and may hold
-    the published YAML files instead. A missing file or a template without its data fields is a
-    UserError that names it.
+    A `family` with a slash in it is a folder of the user's own template files. A user's folder may
+    leave the `reply_*` files out (the ones of `full` are used), and may hold the published YAML
+    files instead. A missing file or a template without its data fields is a UserError that names
+    it.
     """
     own = "/" in family or "\\" in family
     folder = Path(family) if own else TEMPLATES / family
@@ -134,8 +136,9 @@ def _read_template(path: Path, _modified_ns: int) -> str:
 
 
 def _from_yaml(path: Path, text: str) -> str:
-    """A published YAML template in our field names; its fences become ours, which escaping can
-    lengthen.
+    """A published YAML template in our field names.
+
+    Its fences become ours, which escaping can lengthen.
     """
     import yaml
 
@@ -192,8 +195,9 @@ def render(
 
 
 def _rubric_fields(rubric: str) -> dict[str, str]:
-    """The rubric in parts, for templates that place criterion and label descriptions themselves; a
-    part it lacks is empty.
+    """The rubric in parts, for templates that place criterion and label descriptions themselves.
+
+    A part it lacks is empty.
     """
     criterion, described = split_rubric(rubric)
     fields = {
@@ -207,8 +211,9 @@ def _rubric_fields(rubric: str) -> dict[str, str]:
 
 
 def _fill(template: str, values: dict[str, str]) -> tuple[str, list[tuple[str, tuple[int, int]]]]:
-    """Fill each field once (what a value contains is never filled again); return the text and the
-    span of each field in it.
+    """Fill each field once (what a value contains is never filled again).
+
+    Return the text and the span of each field in it.
     """
     parts, spans, length, last = [], [], 0, 0
     for match in _FIELD.finditer(template):
@@ -221,12 +226,12 @@ def _fill(template: str, values: dict[str, str]) -> tuple[str, list[tuple[str, t
 
 
 def shorten(prompt: Prompt, count_tokens: Callable[[str], int], limit: int) -> tuple[Prompt, int]:
-    """Cut the middle out of the longest response until `count_tokens(text) <= limit`; return the
-    prompt and how many characters went.
+    """Cut the middle out of the longest response until `count_tokens(text) <= limit`.
 
-    Where the responses have nothing left to give, instruction and reference are cut in the same
-    way. A mark says how much is missing. Rules, rubric and the tail of the prompt are never cut;
-    where they alone are too long a ValueError says so.
+    Return the prompt and how many characters went. Where the responses have nothing left to give,
+    instruction and reference are cut in the same way. A mark says how much is missing. Rules,
+    rubric and the tail of the prompt are never cut; where they alone are too long a ValueError says
+    so.
     """
     cuts, shown = dict.fromkeys((*prompt.elastic, *prompt.context), 0), prompt
     while (excess := count_tokens(shown.text) - limit) > 0:
@@ -269,17 +274,18 @@ def _cut_middles(prompt: Prompt, cuts: dict[tuple[int, int], int]) -> Prompt:
 
 
 def fence_for(*texts: str) -> str:
-    """Return a backtick fence longer than any run of backticks in `texts` (at least three), which
-    they therefore cannot close.
+    """Return a backtick fence that none of `texts` can close.
+
+    It is longer than any run of backticks in them, and at least three.
     """
     longest = max((len(run) for text in texts for run in re.findall(r"`+", text)), default=0)
     return "`" * max(3, longest + 1)
 
 
 def escape_marks(text: str) -> str:
-    """Defuse candidate text: a backslash before the stars of reply markers, and a space inside chat
-    control tokens.
+    """Defuse candidate text.
 
+    A backslash goes before the stars of reply markers, and a space inside chat control tokens.
     After it no line of the text reads as a reply of ours, and no `<|eot_id|>` in it ends the user's
     turn. Other text is unchanged.
     """

@@ -17,8 +17,9 @@ _LINE = re.compile(r"^\s*(?:score\s+)?([1-5]|yes|no)\s*[:=]\s*(\S.*)$", re.IGNOR
 
 
 def read_rubric(path: str | Path, task: Task) -> str:
-    """Return the rubric's text with one line per label; a missing file or a label without a
-    description is a UserError that names it.
+    """Return the rubric's text with one line per label.
+
+    A missing file or a label without a description is a UserError that names it.
     """
     path = Path(path)
     if not path.is_file():
@@ -47,8 +48,9 @@ def read_rubric(path: str | Path, task: Task) -> str:
 
 
 def split_rubric(text: str) -> tuple[str, dict[str, str]]:
-    """Split a rubric's text into criterion and descriptions by label; lines after a label's line
-    belong to it.
+    """Split a rubric's text into criterion and descriptions by label.
+
+    Lines after a label's line belong to it.
     """
     criterion: list[str] = []
     scores: dict[str, str] = {}

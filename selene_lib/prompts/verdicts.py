@@ -1,9 +1,9 @@
-"""Read the verdict of a reply: one of value / malformed / truncated / refused / abstained, never a
-silent number.
+"""Read the verdict of a reply, never a silent number.
 
-The parser sees generated text only. It is anchored to the **last** result marker and takes a label
-only where the line after that marker is exactly one of the task's labels. It never repairs: `4.5`,
-`A or B`, `Apple` and `INCORRECT` are `malformed`.
+It is one of value / malformed / truncated / refused / abstained. The parser sees generated text
+only. It is anchored to the **last** result marker and takes a label only where the line after that
+marker is exactly one of the task's labels. It never repairs: `4.5`, `A or B`, `Apple` and
+`INCORRECT` are `malformed`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ _ABSTENTION = re.compile(
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a reply says: `value` is one of the task's labels exactly when `status` is `value`;
+    """What a reply says: `value` is one of the task's labels exactly when `status` is `value`.
+
     `reason` says why there is none.
     """
 
@@ -46,14 +47,13 @@ class Verdict:
 
 
 def parse_verdict(reply: str, task: Task, *, finish_reason: str = "stop") -> Verdict:
-    """Read the verdict after the **last** result marker of a reply (generated text only, never the
-    prompt).
+    """Read the verdict after the **last** result marker of a reply.
 
-    The line after the marker must be exactly one label of the task, give or take stars, brackets,
-    quotes and a final full stop; a second, different label on a line of its own makes it malformed.
-    Without a label the reply is named for what it is: `truncated` (tokens ran out before the
-    verdict), `refused` (it opens by declining), `abstained` (it says that there is no verdict),
-    `malformed`.
+    `reply` is generated text only, never the prompt. The line after the marker must be exactly one
+    label of the task, give or take stars, brackets, quotes and a final full stop; a second,
+    different label on a line of its own makes it malformed. Without a label the reply is named for
+    what it is: `truncated` (tokens ran out before the verdict), `refused` (it opens by declining),
+    `abstained` (it says that there is no verdict), `malformed`.
     """
     tail = _after_marker(reply)
     lines = [line for line in tail.splitlines() if line.strip()] if tail is not None else []

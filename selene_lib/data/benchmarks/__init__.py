@@ -1,5 +1,6 @@
-"""What the judge is measured on: eleven benchmarks, two domain sets, components of LLM-AggreFact,
-reference tables. One file a set.
+"""What the judge is measured on; one file a set.
+
+Eleven benchmarks, two domain sets, components of LLM-AggreFact, reference tables.
 """
 
 from selene_lib.data.benchmarks import (

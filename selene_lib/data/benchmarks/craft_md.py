@@ -1,5 +1,6 @@
-"""CRAFT-MD: three yes/no questions of physicians about a conversation between a clinical model and
-a simulated patient.
+"""CRAFT-MD: three yes/no questions of physicians about a conversation.
+
+A clinical model talks to a simulated patient.
 
 Dataset: rajpurkarlab/craft-md, `expert_annotations/`: two workbooks with one sheet per clinical
          model (240 annotated rows), and one with tie-breaks.
@@ -50,8 +51,9 @@ INSTRUCTION = "A clinical model (Doctor-AI) takes the history of a simulated pat
 
 
 def read_rows(folder: Path, spec: DataSpec) -> Iterator[tuple[str, object]]:
-    """Yield one record per conversation: texts of the sheet, `votes` = {question: {annotator: Yes
-    or No}}.
+    """Yield one record per conversation.
+
+    Texts of the sheet, and `votes` = {question: {annotator: Yes or No}}.
     """
     merged: dict[tuple[str, str], tuple[str, dict]] = {}
     for annotator, name in ANNOTATORS.items():
@@ -75,8 +77,9 @@ def read_rows(folder: Path, spec: DataSpec) -> Iterator[tuple[str, object]]:
 
 
 def read_annotations(path: Path) -> Iterator[tuple[str, str, dict]]:
-    """Yield (place, clinical model, cells by column) of one annotator's workbook; the header row
-    starts with `case_id`.
+    """Yield (place, clinical model, cells by column) of one annotator's workbook.
+
+    The header row starts with `case_id`.
     """
     for model, rows in read_sheets(path):
         start = next((i for i, row in enumerate(rows) if row[0] == "case_id"), None)
@@ -131,8 +134,9 @@ YES_NO = {
 
 
 def adjudicate(row: Row, question: str, votes: dict[str, str]) -> str:
-    """Return what the annotators agree on, or else the tie-break; a disagreement without one is a
-    broken row.
+    """Return what the annotators agree on, or else the tie-break.
+
+    A disagreement without one is a broken row.
     """
     first = {vote for who, vote in votes.items() if who != "tie_break"}
     if len(first) == 1:

@@ -1,4 +1,5 @@
-"""CRAFT-MD's check of its GPT-4 grader: of five diagnoses a case, how many a dermatologist accepts;
+"""CRAFT-MD's check of its GPT-4 grader: of five diagnoses a case, how many a dermatologist accepts.
+
 317 cases as plain rows.
 
 Dataset: rajpurkarlab/craft-md, `expert_annotations/validation_graderai.csv`, a sheet that runs

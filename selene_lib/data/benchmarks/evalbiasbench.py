@@ -1,5 +1,6 @@
-"""EvalBiasBench: does a judge fall for length, concreteness, empty references and three more known
-biases.
+"""EvalBiasBench: does a judge fall for one of six known biases.
+
+Length, concreteness, empty references and three more.
 
 Dataset: ncsoft/offsetbias, `data/evalbiasbench/biasbench.json`, one object of six bias types, 80
 items.

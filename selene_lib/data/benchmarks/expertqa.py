@@ -1,5 +1,6 @@
-"""ExpertQA: is each claim of a system's answer supported by its cited evidence; 217 questions,
-1,237 claims. A component of LLM-AggreFact.
+"""ExpertQA: is each claim of a system's answer supported by its cited evidence.
+
+217 questions, 1,237 claims. A component of LLM-AggreFact.
 
 Dataset: chaitanyamalaviya/ExpertQA, `data/lfqa/rand_val.jsonl`.
 Label:   human experts; Complete (715) -> Yes; Partial, Incomplete, Missing -> No; N/A and null are

@@ -1,5 +1,6 @@
-"""Factcheck-GPT: does a piece of evidence support a claim; 3,305 claim-evidence pairs. A component
-of LLM-AggreFact.
+"""Factcheck-GPT: does a piece of evidence support a claim; 3,305 claim-evidence pairs.
+
+A component of LLM-AggreFact.
 
 Dataset: yuxiaw/Factcheck-GPT, `subtasks/subtask3_claim_evidence_stance.jsonl` (subtask 4, 661
 claims without evidence, is a side file).

@@ -29,8 +29,9 @@ RUBRIC = (
 
 
 def read_rows(folder: Path, spec: DataSpec) -> Iterator[tuple[str, object]]:
-    """Yield the judged answers, each joined with its question's record under `item` (None where the
-    question is unknown).
+    """Yield the judged answers, each joined with its question's record under `item`.
+
+    `item` is None where the question is unknown.
     """
     items = index_by(folder / QUESTIONS, "financebench_id")
     for path in sorted((folder / "results").glob("*.jsonl")):
@@ -71,9 +72,7 @@ def to_samples(row: Row) -> Sample:
 
 
 def reference_text(item: Row) -> str:
-    """Return the gold answer, the expert's justification where there is one, and the evidence
-    passages.
-    """
+    """Return the gold answer, the expert's justification if there is one, and the evidence."""
     parts = [item.text("answer").strip()]
     if justification := item.text_or_none("justification"):
         parts.append(f"Justification: {justification.strip()}")

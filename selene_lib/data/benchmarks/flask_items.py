@@ -1,5 +1,6 @@
-"""FLASK items without scores: 1,740 instructions, each with its skills, and ChatGPT's responses to
-them. For building prompts only.
+"""FLASK items without scores, for building prompts only.
+
+1,740 instructions, each with its skills, and ChatGPT's responses to them.
 
 Dataset: kaistAI/FLASK, `evaluation_set/flask_evaluation.jsonl`, skill descriptions,
 `model_output/outputs/chatgpt.jsonl` (1,700).
@@ -25,8 +26,9 @@ ITEMS, SKILLS, RESPONSES = (
 
 
 def read_rows(folder: Path, spec: DataSpec) -> Iterator[tuple[str, object]]:
-    """Yield the items, each joined with its `response` (None where there is none) and the rubrics
-    of its `skill`.
+    """Yield the items, each with its `response` and the rubrics of its `skill`.
+
+    `response` is None where there is none.
     """
     rubrics = {
         name.strip(): rubric_text(Row(skill, spec, f"{SKILLS}, {name}"))

@@ -11,8 +11,9 @@ INSTRUCTION = "Write claims that the following document supports.\n\nDocument:\n
 
 
 def claim_sample(row: Row, document: str, claim: str, label: str, **fields) -> Sample:
-    """Build the sample of one claim; claims on the same document share a group unless `group` says
-    otherwise.
+    """Build the sample of one claim.
+
+    Claims on the same document share a group unless `group` says otherwise.
     """
     group = fields.pop("group", document)
     return row.sample(

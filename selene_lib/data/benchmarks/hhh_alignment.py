@@ -26,8 +26,9 @@ def to_samples(row: Row) -> Sample:
 
 
 def hub_sample(row: Row) -> Sample:
-    """The hub's shape: `input`, `targets: {choices: [text, text], labels: [1, 0]}`, one
-    configuration per category.
+    """Read the hub's shape, one configuration per category.
+
+    `input`, `targets: {choices: [text, text], labels: [1, 0]}`.
     """
     choices, labels = (
         row.items("targets.choices", n=2),

@@ -1,5 +1,6 @@
-"""Judge Arena's list of judge models: 28 plain rows. The votes themselves are not published in its
-repository.
+"""Judge Arena's list of judge models: 28 plain rows.
+
+The votes themselves are not published in its repository.
 
 Dataset: atla-ai/judge-arena, `data/models.jsonl`; name, organization, license, api_model, active.
 """

@@ -1,7 +1,6 @@
-"""LFQA-Verification: is each sentence of a long answer supported by its documents; 400 answers,
-2,579 sentences.
+"""LFQA-Verification: is each sentence of a long answer supported by its documents.
 
-A component of LLM-AggreFact.
+400 answers, 2,579 sentences. A component of LLM-AggreFact.
 
 Dataset: timchen0618/LFQA-Verification, `data/annotations/` (4 of 6 systems) and `data/docs/`.
 Label:   three humans; Yes where at least two say `supported`, else No (`partially` is not
@@ -29,8 +28,9 @@ VOTES = {"supported": True, "partially": False, "not_supported": False}
 
 
 def read_rows(folder: Path, spec: DataSpec) -> Iterator[tuple[str, object]]:
-    """Yield the annotated answers, each with its `system` and the `docs` of its question (None
-    where they are missing).
+    """Yield the annotated answers, each with its `system` and the `docs` of its question.
+
+    Both are None where they are missing.
     """
     for system, name in DOCUMENTS.items():
         docs = index_by(folder / "docs" / f"{name}.json", "question_id", f"docs/{name}.json")

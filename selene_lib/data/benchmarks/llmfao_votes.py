@@ -1,5 +1,6 @@
-"""LLMFAO votes: 8,931 crowd votes between pairs of models, without the texts; they stand in for
-Judge Arena's votes in the rating code.
+"""LLMFAO votes: 8,931 crowd votes between pairs of models, without the texts.
+
+They stand in for Judge Arena's votes in the rating code.
 
 Dataset: dustalov/evalica, `llmfao.csv`; `winner` is left (2,911), right (2,549) or tie (3,471),
 `left` and `right` name the models.

@@ -1,5 +1,6 @@
-"""MetaCritique: how good is a critique; 100 questions of Shepherd with three critiques each. Not
-one of the eleven benchmarks.
+"""MetaCritique: how good is a critique; 100 questions of Shepherd with three critiques each.
+
+Not one of the eleven benchmarks.
 
 Dataset: GAIR-NLP/MetaCritique, `data/annotation_data.json`.
 Label:   humans mark each statement of a critique right or wrong (precision) and each of a reference

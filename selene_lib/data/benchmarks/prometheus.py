@@ -1,5 +1,6 @@
-"""The Prometheus absolute-grading prompt read back into its fields; MT-Bench, Vicuna-Bench and
-FLASK are published in this form.
+"""The Prometheus absolute-grading prompt read back into its fields.
+
+MT-Bench, Vicuna-Bench and FLASK are published in this form.
 """
 
 from dataclasses import dataclass
@@ -17,8 +18,10 @@ INSTRUCTION, RESPONSE, REFERENCE, RUBRIC, END = (
 
 @dataclass(frozen=True)
 class Parts:
-    """The fields of one prompt; `rubric` is without the square brackets of its criterion,
-    `reference` None where the prompt has none.
+    """The fields of one prompt.
+
+    `rubric` is without the square brackets of its criterion, `reference` None where the prompt has
+    none.
     """
 
     instruction: str
@@ -28,8 +31,9 @@ class Parts:
 
 
 def parse_prompt(text: str) -> Parts:
-    """Read the fields between the marks; raises ValueError where a mark is missing, stands twice or
-    in another order.
+    """Read the fields between the marks.
+
+    Raises ValueError where a mark is missing, stands twice or in another order.
     """
     marks = [INSTRUCTION, RESPONSE, *([REFERENCE] if REFERENCE in text else []), RUBRIC, END]
     for mark in marks:

@@ -1,5 +1,6 @@
-"""TofuEval: is a summary sentence consistent with its dialogue; 733 + 777 sentences. A component of
-LLM-AggreFact.
+"""TofuEval: is a summary sentence consistent with its dialogue; 733 + 777 sentences.
+
+A component of LLM-AggreFact.
 
 Dataset: amazon-science/tofueval, `factual_consistency/*_factual_eval_test.csv`. The dialogues are
 published elsewhere and are **not** here.

@@ -1,4 +1,5 @@
 """Vicuna-Bench in the absolute form of Prometheus: 80 questions, four response models, 320 items.
+
 Not one of the eleven benchmarks.
 
 Dataset: prometheus-eval/prometheus-eval, `eval/benchmark/data/vicuna_eval.json`; the shape, label,

@@ -1,5 +1,6 @@
-"""WiCE, claim level, test split: is a Wikipedia claim supported by its cited page; 358 claims. A
-component of LLM-AggreFact.
+"""WiCE, claim level, test split: is a Wikipedia claim supported by its cited page; 358 claims.
+
+A component of LLM-AggreFact.
 
 Dataset: ryokamoi/wice, `data/entailment_retrieval/claim/test.jsonl`.
 Label:   human; supported (111) -> Yes, partially_supported (215) and not_supported (32) -> No, as

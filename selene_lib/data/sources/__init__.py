@@ -1,6 +1,7 @@
-"""What the judge is trained on: sixteen public sources that stand in for the unpublished list of
-the paper (**our choice**), and the further sets of which small public files exist. One file per
-source.
+"""What the judge is trained on; one file per source.
+
+Sixteen public sources that stand in for the unpublished list of the paper (**our choice**), and the
+further sets of which small public files exist.
 """
 
 from selene_lib.data.sources import (

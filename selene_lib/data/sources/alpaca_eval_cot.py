@@ -1,5 +1,6 @@
-"""AlpacaEval annotations with an explanation: GPT-4-Turbo prefers one of two systems on 805
-instructions.
+"""AlpacaEval annotations with an explanation.
+
+GPT-4-Turbo prefers one of two systems on 805 instructions.
 
 Example: {"instruction": "...", "output_1": "...", "output_2": "...", "preference": 2.0,
 "raw_completion": {"concise_explanation": "..."}}

@@ -1,5 +1,6 @@
-"""Arena-Bench v1 judgements: a model's rating 1-10, with its reasons, of two systems on 300
-questions each.
+"""Arena-Bench v1 judgements: a model's rating 1-10, with its reasons.
+
+Of two systems on 300 questions each.
 
 Example: {"question_id": "...", "model": "claude-2", "user_prompt": "[Question] ...", "judgment":
 "... Rating: [[9]]", "score": 9}

@@ -1,5 +1,6 @@
-"""Sources that score named aspects of a response: one absolute sample per aspect, with this
-project's rubric for it.
+"""Sources that score named aspects of a response.
+
+One absolute sample per aspect, with this project's rubric for it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,8 +22,9 @@ def aspect_samples(
     high: float,
     **fields,
 ) -> Iterator[Sample | DropRow]:
-    """Yield a sample per aspect, its score brought from [low, high] to 1-5; an aspect without a
-    score is dropped and counted.
+    """Yield a sample per aspect, its score brought from [low, high] to 1-5.
+
+    An aspect without a score is dropped and counted.
     """
     meta = fields.pop("meta", {})
     for aspect, value in scores.items():

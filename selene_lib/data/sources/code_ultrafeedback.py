@@ -1,5 +1,6 @@
-"""CodeUltraFeedback: GPT-3.5 ratings 1-5 of four responses to 10 K coding instructions, each under
-one of five coding preferences.
+"""CodeUltraFeedback: GPT-3.5 ratings 1-5 of four responses to 10 K coding instructions.
+
+Each stands under one of five coding preferences.
 
 Example: {"instruction": "...", "preference": "readability", "responses": [{"model": "...",
           "response": "..."}], "annotations": [{"model": "...", "rating": "4", "rationale": "..."}]}

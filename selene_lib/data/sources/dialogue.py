@@ -6,8 +6,9 @@ HUMAN, ASSISTANT = "\n\nHuman:", "\n\nAssistant:"
 
 
 def split_last_turn(text: str) -> tuple[str, str]:
-    """Return (dialogue up to the last assistant turn, that turn); raises ValueError where there is
-    none.
+    """Return (dialogue up to the last assistant turn, that turn).
+
+    Raises ValueError where there is none.
     """
     head, mark, last = text.rpartition(ASSISTANT)
     if not mark or HUMAN in last:
@@ -16,8 +17,9 @@ def split_last_turn(text: str) -> tuple[str, str]:
 
 
 def last_turns(row: Row, chosen: str, rejected: str) -> tuple[str, str, str]:
-    """Return (dialogue, chosen turn, rejected turn) of two columns holding whole dialogues that
-    should differ in the last turn only.
+    """Return (dialogue, chosen turn, rejected turn).
+
+    The two columns hold whole dialogues that should differ in the last turn only.
     """
     try:
         (before, better), (other, worse) = (
@@ -34,8 +36,9 @@ def last_turns(row: Row, chosen: str, rejected: str) -> tuple[str, str, str]:
 
 
 def check_pair(instruction: str, better: str, worse: str) -> tuple[str, str, str]:
-    """Return the pair, or drop it where a response is empty or both are equal: nothing is there to
-    compare.
+    """Return the pair; drop it where a response is empty or both are equal.
+
+    Nothing is there to compare.
     """
     if not better.strip() or not worse.strip():
         raise DropRow("a response is empty")
@@ -55,8 +58,9 @@ def one_speaker(text: str) -> str:
 
 
 def split_messages(row: Row, column: str) -> tuple[str, str]:
-    """Return (text before, last assistant message) of a column of `{role, content}` messages; a
-    system message is kept at the top.
+    """Return (text before, last assistant message) of a column of `{role, content}` messages.
+
+    A system message is kept at the top.
     """
     messages = [
         (message.text("role"), message.text("content", may_be_empty=True).strip())
@@ -74,8 +78,9 @@ def split_messages(row: Row, column: str) -> tuple[str, str]:
 
 
 def turns_of(row: Row, column: str) -> tuple[str, str]:
-    """Return (all user turns, all assistant turns) of a column of messages, for dialogues in which
-    both sides differ from the start.
+    """Return (all user turns, all assistant turns) of a column of messages.
+
+    For dialogues in which both sides differ from the start.
     """
     messages = [
         (message.text("role"), message.text("content", may_be_empty=True).strip())

@@ -1,5 +1,6 @@
-"""Feedback Collection: GPT-4 feedback and scores 1-5 on 100 K responses under 1 K fine-grained
-rubrics.
+"""Feedback Collection: GPT-4 feedback and scores 1-5.
+
+On 100 K responses under 1 K fine-grained rubrics.
 
 Example: {"orig_instruction": "...", "orig_response": "...", "orig_criteria": "...",
 "orig_score1_description": "...", "orig_score": "3"}

@@ -1,5 +1,6 @@
-"""Fine-Grained RLHF, QA feedback: six human preferences over four answers to each question, with
-the passages they should rest on.
+"""Fine-Grained RLHF, QA feedback: six human preferences over four answers to each question.
+
+They come with the passages the answers should rest on.
 
 Example: {"question": "...", "passages": [["title", "sentence", ...]], "prediction 1": "...", ...,
 "preference": [0, 1, 2, 1, 1, 2]}

@@ -39,8 +39,9 @@ def to_samples(row: Row) -> Sample:
 
 
 def split_steps(row: Row) -> tuple[str, list[tuple[str, str]]]:
-    """Return the problem and its (step, mark) pairs; a step that ends in no mark makes a broken
-    row.
+    """Return the problem and its (step, mark) pairs.
+
+    A step that ends in no mark makes a broken row.
     """
     text = row.text("label").rstrip()
     start = text.find("Step 1:")

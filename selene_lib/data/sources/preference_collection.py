@@ -1,5 +1,6 @@
-"""Preference Collection: GPT-4 preferences over 200 K pairs of responses under 1 K fine-grained
-rubrics.
+"""Preference Collection: GPT-4 preferences over 200 K pairs of responses.
+
+Under 1 K fine-grained rubrics.
 
 Example: {"orig_instruction": "...", "orig_response_A": "...", "orig_response_B": "...",
 "orig_criteria": "...", "orig_preference": "A"}

@@ -1,5 +1,6 @@
-"""RAGTruth: does a model's answer hold claims that its source does not support; about 18,000
-answers of six models.
+"""RAGTruth: does a model's answer hold claims that its source does not support.
+
+About 18,000 answers of six models.
 
 Example: response.jsonl {"id": "1472", "source_id": "11316", "labels": [{"text": "...",
          "label_type": "..."}], "split": "train", "quality": "good", "response": "..."} and
@@ -24,8 +25,9 @@ RESPONSES, SOURCES = "response.jsonl", "source_info.jsonl"
 
 
 def read_rows(folder: Path, spec: DataSpec) -> Iterator[tuple[str, object]]:
-    """Yield the responses, each joined with its source's record under `source` (None where the
-    source is unknown).
+    """Yield the responses, each joined with its source's record under `source`.
+
+    `source` is None where it is unknown.
     """
     sources = index_by(folder / SOURCES, "source_id")
     for place, row in read_records(folder / RESPONSES):

@@ -1,4 +1,5 @@
 """The rubrics this project writes for sources that publish scores of named aspects without one.
+
 Wording and scale lines are our choice.
 """
 

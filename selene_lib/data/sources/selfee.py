@@ -1,5 +1,6 @@
-"""SelFee, MBPP part: GPT-3.5 feedback with a score on each attempt at a small programming task; 969
-tasks, 1,433 attempts.
+"""SelFee, MBPP part: GPT-3.5 feedback with a score on each attempt at a small programming task.
+
+969 tasks, 1,433 attempts.
 
 Example: {"instruction": "...", "input": "", "output": "(reference solution)", "outputs":
 [{"output": "...", "feedback": "Score: 7"}]}
@@ -50,8 +51,9 @@ def to_samples(row: Row) -> Iterator[Sample | DropRow]:
 
 
 def find_score(feedback: str) -> float | None:
-    """Return the score of ten that a feedback names, None where it names none, several, or one
-    outside 1-10.
+    """Return the score of ten that a feedback names.
+
+    None where it names none, several, or one outside 1-10.
     """
     found = {float(first or second) for first, second in _SCORE.findall(feedback)}
     return found.pop() if len(found) == 1 and 1 <= min(found) <= 10 else None

@@ -1,5 +1,6 @@
-"""Skywork Reward Preference 80K, **v0.2**: 77,016 pairs from HelpSteer2, OffsetBias, WildGuard and
-Magpie.
+"""Skywork Reward Preference 80K, **v0.2**: 77,016 pairs.
+
+From HelpSteer2, OffsetBias, WildGuard and Magpie.
 
 Example: {"chosen": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}],
 "rejected": [...], "source": "..."}
