@@ -9,6 +9,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 import types
 import typing
@@ -20,6 +21,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from selene_lib.errors import UserError
 
 if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
     from filelock import BaseFileLock
 
 T = TypeVar("T")
@@ -81,7 +84,7 @@ def read_json(path: str | os.PathLike) -> Any:
         raise ValueError(f"{path}: not JSON ({error}); delete it and run the step again") from error
 
 
-def write_csv(path: str | os.PathLike, table: Any) -> Path:
+def write_csv(path: str | os.PathLike, table: pd.DataFrame | Iterable[Any]) -> Path:
     """Write a table (a DataFrame, or a list of records or dicts) as CSV, whole or not at all.
 
     Mappings become JSON text. Floats are written in full (`repr`), so that the same numbers give
@@ -90,15 +93,20 @@ def write_csv(path: str | os.PathLike, table: Any) -> Path:
     import pandas as pd
 
     if not isinstance(table, pd.DataFrame):
-        table = pd.DataFrame([row if isinstance(row, dict) else to_dict(row) for row in table])
-    text = table.map(
-        lambda v: (
-            json.dumps(v, sort_keys=True, ensure_ascii=False)
-            if isinstance(v, dict | list | tuple)
-            else v
-        )
-    )
+        table = pd.DataFrame([_as_dict(row) for row in table])
+    text = table.map(_cell)
     return write_text(path, text.to_csv(index=False, lineterminator="\n"))
+
+
+def _as_dict(record: Any) -> dict[str, Any]:
+    return record if isinstance(record, dict) else to_dict(record)
+
+
+def _cell(value: Any) -> Any:
+    """A value as a CSV cell: what is nested becomes JSON text."""
+    if isinstance(value, dict | list | tuple):
+        return json.dumps(value, sort_keys=True, ensure_ascii=False)
+    return value
 
 
 def sha256_file(path: str | os.PathLike) -> str:
@@ -109,11 +117,8 @@ def sha256_file(path: str | os.PathLike) -> str:
     """
     path = Path(path)
     if path.is_dir():
-        parts = [
-            f"{p.relative_to(path).as_posix()} {sha256_file(p)}"
-            for p in sorted(path.rglob("*"))
-            if p.is_file()
-        ]
+        below = sorted(p for p in path.rglob("*") if p.is_file())
+        parts = [f"{p.relative_to(path).as_posix()} {sha256_file(p)}" for p in below]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
@@ -122,11 +127,9 @@ def sha256_file(path: str | os.PathLike) -> str:
 def size_bytes(path: str | os.PathLike) -> int:
     """Return the size of a file, or of all files below a folder, in bytes."""
     path = Path(path)
-    return (
-        sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
-        if path.is_dir()
-        else path.stat().st_size
-    )
+    if path.is_dir():
+        return sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
+    return path.stat().st_size
 
 
 def to_dict(record: Any) -> dict[str, Any]:
@@ -144,16 +147,13 @@ def from_dict(cls: type[T], row: Mapping[str, Any]) -> T:
     unknown = sorted(set(row) - set(fields))
     if unknown:
         raise ValueError(
-            f"{cls.__name__}: unknown field {unknown[0]!r}; written by another version? run the step again"
+            f"{cls.__name__}: unknown field {unknown[0]!r}; "
+            "written by another version? run the step again"
         )
-    required = [
-        n
-        for n, f in fields.items()
-        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-    ]
-    missing = [name for name in required if name not in row]
-    if missing:
-        raise ValueError(f"{cls.__name__}: field {missing[0]!r} is missing")
+    for name, f in fields.items():
+        is_required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+        if is_required and name not in row:
+            raise ValueError(f"{cls.__name__}: field {name!r} is missing")
     return cls(**row)
 
 
@@ -163,16 +163,13 @@ def append_jsonl(path: str | os.PathLike, records: Iterable[Any]) -> int:
     A line half-written by a killed process is closed off first, so that it costs that one line and
     not the next.
     """
-    lines = [
-        json.dumps(r if isinstance(r, dict) else to_dict(r), ensure_ascii=False, sort_keys=True)
-        for r in records
-    ]
+    lines = [_json_line(record) for record in records]
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "ab+") as stream:
         if stream.tell() and not _ends_in_newline(stream):
             stream.write(b"\n")
-        stream.write("".join(line + "\n" for line in lines).encode())
+        stream.write("".join(lines).encode())
         stream.flush()
         os.fsync(stream.fileno())
     return len(lines)
@@ -185,11 +182,11 @@ def _ends_in_newline(stream: typing.BinaryIO) -> bool:
 
 def write_jsonl(path: str | os.PathLike, records: Iterable[Any]) -> Path:
     """Write a whole JSON Lines file at once, atomically."""
-    lines = (
-        json.dumps(r if isinstance(r, dict) else to_dict(r), ensure_ascii=False, sort_keys=True)
-        for r in records
-    )
-    return write_text(path, "".join(line + "\n" for line in lines))
+    return write_text(path, "".join(_json_line(record) for record in records))
+
+
+def _json_line(record: Any) -> str:
+    return json.dumps(_as_dict(record), ensure_ascii=False, sort_keys=True) + "\n"
 
 
 def read_jsonl(
@@ -234,26 +231,25 @@ def read_parquet(path: str | os.PathLike, cls: type[T]) -> list[T]:
     """Read records written by `write_parquet`."""
     import pyarrow.parquet as pq
 
-    mappings = {name for name, kind in _kinds(cls).items() if kind is dict}
-    rows = pq.read_table(path).to_pylist()
-    return [
-        from_dict(
-            cls,
-            {k: json.loads(v) if k in mappings and v is not None else v for k, v in row.items()},
-        )
-        for row in rows
-    ]
+    mappings = [name for name, kind in _kinds(cls).items() if kind is dict]
+    records = []
+    for row in pq.read_table(path).to_pylist():
+        for name in mappings:
+            if row.get(name) is not None:
+                row[name] = json.loads(row[name])
+        records.append(from_dict(cls, row))
+    return records
 
 
 def _to_row(record: Any) -> dict[str, Any]:
     row = to_dict(record)
-    return {
-        k: json.dumps(v, sort_keys=True, ensure_ascii=False) if isinstance(v, dict) else v
-        for k, v in row.items()
-    }
+    for name, value in row.items():
+        if isinstance(value, dict):
+            row[name] = json.dumps(value, sort_keys=True, ensure_ascii=False)
+    return row
 
 
-def arrow_schema(cls: type) -> Any:
+def arrow_schema(cls: type) -> pa.Schema:
     """The Arrow schema of a record class: str, float, int, bool, and JSON text for mappings."""
     import pyarrow as pa
 
@@ -320,8 +316,6 @@ class PathLock:
 
 def copy_folder(source: Path, target: Path) -> None:
     """Copy a folder so that `target` is whole or absent."""
-    import shutil
-
     temporary = target.with_name(f".{target.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     shutil.copytree(source, temporary)

@@ -9,7 +9,12 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+from selene_lib.files import write_csv
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Kind = Literal["filter", "generation", "decision"]
 KINDS: tuple[Kind, ...] = ("filter", "generation", "decision")
@@ -41,8 +46,9 @@ class Entry:
             )
         if self.n_in != self.n_out + sum(self.dropped.values()):
             raise ValueError(
-                f"ledger stage {self.stage!r}, source {self.source!r} does not add up: {self.n_in} in, {self.n_out} out, "
-                f"{sum(self.dropped.values())} dropped ({dict(self.dropped)}); every row that goes needs a reason"
+                f"ledger stage {self.stage!r}, source {self.source!r} does not add up: "
+                f"{self.n_in} in, {self.n_out} out, {sum(self.dropped.values())} dropped "
+                f"({dict(self.dropped)}); every row that goes needs a reason"
             )
 
 
@@ -71,16 +77,9 @@ class Ledger:
         up.
         """
         counts = {reason: int(n) for reason, n in dropped.items() if n}
-        self.entries.append(
-            Entry(
-                stage,
-                kind,
-                source,
-                int(n_in),
-                int(n_in) - sum(counts.values()) if n_out is None else int(n_out),
-                counts,
-            )
-        )
+        if n_out is None:
+            n_out = int(n_in) - sum(counts.values())
+        self.entries.append(Entry(stage, kind, source, int(n_in), int(n_out), counts))
 
     def add_records(
         self,
@@ -117,7 +116,8 @@ class Ledger:
             before = left.get(entry.source)
             if before is not None and before.n_out != entry.n_in:
                 raise ValueError(
-                    f"source {entry.source!r}: stage {before.stage!r} left {before.n_out} items, {entry.stage!r} began with {entry.n_in}"
+                    f"source {entry.source!r}: stage {before.stage!r} left {before.n_out} items, "
+                    f"{entry.stage!r} began with {entry.n_in}"
                 )
             left[entry.source] = entry
 
@@ -126,19 +126,20 @@ class Ledger:
 
         An entry that dropped nothing has one row with an empty reason.
         """
-        return [
-            dict(zip(COLUMNS, (e.stage, e.kind, e.source, e.n_in, e.n_out, reason, n)))
-            for e in self.entries
-            for reason, n in (sorted(e.dropped.items()) or [("", 0)])
-        ]
+        rows = []
+        for entry in self.entries:
+            about = (entry.stage, entry.kind, entry.source, entry.n_in, entry.n_out)
+            for reason, n_dropped in sorted(entry.dropped.items()) or [("", 0)]:
+                rows.append(dict(zip(COLUMNS, (*about, reason, n_dropped))))
+        return rows
 
-    def to_frame(self) -> Any:
+    def to_frame(self) -> pd.DataFrame:
         """The rows as a pandas table."""
         import pandas as pd
 
         return pd.DataFrame(self.rows(), columns=list(COLUMNS))
 
-    def totals(self) -> Any:
+    def totals(self) -> pd.DataFrame:
         """One row a stage, all sources together, in order: stage, kind, n_in, n_out, n_dropped."""
         import pandas as pd
 
@@ -150,8 +151,6 @@ class Ledger:
 
     def write_csv(self, path: str | Path) -> Path:
         """Write the long form; return the path."""
-        from selene_lib.files import write_csv
-
         return write_csv(path, self.to_frame())
 
     @classmethod
@@ -177,7 +176,8 @@ class Ledger:
                 ledger.entries.append(Entry(*head, dropped=dropped))
                 dropped = {}
             head = mine
-            dropped |= {row["reason"]: int(row["n_dropped"])} if row["reason"] else {}
+            if row["reason"]:
+                dropped[row["reason"]] = int(row["n_dropped"])
         if head is not None:
             ledger.entries.append(Entry(*head, dropped=dropped))
         return ledger

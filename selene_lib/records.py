@@ -44,7 +44,7 @@ def unit_hash(seed: int, *parts: object) -> float:
 
 
 def swap_verdict(verdict: str | None) -> str | None:
-    """Name the same response after A and B changed places; other verdicts are returned as they are."""
+    """Name the same response after A and B changed places; other verdicts stay."""
     return _FLIP.get(verdict, verdict) if verdict is not None else None
 
 
@@ -186,7 +186,7 @@ class Judgement:
 
     @property
     def verdict_of_sample(self) -> str | None:
-        """The verdict in the words of the sample as it stands: under `BA` the letters change places."""
+        """The verdict in the words of the sample: under `BA` the letters change places."""
         return swap_verdict(self.verdict) if self.order == "BA" else self.verdict
 
 

@@ -2,17 +2,11 @@
 
 Word for word, by 13-grams, nearly, or in other words.
 
-| method    | finds                                    | similarity is
-|
-|-----------|------------------------------------------|--------------------------------------------------------------------------|
-| exact     | the same normalised text                 | 1.0
-|
-| ngram     | a stretch of 13 words in common          | share of the shorter text's distinct
-13-grams that the other one holds   |
-| minhash   | nearly the same text                     | exact Jaccard index of 3-word shingles
-|
-| embedding | light paraphrases                        | cosine of TF-IDF weighted character n-grams
-|
+- `exact`: the same normalised text; similarity 1.0
+- `ngram`: a stretch of 13 words in common; similarity is the share of the shorter text's distinct
+  13-grams that the other one holds
+- `minhash`: nearly the same text; similarity is the exact Jaccard index of 3-word shingles
+- `embedding`: light paraphrases; similarity is the cosine of TF-IDF weighted character n-grams
 """
 
 from __future__ import annotations

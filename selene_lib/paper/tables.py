@@ -5,12 +5,15 @@ Needs no run and no model.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from selene_lib.paper import values as paper
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-def cells_table() -> Any:
+
+def cells_table() -> pd.DataFrame:
     """Return every published cell.
 
     Columns: judge, set, value, known (`read`, `derived`, `unverified`), convention, source.
@@ -20,7 +23,7 @@ def cells_table() -> Any:
     return pd.DataFrame([vars(cell) for cell in (*paper.PUBLISHED, *paper.AVERAGES.values())])
 
 
-def known_table() -> Any:
+def known_table() -> pd.DataFrame:
     """Return how many cells of each judge were read, derived, or never read by us."""
     import pandas as pd
 
@@ -30,7 +33,7 @@ def known_table() -> Any:
     )
 
 
-def reward_bench_table() -> Any:
+def reward_bench_table() -> pd.DataFrame:
     """Return RewardBench's four sections, added up from the 23 published subset scores.
 
     The published section scores stand beside them. A section is the mean of its subsets by the
@@ -38,23 +41,15 @@ def reward_bench_table() -> Any:
     """
     import pandas as pd
 
-    rows = []
+    rows: list[tuple[str, int, float, float | None]] = []
     for section, subsets in paper.REWARD_BENCH_SECTIONS.items():
         weights = [paper.REWARD_BENCH_WEIGHTS[name] for name in subsets]
-        total = sum(
-            w * paper.SELENE_REWARD_BENCH_SUBSETS[name] for w, name in zip(weights, subsets)
-        )
-        rows.append(
-            (
-                section,
-                len(subsets),
-                total / sum(weights),
-                paper.SELENE_REWARD_BENCH_SECTIONS[section],
-            )
-        )
+        scores = [paper.SELENE_REWARD_BENCH_SUBSETS[name] for name in subsets]
+        total = sum(weight * score for weight, score in zip(weights, scores))
+        published = paper.SELENE_REWARD_BENCH_SECTIONS[section]
+        rows.append((section, len(subsets), total / sum(weights), published))
     whole = paper.published(paper.SELENE_MINI, "reward_bench")
     mean = sum(row[2] for row in rows) / len(rows)
     rows.append(("all", sum(row[1] for row in rows), mean, whole.value if whole else None))
-    return pd.DataFrame(rows, columns=["section", "n_subsets", "added_up", "published"]).set_index(
-        "section"
-    )
+    table = pd.DataFrame(rows, columns=["section", "n_subsets", "added_up", "published"])
+    return table.set_index("section")

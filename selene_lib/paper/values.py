@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
+from selene_lib.records import Task
+
 Known = Literal["read", "derived", "unverified"]
 SELENE_MINI = "Selene Mini"
 BASE_MODEL = "Llama-3.1-8B-Instruct"
@@ -29,16 +31,17 @@ BENCHMARKS: tuple[str, ...] = (
     "mt_bench",
 )
 DOMAINS: tuple[str, ...] = ("craft_md", "financebench")
-TASK_OF = MappingProxyType(
-    {
-        name: "absolute"
-        if name in ("flask", "biggen_bench", "mt_bench")
-        else "classification"
-        if name in ("infobench", "llm_aggrefact")
-        else "pairwise"
-        for name in BENCHMARKS
-    }
-)
+_ABSOLUTE = ("flask", "biggen_bench", "mt_bench")
+_CLASSIFICATION = ("infobench", "llm_aggrefact")
+
+
+def _task_of(name: str) -> Task:
+    if name in _ABSOLUTE:
+        return "absolute"
+    return "classification" if name in _CLASSIFICATION else "pairwise"
+
+
+TASK_OF: Mapping[str, Task] = MappingProxyType({name: _task_of(name) for name in BENCHMARKS})
 
 
 @dataclass(frozen=True)
@@ -120,12 +123,11 @@ _SFR_ROWS: Mapping[str, tuple[float, ...]] = MappingProxyType(
 
 
 def _sfr_row(judge: str, values: tuple[float, ...]) -> tuple[Published, ...]:
-    cells = []
+    cells: list[Published] = []
     for name, value in zip(BENCHMARKS, values, strict=True):
         better = TASK_OF[name] == "pairwise" and name != "reward_bench"
-        cells += _row(
-            judge, {name: value}, "read", _SFR, _PAIRWISE_SFR if better else "not published"
-        )
+        convention = _PAIRWISE_SFR if better else "not published"
+        cells += _row(judge, {name: value}, "read", _SFR, convention)
     return tuple(cells)
 
 
@@ -163,7 +165,8 @@ PUBLISHED: tuple[Published, ...] = (
             "mt_bench": 0.746,
         },
         "unverified",
-        "believed to be Table 1 of arXiv 2501.17195; never read by us, the cells reproduce both averages",
+        "believed to be Table 1 of arXiv 2501.17195; never read by us, "
+        "the cells reproduce both averages",
     ),
     *(cell for judge, values in _SFR_ROWS.items() for cell in _sfr_row(judge, values)),
     *_row("GLIDER", {"biggen_bench": 0.604, "flask": 0.615}, "read", "GLIDER paper"),
@@ -278,9 +281,10 @@ REWARD_BENCH_WEIGHTS: Mapping[str, int] = MappingProxyType(
         "hep-rust": 164,
     }
 )
-"""Weight of each subset inside its section: its number of pairs, but 984 for the 447 of math-prm, so that it weighs as much as the code.
+"""Weight of each subset inside its section: its number of pairs.
 
-One commit of RewardBench's repository lists the two xstest counts the other way round; only this way do the subset scores below give the
+The 447 pairs of math-prm weigh 984, as much as the code. One commit of RewardBench's repository
+lists the two xstest counts the other way round; only this way do the subset scores below give the
 published .8926 for Safety, and 1.0 and .804 whole numbers of pairs.
 """
 
@@ -311,7 +315,10 @@ SELENE_REWARD_BENCH_SUBSETS: Mapping[str, float] = MappingProxyType(
         "xstest-should-respond": 0.804,
     }
 )
-"""What the makers submitted (read: description of reward-bench pull request 214). math-prm and refusals-offensive hold half points."""
+"""What the makers submitted (read: description of reward-bench pull request 214).
+
+math-prm and refusals-offensive hold half points.
+"""
 
 SELENE_REWARD_BENCH_SECTIONS: Mapping[str, float] = MappingProxyType(
     {"Chat": 0.9358, "Chat Hard": 0.7939, "Safety": 0.8926, "Reasoning": 0.9429}

@@ -24,9 +24,9 @@ def encode_chat(tokenizer: Any, prompt: str, completion: str | None) -> list[int
     when the chat template renders the prompt differently with and without a reply.
     """
     head, ids = encode_prompt(tokenizer, prompt)
-    return (
-        ids if completion is None else ids + encode_completion(tokenizer, prompt, head, completion)
-    )
+    if completion is None:
+        return ids
+    return ids + encode_completion(tokenizer, prompt, head, completion)
 
 
 def encode_prompt(tokenizer: Any, prompt: str) -> tuple[str, list[int]]:
@@ -48,19 +48,20 @@ def encode_completion(tokenizer: Any, prompt: str, head: str, completion: str) -
     )
     if not whole.startswith(head):
         raise ValueError(
-            f"the chat template of {tokenizer.name_or_path!r} renders a prompt differently once a reply follows; "
-            "training would see other prompts than judging does: use a template that only appends the reply"
+            f"the chat template of {tokenizer.name_or_path!r} renders a prompt differently once a "
+            "reply follows; training would see other prompts than judging does: "
+            "use a template that only appends the reply"
         )
-    return _until_end_token(
-        tokenizer, tokenizer.encode(whole[len(head) :], add_special_tokens=False)
-    )
+    ids = tokenizer.encode(whole[len(head) :], add_special_tokens=False)
+    return _until_end_token(tokenizer, ids)
 
 
 def end_token_id(tokenizer: Any) -> int:
     """The token that ends a completion; a tokenizer without one is a UserError."""
     if tokenizer.eos_token_id is None:
         raise UserError(
-            f"tokenizer {tokenizer.name_or_path!r} has no eos_token: set the token that ends an assistant's reply"
+            f"tokenizer {tokenizer.name_or_path!r} has no eos_token: "
+            "set the token that ends an assistant's reply"
         )
     return tokenizer.eos_token_id
 
@@ -80,12 +81,11 @@ def _control_tokens(tokenizer: Any) -> tuple[str, ...]:
     cached = getattr(tokenizer, "_selene_control_tokens", None)
     if cached is None:
         added = getattr(tokenizer, "added_tokens_decoder", {}).values()
-        names = {token.content for token in added if token.special} | set(
-            tokenizer.all_special_tokens
-        )
-        cached = tokenizer._selene_control_tokens = tuple(
-            sorted((n for n in names if len(n) > 1), key=lambda n: (-len(n), n))
-        )
+        names = {token.content for token in added if token.special}
+        names |= set(tokenizer.all_special_tokens)
+        # The longest first: one control token may be a part of another.
+        spelt = sorted((n for n in names if len(n) > 1), key=lambda n: (-len(n), n))
+        cached = tokenizer._selene_control_tokens = tuple(spelt)
     return cached
 
 
@@ -101,9 +101,8 @@ def _adds_bos_by_itself(tokenizer: Any, bos: int) -> bool:
     """Whether this tokenizer puts a BOS in front of plain text: asked once."""
     cached = getattr(tokenizer, "_selene_adds_bos", None)
     if cached is None:
-        cached = tokenizer._selene_adds_bos = tokenizer.encode("", add_special_tokens=True)[:1] == [
-            bos
-        ]
+        first = tokenizer.encode("", add_special_tokens=True)[:1]
+        cached = tokenizer._selene_adds_bos = first == [bos]
     return cached
 
 

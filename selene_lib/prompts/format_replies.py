@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from selene_lib.prompts.rendering import format_reply
 from selene_lib.prompts.verdicts import REASONING_MARK, RESULT_MARK, Verdict, parse_verdict
 from selene_lib.records import LABELS, Task
 
@@ -63,11 +64,9 @@ class ReplyForm:
         if word in offered or (offered is not PLAIN_LABELS[task] and word.lower() in offered):
             return Verdict("value", offered.get(word) or offered[word.lower()])
         verdict = parse_verdict(f"{RESULT_MARK} {found.strip()}", task, finish_reason=finish_reason)
-        return (
-            Verdict("malformed", reason=f"{word[:40]!r} was not offered")
-            if verdict.status == "value"
-            else verdict
-        )
+        if verdict.status == "value":
+            return Verdict("malformed", reason=f"{word[:40]!r} was not offered")
+        return verdict
 
 
 def _without_marks(reply: str) -> str:
@@ -80,11 +79,6 @@ def _last(pattern: re.Pattern[str]) -> Callable[[str], str | None]:
         return found[-1] if found else None
 
     return find
-
-
-def _show_marks(reasoning: str | None, verdict: str) -> str:
-    head = f"{REASONING_MARK} {reasoning}\n\n" if reasoning is not None else ""
-    return f"{head}{RESULT_MARK} {verdict}"
 
 
 def _show_verdict_first(reasoning: str | None, verdict: str) -> str:
@@ -129,11 +123,8 @@ def _find_json(reply: str) -> str | None:
             value, end = None, position + 1
         if isinstance(value, dict) and "result" in value:
             result = value["result"]
-            found = (
-                str(result)
-                if isinstance(result, (str, int)) and not isinstance(result, bool)
-                else json.dumps(result)
-            )
+            is_plain = isinstance(result, str | int) and not isinstance(result, bool)
+            found = str(result) if is_plain else json.dumps(result)
         position = reply.find("{", end)
     return found
 
@@ -141,9 +132,9 @@ def _find_json(reply: str) -> str | None:
 _MARKS = re.compile(
     r"\*\*\s*result\s*(?:\*\*\s*:|:)[ \t]*(?:\*\*)?[ \t]*(?:\n[ \t]*)*([^\n]*)", re.IGNORECASE
 )
-MARKS = ReplyForm(_show_marks, _last(_MARKS), PLAIN_LABELS)
-MARKS_ONLY = ReplyForm(_show_marks, _last(_MARKS), PLAIN_LABELS, critique=False)
-MARKS_OTHER_LABELS = ReplyForm(_show_marks, _last(_MARKS), OTHER_LABELS)
+MARKS = ReplyForm(format_reply, _last(_MARKS), PLAIN_LABELS)
+MARKS_ONLY = ReplyForm(format_reply, _last(_MARKS), PLAIN_LABELS, critique=False)
+MARKS_OTHER_LABELS = ReplyForm(format_reply, _last(_MARKS), OTHER_LABELS)
 VERDICT_FIRST = ReplyForm(_show_verdict_first, _find_first_line, PLAIN_LABELS)
 LINES = ReplyForm(
     _show_lines,

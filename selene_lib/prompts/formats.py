@@ -32,7 +32,8 @@ NANO_ORDER = ("instruction", "reference", "response", "response_b", "rubric")
 RUBRIC_FIRST = ("rubric", "reference", "instruction", "response", "response_b")
 WORDINGS = ("full", "nano")
 OPENING = {
-    "absolute": "Grade the answer to the task below by the rubric, from the lowest to the highest grade offered.",
+    "absolute": "Grade the answer to the task below by the rubric, "
+    "from the lowest to the highest grade offered.",
     "classification": "Decide whether the answer to the task below satisfies the rubric.",
     "pairwise": "Two answers to one task stand below. Decide which of them is the better one.",
 }
@@ -85,16 +86,13 @@ class PromptFormat:
         reply = self.reply_form(wording)
         template = f"format-{self.name}/{wording}{'' if escape else '+plain'}"
         if self.layout is None:
-            return replace(
-                render(sample, family=wording, escape=escape, critique=reply.critique),
-                template=template,
-            )
+            prompt = render(sample, family=wording, escape=escape, critique=reply.critique)
+            return replace(prompt, template=template)
         order = NANO_ORDER if wording == "nano" and self.order == ORDER else self.order
         parts = _parts(sample, wording, order)
         if wording == "full":
-            text = "\n".join(
-                (OPENING[sample.task], _ask(reply, sample.task), self.layout(parts, escape))
-            )
+            opening = OPENING[sample.task]
+            text = "\n".join((opening, _ask(reply, sample.task), self.layout(parts, escape)))
         else:
             layout = nano_lines if self.layout in (fenced, bracket_fenced) else self.layout
             opening = load_template("nano", template_name(sample)).partition("\n")[0]
@@ -112,12 +110,14 @@ def _parts(sample: Sample, wording: str, order: tuple[str, ...]) -> Parts:
     titles = dict(TITLES[wording])
     if sample.task == "pairwise":
         titles["response"] = FIRST_TITLE[wording]
-    values = {name: getattr(sample, name) for name in order}
-    return [
-        (titles[name], value)
-        for name, value in values.items()
-        if value or (value is not None and name not in ("rubric", "reference"))
-    ]
+    parts = []
+    for name in order:
+        value = getattr(sample, name)
+        # An empty instruction or response is shown as such; rubric and reference are left out.
+        is_there = bool(value) if name in ("rubric", "reference") else value is not None
+        if is_there:
+            parts.append((titles[name], value))
+    return parts
 
 
 def _ask(reply: ReplyForm, task: Task) -> str:
@@ -140,43 +140,38 @@ def _ask_nano(reply: ReplyForm, task: Task) -> str:
 
 def nano_lines(parts: Parts, escape: bool) -> str:
     """`Title: text`, a line a part, as in the embedded judge's own templates."""
-    return "\n".join(f"{title}: {escape_marks(text) if escape else text}" for title, text in parts)
+    guard = escape_marks if escape else str
+    return "\n".join(f"{title}: {guard(text)}" for title, text in parts)
 
 
 def fenced(parts: Parts, escape: bool) -> str:
     """Titles with a colon, each text in a backtick fence."""
-    texts = [escape_marks(text) if escape else text for _, text in parts]
-    fence = fence_for(*texts) if escape else "```"
-    return "\n".join(
-        f"{title}:\n{fence}\n{text}\n{fence}" for (title, _), text in zip(parts, texts)
-    )
+    fence = "```"
+    if escape:
+        parts = [(title, escape_marks(text)) for title, text in parts]
+        fence = fence_for(*(text for _, text in parts))
+    return "\n".join(f"{title}:\n{fence}\n{text}\n{fence}" for title, text in parts)
 
 
 def bracket_fenced(parts: Parts, escape: bool) -> str:
     """As `fenced`, with double square brackets in a text parted: they carry the verdict here."""
-    return fenced(
-        [
-            (title, re.sub(r"([\[\]])(?=\1)", r"\1 ", text) if escape else text)
-            for title, text in parts
-        ],
-        escape,
-    )
+    if escape:
+        parts = [(title, re.sub(r"([\[\]])(?=\1)", r"\1 ", text)) for title, text in parts]
+    return fenced(parts, escape)
 
 
 def prefixed(parts: Parts, escape: bool) -> str:
     """Upper-case titles on lines of their own; each line of a text starts with a bar."""
-    return "\n".join(
-        f"{title.upper()}\n{_prefix(escape_marks(text), '| ') if escape else text}"
-        for title, text in parts
-    )
+    if escape:
+        parts = [(title, _prefix(escape_marks(text), "| ")) for title, text in parts]
+    return "\n".join(f"{title.upper()}\n{text}" for title, text in parts)
 
 
 def headed(parts: Parts, escape: bool) -> str:
     """Markdown headings, each text a block quote."""
-    return "\n\n".join(
-        f"## {title}\n{_prefix(escape_marks(text), '> ') if escape else text}"
-        for title, text in parts
-    )
+    if escape:
+        parts = [(title, _prefix(escape_marks(text), "> ")) for title, text in parts]
+    return "\n\n".join(f"## {title}\n{text}" for title, text in parts)
 
 
 def _prefix(text: str, prefix: str) -> str:
@@ -186,18 +181,18 @@ def _prefix(text: str, prefix: str) -> str:
 
 def tagged(parts: Parts, escape: bool) -> str:
     """One XML element a part."""
-    guard = (lambda text: html.escape(escape_marks(text), quote=False)) if escape else str
-    return "\n".join(f"<{_key(title)}>{guard(text)}</{_key(title)}>" for title, text in parts)
+    if escape:
+        parts = [(title, html.escape(escape_marks(text), quote=False)) for title, text in parts]
+    return "\n".join(f"<{_key(title)}>{text}</{_key(title)}>" for title, text in parts)
 
 
 def as_json(parts: Parts, escape: bool) -> str:
     """One JSON object, a string a part."""
-    quote = (
-        (lambda text: json.dumps(escape_marks(text), ensure_ascii=False))
-        if escape
-        else (lambda text: f'"{text}"')
-    )
-    return "{\n" + ",\n".join(f' "{_key(title)}": {quote(text)}' for title, text in parts) + "\n}"
+    lines = []
+    for title, text in parts:
+        value = json.dumps(escape_marks(text), ensure_ascii=False) if escape else f'"{text}"'
+        lines.append(f' "{_key(title)}": {value}')
+    return "{\n" + ",\n".join(lines) + "\n}"
 
 
 def _key(title: str) -> str:

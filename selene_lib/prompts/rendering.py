@@ -19,7 +19,7 @@ from pathlib import Path
 from selene_lib.errors import UserError
 from selene_lib.prompts.rubrics import split_rubric
 from selene_lib.prompts.verdicts import REASONING_MARK, RESULT_MARK, Verdict, parse_verdict
-from selene_lib.records import Sample, Task
+from selene_lib.records import LABELS, Sample, Task
 
 __all__ = [
     "REASONING_MARK",
@@ -36,6 +36,7 @@ __all__ = [
     "template_name",
 ]
 
+Span = tuple[int, int]  # begin and end, in characters
 TEMPLATES = Path(__file__).parent / "templates"
 # Files and fields of the prompt templates that the makers of Selene Mini publish as YAML; a folder
 # of them can be given as `family`.
@@ -81,8 +82,8 @@ class Prompt:
     text: str
     task: Task
     template: str
-    elastic: tuple[tuple[int, int], ...] = field(default=(), compare=False, repr=False)
-    context: tuple[tuple[int, int], ...] = field(default=(), compare=False, repr=False)
+    elastic: tuple[Span, ...] = field(default=(), compare=False, repr=False)
+    context: tuple[Span, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def sha256(self) -> str:
@@ -124,13 +125,16 @@ def load_template(family: str, name: str) -> str:
 @functools.lru_cache(maxsize=256)
 def _read_template(path: Path, _modified_ns: int) -> str:
     text = path.read_text(encoding="utf-8")
-    text = (_from_yaml(path, text) if path.suffix == ".yaml" else text).rstrip("\n")
+    if path.suffix == ".yaml":
+        text = _from_yaml(path, text)
+    text = text.rstrip("\n")
     if not path.name.startswith("reply_"):
         needed = {"response", "response_b"} if path.name.startswith("pairwise") else {"response"}
         missing = sorted(needed - set(_FIELD.findall(text)))
         if missing:
             raise UserError(
-                f"{path}: the field {{{missing[0]}}} is missing; a judge would not see what it judges"
+                f"{path}: the field {{{missing[0]}}} is missing; "
+                "a judge would not see what it judges"
             )
     return text
 
@@ -163,6 +167,7 @@ def render(
     published prompts. `critique=False` asks for the verdict alone.
     """
     name = template_name(sample)
+    reply_name = f"reply_{'critique' if critique else 'verdict'}_{sample.task}"
     guard = escape_marks if escape else str
     values = {
         "instruction": guard(sample.instruction),
@@ -170,9 +175,7 @@ def render(
         "response_b": guard(sample.response_b or ""),
         "rubric": sample.rubric,
         "reference": guard(sample.reference or ""),
-        "reply_format": load_template(
-            family, f"reply_{'critique' if critique else 'verdict'}_{sample.task}"
-        ),
+        "reply_format": load_template(family, reply_name),
     }
     template = load_template(family, name)
     if "{rubric_" in template:
@@ -200,22 +203,22 @@ def _rubric_fields(rubric: str) -> dict[str, str]:
     A part it lacks is empty.
     """
     criterion, described = split_rubric(rubric)
-    fields = {
-        f"rubric_score_{score}_description": described.get(str(score), "") for score in range(1, 6)
-    }
-    answers = {
-        f"rubric_{answer.lower()}_description": described.get(answer, "")
-        for answer in ("Yes", "No")
-    }
-    return {"rubric_objective": criterion, **fields, **answers}
+    fields = {"rubric_objective": criterion}
+    for score in LABELS["absolute"]:
+        fields[f"rubric_score_{score}_description"] = described.get(score, "")
+    for answer in LABELS["classification"]:
+        fields[f"rubric_{answer.lower()}_description"] = described.get(answer, "")
+    return fields
 
 
-def _fill(template: str, values: dict[str, str]) -> tuple[str, list[tuple[str, tuple[int, int]]]]:
+def _fill(template: str, values: dict[str, str]) -> tuple[str, list[tuple[str, Span]]]:
     """Fill each field once (what a value contains is never filled again).
 
     Return the text and the span of each field in it.
     """
-    parts, spans, length, last = [], [], 0, 0
+    parts: list[str] = []
+    spans: list[tuple[str, Span]] = []
+    length, last = 0, 0
     for match in _FIELD.finditer(template):
         value = values[match.group(1)]
         length += match.start() - last
@@ -233,12 +236,14 @@ def shorten(prompt: Prompt, count_tokens: Callable[[str], int], limit: int) -> t
     rubric and the tail of the prompt are never cut; where they alone are too long a ValueError says
     so.
     """
-    cuts, shown = dict.fromkeys((*prompt.elastic, *prompt.context), 0), prompt
+    cuts = dict.fromkeys((*prompt.elastic, *prompt.context), 0)
+    shown = prompt
     while (excess := count_tokens(shown.text) - limit) > 0:
         span = _next_to_cut(prompt.elastic, cuts) or _next_to_cut(prompt.context, cuts)
         if span is None:
             raise ValueError(
-                f"a prompt of {limit + excess} tokens does not fit {limit} tokens even when cut; raise the limit"
+                f"a prompt of {limit + excess} tokens does not fit {limit} tokens even when cut; "
+                "raise the limit"
             )
         left = span[1] - span[0] - cuts[span]
         cuts[span] += min(left - 40, 60 + excess * max(1, len(shown.text) // (limit + excess)))
@@ -246,18 +251,17 @@ def shorten(prompt: Prompt, count_tokens: Callable[[str], int], limit: int) -> t
     return shown, sum(cuts.values())
 
 
-def _next_to_cut(
-    spans: tuple[tuple[int, int], ...], cuts: dict[tuple[int, int], int]
-) -> tuple[int, int] | None:
+def _next_to_cut(spans: tuple[Span, ...], cuts: dict[Span, int]) -> Span | None:
     """Return the span with most left, None where none has 120 characters left."""
     left = {span: span[1] - span[0] - cuts[span] for span in spans}
     span = max(left, key=left.__getitem__, default=None)
     return span if span is not None and left[span] >= 120 else None
 
 
-def _cut_middles(prompt: Prompt, cuts: dict[tuple[int, int], int]) -> Prompt:
+def _cut_middles(prompt: Prompt, cuts: dict[Span, int]) -> Prompt:
     """Replace the middle `cuts[span]` characters of each span of the whole prompt by a mark."""
-    text, moved, delta = prompt.text, {}, 0
+    text, delta = prompt.text, 0
+    moved: dict[Span, Span] = {}
     for (start, end), n_cut in sorted(cuts.items()):
         here, until = start + delta, end + delta
         if n_cut:
@@ -266,11 +270,12 @@ def _cut_middles(prompt: Prompt, cuts: dict[tuple[int, int], int]) -> Prompt:
             text = text[:left] + mark + text[left + n_cut :]
             delta, until = delta + len(mark) - n_cut, until + len(mark) - n_cut
         moved[start, end] = (here, until)
-    spans = {
-        "elastic": tuple(moved[s] for s in prompt.elastic),
-        "context": tuple(moved[s] for s in prompt.context),
-    }
-    return replace(prompt, text=text, **spans)
+    return replace(
+        prompt,
+        text=text,
+        elastic=tuple(moved[span] for span in prompt.elastic),
+        context=tuple(moved[span] for span in prompt.context),
+    )
 
 
 def fence_for(*texts: str) -> str:

@@ -24,27 +24,27 @@ def read_rubric(path: str | Path, task: Task) -> str:
     path = Path(path)
     if not path.is_file():
         raise UserError(
-            f"no rubric at {path}: write the criterion and, below it, a line such as '1: ...' for each of {', '.join(LABELS[task])}"
+            f"no rubric at {path}: write the criterion and, below it, a line such as '1: ...' "
+            f"for each of {', '.join(LABELS[task])}"
         )
     text = path.read_text(encoding="utf-8").strip()
     if not text:
         raise UserError(f"the rubric {path} is empty: write what is to be judged")
-    criterion, scores = (
-        _from_mapping(path, text)
-        if path.suffix in (".yaml", ".yml", ".json")
-        else split_rubric(text)
-    )
+    if path.suffix in (".yaml", ".yml", ".json"):
+        criterion, scores = _from_mapping(path, text)
+    else:
+        criterion, scores = split_rubric(text)
     if task == "pairwise":
         return criterion or text
     missing = [label for label in LABELS[task] if not scores.get(label)]
     if missing:
         raise UserError(
-            f"the rubric {path} describes no {', '.join(missing)}: a {task} rubric needs a line for each of {', '.join(LABELS[task])}"
+            f"the rubric {path} describes no {', '.join(missing)}: "
+            f"a {task} rubric needs a line for each of {', '.join(LABELS[task])}"
         )
     prefix = "Score " if task == "absolute" else ""
-    return "\n".join(
-        [criterion, *(f"{prefix}{label}: {scores[label]}" for label in LABELS[task])]
-    ).strip()
+    lines = [f"{prefix}{label}: {scores[label]}" for label in LABELS[task]]
+    return "\n".join([criterion, *lines]).strip()
 
 
 def split_rubric(text: str) -> tuple[str, dict[str, str]]:
@@ -82,11 +82,12 @@ def _from_mapping(path: Path, text: str) -> tuple[str, dict[str, str]]:
         or not isinstance(found.get("scores", {}), dict)
     ):
         raise UserError(
-            f"the rubric {path} needs the keys 'criterion' (text) and 'scores' (a mapping from score to description)"
+            f"the rubric {path} needs the keys 'criterion' (text) "
+            "and 'scores' (a mapping from score to description)"
         )
     words = {True: "Yes", False: "No"}  # YAML reads a bare Yes and No as booleans
-    scores = {
-        words[key] if isinstance(key, bool) else str(key).capitalize(): str(value).strip()
-        for key, value in found.get("scores", {}).items()
-    }
+    scores = {}
+    for key, value in found.get("scores", {}).items():
+        label = words[key] if isinstance(key, bool) else str(key).capitalize()
+        scores[label] = str(value).strip()
     return found["criterion"].strip(), scores

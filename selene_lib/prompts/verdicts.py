@@ -20,16 +20,22 @@ RESULT_MARK = "**Result:**"
 MARKER = re.compile(r"\*\*\s*result\s*(?:\*\*\s*:|:)[ \t]*(?:\*\*)?", re.IGNORECASE)
 _OPEN, _CLOSE = r"[\s*_\"'`\[(<“‘]*", r"[\s*_\"'`\])>”’]*"
 _BARE = re.compile(rf"{_OPEN}(\w+){_CLOSE}\.?{_CLOSE}")
-_CANNOT = r"(?:can(?:no|['’])t|am unable to|['’]m unable to|am not able to|['’]m not able to|won['’]?t|will not|must decline to)"
+_CANNOT = (
+    r"(?:can(?:no|['’])t|am unable to|['’]m unable to|am not able to|['’]m not able to"
+    r"|won['’]?t|will not|must decline to)"
+)
 _REFUSAL = re.compile(
-    rf"(?:(?:i['’]?m|i am)\s+(?:very\s+|so\s+)?sorry\b[,.]?\s*(?:but\s+)?|as an ai(?:\s+language)?(?:\s+model)?,?\s*)?i\s*{_CANNOT}\s+"
+    r"(?:(?:i['’]?m|i am)\s+(?:very\s+|so\s+)?sorry\b[,.]?\s*(?:but\s+)?"
+    rf"|as an ai(?:\s+language)?(?:\s+model)?,?\s*)?i\s*{_CANNOT}\s+"
     r"(?:assist|help|comply|evaluate|judge|rate|grade|fulfil|engage|provide|continue|do that)",
     re.IGNORECASE,
 )
 _ABSTENTION = re.compile(
-    r"n/?a|none|neither(?: of them| answer| response)?|both|tied?|(?:it['’]?s )?a tie|draw|equal(?:ly good)?"
+    r"n/?a|none|neither(?: of them| answer| response)?|both"
+    r"|tied?|(?:it['’]?s )?a tie|draw|equal(?:ly good)?"
     r"|undecided|unclear|unknown|unsure|not sure|not applicable|insufficient information|\?+"
-    r"|(?:can ?not|can['’]t|could not|unable to|impossible to)(?: be)? (?:determined?|decided?|judged?|say|tell)",
+    r"|(?:can ?not|can['’]t|could not|unable to|impossible to)(?: be)?"
+    r" (?:determined?|decided?|judged?|say|tell)",
     re.IGNORECASE,
 )
 
@@ -56,23 +62,15 @@ def parse_verdict(reply: str, task: Task, *, finish_reason: str = "stop") -> Ver
     `abstained` (it says that there is no verdict), `malformed`.
     """
     tail = _after_marker(reply)
-    lines = [line for line in tail.splitlines() if line.strip()] if tail is not None else []
+    lines = [line for line in (tail or "").splitlines() if line.strip()]
     value = _bare_label(lines[0], task) if lines else None
-    if value is not None:
-        other = next(
-            (
-                found
-                for line in lines[1:]
-                if (found := _bare_label(line, task)) not in (None, value)
-            ),
-            None,
-        )
-        return (
-            Verdict("value", value)
-            if other is None
-            else Verdict("malformed", reason=f"two verdicts: {value} and {other}")
-        )
-    return _no_value(reply, tail, lines, task, finish_reason)
+    if value is None:
+        return _no_value(reply, tail, lines, task, finish_reason)
+    for line in lines[1:]:
+        other = _bare_label(line, task)
+        if other not in (None, value):
+            return Verdict("malformed", reason=f"two verdicts: {value} and {other}")
+    return Verdict("value", value)
 
 
 def _after_marker(reply: str) -> str | None:
@@ -89,21 +87,17 @@ def _no_value(
     reply: str, tail: str | None, lines: list[str], task: Task, finish_reason: str
 ) -> Verdict:
     if not lines and finish_reason == "length":
-        return Verdict(
-            "truncated",
-            reason=f"the token limit came before the {'result marker' if tail is None else 'verdict'}",
-        )
-    if finish_reason == "content_filter" or _REFUSAL.match(
-        reply.strip().removeprefix(REASONING_MARK).strip()
-    ):
+        missing = "result marker" if tail is None else "verdict"
+        return Verdict("truncated", reason=f"the token limit came before the {missing}")
+    opening = reply.strip().removeprefix(REASONING_MARK).strip()
+    if finish_reason == "content_filter" or _REFUSAL.match(opening):
         return Verdict("refused", reason="the reply declines to judge")
+    if not reply.strip():
+        return Verdict("malformed", reason="empty reply")
+    if tail is None:
+        return Verdict("malformed", reason="no result marker")
     if not lines:
-        return Verdict(
-            "malformed",
-            reason=("empty reply" if not reply.strip() else "no result marker")
-            if tail is None
-            else "nothing after the result marker",
-        )
+        return Verdict("malformed", reason="nothing after the result marker")
     word = lines[0].strip().strip("*_\"'`[]()<> ").rstrip(".")
     if _ABSTENTION.fullmatch(word):
         return Verdict("abstained", reason=f"the reply names no winner: {word[:40]!r}")
