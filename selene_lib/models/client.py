@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from selene_lib.errors import UserError
 from selene_lib.models.limits import Budget, Pacer, Prices
@@ -25,6 +25,7 @@ from selene_lib.models.reply_store import ReplyStore, open_store, request_key
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
+    from openai.types.chat import ChatCompletionMessageParam
 
 T = TypeVar("T")
 _HOPELESS = 8  # failed requests before the first answer that make a call give up
@@ -93,7 +94,8 @@ class RequestPlan:
     def __str__(self) -> str:
         cost = "no prices given" if self.usd_max is None else f"at most {self.usd_max:.4f} USD"
         return (
-            f"{self.n_requests} requests, {self.n_stored} stored already; the rest: about {self.n_prompt_tokens} prompt tokens, "
+            f"{self.n_requests} requests, {self.n_stored} stored already; the rest: "
+            f"about {self.n_prompt_tokens} prompt tokens, "
             f"at most {self.n_reply_tokens_max} reply tokens, {cost}"
         )
 
@@ -122,17 +124,10 @@ class ServerClient:
     _memory: ReplyStore | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        priced = (
-            self.usd_per_million_prompt_tokens is not None
-            or self.usd_per_million_reply_tokens is not None
-        )
-        self.prices = (
-            Prices(
-                self.usd_per_million_prompt_tokens or 0.0, self.usd_per_million_reply_tokens or 0.0
-            )
-            if priced
-            else None
-        )
+        given = (self.usd_per_million_prompt_tokens, self.usd_per_million_reply_tokens)
+        self.prices: Prices | None = None
+        if given != (None, None):
+            self.prices = Prices(given[0] or 0.0, given[1] or 0.0)
         self.budget = Budget(self.budget_tokens, self.budget_usd, self.prices)
         if self.max_concurrency < 1:
             raise UserError("max_concurrency must be at least 1")
@@ -146,9 +141,10 @@ class ServerClient:
     def opened(self) -> ReplyStore:
         """The store, opened (and locked) on first use."""
         if self._memory is None:
-            self._memory = (
-                self.store if isinstance(self.store, ReplyStore) else open_store(self.store)
-            )
+            if isinstance(self.store, ReplyStore):
+                self._memory = self.store
+            else:
+                self._memory = open_store(self.store)
         return self._memory
 
     def plan(
@@ -181,15 +177,22 @@ class ServerClient:
             _run(job.run())
         if failures and on_failure == "raise":
             raise ServerError(
-                f"{len(failures)} of {len(requests)} requests to {self.model} failed; the first: {next(iter(failures.values()))}. "
+                f"{len(failures)} of {len(requests)} requests to {self.model} failed; the first: "
+                f"{next(iter(failures.values()))}. "
                 "The others are stored: run again to ask for these only"
             )
-        return [_reply(store.get(self.key(r)), failures.get(self.key(r), "")) for r in requests]
+        keys = [self.key(request) for request in requests]
+        return [_reply(store.get(key), failures.get(key, "")) for key in keys]
 
     def _missing(
         self, requests: Sequence[ChatRequest], store: ReplyStore
     ) -> dict[str, ChatRequest]:
-        return {key: r for r in requests if store.get(key := self.key(r)) is None}
+        missing = {}
+        for request in requests:
+            key = self.key(request)
+            if store.get(key) is None:
+                missing[key] = request
+        return missing
 
 
 def _reply(row: Mapping[str, Any] | None, error: str) -> ChatReply:
@@ -254,16 +257,16 @@ class _Job:
         async def after(response: Any) -> None:
             self.pacer.see(response.status_code, response.headers)
 
-        limits = {
-            "timeout": self.client.timeout_seconds,
-            "event_hooks": {"request": [before], "response": [after]},
-        }
+        http = openai.DefaultAsyncHttpxClient(
+            timeout=self.client.timeout_seconds,
+            event_hooks={"request": [before], "response": [after]},
+        )
         return openai.AsyncOpenAI(
             base_url=self.client.base_url,
             api_key=self._key() or "none",
             max_retries=self.client.max_retries,
             timeout=self.client.timeout_seconds,
-            http_client=openai.DefaultAsyncHttpxClient(**limits),
+            http_client=http,
         )
 
     def _key(self) -> str:
@@ -304,7 +307,8 @@ class _Job:
         if self.n_answered == 0 and len(self.failures) >= _HOPELESS:
             self.queue = iter(())
             raise UserError(
-                f"no answer from {self.client.base_url} ({reason}); is the server up, and is that its address?"
+                f"no answer from {self.client.base_url} ({reason}); "
+                "is the server up, and is that its address?"
             )
 
     def _show(self, bar: Any) -> None:
@@ -332,23 +336,26 @@ class _Job:
     async def _send(self, server: AsyncOpenAI, request: ChatRequest) -> str:
         import openai
 
-        extra = {"logprobs": True, "top_logprobs": request.logprobs} if request.logprobs else {}
-        extra |= {"seed": request.seed} if request.seed is not None else {}
         try:
             response = await server.chat.completions.with_raw_response.create(
                 model=self.client.model,
-                messages=[dict(m) for m in request.messages],  # type: ignore[misc]
+                # A message is {"role", "content"}; the client's type is a union of seven such.
+                messages=cast("list[ChatCompletionMessageParam]", [*map(dict, request.messages)]),
                 temperature=request.temperature,
                 max_tokens=request.max_tokens,
-                **extra,
+                seed=openai.omit if request.seed is None else request.seed,
+                logprobs=True if request.logprobs else openai.omit,
+                top_logprobs=request.logprobs or openai.omit,
             )
         except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
             raise UserError(
-                f"{self.client.base_url} refuses the key (HTTP {error.status_code}); set {self.client.api_key_env}"
+                f"{self.client.base_url} refuses the key (HTTP {error.status_code}); "
+                f"set {self.client.api_key_env}"
             ) from None
         except openai.NotFoundError:
             raise UserError(
-                f"{self.client.base_url} knows no model {self.client.model!r} (HTTP 404); check name and address"
+                f"{self.client.base_url} knows no model {self.client.model!r} (HTTP 404); "
+                "check name and address"
             ) from None
         except openai.APIStatusError as error:
             raise ServerError(self._clean(f"HTTP {error.status_code}: {error.message}")) from None
@@ -386,21 +393,20 @@ def _read(body: str, request: ChatRequest) -> dict[str, Any]:
         row["usage"] = "estimated"
         row["n_prompt_tokens"] = sum(_guess_tokens(m["content"]) for m in request.messages)
         row["n_reply_tokens"] = _guess_tokens(text or "")
-    return row | ({"logprobs": _logprobs(choice)} if request.logprobs else {})
+    if request.logprobs:
+        row["logprobs"] = _logprobs(choice)
+    return row
 
 
 def _logprobs(choice: Mapping[str, Any]) -> list[dict[str, Any]] | None:
     content = (choice.get("logprobs") or {}).get("content")
     if not content:
         return None
-    return [
-        {
-            "token": t["token"],
-            "logprob": t["logprob"],
-            "top": {a["token"]: a["logprob"] for a in t.get("top_logprobs") or []},
-        }
-        for t in content
-    ]
+    found = []
+    for item in content:
+        top = {other["token"]: other["logprob"] for other in item.get("top_logprobs") or []}
+        found.append({"token": item["token"], "logprob": item["logprob"], "top": top})
+    return found
 
 
 def _guess_tokens(text: str) -> int:

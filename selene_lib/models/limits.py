@@ -57,7 +57,8 @@ class Budget:
     def __post_init__(self) -> None:
         if self.usd is not None and self.prices is None:
             raise UserError(
-                "a budget in USD needs the prices of the model: USD per million prompt and reply tokens"
+                "a budget in USD needs the prices of the model: "
+                "USD per million prompt and reply tokens"
             )
 
     def check(self, n_prompt_tokens: int, n_reply_tokens: int) -> None:
@@ -65,13 +66,15 @@ class Budget:
         spent = n_prompt_tokens + n_reply_tokens
         if self.tokens is not None and spent >= self.tokens:
             raise BudgetReached(
-                f"budget reached: {spent} of {self.tokens} tokens spent; raise the budget and run again to go on"
+                f"budget reached: {spent} of {self.tokens} tokens spent; "
+                "raise the budget and run again to go on"
             )
         if self.usd is not None and self.prices is not None:
             usd = self.prices.usd(n_prompt_tokens, n_reply_tokens)
             if usd >= self.usd:
                 raise BudgetReached(
-                    f"budget reached: {usd:.4f} of {self.usd} USD spent; raise the budget and run again to go on"
+                    f"budget reached: {usd:.4f} of {self.usd} USD spent; "
+                    "raise the budget and run again to go on"
                 )
 
 
@@ -92,7 +95,8 @@ class Pacer:
         while (left := self._open_at - time.monotonic()) > 0:
             if left > self.max_wait_seconds:
                 raise UserError(
-                    f"the server asks to wait {left:.0f} s (rate limit); run again later, stored replies stay"
+                    f"the server asks to wait {left:.0f} s (rate limit); "
+                    "run again later, stored replies stay"
                 )
             await asyncio.sleep(left)
 
@@ -115,8 +119,10 @@ def retry_after_seconds(headers: Mapping[str, str]) -> float:
     text = headers.get("retry-after", "").strip()
     if text.replace(".", "", 1).isdigit():
         return float(text)
+    if not text:
+        return 0.0
     try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time()) if text else 0.0
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
     except ValueError:
         return 0.0
 

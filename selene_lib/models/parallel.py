@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from selene_lib.models.names import is_embedded
+
+T = TypeVar("T")
 
 
 def use_one_thread() -> None:
@@ -19,8 +21,8 @@ def use_one_thread() -> None:
 
 
 def side_by_side(
-    jobs: Sequence[tuple[Callable[..., Any], tuple]], model: str, what: str
-) -> list[Any]:
+    jobs: Sequence[tuple[Callable[..., T], tuple[Any, ...]]], model: str, what: str
+) -> list[T]:
     """Run `function(*arguments)` jobs and return their results in order.
 
     The embedded model runs one job a core, any other one after the other. `LOKY_MAX_CPU_COUNT=1` in

@@ -88,9 +88,8 @@ class ReplyStore:
     def tokens(self, model: str | None = None) -> tuple[int, int]:
         """Return the prompt and reply tokens stored so far (of one model, if named)."""
         rows = [row for row in self._rows.values() if model is None or row.get("model") == model]
-        return sum(r.get("n_prompt_tokens", 0) for r in rows), sum(
-            r.get("n_reply_tokens", 0) for r in rows
-        )
+        n_prompt = sum(row.get("n_prompt_tokens", 0) for row in rows)
+        return n_prompt, sum(row.get("n_reply_tokens", 0) for row in rows)
 
     def fill(
         self,
@@ -103,8 +102,11 @@ class ReplyStore:
 
         Missing ones come from `answer(indices)` in batches of `size`, each stored when it comes.
         """
-        missing = [i for i, key in enumerate(keys) if key not in self._rows]
-        missing = list({keys[i]: i for i in reversed(missing)}.values())[::-1]
+        first_of: dict[str, int] = {}  # equal keys are answered once
+        for i, key in enumerate(keys):
+            if key not in self._rows:
+                first_of.setdefault(key, i)
+        missing = list(first_of.values())
         for start in range(0, len(missing), size):
             batch = missing[start : start + size]
             self.put([{"key": keys[i], **row} for i, row in zip(batch, answer(batch), strict=True)])
