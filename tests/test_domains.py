@@ -14,8 +14,28 @@ from hypothesis import strategies as st
 from selene_lib.data.loading import load
 from selene_lib.data.user_domain import load_user_domain
 from selene_lib.errors import UserError
-from selene_lib.evaluation.readings import always, ceilings, domain_table, readings, select_readings
-from selene_lib.records import Sample
+from selene_lib.evaluation.readings import ceilings, domain_table, readings, select_readings
+from selene_lib.records import Judgement, Sample
+
+
+def always(samples, verdict, set_name=""):
+    """A judge that gives the same verdict whatever it is shown: the baseline to beat."""
+    return [
+        Judgement(
+            judge=f"always {verdict}",
+            set=set_name,
+            sample_id=s.id,
+            task=s.task,
+            order="AB",
+            template="none",
+            prompt_sha256="",
+            reply=verdict,
+            finish_reason="stop",
+            status="value",
+            verdict=verdict,
+        )
+        for s in samples
+    ]
 
 
 def sample(key, label, **meta):
@@ -247,7 +267,11 @@ columns: {instruction: question, response: answer, reference: handbook, label: g
 rubric: Is the answer right and polite?
 labels: {good: Yes, bad: No, 1: Yes}
 """
-CSV = 'question,answer,handbook,good\nHow?,So.,So.,good\n"When, exactly?",Never,,bad\nWhere?,,Here,1\n'
+CSV = """question,answer,handbook,good
+How?,So.,So.,good
+"When, exactly?",Never,,bad
+Where?,,Here,1
+"""
 
 
 def domain(tmp_path, text=YAML, data=CSV, name="answers.csv"):
@@ -279,7 +303,8 @@ def test_a_users_file_becomes_a_domain(tmp_path):
 
 
 def test_json_lines_and_other_tasks(tmp_path):
-    text = "name: d\nfile: a.jsonl\ntask: pairwise\ncolumns: {instruction: q, response: one, response_b: two, label: better, id: key}\n"
+    columns = "{instruction: q, response: one, response_b: two, label: better, id: key}"
+    text = f"name: d\nfile: a.jsonl\ntask: pairwise\ncolumns: {columns}\n"
     rows = [
         {"q": "x", "one": "1", "two": "2", "better": "A", "key": 1},
         {"q": "x", "one": "1", "two": "2", "better": "tie", "key": 2},
@@ -287,7 +312,8 @@ def test_json_lines_and_other_tasks(tmp_path):
     data = "\n".join(map(json.dumps, rows))
     found = load_user_domain(domain(tmp_path, text, data, "a.jsonl")).samples
     assert [s.label for s in found] == ["A", "tie"] and len({s.id for s in found}) == 2
-    text = "name: d\nfile: a.csv\ntask: absolute\ncolumns: {instruction: q, response: a, score: s, rubric: r}\n"
+    columns = "{instruction: q, response: a, score: s, rubric: r}"
+    text = f"name: d\nfile: a.csv\ntask: absolute\ncolumns: {columns}\n"
     found = load_user_domain(domain(tmp_path, text, "q,a,s,r\nx,y,3.5,how?\n", "a.csv")).samples
     assert (found[0].score, found[0].label, found[0].rubric) == (3.5, None, "how?")
 

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from replayed import replay_judge
 
 from selene_lib.data import load
 from selene_lib.data.benchmarks import BENCHMARKS
 from selene_lib.evaluation.scoring import headline, score_set
-from selene_lib.evaluation.scoring.twin import twin_scores
+from selene_lib.evaluation.scoring.lenient import lenient_scores
 from selene_lib.files import read_jsonl
-from selene_lib.judges.judging import judge_samples
-from selene_lib.judges.replay import ReplayJudge
+from selene_lib.judges.judging import Asking, judge_samples
 from selene_lib.prompts.rendering import format_reply
 from selene_lib.records import Sample
 
@@ -31,9 +31,10 @@ def rows_of(folder: Path, *names: str) -> list[dict]:
 
 
 def replayed(name: str, samples: list[Sample], texts: dict, store: Path):
-    judge = ReplayJudge.for_samples(name, samples, texts)
+    judge = replay_judge(name, samples, texts)
     kept = [s for s in samples if (s.id, "AB") in texts]
-    return kept, judge_samples(judge, "anchor", kept, store=store, orders="AB", progress=False)
+    asking = Asking(orders="AB")
+    return kept, judge_samples(judge, "anchor", kept, asking, store=store, progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -162,9 +163,9 @@ def test_what_half_a_point_would_claim_for_the_same_replies(data_dir, tmp_path):
     ]
     texts = {(s.id, "AB"): f"**Result:** {row['output'][0]}" for s, row in zip(samples, replies)}
     kept, judgements = replayed("GPT-4", samples, texts, tmp_path / "store.jsonl")
-    rows, items = twin_scores(kept, judgements, judge="GPT-4", set_name="anchor")
-    half = next(row for row in rows if row.rule == "rewardbench")
+    rows, items = lenient_scores(kept, judgements, judge="GPT-4", set_name="anchor")
+    half = next(row for row in rows if row.rule == "RewardBench")
     assert half.n_differ == 5 and half.gain == pytest.approx(2.5 / 232, abs=1e-9)
-    assert {json.loads(json.dumps(i.reply)) for i in items if i.rule == "rewardbench"} == {
+    assert {json.loads(json.dumps(i.reply)) for i in items if i.rule == "RewardBench"} == {
         "**Result:** C"
     }

@@ -1,6 +1,4 @@
-"""Scores that cannot lie: hand-counted conventions, bounds under injected faults, twin scorer, task
-means, the same bytes twice.
-"""
+"""Scores that cannot lie: conventions counted by hand, bounds under injected faults, task means."""
 
 from __future__ import annotations
 
@@ -15,17 +13,16 @@ from selene_lib.errors import UserError
 from selene_lib.evaluation.scoring import (
     compare,
     headline,
-    not_run,
+    not_run_score,
     read_scores,
     score_set,
     scores_table,
     task_means,
-    task_means_from_items,
 )
-from selene_lib.evaluation.scoring.conventions import section_weights
+from selene_lib.evaluation.scoring.lenient import RULES, lenient_scores
 from selene_lib.evaluation.scoring.rescore import read_judgements, rescore
+from selene_lib.evaluation.scoring.reward_bench import section_weights
 from selene_lib.evaluation.scoring.rows import against
-from selene_lib.evaluation.scoring.twin import RULES, twin_scores
 from selene_lib.files import write_jsonl
 from selene_lib.paper import values as paper
 from selene_lib.prompts.rendering import format_reply
@@ -289,11 +286,11 @@ def s_of(samples: list[Sample], judgement: Judgement) -> Sample:
     return samples[int(judgement.sample_id[1:])]
 
 
-def test_the_twin_scorer_lists_every_item_that_moves(pairs):
+def test_lenient_scoring_lists_every_item_that_moves(pairs):
     samples, judgements = pairs
     extra = judged(samples[3], "Surely **Result:** B it is, not **Result:** A", "AB")
     judgements = [extra if (j.sample_id, j.order) == ("s3", "AB") else j for j in judgements]
-    rows, items = twin_scores(samples, judgements, judge="j", set_name="toy", seed=1)
+    rows, items = lenient_scores(samples, judgements, judge="j", set_name="toy", seed=1)
     by_rule = {r.rule: r for r in rows}
     assert set(by_rule) == {rule.name for rule in RULES}
     better = by_rule["better order"]
@@ -308,9 +305,9 @@ def test_the_twin_scorer_lists_every_item_that_moves(pairs):
         if i.rule == "better order"
     }
     assert moved == {("s3", "AB", 0.0, 1.0)}
-    half = {(i.sample_id, i.order, i.published_points) for i in items if i.rule == "rewardbench"}
+    half = {(i.sample_id, i.order, i.published_points) for i in items if i.rule == "RewardBench"}
     assert half == {("s3", "AB", 1.0), ("s4", "AB", 0.5)}
-    assert by_rule["rewardbench"].n_differ == 2
+    assert by_rule["RewardBench"].n_differ == 2
 
 
 def test_lenient_reading_finds_verdicts_that_are_not_there():
@@ -320,11 +317,13 @@ def test_lenient_reading_finds_verdicts_that_are_not_there():
         sample(2, "absolute", "2", score=2.0),
     ]
     replies = ["I do not know.", "**Result:** 4.5", "Score: none"]
-    rows, items = twin_scores(
+    rows, items = lenient_scores(
         samples, [judged(s, r) for s, r in zip(samples, replies)], judge="j", set_name="toy"
     )
     lenient = {
-        i.sample_id: (i.strict_verdict, i.published_verdict) for i in items if i.rule == "lenient"
+        i.sample_id: (i.strict_verdict, i.published_verdict)
+        for i in items
+        if i.rule == "first label anywhere"
     }
     assert lenient == {"s0": ("", "No"), "s1": ("", "4")}
     assert {r.task for r in rows} == {"absolute", "classification"}
@@ -362,19 +361,6 @@ def test_task_means_can_take_exact_scores_instead_of_correlations():
     assert next(
         m for m in task_means(scores, absolute_metric="accuracy") if m.task == "absolute"
     ).value == pytest.approx(exact)
-
-
-def test_task_means_from_items_agree_with_their_normal_interval():
-    rng = np.random.default_rng(1)
-    correct = {"absolute": rng.random(200) < 0.3, "pairwise": rng.random(100) < 0.8}
-    means = {m.task: m for m in task_means_from_items(correct, n_resamples=8000)}
-    assert means["overall"].value == pytest.approx(
-        (correct["absolute"].mean() + correct["pairwise"].mean()) / 2
-    )
-    error = math.sqrt(correct["absolute"].var() / 200 + correct["pairwise"].var() / 100) / 2
-    assert means["overall"].ci95_high - means["overall"].ci95_low == pytest.approx(
-        2 * 1.96 * error, rel=0.05
-    )
 
 
 def test_compare_finds_a_true_difference_and_no_false_one():
@@ -456,7 +442,7 @@ def test_status_speaks_of_the_published_value():
     assert against(replace(base, value=0.5, ci95_low=0.4, ci95_high=0.6), cell).status == "differs"
     assert against(replace(base, value=None), cell).status == "undefined"
     assert against(base, None).status == "no published value"
-    absent = not_run(
+    absent = not_run_score(
         "j",
         "flask",
         "absolute",
@@ -516,12 +502,13 @@ def test_stored_replies_are_scored_again_with_todays_parser(tmp_path, pairs):
 
 
 def test_a_metric_without_a_value_is_undefined_not_unrun():
-    from selene_lib.evaluation.scoring.rows import against, not_run
+    from selene_lib.evaluation.scoring.rows import against, not_run_score
     from selene_lib.paper.values import SELENE_MINI, published
 
     cell = published(SELENE_MINI, "biggen_bench")
     ran = Score("mine", "biggen_bench", "absolute", "pearson", "strict", None, 60, 0)
     assert against(ran, cell).status == "undefined"
     assert (
-        not_run("mine", "biggen_bench", "absolute", "pearson", cell, "absent").status == "not run"
+        not_run_score("mine", "biggen_bench", "absolute", "pearson", cell, "absent").status
+        == "not run"
     )

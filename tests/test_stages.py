@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
+from replayed import replay_judge
 from training_world import make_base, make_pairs
 
 from selene_lib.errors import UserError
@@ -149,20 +150,15 @@ def test_no_arm_to_train_is_a_user_error():
 def test_arms_judge_beside_each_other_what_they_judge_alone(tmp_path, monkeypatch):
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "2")
     from selene_lib import nano
-    from selene_lib.judges.judging import judge_arms, judge_sets, open_judges
+    from selene_lib.judges.judging import Asking, judge_arms, judge_sets
+    from selene_lib.judges.opening import Limits, open_arm
 
     sets = {name: nano.make_set(name, 6, seed=3) for name in ("nano-absolute", "nano-pairwise")}
-    limits = {"max_new_tokens": 60, "max_prompt_tokens": 512}
-    options = {"family": "nano", "orders": "both", "seed": 0}
+    limits, asking = Limits(max_new_tokens=60, max_prompt_tokens=512), Asking("nano")
     names = {"base": None, "twin": None}
-    together = judge_arms("embedded", names, sets, tmp_path / "together", **limits, **options)
-    alone = judge_sets(
-        open_judges("embedded", names, **limits),
-        sets,
-        tmp_path / "alone",
-        progress=False,
-        **options,
-    )
+    together = judge_arms("embedded", names, sets, tmp_path / "together", asking, limits)
+    judges = [open_arm("embedded", name, None, limits) for name in names]
+    alone = judge_sets(judges, sets, tmp_path / "alone", asking, progress=False)
     assert together == alone and len(together) == 2 * (6 + 12)
     kept = [
         path.relative_to(tmp_path / "alone")
@@ -175,7 +171,7 @@ def test_arms_judge_beside_each_other_what_they_judge_alone(tmp_path, monkeypatc
 
 
 def test_scores_are_shown_for_base_and_main_arm_with_every_set_that_was_not_run():
-    from selene_lib.evaluation.scoring import not_run
+    from selene_lib.evaluation.scoring import not_run_score
     from selene_lib.steps.evaluate import shown_scores
 
     judges = ("base", "nll-seed0", "dpo_nll-seed0", "dpo_nll-seed1")
@@ -183,7 +179,7 @@ def test_scores_are_shown_for_base_and_main_arm_with_every_set_that_was_not_run(
         Score(j, "made", "pairwise", "accuracy", "as asked", 0.5, 4, 0, meta={"headline": True})
         for j in judges
     ]
-    absent = [not_run(j, "flask", "absolute", "pearson", None, "copy it") for j in judges]
+    absent = [not_run_score(j, "flask", "absolute", "pearson", None, "copy it") for j in judges]
     table = shown_scores([*scored, *absent])
     assert table[["judge", "set"]].to_numpy().tolist() == [
         ["base", "made"],
@@ -202,13 +198,13 @@ def test_gains_of_a_loss_are_taken_over_its_seeds():
     assert table.loc["nll"].tolist() == [1, 5.0, 5.0, 5.0]
 
 
-def test_the_twin_table_shows_what_a_published_rule_is_worth(tmp_path):
-    """One pair right in both orders, one unreadable in both: strict 0.5, half a point for
-    unreadable 0.75, without it 1.0.
+def test_the_lenient_table_shows_what_a_published_rule_is_worth(tmp_path):
+    """One pair right in both orders, one unparsed in both.
+
+    Strict 0.5, half a point for unparsed 0.75, without it 1.0.
     """
     from selene_lib.judges.judging import judge_samples
-    from selene_lib.judges.replay import ReplayJudge
-    from selene_lib.steps.evaluate import twin_table
+    from selene_lib.steps.evaluate import lenient_table
 
     pairs = [
         Sample(f"p{i}", "made", "pairwise", f"go {i}", "one", "two", label="A") for i in range(2)
@@ -221,26 +217,25 @@ def test_the_twin_table_shows_what_a_published_rule_is_worth(tmp_path):
     }
     found = []
     for name in ("base", "dpo_nll-seed0"):
-        judge = ReplayJudge.for_samples(name, pairs, said)
+        judge = replay_judge(name, pairs, said)
         found += judge_samples(
             judge, "made", pairs, store=tmp_path / f"{name}.jsonl", progress=False
         )
-    (row,) = twin_table({"made": pairs}, found, orders="both", seed=0).to_dict("records")
-    assert (row["set"], row["n"], row["strict"], row["rewardbench"], row["better order"]) == (
+    (row,) = lenient_table({"made": pairs}, found, orders="both", seed=0).to_dict("records")
+    assert (row["set"], row["n"], row["strict"], row["RewardBench"], row["better order"]) == (
         "made",
         2,
         0.5,
         0.75,
         0.5,
     )
-    assert row["drop unreadable"] == 1.0
-    assert twin_table({"made": pairs}, found, orders="random", seed=0).empty
+    assert row["unparsed dropped"] == 1.0
+    assert lenient_table({"made": pairs}, found, orders="random", seed=0).empty
 
 
 def test_without_a_votes_file_the_run_s_judges_meet_and_gold_labels_vote(tmp_path):
     from selene_lib.evaluation.arena import arena_table
     from selene_lib.judges.judging import judge_samples
-    from selene_lib.judges.replay import ReplayJudge
     from selene_lib.steps.domains import open_votes
 
     items = [
@@ -257,7 +252,7 @@ def test_without_a_votes_file_the_run_s_judges_meet_and_gold_labels_vote(tmp_pat
         for set_name in ("made", "shifted"):
             store = tmp_path / name / f"{set_name}.jsonl"
             judge_samples(
-                ReplayJudge.for_samples(name, items, said),
+                replay_judge(name, items, said),
                 set_name,
                 items,
                 store=store,

@@ -1,13 +1,14 @@
-"""Base and trained judges over all sets of a run: judge once, score as often as you like (notebook
-05).
-"""
+"""Notebook 05: base and trained judges over all sets of a run, scored as often as you like."""
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from selene_lib.contamination import Overlap, clean_part
 from selene_lib.data.collection import SHIFTED
@@ -15,29 +16,51 @@ from selene_lib.evaluation.scoring import (
     TaskMean,
     compare,
     headline,
-    not_run,
+    not_run_score,
     score_set,
     scores_table,
 )
-from selene_lib.evaluation.scoring.twin import TwinRow, twin_scores
+from selene_lib.evaluation.scoring.lenient import LenientRow, lenient_scores
 from selene_lib.judges.names import BASE, loss_of, main_arm
 from selene_lib.paper.values import BASE_MODEL, SELENE_MINI, published
 from selene_lib.records import TASKS, Judgement, Sample, Score
 
 
+@dataclass(frozen=True)
+class _Scorer:
+    """How every set of a run is scored."""
+
+    judge: str
+    n_resamples: int
+    seed: int
+
+    def score(
+        self, samples: Sequence[Sample], judgements: Sequence[Judgement], name: str
+    ) -> list[Score]:
+        return score_set(
+            samples,
+            judgements,
+            judge=self.judge,
+            set_name=name,
+            published_as=published_name(self.judge),
+            n_resamples=self.n_resamples,
+            seed=self.seed,
+        )
+
+
 def score_sets(
     sets: Mapping[str, Sequence[Sample]],
     judgements: Sequence[Judgement],
-    catalogue: Any,
+    catalogue: pd.DataFrame,
     overlaps: Sequence[Overlap],
     *,
     n_resamples: int,
     seed: int,
 ) -> list[Score]:
-    """Score every judge on every set, and on the part of it that no training text repeats; sets
-    that are not there are `not run` rows.
+    """Score every judge on every set, and on the part of it that no training text repeats.
 
-    `catalogue` is the table of sets of notebook 01 (name, role, task, status).
+    `catalogue` is the table of sets of notebook 01 (name, role, task, status); sets that are not
+    there are `not run` rows.
     """
     by_cell: dict[tuple[str, str], list[Judgement]] = {}
     for judgement in judgements:
@@ -45,30 +68,28 @@ def score_sets(
     judges = list(dict.fromkeys(judge for judge, _ in by_cell))
     scores: list[Score] = []
     for judge in judges:
-        options = {"published_as": published_name(judge), "n_resamples": n_resamples, "seed": seed}
+        scorer = _Scorer(judge, n_resamples, seed)
         for row in catalogue.to_dict("records"):
+            name = row["name"]
             if row["role"] not in ("benchmark", SHIFTED):
                 continue
-            samples = sets.get(row["name"])
-            if samples is None:
+            if name not in sets:
                 scores.append(_absent(judge, row))
                 continue
-            cell = by_cell[judge, row["name"]]
-            scores += score_set(samples, cell, judge=judge, set_name=row["name"], **options)
-            scores += _clean_scores(samples, cell, judge, row["name"], overlaps, options)
+            cell = by_cell[judge, name]
+            scores += scorer.score(sets[name], cell, name)
+            scores += _clean_scores(scorer, sets[name], cell, name, overlaps)
     return scores
 
 
 def published_name(judge: str) -> str:
-    """Return the judge of `selene_lib.paper.values` whose published values stand beside this one:
-    the base's or Selene Mini's.
-    """
+    """Return whose published values stand beside this judge: the base's or Selene Mini's."""
     return BASE_MODEL if judge == BASE else SELENE_MINI
 
 
 def _absent(judge: str, row: Mapping[str, Any]) -> Score:
     metric = "pearson" if row["task"] == "absolute" else "accuracy"
-    return not_run(
+    return not_run_score(
         judge,
         row["name"],
         row["task"],
@@ -79,24 +100,21 @@ def _absent(judge: str, row: Mapping[str, Any]) -> Score:
 
 
 def _clean_scores(
+    scorer: _Scorer,
     samples: Sequence[Sample],
     cell: Sequence[Judgement],
-    judge: str,
     name: str,
     overlaps: Sequence[Overlap],
-    options: dict[str, Any],
 ) -> list[Score]:
+    """The headline rows over the clean part, where that is neither nothing nor the whole set."""
     clean = clean_part(samples, overlaps)
     if len(clean) in (0, len(samples)):
         return []
     kept = {s.id for s in clean}
-    rows = score_set(
-        clean, [j for j in cell if j.sample_id in kept], judge=judge, set_name=name, **options
-    )
+    rows = scorer.score(clean, [j for j in cell if j.sample_id in kept], name)
     return [
         replace(row, convention="clean part", meta={**row.meta, "headline": False})
-        for row in rows
-        if row.meta.get("headline")
+        for row in headline(rows)
     ]
 
 
@@ -116,12 +134,8 @@ SHOWN = (
 )
 
 
-def shown_scores(scores: Sequence[Score]) -> Any:
-    """Return the headline scores of base and main arm in the columns a reader needs, then one row
-    for every set that was not run.
-    """
-    import pandas as pd
-
+def shown_scores(scores: Sequence[Score]) -> pd.DataFrame:
+    """Return the headline scores of base and main arm, then a row a set that was not run."""
     table = scores_table(headline(scores))[list(SHOWN)]
     main = main_arm(dict.fromkeys(table["judge"]))
     run = table[table["judge"].isin([BASE, main]) & table["n"].gt(0)].sort_values(
@@ -130,53 +144,53 @@ def shown_scores(scores: Sequence[Score]) -> Any:
     return pd.concat([run, table[table["judge"].eq(main) & table["n"].eq(0)]], ignore_index=True)
 
 
-def seed_table(means: Sequence[TaskMean]) -> Any:
-    """Return base and every trained arm with its gain over the base per task and overall, in
-    points.
-    """
-    import pandas as pd
+def seed_table(means: Sequence[TaskMean]) -> pd.DataFrame:
+    """Return the task means of base and every trained arm, with the gain over the base in points.
 
-    value = {(row.judge, row.task): row for row in means}
-    judges = list(dict.fromkeys(row.judge for row in means))
+    `intervals_apart` says whether the arm's overall interval lies above that of the base.
+    """
+    found = {(row.judge, row.task): row for row in means}
+    base = found[BASE, "overall"]
     rows = []
-    for judge in judges:
-        cells = {
-            task: value[judge, task].value for task in (*TASKS, "overall") if (judge, task) in value
-        }
-        gain = 100 * (cells["overall"] - value[BASE, "overall"].value)
-        apart = value[judge, "overall"].ci95_low > value[BASE, "overall"].ci95_high
-        rows.append({"judge": judge, **cells, "gain_points": gain, "intervals_apart": bool(apart)})
+    for judge in dict.fromkeys(row.judge for row in means):
+        tasks = [task for task in (*TASKS, "overall") if (judge, task) in found]
+        overall = found[judge, "overall"]
+        rows.append(
+            {
+                "judge": judge,
+                **{task: found[judge, task].value for task in tasks},
+                "gain_points": 100 * (overall.value - base.value),
+                "intervals_apart": bool(overall.ci95_low > base.ci95_high),
+            }
+        )
     return pd.DataFrame(rows)
 
 
-def twin_table(
+def lenient_table(
     sets: Mapping[str, Sequence[Sample]], judgements: Sequence[Judgement], *, orders: str, seed: int
-) -> Any:
-    """Return the main arm's replies counted strictly and as others publish: a row a set and task, a
-    column a rule (`scoring.twin`).
+) -> pd.DataFrame:
+    """Return the main arm's replies counted strictly and by each lenient published rule.
 
-    Empty where each pair was judged in one random order only: the rules need one order for all
-    items.
+    A row a set and task, a column a rule (`scoring.lenient`). Empty where each pair was judged in
+    one random order only: the rules need one order for all items.
     """
-    import pandas as pd
-
     main = main_arm(dict.fromkeys(j.judge for j in judgements))
-    rows = []
-    for name, samples in sets.items() if orders != "random" else ():
+    rows: list[LenientRow] = []
+    for name, samples in sets.items():
+        if orders == "random":
+            continue
         mine = [j for j in judgements if j.judge == main and j.set == name]
-        rows += twin_scores(samples, mine, judge=main, set_name=name, seed=seed)[0]
-    table = pd.DataFrame([vars(row) for row in rows], columns=list(TwinRow.__dataclass_fields__))
+        rows += lenient_scores(samples, mine, judge=main, set_name=name, seed=seed)[0]
+    table = pd.DataFrame([vars(row) for row in rows], columns=list(LenientRow.__dataclass_fields__))
     index = ["set", "task", "metric", "n"]
-    counted = table.pivot(index=index, columns="rule", values="as_published").reindex(
-        columns=list(dict.fromkeys(table["rule"]))
-    )
-    return table.groupby(index)["strict"].first().to_frame().join(counted).reset_index()
+    rules = list(dict.fromkeys(table["rule"]))
+    counted = table.pivot(index=index, columns="rule", values="as_published")[rules]
+    strict = table.groupby(index)["strict"].first().to_frame()
+    return strict.join(counted).reset_index()
 
 
-def loss_table(seeds: Any) -> Any:
-    """Return, for each loss, how many seeds were trained and the mean, lowest and highest gain over
-    the base, in points.
-    """
+def loss_table(seeds: pd.DataFrame) -> pd.DataFrame:
+    """Return mean, lowest and highest gain over the base of each loss over its seeds, in points."""
     trained = seeds[seeds["judge"] != BASE]
     loss = trained["judge"].map(loss_of).rename("loss")
     return trained.groupby(loss, sort=False)["gain_points"].agg(
@@ -190,12 +204,11 @@ def paired_gains(
     *,
     n_resamples: int,
     seed: int,
-) -> Any:
-    """Return trained minus base per set, paired by item, with interval, p, q (Benjamini-Hochberg)
-    and the smallest gap the set resolves.
-    """
-    import pandas as pd
+) -> pd.DataFrame:
+    """Return trained minus base per set, paired by item, with interval, p and q.
 
+    q is Benjamini and Hochberg's; `smallest_gap` is the smallest gap that the set resolves.
+    """
     names = list(dict.fromkeys(j.judge for j in judgements))
     rows = compare(sets, judgements, [(main_arm(names), BASE)], seed=seed, n_resamples=n_resamples)
     return pd.DataFrame([row.__dict__ for row in rows])
@@ -203,8 +216,6 @@ def paired_gains(
 
 def read_overlaps(path: Path) -> list[Overlap]:
     """Read the overlaps that notebook 01 wrote."""
-    import csv
-
     with open(path, encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
     return [
@@ -212,16 +223,15 @@ def read_overlaps(path: Path) -> list[Overlap]:
     ]
 
 
-def in_distribution(scores: Sequence[Score], catalogue: Any) -> list[Score]:
-    """Return the scores of the sets that the task means are taken over: all but those made to lie
-    out of the training distribution.
+def in_distribution(scores: Sequence[Score], catalogue: pd.DataFrame) -> list[Score]:
+    """Return the scores that the task means are taken over.
+
+    All but those of sets made to lie out of the training distribution.
     """
     shifted = set(catalogue.loc[catalogue["role"] == SHIFTED, "name"])
     return [score for score in scores if score.set not in shifted]
 
 
-def means_table(means: Sequence[TaskMean]) -> Any:
-    """Return task means as a table: judge, task, n, n_unparsed, value, ci95_low, ci95_high, n_sets."""
-    import pandas as pd
-
+def means_table(means: Sequence[TaskMean]) -> pd.DataFrame:
+    """Return task means with the columns of `TaskMean`."""
     return pd.DataFrame([row.__dict__ for row in means])

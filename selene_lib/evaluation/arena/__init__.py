@@ -1,13 +1,12 @@
-"""Ratings of judges from pairwise votes: the public leaderboard's sequential Elo, and what the same
-votes say regardless of their order.
+"""Ratings of judges from pairwise votes: the leaderboard's sequential Elo, and an order-free fit.
 
 `elo` repeats the Judge Arena formula (K = 32, start 1200, in the order of the votes);
 `bradley_terry` is the maximum-likelihood fit, which has no order; `bootstrap_ratings` says how sure
-it is; `shuffle_study` says how far the published formula moves when only the order changes.
+it is; `shuffle_elo` says how far the published formula moves when only the order changes.
 """
 
 from selene_lib.evaluation.arena.bradley_terry import BradleyTerry, bootstrap_ratings, bradley_terry
-from selene_lib.evaluation.arena.elo import elo, printed_interval, shuffle_study
+from selene_lib.evaluation.arena.elo import elo, printed_interval, shuffle_elo
 from selene_lib.evaluation.arena.table import arena_table, coverage_study
 from selene_lib.evaluation.arena.votes import (
     Battles,
@@ -27,6 +26,6 @@ __all__ = [
     "elo",
     "printed_interval",
     "read_votes",
-    "shuffle_study",
+    "shuffle_elo",
     "simulate_battles",
 ]

@@ -1,5 +1,4 @@
-"""Bradley-Terry ratings with ties by maximum likelihood, for one set of outcome counts or a
-thousand resamples of it at once.
+"""Bradley-Terry ratings with ties by maximum likelihood, a thousand resamples at once.
 
 Model (Davidson 1970): P(i beats j) : P(tie) : P(j beats i) = e^(d/2) : e^eta : e^(-d/2), with d =
 theta_i - theta_j. The log-likelihood is concave in (theta, eta) and its maximum depends on the
@@ -10,6 +9,7 @@ together; the counts of a resample are one multinomial draw over the distinct ou
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -17,15 +17,18 @@ from selene_lib.errors import UserError
 from selene_lib.evaluation.arena.elo import START
 from selene_lib.evaluation.arena.votes import ELO_PER_NAT, Battles
 
+Ties = Literal["davidson", "half"]
+ResampledBy = Literal["vote", "voter"]
 RIDGE = 0.01
 _MAX_STEP = 2.0
 _TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
-class Outcomes:
-    """Distinct pairs `(n_pairs, 2)` and their counts `(n_pairs, 3)`: first of the pair won, tie,
-    second won.
+class PairCounts:
+    """Distinct pairs [n_pairs, 2] and the counts of their outcomes [n_pairs, 3].
+
+    Outcomes are: the first of the pair won, tie, the second won.
     """
 
     n_judges: int
@@ -35,8 +38,9 @@ class Outcomes:
 
 @dataclass(frozen=True, eq=False)
 class BradleyTerry:
-    """`ratings` in Elo points around 1200, `standard_errors` from the curvature of the likelihood,
-    `tie_log_odds` eta (-inf: no ties).
+    """`ratings` in Elo points around 1200, `tie_log_odds` eta (-inf: no ties).
+
+    `standard_errors` come from the curvature of the likelihood.
     """
 
     ratings: np.ndarray
@@ -45,11 +49,11 @@ class BradleyTerry:
     n_steps: int
 
 
-def count_outcomes(battles: Battles) -> Outcomes:
+def count_outcomes(battles: Battles) -> PairCounts:
     """Count the outcomes of each pair of judges that met."""
     pairs, cell = _cells(battles)
     counts = np.bincount(cell, minlength=3 * len(pairs)).reshape(-1, 3)
-    return Outcomes(len(battles.judges), pairs, counts.astype(float))
+    return PairCounts(len(battles.judges), pairs, counts.astype(float))
 
 
 def _cells(battles: Battles) -> tuple[np.ndarray, np.ndarray]:
@@ -62,7 +66,7 @@ def _cells(battles: Battles) -> tuple[np.ndarray, np.ndarray]:
 
 
 def bradley_terry(
-    battles: Battles, *, ties: str = "davidson", ridge: float = RIDGE
+    battles: Battles, *, ties: Ties = "davidson", ridge: float = RIDGE
 ) -> BradleyTerry:
     """Fit the ratings of all judges.
 
@@ -86,12 +90,11 @@ def bootstrap_ratings(
     *,
     n_resamples: int = 1000,
     seed: int = 0,
-    by: str = "vote",
-    ties: str = "davidson",
+    by: ResampledBy = "vote",
+    ties: Ties = "davidson",
     ridge: float = RIDGE,
 ) -> np.ndarray:
-    """Return Bradley-Terry ratings (Elo points) of `n_resamples` resamples of the battles, shape
-    `(n_resamples, n_judges)`.
+    """Return Bradley-Terry ratings (Elo points) of resampled battles, [n_resamples, n_judges].
 
     `by="vote"` resamples votes; `by="voter"` resamples people with all their votes, which is wider
     where a person votes many times.
@@ -113,15 +116,16 @@ def bootstrap_ratings(
 
 
 def _resample(
-    battles: Battles, outcomes: Outcomes, n_resamples: int, rng: np.random.Generator, by: str
+    battles: Battles,
+    outcomes: PairCounts,
+    n_resamples: int,
+    rng: np.random.Generator,
+    by: ResampledBy,
 ) -> np.ndarray:
     shape = (n_resamples, *outcomes.counts.shape)
     if by == "vote":
-        return (
-            rng.multinomial(len(battles), outcomes.counts.ravel() / len(battles), size=n_resamples)
-            .astype(float)
-            .reshape(shape)
-        )
+        shares = outcomes.counts.ravel() / len(battles)
+        return rng.multinomial(len(battles), shares, size=n_resamples).astype(float).reshape(shape)
     if by != "voter":
         raise ValueError(f"by={by!r} is not one of vote, voter")
     if battles.voter is None:
@@ -129,12 +133,11 @@ def _resample(
     n_voters = int(battles.voter.max()) + 1
     table = np.zeros((n_voters, outcomes.counts.size))
     np.add.at(table, (battles.voter, _cells(battles)[1]), 1)
-    return (
-        rng.multinomial(n_voters, np.full(n_voters, 1 / n_voters), size=n_resamples) @ table
-    ).reshape(shape)
+    weights = rng.multinomial(n_voters, np.full(n_voters, 1 / n_voters), size=n_resamples)
+    return (weights @ table).reshape(shape)
 
 
-def check_connected(battles: Battles, outcomes: Outcomes) -> None:
+def check_connected(battles: Battles, outcomes: PairCounts) -> None:
     """Raise UserError unless every judge is linked to every other through battles."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -147,13 +150,13 @@ def check_connected(battles: Battles, outcomes: Outcomes) -> None:
     if n_groups > 1:
         names = [battles.judges[int(np.flatnonzero(group == g)[0])] for g in (0, 1)]
         raise UserError(
-            f"{n_groups} groups of judges never met ({names[0]!r} and {names[1]!r} are not linked): rate each group by itself"
+            f"{n_groups} groups of judges never met ({names[0]!r} and {names[1]!r} are not "
+            "linked): rate each group by itself"
         )
 
 
-def finite_ratings(outcomes: Outcomes) -> np.ndarray:
-    """Say for each judge whether the likelihood alone gives it a finite rating, shape
-    `(n_judges,)`, bool (Ford 1957).
+def finite_ratings(outcomes: PairCounts) -> np.ndarray:
+    """Whether the likelihood alone gives each judge a finite rating, [n_judges]; Ford (1957).
 
     False outside the largest group in which each has beaten or drawn with each through some chain:
     there the `ridge` sets the distance.
@@ -162,12 +165,8 @@ def finite_ratings(outcomes: Outcomes) -> np.ndarray:
     from scipy.sparse.csgraph import connected_components
 
     first, second = outcomes.pairs.T
-    beats = np.concatenate(
-        [
-            outcomes.counts[:, 0] + outcomes.counts[:, 1],
-            outcomes.counts[:, 2] + outcomes.counts[:, 1],
-        ]
-    )
+    wins_first, ties, wins_second = outcomes.counts.T
+    beats = np.concatenate([wins_first + ties, wins_second + ties])
     graph = coo_array(
         (beats, (np.concatenate([first, second]), np.concatenate([second, first]))),
         shape=(outcomes.n_judges,) * 2,
@@ -185,7 +184,7 @@ class _Fit:
     n_steps: int
 
 
-def _treat_ties(counts: np.ndarray, ties: str) -> np.ndarray:
+def _treat_ties(counts: np.ndarray, ties: Ties) -> np.ndarray:
     if ties == "davidson":
         return counts
     if ties != "half":
@@ -203,17 +202,18 @@ def _newton(
     start: _Fit | None = None,
     with_ties: bool | None = None,
 ) -> _Fit:
-    """Maximise the likelihood of each of `counts` `(n_sets, n_pairs, 3)`: `theta` `(n_sets,
-    n_judges)`, `eta` `(n_sets,)`.
+    """Maximise the likelihood of each of `counts` [n_sets, n_pairs, 3].
+
+    Gives theta [n_sets, n_judges] and eta [n_sets]; `start` is a fit of one set.
     """
     n_sets = len(counts)
-    with_ties = bool(counts[..., 1].any()) if with_ties is None else with_ties
-    theta = (
-        np.zeros((n_sets, n_judges)) if start is None else np.repeat(start.theta, n_sets, axis=0)
-    )
-    if with_ties:
-        eta = np.zeros(n_sets) if start is None else np.repeat(start.eta, n_sets)
-    else:
+    if with_ties is None:
+        with_ties = bool(counts[..., 1].any())
+    theta, eta = np.zeros((n_sets, n_judges)), np.zeros(n_sets)
+    if start is not None:
+        theta = np.repeat(start.theta, n_sets, axis=0)
+        eta = np.repeat(start.eta, n_sets)
+    if not with_ties:
         eta = np.full(n_sets, -np.inf)
     incidence = np.zeros((len(pairs), n_judges))
     incidence[np.arange(len(pairs)), pairs[:, 0]] = 1
@@ -224,9 +224,8 @@ def _newton(
             step = np.linalg.solve(information, gradient[..., None])[..., 0]
         except np.linalg.LinAlgError:
             break
-        step *= np.minimum(
-            1, _MAX_STEP / np.maximum(np.abs(step).max(axis=1, keepdims=True), 1e-300)
-        )
+        longest = np.abs(step).max(axis=1, keepdims=True)
+        step *= np.minimum(1, _MAX_STEP / np.maximum(longest, 1e-300))
         theta = theta + step[:, :n_judges]
         if with_ties:
             eta = eta + step[:, n_judges]
@@ -245,8 +244,9 @@ def _derivatives(
     eta: np.ndarray,
     ridge: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Gradient and negative Hessian of the penalised log-likelihood in (theta, eta); eta is left
-    out where it is -inf.
+    """Gradient and negative Hessian of the penalised log-likelihood in (theta, eta).
+
+    eta is left out where it is -inf.
     """
     n_sets, n_judges = theta.shape
     first, second = pairs.T
@@ -259,17 +259,15 @@ def _derivatives(
     size = n_judges + with_ties
 
     gradient = np.empty((n_sets, size))
-    gradient[:, :n_judges] = (
-        (counts[..., 0] - counts[..., 2] - n * p_gap) / 2
-    ) @ incidence - ridge * theta
+    excess_wins = (counts[..., 0] - counts[..., 2] - n * p_gap) / 2
+    gradient[:, :n_judges] = excess_wins @ incidence - ridge * theta
     information = np.zeros((n_sets, size, size))
     curvature = n * (1 - p_tie - p_gap**2) / 4
     information[:, first, second] = information[:, second, first] = -curvature
     diagonal = np.arange(n_judges)
     information[:, diagonal, diagonal] = curvature @ np.abs(incidence) + ridge
-    information[:, :n_judges, :n_judges] += (
-        1  # pins the common level, which no battle speaks of; the centred ratings do not change
-    )
+    # Pins the common level, which no battle speaks of; the centred ratings do not change.
+    information[:, :n_judges, :n_judges] += 1
     if with_ties:
         gradient[:, n_judges] = (counts[..., 1] - n * p_tie).sum(axis=1) - ridge * eta
         information[:, n_judges, n_judges] = (n * p_tie * (1 - p_tie)).sum(axis=1) + ridge
@@ -283,9 +281,7 @@ def _to_elo(theta: np.ndarray) -> np.ndarray:
 
 
 def _standard_errors(fit: _Fit) -> np.ndarray:
-    """Standard errors of the centred ratings in Elo points (the common level is not a quantity the
-    votes speak of).
-    """
+    """Standard errors of the centred ratings in Elo points; no vote speaks of the level."""
     n = fit.theta.shape[1]
     centre = np.eye(n) - 1 / n
     covariance = centre @ np.linalg.inv(fit.information[0])[:n, :n] @ centre

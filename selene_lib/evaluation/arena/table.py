@@ -6,8 +6,11 @@ import os
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 
 from selene_lib.evaluation.arena.bradley_terry import (
+    ResampledBy,
+    Ties,
     bootstrap_ratings,
     bradley_terry,
     count_outcomes,
@@ -15,6 +18,7 @@ from selene_lib.evaluation.arena.bradley_terry import (
 )
 from selene_lib.evaluation.arena.elo import START, elo, printed_interval, shuffle_elo
 from selene_lib.evaluation.arena.votes import Battles, read_votes, simulate_battles
+from selene_lib.evaluation.metrics import Z95
 
 
 def arena_table(
@@ -23,11 +27,10 @@ def arena_table(
     n_resamples: int = 1000,
     n_shuffles: int = 100,
     seed: int = 0,
-    by: str = "vote",
-    ties: str = "davidson",
-):
-    """Return one row a judge, best first: the leaderboard's formula beside the order-free fit of
-    the same votes.
+    by: ResampledBy = "vote",
+    ties: Ties = "davidson",
+) -> pd.DataFrame:
+    """Return one row a judge, best first: the leaderboard's formula beside the order-free fit.
 
     Columns: `judge`, `n_votes`, `n_wins`, `n_ties`, `n_losses`; `elo`, `elo_printed_interval` (half
     width) and `elo_shuffle_sd` (over `n_shuffles` random orders of the same votes); `rating`
@@ -36,14 +39,13 @@ def arena_table(
     the judge is first), `finite` (False where a judge never lost or never won against the rest, so
     that only the weak prior keeps its rating finite).
     """
-    import pandas as pd
-
     battles = votes if isinstance(votes, Battles) else read_votes(votes)
     fit = bradley_terry(battles, ties=ties)
     resampled = bootstrap_ratings(battles, n_resamples=n_resamples, seed=seed, by=by, ties=ties)
     low, high = np.percentile(resampled, [2.5, 97.5], axis=0)
     shuffled = shuffle_elo(battles, np.random.default_rng(seed), n_shuffles=n_shuffles)
     results, n_votes = battles.results(), battles.n_votes()
+    n_first = np.bincount(resampled.argmax(axis=1), minlength=len(battles.judges))
     frame = pd.DataFrame(
         {
             "judge": battles.judges,
@@ -58,8 +60,7 @@ def arena_table(
             "ci95_low": low,
             "ci95_high": high,
             "standard_error": fit.standard_errors,
-            "p_first": np.bincount(resampled.argmax(axis=1), minlength=len(battles.judges))
-            / n_resamples,
+            "p_first": n_first / n_resamples,
             "finite": finite_ratings(count_outcomes(battles)),
         }
     )
@@ -74,12 +75,12 @@ def coverage_study(
     n_resamples: int = 200,
     seed: int = 0,
 ) -> dict[str, float | int]:
-    """Measure how often 95 % intervals hold the true rating, on simulated battles between judges of
-    known `strengths` (Elo points).
+    """Measure how often 95 % intervals hold the true rating of judges of known `strengths`.
 
-    Returns `coverage_bootstrap`, `coverage_closed_form` (rating +- 1.96 standard errors) and
-    `coverage_printed` (the leaderboard's Elo and its printed interval), each over `n_intervals` =
-    simulations x judges, and the mean widths in Elo points.
+    The battles are simulated, strengths are in Elo points. Returns `coverage_bootstrap`,
+    `coverage_closed_form` (rating +- 1.96 standard errors) and `coverage_printed` (the
+    leaderboard's Elo and its printed interval), each over `n_intervals` = simulations x judges, and
+    the mean widths in Elo points.
     """
     truth = START + np.asarray(strengths, dtype=float) - np.mean(strengths)
     held: dict[str, list[np.ndarray]] = {"bootstrap": [], "closed_form": [], "printed": []}
@@ -100,10 +101,9 @@ def _intervals(
     battles: Battles, n_resamples: int, seed: int
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     fit = bradley_terry(battles)
-    low, high = np.percentile(
-        bootstrap_ratings(battles, n_resamples=n_resamples, seed=seed), [2.5, 97.5], axis=0
-    )
-    printed, error = printed_interval(battles.n_votes()), 1.96 * fit.standard_errors
+    resampled = bootstrap_ratings(battles, n_resamples=n_resamples, seed=seed)
+    low, high = np.percentile(resampled, [2.5, 97.5], axis=0)
+    printed, error = printed_interval(battles.n_votes()), Z95 * fit.standard_errors
     rating = elo(battles)
     return {
         "bootstrap": (low, high),

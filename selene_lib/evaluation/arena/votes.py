@@ -38,8 +38,9 @@ ELO_PER_NAT = 400 / np.log(10)
 
 @dataclass(frozen=True, eq=False)
 class Battles:
-    """Battles between judges: `left` and `right` index `judges`, `score_left` is 1 (left won), 0.5
-    (tie) or 0, `voter` counts from 0.
+    """Battles between judges: `left` and `right` index `judges`, `voter` counts from 0.
+
+    `score_left` is 1 (left won), 0.5 (tie) or 0. All arrays are [n_battles].
     """
 
     judges: tuple[str, ...]
@@ -66,28 +67,22 @@ class Battles:
         )
 
     def n_votes(self) -> np.ndarray:
-        """Return the number of battles of each judge, shape `(n_judges,)`."""
-        return np.bincount(self.left, minlength=len(self.judges)) + np.bincount(
-            self.right, minlength=len(self.judges)
-        )
+        """Return the number of battles of each judge, [n_judges]."""
+        both = np.concatenate([self.left, self.right])
+        return np.bincount(both, minlength=len(self.judges))
 
     def results(self) -> np.ndarray:
-        """Return wins, ties and losses of each judge, shape `(n_judges, 3)`."""
-        n = len(self.judges)
-        columns = [(self.left, self.right, score) for score in (1.0, 0.5, 0.0)]
-        return np.stack(
-            [
-                np.bincount(a[self.score_left == s], minlength=n)
-                + np.bincount(b[self.score_left == 1 - s], minlength=n)
-                for a, b, s in columns
-            ],
-            axis=1,
-        )
+        """Return wins, ties and losses of each judge, [n_judges, 3]."""
+        n, counts = len(self.judges), []
+        for score in (1.0, 0.5, 0.0):
+            as_left = np.bincount(self.left[self.score_left == score], minlength=n)
+            as_right = np.bincount(self.right[self.score_left == 1 - score], minlength=n)
+            counts.append(as_left + as_right)
+        return np.stack(counts, axis=1)
 
 
 def read_votes(path: str | os.PathLike) -> Battles:
-    """Read a votes file (shapes: see the module). Order is kept, since sequential Elo depends on
-    it.
+    """Read a votes file (shapes: see the module) in its order, on which sequential Elo depends.
 
     Raises UserError, naming file and line, for a missing file or column, an unknown winner, an
     empty name or a judge against itself.
@@ -140,7 +135,8 @@ def _vote(path: Path, line: int, row: dict) -> tuple[str, str, float]:
     if shape is None or "winner" not in row:
         found = ", ".join(str(c) for c in row if c is not None)
         raise UserError(
-            f"{path}, line {line}: columns {found}; needed are left, right, winner (or model_a, model_b, winner)"
+            f"{path}, line {line}: columns {found}; "
+            "needed are left, right, winner (or model_a, model_b, winner)"
         )
     one, two = (str(row[c] or "").strip() for c in shape)
     winner = str(row["winner"] or "").strip()
@@ -170,8 +166,7 @@ def _battles(
 
 
 def battles_of_judges(samples: Iterable[Sample], judgements: Iterable[Judgement]) -> Battles:
-    """Let judges that judged the same items meet: on each question the one whose verdict is the
-    gold label beats the one whose is not.
+    """Let judges that judged the same items meet: who gives the gold label beats who does not.
 
     Both right or both wrong is a tie; an unparsed reply is wrong; items labelled tie are left out.
     `voter` is the item, so that intervals can be clustered by it. Judges are the names in the

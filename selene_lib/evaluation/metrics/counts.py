@@ -1,5 +1,4 @@
-"""Each metric once, as a function of counts: how often each distinct row of (predicted, gold)
-occurs.
+"""Each metric once, as a function of the counts of the distinct rows of (predicted, gold).
 
 Judges give few distinct values (five scores, two labels), so a set of thousands of items is a table
 of dozens of cells, and a resample of the items is a draw of the cells' counts. One vectorised call
@@ -13,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+
+from selene_lib.evaluation.metrics.calibration import bin_numbers
 
 CountMetric = Callable[..., np.ndarray]
 
@@ -52,20 +53,17 @@ def cohens_kappa(counts: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray
     labels = np.unique(np.concatenate([x, y]))
     total = counts.sum(1)
     observed = _divide(counts @ (x == y).astype(float), total)
-    margins = [
-        _divide(counts @ (z[:, None] == labels).astype(float), total[:, None]) for z in (x, y)
-    ]
-    expected = (margins[0] * margins[1]).sum(1)
+    share_x = _divide(counts @ (x[:, None] == labels).astype(float), total[:, None])
+    share_y = _divide(counts @ (y[:, None] == labels).astype(float), total[:, None])
+    expected = (share_x * share_y).sum(1)
     return _divide(observed - expected, 1.0 - expected)
 
 
 def pearson(counts: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Pearson's product-moment correlation."""
     total = counts.sum(1)
-    x, y = (
-        x - x.mean(),
-        y - y.mean(),
-    )  # the same correlation with less cancellation in the sums below
+    # Centred, the correlation is the same and less cancels in the sums below.
+    x, y = x - x.mean(), y - y.mean()
     mean_x, mean_y = _divide(counts @ x, total), _divide(counts @ y, total)
     covariance = _divide(counts @ (x * y), total) - mean_x * mean_y
     variance_x = _divide(counts @ (x * x), total) - mean_x**2
@@ -77,15 +75,10 @@ def spearman(counts: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Pearson's correlation of ranks, ties at their mean rank."""
     total = counts.sum(1)
     rank_x, rank_y = _centred_ranks(counts, x), _centred_ranks(counts, y)
-    means = [
-        _divide(part, total)
-        for part in (
-            (counts * rank_x * rank_y).sum(1),
-            (counts * rank_x**2).sum(1),
-            (counts * rank_y**2).sum(1),
-        )
-    ]
-    return _correlation(*means)
+    covariance = _divide((counts * rank_x * rank_y).sum(1), total)
+    variance_x = _divide((counts * rank_x**2).sum(1), total)
+    variance_y = _divide((counts * rank_y**2).sum(1), total)
+    return _correlation(covariance, variance_x, variance_y)
 
 
 def kendall(counts: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -98,7 +91,7 @@ def kendall(counts: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     for start in range(0, len(counts), step):
         part = counts[start : start + step]
         table = np.zeros((len(part), len(levels_x) * len(levels_y)))
-        np.add.at(table, (slice(None), cell), part)
+        np.add.at(table.T, cell, part.T)
         result[start : start + step] = _tau_b(
             table.reshape(len(part), len(levels_x), len(levels_y))
         )
@@ -108,10 +101,11 @@ def kendall(counts: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def expected_calibration_error(
     counts: np.ndarray, confidence: np.ndarray, correct: np.ndarray, n_bins: int = 10
 ) -> np.ndarray:
-    """Mean over items of |share right - mean confidence| of their bin of equal width; Naeini et al.
-    (2015).
+    """Mean over items of |share right - mean confidence| of their bin; Naeini et al. (2015).
+
+    The bins are of equal width, as in `calibration.reliability_bins`.
     """
-    index = np.clip(np.ceil(confidence * n_bins).astype(int) - 1, 0, n_bins - 1)
+    index = bin_numbers(confidence, n_bins)
     in_bin = (index[:, None] == np.arange(n_bins)).astype(float)
     return _divide(np.abs((counts * (correct - confidence)) @ in_bin).sum(1), counts.sum(1))
 

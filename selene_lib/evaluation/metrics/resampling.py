@@ -6,23 +6,24 @@ global state.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 
 from selene_lib.evaluation.metrics.counts import COUNT_METRICS
 
-_MULTINOMIAL_LIMIT = (
-    200  # above so many distinct clusters, drawing indices is faster than drawing counts
-)
+Z95 = NormalDist().inv_cdf(0.975)  # half a 95 % normal interval, in standard errors
+
+# Above so many distinct clusters, drawing indices is faster than drawing counts.
+_MULTINOMIAL_LIMIT = 200
 _CHUNK_CELLS = 1_000_000  # stays in the processor's cache
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A 95 % percentile interval (or another level), the bootstrap's standard error, and how many
-    resamples had no value.
-    """
+    """A percentile interval, the bootstrap's standard error, and the resamples without a value."""
 
     low: float
     high: float
@@ -32,8 +33,9 @@ class Interval:
 
 @dataclass(frozen=True)
 class Difference:
-    """Metric of `a` less metric of `b` on the same items, with its interval and a two-sided p-value
-    from the same resamples.
+    """Metric of `a` less metric of `b` on the same items; interval and p from one set of resamples.
+
+    `p` is two-sided.
     """
 
     value: float
@@ -45,15 +47,30 @@ class Difference:
 
 
 def metric_value(metric: str, *columns: np.ndarray) -> float:
-    """A metric of `counts.COUNT_METRICS` on item arrays: `mean` takes one, the others predicted and
-    gold. NaN where undefined.
+    """Return a metric of `counts.COUNT_METRICS` on item arrays; NaN where it is undefined.
+
+    `mean` takes values, `weighted_mean` values and weights, the others predicted and gold, each
+    [n_items]. Labels may be of any kind: a prediction that no gold item has, such as the `""` of an
+    unparsed reply, is simply never equal. Raises ValueError for arrays of different lengths.
     """
-    counts, rows = _count_rows(columns)
-    return (
-        float(COUNT_METRICS[metric](counts.sum(0, keepdims=True).astype(float), *rows)[0])
-        if len(columns[0])
-        else float("nan")
+    if len({np.shape(column) for column in columns}) > 1:
+        shapes = " and ".join(str(np.shape(column)) for column in columns)
+        raise ValueError(f"arrays of {shapes} items must have one shape")
+    if not len(columns[0]):
+        return float("nan")
+    counts, rows = _count_rows(_coded(columns))
+    return float(COUNT_METRICS[metric](counts.astype(float), *rows)[0])
+
+
+def _coded(columns: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+    """Labels as numbers, the same number for the same label in every column."""
+    arrays = tuple(np.asarray(column) for column in columns)
+    if all(array.dtype.kind in "fiub" for array in arrays):
+        return arrays
+    _, code = np.unique(
+        np.concatenate([array.astype(str) for array in arrays]), return_inverse=True
     )
+    return tuple(np.split(code.astype(float), len(arrays)))
 
 
 def bootstrap_replicates(
@@ -63,8 +80,9 @@ def bootstrap_replicates(
     n_resamples: int = 2000,
     rng: np.random.Generator | int = 0,
 ) -> np.ndarray:
-    """Return the metric on `n_resamples` resamples, [n_resamples]. `groups` are cluster names per
-    item: clusters are drawn whole.
+    """Return the metric on resamples of the items, [n_resamples].
+
+    `groups` are cluster names per item: clusters are drawn whole.
     """
     types, type_counts, rows = cluster_types(columns, groups)
     generator = np.random.default_rng(rng)
@@ -85,8 +103,9 @@ def bootstrap_ci(
     rng: np.random.Generator | int = 0,
     level: float = 0.95,
 ) -> Interval:
-    """Percentile bootstrap interval (Efron 1979) of `metric(values)` or `metric(values, gold)`, by
-    item or by cluster.
+    """Percentile bootstrap interval (Efron 1979), by item or by cluster.
+
+    Of `metric(values)`, or of `metric(values, gold)`.
     """
     columns = (values,) if gold is None else (values, gold)
     return interval(
@@ -115,11 +134,10 @@ def paired_bootstrap(
     n_resamples: int = 2000,
     rng: np.random.Generator | int = 0,
 ) -> Difference:
-    """Bootstrap of `metric(a) - metric(b)` where both judged the same items (resampled together),
-    with `gold` if the metric takes it.
+    """Bootstrap of `metric(a) - metric(b)` where both judged the same items, resampled together.
 
-    p is twice the smaller share of resamples on either side of zero, with one added to each count,
-    at most 1.
+    `gold` is given if the metric takes it. p is twice the smaller share of resamples on either side
+    of zero, with one added to each count, at most 1.
     """
     columns = (a, b) if gold is None else (a, b, gold)
     types, type_counts, rows = cluster_types(columns, groups)
@@ -145,11 +163,10 @@ def permutation_p(
     n_resamples: int = 10_000,
     rng: np.random.Generator | int = 0,
 ) -> float:
-    """Two-sided sign-flip permutation test of `mean(a - b) = 0` on paired items; with `groups` the
-    signs of whole clusters are flipped.
+    """Two-sided sign-flip permutation test of `mean(a - b) = 0` on paired items.
 
-    Sums of equal size are flipped together by one binomial draw, so 0/1 outcomes cost a handful of
-    draws a resample.
+    With `groups` the signs of whole clusters are flipped. Sums of equal size are flipped together
+    by one binomial draw, so 0/1 outcomes cost a handful of draws a resample.
     """
     difference = np.asarray(a, dtype=float) - np.asarray(b, dtype=float)
     if groups is not None:
@@ -164,6 +181,7 @@ def permutation_p(
 
 def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
     """Adjusted p-values (q) that control the false discovery rate; Benjamini and Hochberg (1995).
+
     NaN stays NaN and is not counted.
     """
     p = np.asarray(p, dtype=float)
@@ -178,25 +196,23 @@ def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
 def smallest_resolvable_gap(
     sd_difference: float, n: int, *, power: float = 0.8, alpha: float = 0.05
 ) -> float:
-    """The smallest true gap between two judges on `n` paired items that a two-sided test at `alpha`
-    finds with probability `power`.
+    """The smallest true gap of two judges on `n` paired items that a test finds with that power.
 
-    (z_{1-alpha/2} + z_{power}) * sd / sqrt(n), normal approximation; `sd_difference` is that of the
-    per-item difference, for 0/1 outcomes the square root of the share of items on which the two
-    differ. With clusters give the effective n.
+    The test is two-sided at `alpha`: (z_{1-alpha/2} + z_{power}) * sd / sqrt(n), normal
+    approximation; `sd_difference` is that of the per-item difference, for 0/1 outcomes the square
+    root of the share of items on which the two differ. With clusters give the effective n.
     """
-    from statistics import NormalDist
-
+    if not n:
+        return float("nan")
     z = NormalDist().inv_cdf
-    return (z(1 - alpha / 2) + z(power)) * sd_difference / n**0.5 if n else float("nan")
+    return (z(1 - alpha / 2) + z(power)) * sd_difference / n**0.5
 
 
 def wilson_interval(n_right: int, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Wilson's (1927) interval of a proportion: what remains when all outcomes are equal and a
-    bootstrap has no width.
-    """
-    from statistics import NormalDist
+    """Wilson's (1927) interval of a proportion.
 
+    It is what remains when all outcomes are equal and a bootstrap has no width.
+    """
     if not n:
         return float("nan"), float("nan")
     z = NormalDist().inv_cdf((1 + level) / 2)
@@ -207,29 +223,24 @@ def wilson_interval(n_right: int, n: int, level: float = 0.95) -> tuple[float, f
 def cluster_types(
     columns: tuple[np.ndarray, ...], groups: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
-    """Sum items up: distinct rows of the columns, distinct clusters as counts of rows [n_types,
-    n_rows], and how often each occurs.
+    """Sum items up as distinct clusters, how often each occurs, and the distinct rows.
+
+    A cluster is its counts of the distinct rows of the columns, [n_types, n_rows].
     """
     if len(columns[0]) == 0:
         raise ValueError("cannot resample an empty set")
     indicator, rows = _count_rows(columns, groups)
-    types, type_counts = (
-        np.unique(indicator, axis=0, return_counts=True)
-        if groups is not None
-        else (indicator, None)
-    )
-    if type_counts is None:
+    if groups is None:
         totals = indicator.sum(0)
         return np.eye(len(totals)), totals, rows
+    types, type_counts = np.unique(indicator, axis=0, return_counts=True)
     return types.astype(float), type_counts, rows
 
 
 def _count_rows(
     columns: tuple[np.ndarray, ...], groups: np.ndarray | None = None
 ) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Counts of distinct rows, [n_groups, n_rows] ([1, n_rows] without groups), and the rows'
-    values per column.
-    """
+    """Counts of distinct rows, [n_groups, n_rows] (or [1, n_rows]), and their values per column."""
     matrix = np.stack([np.asarray(column, dtype=float) for column in columns], axis=1)
     rows, code = np.unique(matrix, axis=0, return_inverse=True)
     code = code.reshape(-1)
@@ -241,9 +252,12 @@ def _count_rows(
     return counts, list(rows.T)
 
 
-def draw_counts(type_counts: np.ndarray, n_rows: int, n_resamples: int, rng: np.random.Generator):
-    """Yield resampled counts of each type in chunks, [chunk, n_types]: as many clusters as there
-    were, drawn with replacement.
+def draw_counts(
+    type_counts: np.ndarray, n_rows: int, n_resamples: int, rng: np.random.Generator
+) -> Iterator[np.ndarray]:
+    """Yield resampled counts of each type in chunks, [chunk, n_types].
+
+    A resample holds as many clusters as there were, drawn with replacement.
     """
     n, n_types = int(type_counts.sum()), len(type_counts)
     step = max(1, _CHUNK_CELLS // max(n_types, n_rows, 1))
@@ -255,8 +269,5 @@ def draw_counts(type_counts: np.ndarray, n_rows: int, n_resamples: int, rng: np.
         else:
             drawn = source[rng.integers(0, n, size=(size, n), dtype=np.int32)]
             flat = drawn + np.arange(size)[:, None] * n_types
-            yield (
-                np.bincount(flat.ravel(), minlength=size * n_types)
-                .reshape(size, n_types)
-                .astype(float)
-            )
+            counts = np.bincount(flat.ravel(), minlength=size * n_types)
+            yield counts.reshape(size, n_types).astype(float)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +15,7 @@ UNPARSED = ""
 
 @dataclass(frozen=True)
 class Outcomes:
-    """One judge on the items of one task of one set; all arrays have one entry an item, in the
-    order of the samples.
+    """One judge on the items of one task of one set; all arrays are [n_items], in sample order.
 
     `verdicts[order]` are labels in the words of the sample as it stands (a verdict under `BA` is
     already turned round), `""` where the reply had none. `groups` numbers the clusters. `gold` is
@@ -35,7 +34,6 @@ class Outcomes:
     verdicts: dict[Order, np.ndarray]
     statuses: dict[Order, np.ndarray]
     replies: dict[Order, np.ndarray]
-    finish: dict[Order, np.ndarray]
     probs: dict[Order, np.ndarray]
 
     @property
@@ -45,15 +43,17 @@ class Outcomes:
     @property
     def orders(self) -> tuple[Order, ...]:
         """The orders that every item was judged in."""
-        return tuple(
-            order
-            for order in ("AB", "BA")
-            if order in self.verdicts and not (self.statuses[order] == "absent").any()
-        )
+        both: tuple[Order, ...] = ("AB", "BA")
+        return tuple(order for order in both if order in self.verdicts and self.complete(order))
+
+    def complete(self, order: Order) -> bool:
+        """Whether every item was judged in this order."""
+        return not (self.statuses[order] == "absent").any()
 
     def correct(self, order: Order) -> np.ndarray:
-        """1.0 where the verdict is the gold label, else 0.0: unparsed is wrong, and so is every
-        verdict on a gold tie.
+        """1.0 where the verdict is the gold label, else 0.0.
+
+        Unparsed is wrong, and so is every verdict on a gold tie.
         """
         return ((self.verdicts[order] == self.gold) & (self.gold != UNPARSED)).astype(float)
 
@@ -69,18 +69,20 @@ class Outcomes:
         return {name: n for name, n in sorted(counts.items()) if name != "value"}
 
 
-def lay_out(
+def align_judgements(
     samples: Sequence[Sample], judgements: Sequence[Judgement], *, judge: str, set_name: str
 ) -> list[Outcomes]:
-    """Align judgements with samples, one `Outcomes` a task that occurs. A sample nobody judged is a
-    ValueError that names it.
+    """Align judgements with samples, one `Outcomes` a task that occurs.
+
+    Raises ValueError for a sample nobody judged, naming it.
     """
     mine = {(j.sample_id, j.order): j for j in judgements if j.judge == judge and j.set == set_name}
     judged = {sample_id for sample_id, _ in mine}
     missing = next((s.id for s in samples if s.id not in judged), None)
     if missing is not None:
         raise ValueError(
-            f"{judge} on {set_name}: no judgement of sample {missing}; judge the set to its end before scoring"
+            f"{judge} on {set_name}: no judgement of sample {missing}; "
+            "judge the set to its end before scoring"
         )
     tasks = sorted({s.task for s in samples})
     return [
@@ -89,31 +91,22 @@ def lay_out(
     ]
 
 
-def _one_task(samples: list[Sample], mine: dict, task: Task, judge: str, set_name: str) -> Outcomes:
+Judged = dict[Order, list[Judgement | None]]
+
+
+def _one_task(
+    samples: list[Sample],
+    mine: dict[tuple[str, Order], Judgement],
+    task: Task,
+    judge: str,
+    set_name: str,
+) -> Outcomes:
     orders: tuple[Order, ...] = ("AB", "BA") if task == "pairwise" else ("AB",)
-    columns: dict[str, dict[Order, np.ndarray]] = {
-        "verdicts": {},
-        "statuses": {},
-        "replies": {},
-        "finish": {},
-        "probs": {},
-    }
+    judged: Judged = {}
     for order in orders:
         found = [mine.get((s.id, order)) for s in samples]
-        if not any(found):
-            continue
-        turned = [_verdict(j) for j in found]
-        columns["verdicts"][order] = np.array(turned, dtype=object)
-        columns["statuses"][order] = np.array(
-            [j.status if j else "absent" for j in found], dtype=object
-        )
-        columns["replies"][order] = np.array([j.reply if j else "" for j in found], dtype=object)
-        columns["finish"][order] = np.array(
-            [j.finish_reason if j else "" for j in found], dtype=object
-        )
-        columns["probs"][order] = np.array(
-            [_probs(j, LABELS[task]) for j in found], dtype=float
-        ).reshape(len(samples), len(LABELS[task]))
+        if any(found):
+            judged[order] = found
     return Outcomes(
         judge=judge,
         set=set_name,
@@ -123,13 +116,24 @@ def _one_task(samples: list[Sample], mine: dict, task: Task, judge: str, set_nam
         subsets=np.array([str(s.meta.get("subset", "")) for s in samples], dtype=object),
         gold=np.array([s.label or UNPARSED for s in samples], dtype=object),
         gold_score=np.array([_gold_score(s) for s in samples], dtype=float),
-        **columns,
+        verdicts=_texts(judged, _verdict),
+        statuses=_texts(judged, lambda j: j.status if j else "absent"),
+        replies=_texts(judged, lambda j: j.reply if j else ""),
+        probs={order: _probs(found, LABELS[task]) for order, found in judged.items()},
     )
 
 
+def _texts(judged: Judged, read: Callable[[Judgement | None], str]) -> dict[Order, np.ndarray]:
+    return {
+        order: np.array([read(judgement) for judgement in found], dtype=object)
+        for order, found in judged.items()
+    }
+
+
 def _numbered(names: list[str]) -> np.ndarray:
-    """Names as numbers in the order in which they first occur: sorting numbers is what resampling
-    spends its time on.
+    """Names as numbers in the order in which they first occur.
+
+    Sorting numbers instead of names is what makes resampling fast.
     """
     number = {name: i for i, name in enumerate(dict.fromkeys(names))}
     return np.array([number[name] for name in names])
@@ -141,7 +145,13 @@ def _verdict(judgement: Judgement | None) -> str:
     return judgement.verdict_of_sample or UNPARSED
 
 
-def _probs(judgement: Judgement | None, labels: tuple[str, ...]) -> list[float]:
+def _probs(found: list[Judgement | None], labels: tuple[str, ...]) -> np.ndarray:
+    """Verdict probabilities in the sample's words, [n_items, n_labels]."""
+    rows = [_probs_of_item(judgement, labels) for judgement in found]
+    return np.array(rows, dtype=float).reshape(len(found), len(labels))
+
+
+def _probs_of_item(judgement: Judgement | None, labels: tuple[str, ...]) -> list[float]:
     if judgement is None or judgement.verdict_probs is None or judgement.status != "value":
         return [float("nan")] * len(labels)
     probs = [float(judgement.verdict_probs.get(label, float("nan"))) for label in labels]
@@ -151,11 +161,11 @@ def _probs(judgement: Judgement | None, labels: tuple[str, ...]) -> list[float]:
 def _gold_score(sample: Sample) -> float:
     if sample.score is not None:
         return float(sample.score)
-    return float(sample.label) if sample.task == "absolute" and sample.label else float("nan")
+    if sample.task == "absolute" and sample.label:
+        return float(sample.label)
+    return float("nan")
 
 
 def tie_share(outcomes: Outcomes) -> float:
-    """Share of items whose gold label is a tie: what a judge that must name a winner cannot get
-    right.
-    """
+    """Share of items whose gold label is a tie: a judge that must name a winner gets none right."""
     return float((outcomes.gold == TIE).mean()) if outcomes.n else 0.0

@@ -1,6 +1,4 @@
-"""Score stored replies again without any model: read raw judgements, parse them with today's
-parser, count.
-"""
+"""Score stored replies again without any model: read, parse with today's parser, count."""
 
 from __future__ import annotations
 
@@ -16,11 +14,15 @@ from selene_lib.records import Judgement, Sample, Score
 
 
 def read_judgements(path: str | Path) -> list[Judgement]:
-    """Read judgements from one JSON Lines file or all `*.jsonl` below a folder; nothing there is a
-    UserError.
+    """Read judgements from one JSON Lines file, or all `*.jsonl` below a folder.
+
+    Raises UserError where nothing is there or a file does not hold judgements.
     """
     path = Path(path)
-    files = sorted(path.rglob("*.jsonl")) if path.is_dir() else [path] if path.is_file() else []
+    if path.is_dir():
+        files = sorted(path.rglob("*.jsonl"))
+    else:
+        files = [path] if path.is_file() else []
     if not files:
         raise UserError(
             f"no judgements at {path}: give a .jsonl file written by judging, or a folder of them"
@@ -45,9 +47,7 @@ def read_samples(path: str | Path) -> list[Sample]:
 
 
 def parse_again(judgements: Sequence[Judgement]) -> list[Judgement]:
-    """Apply the present parser to raw replies; what an older parser said is forgotten, the replies
-    are not touched.
-    """
+    """Apply the present parser to raw replies, whatever an older parser said."""
     again = []
     for judgement in judgements:
         verdict = parse_verdict(
@@ -68,8 +68,10 @@ def rescore(
     seed: int = 0,
     n_resamples: int = 2000,
 ) -> list[Score]:
-    """Score every judge in `judgements` on `samples` after parsing again; `set_name` picks one
-    where several sets are stored.
+    """Score every judge in `judgements` on `samples` after parsing again.
+
+    `set_name` picks one where several sets are stored. Raises UserError for judgements of other
+    sets or samples.
     """
     sets = sorted({j.set for j in judgements})
     if set_name is None and len(sets) > 1:
@@ -81,7 +83,8 @@ def rescore(
     known = {s.id for s in samples}
     if not any(j.sample_id in known for j in mine):
         raise UserError(
-            f"none of the {len(mine)} judgements of {name!r} belongs to these {len(samples)} samples; give the samples that were judged"
+            f"none of the {len(mine)} judgements of {name!r} belongs to these {len(samples)} "
+            "samples; give the samples that were judged"
         )
     judges = dict.fromkeys(j.judge for j in mine)
     return [

@@ -1,56 +1,31 @@
-"""Score rows: one metric under one named convention, with interval, bounds, baselines and the
-published value beside it.
-"""
+"""Score rows: one metric under one named convention, with its interval and the published value."""
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from selene_lib.evaluation import metrics
+from selene_lib.evaluation.scoring.drafts import STRICT, Draft
 from selene_lib.evaluation.scoring.outcomes import Outcomes
 from selene_lib.paper.values import Published
-from selene_lib.records import Score
-
-STRICT = "strict"
+from selene_lib.records import Score, Task
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How intervals are made: the same for all rows of a table. The generator of a row is seeded by
-    (seed, judge-independent name).
-    """
+    """How intervals are made: the same for all rows of a table."""
 
     seed: int = 0
     n_resamples: int = 2000
 
     def rng(self, *parts: object) -> np.random.Generator:
-        import hashlib
-
+        """Return the generator of a row, seeded by the seed and a name without the judge in it."""
         digest = hashlib.sha256("\x1f".join(map(str, (self.seed, *parts))).encode()).digest()
         return np.random.default_rng(int.from_bytes(digest[:8], "big"))
-
-
-@dataclass(frozen=True)
-class Draft:
-    """A row before its interval: item arrays and the metric on them. `bounds` are of the same
-    metric.
-    """
-
-    metric: str
-    convention: str
-    columns: tuple[np.ndarray, ...]
-    groups: np.ndarray
-    kind: str = "mean"
-    n: int = 0
-    n_unparsed: int = 0
-    bounds: tuple[float | None, float | None] = (None, None)
-    baselines: tuple[float | None, float | None] = (None, None)
-    meta: Mapping[str, Any] = field(default_factory=dict)
 
 
 def finish(draft: Draft, outcomes: Outcomes, settings: Settings) -> Score:
@@ -70,13 +45,15 @@ def finish(draft: Draft, outcomes: Outcomes, settings: Settings) -> Score:
     if draft.kind == "mean" and value in (0.0, 1.0):
         n_groups = len(np.unique(draft.groups))
         low, high = metrics.wilson_interval(round(value * n_groups), n_groups)
-        found = replace(found, low=low, high=high, standard_error=(high - low) / (2 * 1.96))
+        error = (high - low) / (2 * metrics.Z95)
+        found = replace(found, low=low, high=high, standard_error=error)
     return _score(draft, outcomes, value, found)
 
 
 def cluster_names(groups: np.ndarray) -> np.ndarray | None:
-    """The groups where at least two items share one, None where every item stands alone (resampling
-    items is then the same, and faster).
+    """The groups where at least two items share one, None where every item stands alone.
+
+    Resampling items is then the same, and faster.
     """
     return groups if len(np.unique(groups)) < len(groups) else None
 
@@ -109,14 +86,14 @@ def _score(draft: Draft, outcomes: Outcomes, value: float | None, found: metrics
 
 
 def known(value: float | None, digits: int = 10) -> float | None:
-    """A number rounded far below meaning, so that files are the same on every machine; None for
-    NaN.
-    """
-    return None if value is None or math.isnan(value) else round(float(value), digits)
+    """Round far below meaning, so that files are the same on every machine; None for NaN."""
+    if value is None or math.isnan(value):
+        return None
+    return round(float(value), digits)
 
 
 def against(score: Score, cell: Published | None, *, ran: bool = True) -> Score:
-    """Put the published value beside a score and say how the two stand."""
+    """Put the published value beside a score, with the status of the comparison."""
     if cell is None:
         return replace(score, status="no published value")
     note = f"{cell.known}: {cell.source}; convention: {cell.convention}"
@@ -129,11 +106,13 @@ def against(score: Score, cell: Published | None, *, ran: bool = True) -> Score:
 
 
 def status_of(score: Score, cell: Published) -> str:
-    """matches (equal as printed) / within interval (published in our 95 % interval) / differs /
-    undefined (our metric has no value).
+    """Compare a score with the published value.
+
+    `matches` (equal as printed), `within interval` (published in our 95 % interval), `differs`, or
+    `undefined`: it ran, but the metric has no value, as the correlation of a constant judge.
     """
     if score.value is None:
-        return "undefined"  # it ran, but the metric has no value, as a correlation with one and the same score
+        return "undefined"
     if round(score.value, cell.digits) == round(cell.value, cell.digits):
         return "matches"
     inside = (
@@ -144,12 +123,10 @@ def status_of(score: Score, cell: Published) -> str:
     return "within interval" if inside else "differs"
 
 
-def not_run(
-    judge: str, set_name: str, task: str, metric: str, cell: Published | None, why: str
+def not_run_score(
+    judge: str, set_name: str, task: Task, metric: str, cell: Published | None, why: str
 ) -> Score:
-    """A row for a set that is not here: it stands in the table with the reason, never skipped
-    silently.
-    """
+    """A row for a set that is not here: it stands in the table with the reason why."""
     row = Score(
         judge,
         set_name,
@@ -161,5 +138,5 @@ def not_run(
         0,
         status="not run",
         meta={"headline": True, "why": why},
-    )  # type: ignore[arg-type]
+    )
     return against(row, cell, ran=False) if cell else row
