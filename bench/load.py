@@ -30,11 +30,13 @@ folder, way = Path(sys.argv[1]), sys.argv[2]
 start = time.perf_counter()
 if way == "load":
     from selene_lib.data import find_spec, load_to_parquet
-    n = load_to_parquet(replace(find_spec("offsetbias"), published_n=None), folder / "x.parquet", data_dir=folder).n_samples
+    spec = replace(find_spec("offsetbias"), published_n=None)
+    n = load_to_parquet(spec, folder / "x.parquet", data_dir=folder).n_samples
 elif way == "stream":
     import datasets
     file = str(next((folder / "offsetbias").iterdir()))
-    n = sum(1 for _ in datasets.load_dataset("json", data_files=file, split="train", streaming=True))
+    rows = datasets.load_dataset("json", data_files=file, split="train", streaming=True)
+    n = sum(1 for _ in rows)
 else:
     n = len(json.loads(next((folder / "offsetbias").iterdir()).read_text()))
 seconds = time.perf_counter() - start

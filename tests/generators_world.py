@@ -47,7 +47,8 @@ def make_samples(n: int, source: str = "made") -> list[Sample]:
 
 def stub_teacher(sample: Sample, verdict: str, *, seed: int) -> str:
     """A critique that names the sample it is about and ends in the verdict asked for."""
-    return f"**Reasoning:** The text '{sample.response}' speaks for it (draft {seed}).\n\n**Result:** {verdict}"
+    reason = f"The text '{sample.response}' speaks for it (draft {seed})."
+    return f"**Reasoning:** {reason}\n\n**Result:** {verdict}"
 
 
 def obey(prompt: str, seed: int | None) -> str:

@@ -12,7 +12,8 @@ from published_shapes import Shape, array, lines, parquet, put, table, without
 def prometheus_prompt(i: int, *, reference: bool = True) -> str:
     middle = f"###Reference Answer (Score 5):\nreference {i}\n\n" if reference else ""
     return (
-        f"###Task Description:\nJudge.\n\n###The instruction to evaluate:\ninstruction {i}\n\n###Response to evaluate:\nresponse {i}\n\n"
+        f"###Task Description:\nJudge.\n\n###The instruction to evaluate:\ninstruction {i}\n\n"
+        f"###Response to evaluate:\nresponse {i}\n\n"
         f"{middle}###Score Rubrics:\n[Is it good?]\nScore 1: no\nScore 5: yes\n\n###Feedback: "
     )
 

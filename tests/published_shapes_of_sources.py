@@ -17,12 +17,14 @@ def write_ragtruth(folder: Path, records: list[dict]) -> None:
 
 
 def auto_j_prompt(i: int) -> str:
-    return f"Write critiques\n[BEGIN DATA]\n***\n[Query]: query {i}\n***\n[Response]: response {i}\n***\n[END DATA]\n\nWrite critiques."
+    fields = f"[Query]: query {i}\n***\n[Response]: response {i}\n***"
+    return f"Write critiques\n[BEGIN DATA]\n***\n{fields}\n[END DATA]\n\nWrite critiques."
 
 
 def arena_prompt(i: int) -> str:
     return (
-        f"[Question]\nquestion {i}\n\n[The Start of Reference Answer]\nreference {i}\n[The End of Reference Answer]\n\n"
+        f"[Question]\nquestion {i}\n\n"
+        f"[The Start of Reference Answer]\nreference {i}\n[The End of Reference Answer]\n\n"
         f"[The Start of Assistant's Answer]\nanswer {i}\n[The End of Assistant's Answer]"
     )
 

@@ -474,7 +474,8 @@ def _domains(folder: Path) -> None:
         "judge format description n n_unparsed value ci95_low ci95_high",
         rows,
     )
-    names = "judge n_votes n_wins n_ties n_losses elo elo_printed_interval rating ci95_low ci95_high p_first"
+    names = "judge n_votes n_wins n_ties n_losses "
+    names += "elo elo_printed_interval rating ci95_low ci95_high p_first"
     judges = enumerate(["base", "simulated-1", "simulated-2", "dpo_nll-seed0"])
     arena = [
         (

@@ -339,7 +339,8 @@ def test_craft_md_names_a_changed_header(tmp_path):
     book.save(path)
     with pytest.raises(
         ValueError,
-        match=r"d2.xlsx, sheet GPT-4, column '\(header\)': expected case_id, case_vignette.*transcript",
+        match=r"d2.xlsx, sheet GPT-4, column '\(header\)': "
+        r"expected case_id, case_vignette.*transcript",
     ):
         load(free_of_counts("craft_md"), data_dir=tmp_path)
 
@@ -356,7 +357,8 @@ TEXT = (
 @given(TEXT, TEXT, TEXT, st.none() | TEXT)
 def test_prometheus_prompts_are_parsed_back(instruction, response, rubric, reference):
     middle = f"###Reference Answer (Score 5):\n{reference}\n\n" if reference else ""
-    text = f"###Task Description:\nx\n\n{INSTRUCTION}\n{instruction}\n\n###Response to evaluate:\n{response}\n\n{middle}"
+    text = f"###Task Description:\nx\n\n{INSTRUCTION}\n{instruction}\n\n"
+    text += f"###Response to evaluate:\n{response}\n\n{middle}"
     parts = parse_prompt(f"{text}###Score Rubrics:\n[{rubric}]\nScore 1: a\n\n###Feedback: ")
     assert (parts.instruction, parts.response, parts.reference) == (
         instruction,

@@ -59,7 +59,8 @@ def test_a_revision_typed_by_hand_is_refused(tmp_path):
     (tmp_path / "lock.yaml").write_text("owner/toy: main\n")
     with pytest.raises(
         ValueError,
-        match="owner/toy is locked at 'main', which is no 40-hex revision; run `selene lock owner/toy`",
+        match="owner/toy is locked at 'main', which is no 40-hex revision; "
+        "run `selene lock owner/toy`",
     ):
         read_lock(tmp_path / "lock.yaml")
 
@@ -93,7 +94,8 @@ def test_hub_rows_go_through_the_same_adapter(tmp_path, monkeypatch):
     repository = tmp_path / "repository"
     (repository / "data").mkdir(parents=True)
     SHAPES["reward_bench"].write(repository, [SHAPES["reward_bench"].record(i) for i in range(3)])
-    yaml = "configs:\n- config_name: default\n  data_files:\n  - split: filtered\n    path: data/filtered-*\n"
+    yaml = "configs:\n- config_name: default\n  data_files:\n"
+    yaml += "  - split: filtered\n    path: data/filtered-*\n"
     (repository / "README.md").write_text(f"---\n{yaml}---\n")
     spec = replace(free_of_counts("reward_bench"), hub_id=str(repository))
     seen = {}
@@ -159,7 +161,8 @@ def test_named_hub_files_are_fetched_at_the_revision(tmp_path, monkeypatch):
         load(free_of_counts("instrusum"), data_dir=None, lock_file=tmp_path / "lock.yaml")
     with pytest.raises(
         UserError,
-        match=r"halueval is not on the hub; copy general_data.json of RUCAIBox/HaluEval, data at b7253db into",
+        match=r"halueval is not on the hub; "
+        "copy general_data.json of RUCAIBox/HaluEval, data at b7253db into",
     ):
         load("halueval", data_dir=None, lock_file=tmp_path / "lock.yaml")
 

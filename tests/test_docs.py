@@ -169,7 +169,7 @@ Use `selene plan` and `make`, or `selene reproduce
 
 ```bash
 selene judge --task absolute \\
-    --model http://localhost:8000/v1#m --input a.csv --output "b;c.csv"   # don't stop; it goes on && on
+    --model http://localhost:8000/v1#m --input a.csv --output "b;c.csv"   # don't stop; go && on
 export OPENAI_API_KEY=sk && .venv/bin/selene plan ; rm -rf everything
 ```
 
@@ -191,7 +191,8 @@ print(1)
 
 def test_every_command_is_found_once_whole_and_in_order():
     found = sessions(MADE_UP)
-    judge = 'selene judge --task absolute --model http://localhost:8000/v1#m --input a.csv --output "b;c.csv"'
+    judge = "selene judge --task absolute --model http://localhost:8000/v1#m"
+    judge += ' --input a.csv --output "b;c.csv"'
     assert [s.commands for s in found] == [
         ("selene plan",),
         ("selene reproduce --run paper",),
@@ -223,7 +224,8 @@ def test_every_command_is_found_once_whole_and_in_order():
     ],
 )
 def test_a_broken_link_is_found(link, broken):
-    text = f'# A heading, of its own\n\nSee [this]({link}) and ![that]({link} "title").\n\n[ref]: {link}\n'
+    text = f'# A heading, of its own\n\nSee [this]({link}) and ![that]({link} "title").\n'
+    text += f"\n[ref]: {link}\n"
     assert len(link_problems(text, REPOSITORY)) == (3 if broken else 0)
     assert link_problems(f"`[code]({link})`\n```\n[code]({link})\n```\n", REPOSITORY) == []
 
@@ -305,18 +307,23 @@ def test_an_option_that_no_command_has_is_found():
     assert len(option_problems("Give `--runs nano`.")) == 1
 
 
-PAGE = "<html><body><h2 id='map'>Map</h2><a href='#map'>up</a><code>selene figures --run nano</code>{}</body></html>"
+PAGE = (
+    "<html><body><h2 id='map'>Map</h2><a href='#map'>up</a>"
+    "<code>selene figures --run nano</code>{}</body></html>"
+)
 
 
 @pytest.mark.parametrize(
     ("part", "named"),
     [
         (
-            "<a href='results.json'>data</a><a href='https://arxiv.org/abs/1'>paper</a><a href='data:text/csv,a'>table</a>",
+            "<a href='results.json'>data</a><a href='https://arxiv.org/abs/1'>paper</a>"
+            "<a href='data:text/csv,a'>table</a>",
             "",
         ),
         (
-            "<img src='data:image/png;base64,AA'><style>p { background: url(data:image/png;base64,AA) }</style>",
+            "<img src='data:image/png;base64,AA'>"
+            "<style>p { background: url(data:image/png;base64,AA) }</style>",
             "",
         ),
         ("<svg><use xlink:href='#map'/></svg><script>var fetched = 1</script>", ""),

@@ -207,7 +207,8 @@ def test_in_a_notebook_a_map_is_the_same_page_in_a_closed_frame(tmp_path):
     frame = topic_map._repr_html_()
     inner = html.unescape(
         re.fullmatch(
-            r'<iframe title="[^"]+" sandbox="allow-scripts" style="[^"]+" srcdoc="([^"]+)"></iframe>',
+            r'<iframe title="[^"]+" sandbox="allow-scripts" style="[^"]+" '
+            r'srcdoc="([^"]+)"></iframe>',
             frame,
         )[1]
     )

@@ -158,7 +158,8 @@ def test_wired_heads_look_up_before_any_training():
 
     tokenizer = build_tokenizer()
     model = build_model(PretrainSpec(), len(tokenizer), tokenizer)
-    text = " Describe corn, ladder, toad.\nResponse: parlour blue, ladder bright, toad dark.\nRubric: each item described Items: toad"
+    text = " Describe corn, ladder, toad.\nResponse: parlour blue, ladder bright, toad dark.\n"
+    text += "Rubric: each item described Items: toad"
     ids = tokenizer(text, add_special_tokens=False, return_tensors="pt").input_ids
     words = tokenizer.convert_ids_to_tokens(ids[0])
     attention = model(input_ids=ids, output_attentions=True).attentions

@@ -226,9 +226,10 @@ def test_true_critique_of_a_support_item_written_out():
         nano.teacher_critique(sample, "No", seed=0)
         == "**Reasoning:** Source: tea cold is hot no, saw red is red yes. So No\n\n**Result:** No"
     )
+    end = ", saw red is red yes. So Yes\n\n**Result:** Yes"
     assert nano.teacher_critique(sample, "Yes", seed=0) in (
-        "**Reasoning:** Source: tea hot is hot yes, saw red is red yes. So Yes\n\n**Result:** Yes",
-        "**Reasoning:** Source: tea cold is cold yes, saw red is red yes. So Yes\n\n**Result:** Yes",
+        f"**Reasoning:** Source: tea hot is hot yes{end}",
+        f"**Reasoning:** Source: tea cold is cold yes{end}",
     )
 
 

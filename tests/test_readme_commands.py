@@ -99,7 +99,8 @@ RULES = tuple(
         (
             r"^pip install ",
             "pip install --dry-run --no-deps --no-index --no-build-isolation ",
-            "no network, and the tests' environment stays as it is; extras and pins are compared in test_docs.py",
+            "no network, and the tests' environment stays as it is; "
+            "extras and pins are compared in test_docs.py",
         ),
         (
             r"^pip uninstall ",
@@ -406,7 +407,10 @@ def uncovered(command: str) -> str:
     name = program(substituted(command, {}))
     if name in RUNNABLE or command.startswith("export "):
         return ""
-    return f"`{command}` of the README is executed by no test: add a Rule for it to tests/test_readme_commands.py, or {name!r} to RUNNABLE"
+    return (
+        f"`{command}` of the README is executed by no test: "
+        f"add a Rule for it to tests/test_readme_commands.py, or {name!r} to RUNNABLE"
+    )
 
 
 def run_session(session: Session, sandbox: Sandbox) -> list[str]:

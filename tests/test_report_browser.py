@@ -150,7 +150,8 @@ class Browser:
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     if find_chromium() is None:
         pytest.skip(
-            "no Chromium here: install one (Debian: apt-get install chromium) or set SELENE_CHROMIUM to its path"
+            "no Chromium here: install one (Debian: apt-get install chromium) "
+            "or set SELENE_CHROMIUM to its path"
         )
     browser = Browser(tmp_path_factory.mktemp("profile"))
     yield browser
@@ -184,9 +185,8 @@ def test_it_opens_without_a_word_in_the_console_and_without_network(
     browser.said.clear()
     browser.asked.clear()
     seconds = browser.open(page, width, scheme)
-    print(
-        f"\nreport: {page.stat().st_size / 1e6:.2f} MB, loaded in {seconds:.2f} s at {width} px ({scheme})"
-    )
+    megabytes = page.stat().st_size / 1e6
+    print(f"\nreport: {megabytes:.2f} MB, loaded in {seconds:.2f} s at {width} px ({scheme})")
     assert browser.said == []
     assert [url for url in browser.asked if not url.startswith(("file:", "data:", "about:"))] == []
     assert browser.run("document.documentElement.scrollWidth") <= width, (
@@ -201,14 +201,16 @@ def test_wide_content_scrolls_inside_its_box(browser: Browser, page: Path) -> No
     browser.open(page, 390)
     browser.run("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
     assert browser.run("document.documentElement.scrollWidth") <= 390
-    assert browser.run(
-        "document.querySelector('.scroll').scrollWidth > document.querySelector('.scroll').clientWidth"
-    )
+    table = "document.querySelector('.scroll')"
+    assert browser.run(f"{table}.scrollWidth > {table}.clientWidth")
 
 
 def choose(browser: Browser, table: str, field: str, value: str) -> None:
     """Set a filter or the search field of a table's controls, as a user does."""
-    script = "const f = document.querySelector('[data-for=%s] [data-%s]'); f.value = %s; f.dispatchEvent(new Event('%s'))"
+    script = (
+        "const f = document.querySelector('[data-for=%s] [data-%s]'); "
+        "f.value = %s; f.dispatchEvent(new Event('%s'))"
+    )
     browser.run(
         "{"
         + script % (table, field, json.dumps(value), "input" if field == "search" else "change")
@@ -249,7 +251,8 @@ def test_open_all_opens_only_what_is_shown(opened: Browser) -> None:
 
 
 def test_every_internal_link_leads_somewhere_and_opens_what_is_closed(opened: Browser) -> None:
-    dead = "[...document.querySelectorAll('a[href^=\"#\"]')].filter((a) => !document.getElementById(a.hash.slice(1))).length"
+    links = "[...document.querySelectorAll('a[href^=\"#\"]')]"
+    dead = f"{links}.filter((a) => !document.getElementById(a.hash.slice(1))).length"
     assert opened.run(dead) == 0
     opened.run("location.hash = '#table-audit'")
     opened.wait("document.getElementById('table-audit').open")
@@ -270,9 +273,8 @@ def test_the_keyboard_reaches_skip_link_filters_tables_and_items(opened: Browser
 
 
 def test_the_map_runs_inside_its_frame(opened: Browser) -> None:
-    opened.run(
-        "document.querySelector('.mapbox').open = true; document.querySelector('iframe').scrollIntoView()"
-    )
+    opened.run("document.querySelector('.mapbox').open = true")
+    opened.run("document.querySelector('iframe').scrollIntoView()")
     deadline = time.monotonic() + 20
     while not opened.frames and time.monotonic() < deadline:
         opened.run("new Promise((done) => setTimeout(done, 100))")
@@ -289,10 +291,14 @@ def test_text_has_contrast_in_both_schemes(browser: Browser, page: Path) -> None
       const linear = (v) => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
       const rgb = (c) => c.match(/[\\d.]+/g).slice(0, 3).map((v) => linear(v / 255));
       const light = (c) => { const [r, g, b] = rgb(c); return .2126 * r + .7152 * g + .0722 * b; };
-      const ratio = (a, b) => { const [x, y] = [light(a), light(b)].sort((p, q) => q - p); return (x + .05) / (y + .05); };
+      const ratio = (a, b) => {
+        const [x, y] = [light(a), light(b)].sort((p, q) => q - p);
+        return (x + .05) / (y + .05);
+      };
       const paper = getComputedStyle(document.body).backgroundColor;
       const kinds = ['body', '.quiet', 'main a', '.right', '.wrong', '.known.unverified'];
-      return Object.fromEntries(kinds.map((s) => [s, ratio(getComputedStyle(document.querySelector(s)).color, paper)]));
+      const colour = (s) => getComputedStyle(document.querySelector(s)).color;
+      return Object.fromEntries(kinds.map((s) => [s, ratio(colour(s), paper)]));
     })()"""
     for scheme in ("light", "dark"):
         browser.open(page, 1280, scheme)

@@ -88,8 +88,12 @@ def test_a_thousand_requests_with_faults_end_as_pairs_or_counted_reasons(tmp_pat
 SCRIPT = """
 import sys
 from selene_lib.models.client import ChatRequest, ServerClient
-chats = [ChatRequest([{"role": "user", "content": f"hello {i}"}], seed=i, max_tokens=9) for i in range(150)]
-ServerClient(sys.argv[1], "m", store=sys.argv[2], progress=False, max_concurrency=8).complete(chats)
+chats = []
+for i in range(150):
+    messages = [{"role": "user", "content": f"hello {i}"}]
+    chats.append(ChatRequest(messages, seed=i, max_tokens=9))
+client = ServerClient(sys.argv[1], "m", store=sys.argv[2], progress=False, max_concurrency=8)
+client.complete(chats)
 print("done")
 """
 
