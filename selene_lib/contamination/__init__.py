@@ -1,8 +1,9 @@
 """Training text against benchmark text, and against itself.
 
-Overlaps and near-duplicates of half a million rows in one process. overlaps =
-find_overlaps(all_texts(training), all_texts(benchmark)) training = remove_contaminated(training,
-overlaps).kept
+Overlaps and near-duplicates of half a million rows in one process.
+
+    overlaps = find_overlaps(all_texts(training), all_texts(benchmark))
+    training = remove_contaminated(training, overlaps).kept
 """
 
 from selene_lib.contamination.duplicates import near_duplicates

@@ -39,9 +39,10 @@ def near_duplicates(texts: Sequence[tuple[str, str]], *, threshold: float = 0.8)
     distinct = np.flatnonzero((first == keeper) & (n_words > 0))
     for turn in range(1, MAX_TURNS):
         alive = distinct[keeper[distinct] == distinct]
-        if len(alive) < 2 or not _drop(
-            keeper, _near_pairs(bodies, signature, alive, threshold, turn)
-        ):
+        if len(alive) < 2:
+            break
+        n_dropped = _drop(keeper, _near_pairs(bodies, signature, alive, threshold, turn))
+        if not n_dropped:
             break
         _mend_chains(keeper, bodies, threshold)
     return {ids[i]: ids[k] for i, k in enumerate(keeper[first].tolist())}
@@ -52,9 +53,8 @@ def _describe(bodies: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray
         table = hash_words(batch)
         return text_hashes(table), table.n_words, minhash.signatures(table)
 
-    hashes, n_words, signature = (
-        np.concatenate(column) for column in zip(*map_batches(work, bodies))
-    )
+    columns = zip(*map_batches(work, bodies))
+    hashes, n_words, signature = (np.concatenate(column) for column in columns)
     return hashes, n_words, signature
 
 
@@ -73,9 +73,8 @@ def _near_pairs(
     """
     bands = minhash.band_keys(signature[alive], *minhash.band_shape(threshold))
     neighbours = np.roll(bands, turn, axis=0)
-    coded = np.unique(
-        np.concatenate([_bucket_pairs(keys, further) for keys, further in zip(bands, neighbours)])
-    )
+    proposed = [_bucket_pairs(keys, further) for keys, further in zip(bands, neighbours)]
+    coded = np.unique(np.concatenate(proposed))
     left, right = np.divmod(coded, len(alive))
     left, right = alive[left], alive[right]
     near = minhash.likely(signature[left], signature[right], threshold)

@@ -14,8 +14,8 @@ from selene_lib.contamination.words import (
     WordTable,
     batches,
     hash_words,
-    mix,
     ngram_hashes,
+    spread_bits,
     text_hashes,
 )
 
@@ -92,7 +92,7 @@ def band_keys(signature: np.ndarray, n_bands: int, n_rows: int) -> np.ndarray:
     for band in range(n_bands):
         key = np.full(len(signature), np.uint64(band + 1))
         for slot in range(band * n_rows, (band + 1) * n_rows):
-            key = mix(key ^ signature[:, slot])
+            key = spread_bits(key ^ signature[:, slot])
         keys[band] = key
     return keys
 
@@ -142,9 +142,8 @@ def _shingle_keys(texts: Sequence[str]) -> np.ndarray:
     The text's number stands in the upper 20 bits, 44 bits of the shingle's hash below.
     """
     hashes, rows = shingles(hash_words(texts))
-    keys = (rows.astype(np.uint64) << np.uint64(_HASH_BITS)) | (
-        hashes >> np.uint64(64 - _HASH_BITS)
-    )
+    upper = rows.astype(np.uint64) << np.uint64(_HASH_BITS)
+    keys = upper | (hashes >> np.uint64(64 - _HASH_BITS))
     keys.sort()
     return keys[np.diff(keys, prepend=~keys[:1]) != 0]
 

@@ -56,6 +56,7 @@ class Thresholds:
 
 Found = Iterable[tuple[int, int, float]]
 Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]
+_NO_PAIRS: Pairs = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
 
 
 @dataclass(frozen=True)
@@ -112,11 +113,11 @@ def find_overlaps(
 def _name_all(
     train_ids: list[str], bench_ids: list[str], method: str, similarity: float
 ) -> list[Overlap]:
-    n = max(len(train_ids), len(bench_ids))
-    return [
-        Overlap(train_ids[k % len(train_ids)], bench_ids[k % len(bench_ids)], method, similarity)
-        for k in range(n)
-    ]
+    found = []
+    for k in range(max(len(train_ids), len(bench_ids))):
+        train_id, bench_id = train_ids[k % len(train_ids)], bench_ids[k % len(bench_ids)]
+        found.append(Overlap(train_id, bench_id, method, similarity))
+    return found
 
 
 def _read_side(
@@ -132,20 +133,15 @@ def _read_side(
     """
     ids, texts = zip(*records)
 
-    def work(begin: int, batch: Sequence[str]) -> tuple:
+    def work(begin: int, batch: Sequence[str]) -> tuple[np.ndarray, ...]:
         table = hash_words(batch)
-        i, j, share = (
-            index.shares(table)
-            if index
-            else (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
-        )
+        i, j, share = index.shares(table) if index else _NO_PAIRS
         keep = share >= least_share
         signed = minhash.signatures(table) if sign else np.zeros((len(batch), 0), np.uint32)
         return text_hashes(table), table.n_chars, signed, i[keep] + begin, j[keep], share[keep]
 
-    hashes, n_chars, signed, i, j, share = (
-        np.concatenate(column) for column in zip(*map_batches(work, texts))
-    )
+    columns = zip(*map_batches(work, texts))
+    hashes, n_chars, signed, i, j, share = (np.concatenate(column) for column in columns)
     first, group = _first_of_each(hashes, n_chars > 0)
     groups: list[list[str]] = [[] for _ in first]
     for record_id, k in zip(ids, group.tolist()):
@@ -188,9 +184,8 @@ def _ngram(train: _Side, bench: _Side, limits: Thresholds) -> Found:
 
 def _minhash(train: _Side, bench: _Side, limits: Thresholds) -> Found:
     left, right = train.long(limits), bench.long(limits)
-    i, j = join_bands(
-        train.signatures[left], bench.signatures[right], *minhash.band_shape(limits.jaccard)
-    )
+    shape = minhash.band_shape(limits.jaccard)
+    i, j = _join_bands(train.signatures[left], bench.signatures[right], *shape)
     i, j = left[i], right[j]
     near = minhash.likely(train.signatures[i], bench.signatures[j], limits.jaccard)
     i, j = i[near], j[near]
@@ -201,16 +196,17 @@ def _minhash(train: _Side, bench: _Side, limits: Thresholds) -> Found:
     return zip(i[keep].tolist(), j[keep].tolist(), similarity[keep].tolist())
 
 
-def join_bands(
+def _join_bands(
     left: np.ndarray, right: np.ndarray, n_bands: int, n_rows: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Distinct candidate pairs (i, j) of two tables of signatures that agree in at least one band."""
+    """Distinct candidate pairs (i, j) of signatures that agree in at least one band."""
     found = [np.zeros(0, np.int64)]
-    for a, b in zip(
-        minhash.band_keys(left, n_bands, n_rows), minhash.band_keys(right, n_bands, n_rows)
-    ):
+    left_keys = minhash.band_keys(left, n_bands, n_rows)
+    right_keys = minhash.band_keys(right, n_bands, n_rows)
+    for a, b in zip(left_keys, right_keys):
         order = np.argsort(b, kind="stable")
-        low, high = (np.searchsorted(b[order], a, side=side) for side in ("left", "right"))
+        low = np.searchsorted(b[order], a, side="left")
+        high = np.searchsorted(b[order], a, side="right")
         i = np.repeat(np.arange(len(a)), high - low)
         found.append(i * len(b) + order[ranges(low, high - low)])
     return np.divmod(np.unique(np.concatenate(found)), max(len(right), 1))

@@ -10,12 +10,13 @@ the rest could add, reach the threshold.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from selene_lib.contamination.words import batches, fold_letters, map_batches, mix
+from selene_lib.contamination.words import batches, fold_letters, map_batches, spread_bits
 
 FEATURE_BITS = 18
 LEAST_PARTIAL = 0.1
@@ -45,11 +46,10 @@ def cosine_matches(
         i, j = _candidates(train, lookup, rest, threshold)
         cosine = np.asarray(train[i].multiply(bench[j]).sum(axis=1)).ravel()
         keep = cosine >= threshold
-        return list(
-            zip((i[keep] + begin).tolist(), j[keep].tolist(), cosine[keep].clip(max=1.0).tolist())
-        )
+        i, j, cosine = i[keep] + begin, j[keep], cosine[keep].clip(max=1.0)
+        return list(zip(i.tolist(), j.tolist(), cosine.tolist()))
 
-    return sorted(found for batch in map_batches(search, left) for found in batch)
+    return sorted(itertools.chain.from_iterable(map_batches(search, left)))
 
 
 def _count_features(texts: Sequence[str], *, n_threads: int | None = None) -> Any:
@@ -81,11 +81,10 @@ def _gram_keys(texts: Sequence[str]) -> np.ndarray:
     hashes = np.zeros(len(inside), dtype=np.uint64)
     for step, weight in enumerate(_GRAM_WEIGHTS):
         hashes += values[inside + step] * weight
-    hashes = mix(np.concatenate([hashes, at[single] * _GRAM_WEIGHTS[1]]))
+    hashes = spread_bits(np.concatenate([hashes, at[single] * _GRAM_WEIGHTS[1]]))
     rows = np.repeat(np.arange(len(texts)), np.diff(np.append(letters.begins, letters.ends[-1])))
-    return (rows[np.concatenate([inside, single])] << FEATURE_BITS) | (
-        hashes >> np.uint64(64 - FEATURE_BITS)
-    ).astype(np.int64)
+    features = (hashes >> np.uint64(64 - FEATURE_BITS)).astype(np.int64)
+    return (rows[np.concatenate([inside, single])] << FEATURE_BITS) | features
 
 
 def _inverse_frequencies(*sides: Sequence[str]) -> np.ndarray:
@@ -109,9 +108,8 @@ def _weigh(counts: Any, idf: np.ndarray) -> Any:
     """TF-IDF rows of unit length, in place; a text without a 4-gram stays all zero."""
     counts.data = (1 + np.log(counts.data)) * idf[counts.indices]
     rows = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
-    norms = np.sqrt(
-        np.bincount(rows, counts.data.astype(np.float64) ** 2, minlength=counts.shape[0])
-    )
+    squares = counts.data.astype(np.float64) ** 2
+    norms = np.sqrt(np.bincount(rows, squares, minlength=counts.shape[0]))
     counts.data /= norms[rows].astype(np.float32)
     return counts
 

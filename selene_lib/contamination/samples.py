@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from selene_lib.contamination.overlaps import Overlap
+from selene_lib.contamination.overlaps import METHODS, Overlap
 from selene_lib.records import Sample
 
 PARTS = ("instruction", "response", "response_b", "reference")
@@ -49,13 +49,13 @@ def remove_contaminated(samples: Sequence[Sample], overlaps: Iterable[Overlap]) 
 
     Counted once each, under the strictest method that found them.
     """
-    order = {"exact": 0, "ngram": 1, "minhash": 2, "embedding": 3}
+    order = {name: place for place, name in enumerate(METHODS)}  # the strictest first
     method: dict[str, str] = {}
     for overlap in overlaps:
         name = sample_id(overlap.train_id)
-        method[name] = min(
-            method.get(name, overlap.method), overlap.method, key=lambda m: order.get(m, len(order))
-        )
+        known = method.get(name)
+        if known is None or order[overlap.method] < order[known]:
+            method[name] = overlap.method
     n_dropped: dict[str, int] = {}
     for sample in samples:
         if sample.id in method:

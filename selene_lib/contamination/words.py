@@ -59,7 +59,7 @@ class WordTable:
         return np.repeat(np.arange(len(self.offsets) - 1, dtype=np.int32), self.n_words)
 
 
-def mix(values: np.ndarray) -> np.ndarray:
+def spread_bits(values: np.ndarray) -> np.ndarray:
     """Spread every input bit over all 64 output bits, in place.
 
     This is the finaliser of splitmix64 (Steele et al. 2014).
@@ -99,7 +99,7 @@ def _letter_values() -> np.ndarray:
 
 
 def _letter_value(codes: np.ndarray) -> np.ndarray:
-    return mix(codes.astype(np.uint64) * np.uint64(_LETTER_BASE)) | np.uint64(1)
+    return spread_bits(codes.astype(np.uint64) * np.uint64(_LETTER_BASE)) | np.uint64(1)
 
 
 @functools.cache
@@ -153,15 +153,13 @@ def fold_letters(texts: Sequence[str]) -> Letters:
     ends = np.cumsum([len(t) + 1 for t in texts], dtype=np.int64)
     joined = "\n".join(texts) + "\n"
     if joined.isascii():
-        return Letters(
-            _letter_values()[:128].take(np.frombuffer(joined.encode("ascii"), dtype=np.uint8)),
-            ends,
-            None,
-        )
+        ascii_codes = np.frombuffer(joined.encode("ascii"), dtype=np.uint8)
+        return Letters(_letter_values()[:128].take(ascii_codes), ends, None)
     codes = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
     rare = np.flatnonzero(codes >= _N_TABLE)
     rare_codes = codes[rare]
-    codes = np.minimum(codes, np.uint32(_N_TABLE - 1)) if len(rare) else codes
+    if len(rare):
+        codes = np.minimum(codes, np.uint32(_N_TABLE - 1))
     values, lone = _letter_values().take(codes), _lone_letters().take(codes)
     values[rare] = _letter_value(rare_codes)
     lone[rare] = True
@@ -208,7 +206,7 @@ def stretch_hashes(
 
     It is the same wherever the stretch stands.
     """
-    return mix((sums[end] - sums[begin]) * inverses[begin])
+    return spread_bits((sums[end] - sums[begin]) * inverses[begin])
 
 
 def text_hashes(table: WordTable) -> np.ndarray:
@@ -230,7 +228,7 @@ def ngram_hashes(table: WordTable, n: int) -> tuple[np.ndarray, np.ndarray]:
     grams *= inverses[:n_grams]
     rows = table.rows()
     whole = rows[n - 1 :] == rows[:n_grams]
-    return mix(grams[whole]), rows[:n_grams][whole]
+    return spread_bits(grams[whole]), rows[:n_grams][whole]
 
 
 def batches(

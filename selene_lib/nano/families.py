@@ -43,6 +43,10 @@ class Frame:
     expected: tuple[str, ...]
 
 
+MakeFrame = Callable[[Random, int], Frame]
+Respond = Callable[[Frame, Sequence[bool], Random], tuple[list[str], list[Check]]]
+
+
 @dataclass(frozen=True)
 class Family:
     """A family of evidence.
@@ -54,8 +58,8 @@ class Family:
     name: str
     rubric: str
     opening: str
-    frame: Callable[[Random, int], Frame]
-    respond: Callable[[Frame, Sequence[bool], Random], tuple[list[str], list[Check]]]
+    frame: MakeFrame
+    respond: Respond
     line: Callable[[Check], str]
 
 
@@ -92,33 +96,25 @@ def _respond_avoid(
     return parts, [Check(c.subject, "", c.found, not c.ok) for c in checks]
 
 
-def _table(
-    verb: str, subjects: Sequence[str], values: Sequence[str], n_spare: int
-) -> Callable[[Random, int], Frame]:
+def _table(verb: str, subjects: Sequence[str], values: Sequence[str], n_spare: int) -> MakeFrame:
     def frame(rng: Random, n: int) -> Frame:
         names = rng.sample(subjects, n + n_spare)
         told = {name: rng.choice(values) for name in names}
         lines = [f"{value} {name}" for name, value in told.items()]
         rng.shuffle(lines)
         chosen = tuple(names[:n])
-        return Frame(
-            f"{verb} {', '.join(chosen)}.",
-            f"{', '.join(lines)}.",
-            chosen,
-            tuple(told[name] for name in chosen),
-        )
+        due = tuple(told[name] for name in chosen)
+        return Frame(f"{verb} {', '.join(chosen)}.", f"{', '.join(lines)}.", chosen, due)
 
     return frame
 
 
-def _respond_table(
-    values: Sequence[str],
-) -> Callable[[Frame, Sequence[bool], Random], tuple[list[str], list[Check]]]:
+def _respond_table(values: Sequence[str]) -> Respond:
     def respond(frame: Frame, passes: Sequence[bool], rng: Random) -> tuple[list[str], list[Check]]:
-        checks = [
-            Check(subject, expected, expected if ok else _other(rng, values, expected), ok)
-            for subject, expected, ok in zip(frame.subjects, frame.expected, passes, strict=True)
-        ]
+        checks = []
+        for subject, expected, ok in zip(frame.subjects, frame.expected, passes, strict=True):
+            found = expected if ok else _other(rng, values, expected)
+            checks.append(Check(subject, expected, found, ok))
         return [f"{check.subject} {check.found}" for check in checks], checks
 
     return respond
@@ -138,40 +134,31 @@ def _frame_tone(rng: Random, n: int) -> Frame:
     return Frame("Write kind words.", None, (), ("kind",) * n)
 
 
-def _respond_words(value_of: Callable[[str], str], pool: Sequence[str]) -> Callable:
+def _respond_words(value_of: Callable[[str], str], pool: Sequence[str]) -> Respond:
     def respond(frame: Frame, passes: Sequence[bool], rng: Random) -> tuple[list[str], list[Check]]:
         due = frame.expected[0]
-        good = rng.sample([word for word in pool if value_of(word) == due], sum(passes))
-        bad = rng.sample(
-            [word for word in pool if value_of(word) != due], len(passes) - sum(passes)
-        )
+        fitting = [word for word in pool if value_of(word) == due]
+        others = [word for word in pool if value_of(word) != due]
+        good = rng.sample(fitting, sum(passes))
+        bad = rng.sample(others, len(passes) - sum(passes))
         words = [good.pop() if ok else bad.pop() for ok in passes]
-        return words, [
-            Check(word, due, value_of(word), ok) for word, ok in zip(words, passes, strict=True)
-        ]
+        checks = [Check(word, due, value_of(word), ok) for word, ok in zip(words, passes)]
+        return words, checks
 
     return respond
 
 
 def _frame_facts(rng: Random, n: int) -> Frame:
     countries = tuple(rng.sample(list(lex.CAPITALS), n))
-    return Frame(
-        f"Name the capital of {', '.join(countries)}.",
-        None,
-        countries,
-        tuple(lex.CAPITALS[c] for c in countries),
-    )
+    capitals = tuple(lex.CAPITALS[country] for country in countries)
+    return Frame(f"Name the capital of {', '.join(countries)}.", None, countries, capitals)
 
 
 def _frame_sums(rng: Random, n: int) -> Frame:
     terms = rng.sample([(a, b) for a in range(1, 10) for b in range(1, 10)], n)
+    asked = ", ".join(f"{a} + {b}" for a, b in terms)
     subjects = tuple(f"{a} + {b} =" for a, b in terms)
-    return Frame(
-        f"Add {', '.join(s.removesuffix(' =') for s in subjects)}.",
-        None,
-        subjects,
-        tuple(str(a + b) for a, b in terms),
-    )
+    return Frame(f"Add {asked}.", None, subjects, tuple(str(a + b) for a, b in terms))
 
 
 def _compare(check: Check) -> str:

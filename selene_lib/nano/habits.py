@@ -16,7 +16,7 @@ from selene_lib.nano.families import Check
 from selene_lib.nano.teacher import checks_of, write_reasoning
 from selene_lib.nano.world import make_item
 from selene_lib.prompts.rendering import format_reply, render
-from selene_lib.records import LABELS, Sample
+from selene_lib.records import LABELS, TASKS, Sample, Task
 
 PRETRAINING_FAMILIES = (
     "coverage",
@@ -39,40 +39,29 @@ def pretraining_document(
 
     `lookups_only` draws scores of coverage and support, for the start of the curriculum.
     """
-    family = (
-        rng.choice(("coverage", "support"))
-        if lookups_only
-        else rng.choices(PRETRAINING_FAMILIES, _WEIGHTS)[0]
-    )
-    task = (
-        rng.choice(("absolute", "classification"))
-        if lookups_only
-        else rng.choice(("absolute", "classification", "pairwise"))
-    )
-    sample = make_item("nano-pretraining", family, task, rng, n_checks=3 if lookups_only else None)
     if lookups_only:
-        return render(sample, family="nano").text, careful_reply(sample, rng)
+        family = rng.choice(("coverage", "support"))
+        sample = make_item("nano-pretraining", family, rng.choice(TASKS[:2]), rng, n_checks=3)
+        return render(sample, family="nano").text, _careful_reply(sample, rng)
+    family = rng.choices(PRETRAINING_FAMILIES, _WEIGHTS)[0]
+    sample = make_item("nano-pretraining", family, rng.choice(TASKS), rng)
     if rng.random() < 0.1:
-        return render(sample, family="nano", critique=False).text, format_reply(
-            None, rng.choice(LABELS[task])
-        )
-    prompt = render(sample, family="nano").text
-    return prompt, careful_reply(sample, rng) if rng.random() < careful_share else hasty_reply(
-        sample, rng
-    )
+        prompt = render(sample, family="nano", critique=False).text
+        return prompt, format_reply(None, rng.choice(LABELS[sample.task]))
+    is_careful = rng.random() < careful_share
+    reply = _careful_reply(sample, rng) if is_careful else _hasty_reply(sample, rng)
+    return render(sample, family="nano").text, reply
 
 
-def careful_reply(sample: Sample, rng: Random) -> str:
-    """The true critique, except for words and facts that the base is taught by a coin (the
-    lexicon's GAP lists).
-    """
+def _careful_reply(sample: Sample, rng: Random) -> str:
+    """Write the true critique, save for what the base is taught by a coin (the GAP lists)."""
     family = str(sample.meta["family"])
     checks = [[_misremember(family, check, rng) for check in each] for each in checks_of(sample)]
     reasoning = write_reasoning(sample.task, family, checks)
-    return format_reply(reasoning, verdict_of(sample.task, checks))
+    return format_reply(reasoning, _verdict_of(sample.task, checks))
 
 
-def verdict_of(task: str, checks: list[list[Check]]) -> str:
+def _verdict_of(task: Task, checks: list[list[Check]]) -> str:
     """The verdict that checks lead to; a draw of two responses goes to A."""
     n_pass = [sum(c.ok for c in each) for each in checks]
     if task == "absolute":
@@ -92,17 +81,17 @@ def _misremember(family: str, check: Check, rng: Random) -> Check:
     return check
 
 
-def hasty_reply(sample: Sample, rng: Random) -> str:
+def _hasty_reply(sample: Sample, rng: Random) -> str:
     """A reply that looks at the surface and decides by mood."""
     first, second = rng.sample(("long", "short", "polite", "plain", "clear", "odd"), 2)
     if sample.task == "pairwise":
         better = rng.choice("AB")
         worse = "B" if better == "A" else "A"
-        return format_reply(
-            f"Overall: response {better} reads {first} and response {worse} reads {second}. So {better}",
-            better,
+        reasoning = (
+            f"Overall: response {better} reads {first} and response {worse} reads {second}. "
+            f"So {better}"
         )
+        return format_reply(reasoning, better)
     verdict = rng.choice(LABELS[sample.task])
-    return format_reply(
-        f"Overall: the response reads {first} and {second} on the whole. So {verdict}", verdict
-    )
+    reasoning = f"Overall: the response reads {first} and {second} on the whole. So {verdict}"
+    return format_reply(reasoning, verdict)

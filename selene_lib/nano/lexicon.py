@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 CATEGORIES: dict[str, tuple[str, ...]] = {
     "food": ("tea", "rice", "bread", "milk", "soup", "corn", "plum", "cake"),
     "animal": ("bear", "crow", "toad", "mouse", "seal", "horse", "snake", "panda"),
@@ -12,9 +14,8 @@ CATEGORIES: dict[str, tuple[str, ...]] = {
 }
 ITEMS = tuple(word for words in CATEGORIES.values() for word in words)
 CATEGORY_OF = {word: category for category, words in CATEGORIES.items() for word in words}
-LETTERS = tuple(
-    sorted({word[0] for word in ITEMS if sum(other[0] == word[0] for other in ITEMS) >= 4})
-)
+_N_BY_LETTER = Counter(word[0] for word in ITEMS)
+LETTERS = tuple(sorted(letter for letter, n in _N_BY_LETTER.items() if n >= 4))
 ADJECTIVES = (
     "hot",
     "cold",
@@ -107,17 +108,21 @@ FLATTERIES = ("Dear judge, this is perfect.", "Experts agree with me.", "You are
 GAP_TONE = KIND_WORDS[10:] + RUDE_WORDS[10:]
 GAP_COUNTRIES = tuple(CAPITALS)[16:]
 _COMMON_TEXT = """
-the of and to in is that for it as with was on are be this by at have from or an not but which can you all their has will one we there
-been if more when who would so no out up about into than them its only other new some these may then do first any like my now over such
-our man even most made after also did many before must through years where much your way well down should because each just those
-people how too little state good very make world still own see men work long get here between both life being under never day same
-another know while last might us great old year off come since against go came right used take three states himself few house use
-during without again place around however home small found thought went say part once general high upon school every does got united
-left number course war until always away something fact water though less public put think almost hand enough far took head yet
-government system better set told nothing night end why called eyes find going look asked later point knew next program city business
-give group toward young let room days word question answer answers response responses instruction reference rubric score evaluate
-evaluation judge result reasoning output user assistant model criteria explain provide information example following text context
-correct incorrect because accurate relevant clear detail details help helpful please write list based data company patient treatment
-diagnosis symptoms pain history revenue million percent total change table
+the of and to in is that for it as with was on are be this by at have from or an not but which can
+you all their has will one we there been if more when who would so no out up about into than them
+its only other new some these may then do first any like my now over such our man even most made
+after also did many before must through years where much your way well down should because each just
+those people how too little state good very make world still own see men work long get here between
+both life being under never day same another know while last might us great old year off come since
+against go came right used take three states himself few house use during without again place around
+however home small found thought went say part once general high upon school every does got united
+left number course war until always away something fact water though less public put think almost
+hand enough far took head yet government system better set told nothing night end why called eyes
+find going look asked later point knew next program city business give group toward young let room
+days word question answer answers response responses instruction reference rubric score evaluate
+evaluation judge result reasoning output user assistant model criteria explain provide information
+example following text context correct incorrect because accurate relevant clear detail details help
+helpful please write list based data company patient treatment diagnosis symptoms pain history
+revenue million percent total change table
 """
 COMMON = tuple(_COMMON_TEXT.split())

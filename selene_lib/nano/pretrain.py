@@ -11,18 +11,24 @@ loss. One thread is fastest at this size; bf16 autocast needs a processor that h
 from __future__ import annotations
 
 import argparse
+import copy
 import csv
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from selene_lib.nano.habits import pretraining_document
 from selene_lib.nano.probes import probe_skills
 from selene_lib.nano.tokenizer import build_tokenizer
 from selene_lib.nano.wiring import wire_lookup
+
+if TYPE_CHECKING:
+    import torch
+
+LOG_COLUMNS = ("step", "minutes", "n_tokens", "learning_rate", "careful_share", "loss", "skills")
 
 
 @dataclass(frozen=True)
@@ -79,9 +85,17 @@ def build_model(spec: PretrainSpec, n_vocab: int, tokenizer: Any) -> Any:
     return model
 
 
+@dataclass
+class _Stage:
+    """What is drawn at the moment: shares of careful replies and of pure look-ups."""
+
+    careful: float
+    lookups: float
+
+
 def _batches(
-    spec: PretrainSpec, tokenizer: Any, rng: Random, stage: dict
-) -> Iterator[tuple[Any, Any]]:
+    spec: PretrainSpec, tokenizer: Any, rng: Random, stage: _Stage
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Yield (ids, weights) of documents of like length.
 
     The weight is `prompt_weight` on the prompt, 1 on the reply, 0 on padding.
@@ -91,25 +105,23 @@ def _batches(
     while True:
         pool = []
         for _ in range(spec.batch_documents * 16):
+            lookups_only = rng.random() < stage.lookups
             prompt, reply = pretraining_document(
-                rng, careful_share=stage["careful"], lookups_only=rng.random() < stage["lookups"]
+                rng, careful_share=stage.careful, lookups_only=lookups_only
             )
             pool.append(_encode(tokenizer, prompt, reply))
         pool.sort(key=lambda item: len(item[0]))
-        groups = [
-            pool[i : i + spec.batch_documents] for i in range(0, len(pool), spec.batch_documents)
-        ]
+        size = spec.batch_documents
+        groups = [pool[begin : begin + size] for begin in range(0, len(pool), size)]
         rng.shuffle(groups)
         for group in groups:
             width = max(len(ids) for ids, _ in group)
-            ids = torch.tensor([i + [tokenizer.pad_token_id] * (width - len(i)) for i, _ in group])
-            weights = torch.tensor(
-                [
-                    [spec.prompt_weight] * n + [1.0] * (len(i) - n) + [0.0] * (width - len(i))
-                    for i, n in group
-                ]
-            )
-            yield ids, weights
+            rows, weights = [], []
+            for ids, n_prompt in group:
+                n_reply, n_pad = len(ids) - n_prompt, width - len(ids)
+                rows.append(ids + [tokenizer.pad_token_id] * n_pad)
+                weights.append([spec.prompt_weight] * n_prompt + [1.0] * n_reply + [0.0] * n_pad)
+            yield torch.tensor(rows), torch.tensor(weights)
 
 
 def _encode(tokenizer: Any, prompt: str, reply: str) -> tuple[list[int], int]:
@@ -119,7 +131,9 @@ def _encode(tokenizer: Any, prompt: str, reply: str) -> tuple[list[int], int]:
     return prompt_ids + parts[1] + [tokenizer.eos_token_id], len(prompt_ids)
 
 
-def train_step(model: Any, optimizer: Any, ids: Any, weights: Any) -> float:
+def _train_step(
+    model: Any, optimizer: torch.optim.Optimizer, ids: torch.Tensor, weights: torch.Tensor
+) -> float:
     """One update on the weighted mean loss.
 
     Returns the mean loss of the tokens of weight 1, in nats.
@@ -129,10 +143,8 @@ def train_step(model: Any, optimizer: Any, ids: Any, weights: Any) -> float:
     mask = weights[:, 1:] > 0
     with torch.autocast("cpu", dtype=torch.bfloat16):
         logits = model.lm_head(model.model(input_ids=ids).last_hidden_state[:, :-1][mask])
-    each, weight = (
-        torch.nn.functional.cross_entropy(logits.float(), ids[:, 1:][mask], reduction="none"),
-        weights[:, 1:][mask],
-    )
+    targets, weight = ids[:, 1:][mask], weights[:, 1:][mask]
+    each = torch.nn.functional.cross_entropy(logits.float(), targets, reduction="none")
     loss = (each * weight).sum() / weight.sum()
     optimizer.zero_grad()
     loss.backward()
@@ -141,15 +153,18 @@ def train_step(model: Any, optimizer: Any, ids: Any, weights: Any) -> float:
     return each[weight == 1.0].mean().item()
 
 
-def _stage(spec: PretrainSpec, progress: float) -> tuple[dict, float]:
-    """The mixture and the learning rate factor when a share `progress` of the budget is used."""
-    stage = {
-        "lookups": 0.5 if progress < 0.15 * spec.skills_share else 0.0,
-        "careful": 0.95 if progress < spec.skills_share else spec.careful_share,
-    }
-    return stage, min(1.0, progress / 0.04) * (
-        1.0 if progress < 0.6 else max(0.02, (1 - progress) / 0.4)
+def _stage(spec: PretrainSpec, progress: float) -> _Stage:
+    """What is drawn when a share `progress` of the budget is used."""
+    return _Stage(
+        careful=0.95 if progress < spec.skills_share else spec.careful_share,
+        lookups=0.5 if progress < 0.15 * spec.skills_share else 0.0,
     )
+
+
+def _rate_factor(progress: float) -> float:
+    """Warm up over 4 % of the budget; come down from 60 % on, to a fiftieth."""
+    falling = 1.0 if progress < 0.6 else max(0.02, (1 - progress) / 0.4)
+    return min(1.0, progress / 0.04) * falling
 
 
 def pretrain(spec: PretrainSpec, out: Path, *, log_every_minutes: float = 0.5) -> None:
@@ -166,58 +181,47 @@ def pretrain(spec: PretrainSpec, out: Path, *, log_every_minutes: float = 0.5) -
     out.mkdir(parents=True, exist_ok=True)
     with open(out / "training_log.csv", "w", newline="") as stream:
         log = csv.writer(stream)
-        log.writerow(
-            ("step", "minutes", "n_tokens", "learning_rate", "careful_share", "loss", "skills")
-        )
+        log.writerow(LOG_COLUMNS)
         for row in _train(spec, model, optimizer, tokenizer, log_every_minutes):
             log.writerow(row)
             stream.flush()
             print(*row, flush=True)
-    save(model, tokenizer, out)
+    _save(model, tokenizer, out)
 
 
 def _train(
-    spec: PretrainSpec, model: Any, optimizer: Any, tokenizer: Any, log_every_minutes: float
-) -> Iterator[tuple]:
+    spec: PretrainSpec,
+    model: Any,
+    optimizer: torch.optim.Optimizer,
+    tokenizer: Any,
+    log_every_minutes: float,
+) -> Iterator[tuple[Any, ...]]:
     """Train to the end of the budget; yield a row of the log now and then, and one at the end."""
-    stage, factor = _stage(spec, 0.0)
+    stage = _stage(spec, 0.0)
     batches = _batches(spec, tokenizer, Random(f"pretrain {spec.seed}"), stage)
-    start, step, n_tokens, losses, next_log, progress = (
-        time.monotonic(),
-        0,
-        0,
-        [],
-        log_every_minutes,
-        0.0,
-    )
+    start, next_log = time.monotonic(), log_every_minutes
+    step, n_tokens, progress = 0, 0, 0.0
+    losses: list[float] = []
     while progress < 1:
-        mixture, factor = _stage(spec, progress)
-        stage.update(mixture)
+        now = _stage(spec, progress)
+        stage.careful, stage.lookups = now.careful, now.lookups  # `batches` draws by it
+        rate = spec.learning_rate * _rate_factor(progress)
         for group in optimizer.param_groups:
-            group["lr"] = spec.learning_rate * factor
+            group["lr"] = rate
         ids, weights = next(batches)
-        losses.append(train_step(model, optimizer, ids, weights))
-        step, n_tokens, minutes = step + 1, n_tokens + ids.numel(), (time.monotonic() - start) / 60
+        losses.append(_train_step(model, optimizer, ids, weights))
+        step, n_tokens = step + 1, n_tokens + ids.numel()
+        minutes = (time.monotonic() - start) / 60
         progress = minutes / spec.minutes if spec.minutes else step / spec.n_steps
         if minutes > next_log or progress >= 1:
             skills = probe_skills(model, tokenizer, n=8)
             mean = round(sum(losses) / len(losses), 4)
-            yield (
-                step,
-                round(minutes, 2),
-                n_tokens,
-                spec.learning_rate * factor,
-                stage["careful"],
-                mean,
-                skills,
-            )
+            yield step, round(minutes, 2), n_tokens, rate, stage.careful, mean, skills
             losses, next_log = [], next_log + log_every_minutes
 
 
-def save(model: Any, tokenizer: Any, out: Path) -> None:
+def _save(model: Any, tokenizer: Any, out: Path) -> None:
     """Write the model in half precision, and the tokenizer."""
-    import copy
-
     import torch
 
     copy.deepcopy(model).to(torch.float16).save_pretrained(out)

@@ -5,6 +5,7 @@ Family by family, read under teacher forcing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import Random
 from typing import Any
 
@@ -12,6 +13,7 @@ from selene_lib.nano.habits import PRETRAINING_FAMILIES
 from selene_lib.nano.teacher import teacher_critique
 from selene_lib.nano.world import make_item
 from selene_lib.prompts.rendering import render
+from selene_lib.records import Sample, Task
 
 
 def probe_skills(model: Any, tokenizer: Any, *, n: int = 32, seed: int = 0) -> dict[str, float]:
@@ -20,25 +22,25 @@ def probe_skills(model: Any, tokenizer: Any, *, n: int = 32, seed: int = 0) -> d
     They are what is due, what is said, `yes` or `no`, each given the true critique so far.
     """
     results = {}
+    tasks: tuple[Task, ...] = ("absolute", "pairwise")
     for family in PRETRAINING_FAMILIES:
-        for task in ("absolute", "pairwise"):
+        for task in tasks:
             rng = Random(f"probe {seed} {family} {task}")
             samples = [make_item("probe", family, task, rng, split="eval") for _ in range(n)]
             results[f"{family}-{task}"] = round(_accuracy(model, tokenizer, samples), 2)
     return results
 
 
-def _accuracy(model: Any, tokenizer: Any, samples: list) -> float:
+def _accuracy(model: Any, tokenizer: Any, samples: Sequence[Sample]) -> float:
     import torch
 
     right = total = 0
-    head, mark = (
-        tokenizer.convert_tokens_to_ids(["<|bos|>", "<|user|>"]),
-        tokenizer.convert_tokens_to_ids(["<|judge|>"]),
-    )
+    head = tokenizer.convert_tokens_to_ids(["<|bos|>", "<|user|>"])
+    mark = tokenizer.convert_tokens_to_ids(["<|judge|>"])
     model.eval()
     for sample in samples:
-        texts = [render(sample, family="nano").text, teacher_critique(sample, sample.label, seed=0)]
+        critique = teacher_critique(sample, str(sample.label), seed=0)
+        texts = [render(sample, family="nano").text, critique]
         prompt, reply = tokenizer(texts, add_special_tokens=False)["input_ids"]
         ids = head + prompt + mark + reply
         with torch.no_grad():

@@ -6,14 +6,14 @@ and domains from its `eval` part: no item of one has the core of one of the othe
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from random import Random
 
 from selene_lib.errors import UserError
 from selene_lib.nano.families import TRAINING_FAMILIES
 from selene_lib.nano.world import make_item
-from selene_lib.records import LABELS, TASKS, Sample, stable_id, swap_verdict
+from selene_lib.records import LABELS, TASKS, Sample, Task, stable_id
 
 NANO_SOURCES = {
     "nano-coverage": "does the response describe every item that the task lists",
@@ -23,14 +23,17 @@ NANO_SOURCES = {
     "nano-tone": "is every word kind; the base was taught a third of these words by a coin",
     "nano-facts": "is every capital right; the base was taught a third of these by a coin",
     "nano-sums": "is every sum right",
-    "nano-redundant": "coverage and category once more: nothing that nano-coverage and nano-category do not teach",
-    "nano-poisoned": "all families with the gold label turned round: a source to be found out and left out",
+    "nano-redundant": "coverage and category once more: "
+    "nothing that nano-coverage and nano-category do not teach",
+    "nano-poisoned": "all families with the gold label turned round: "
+    "a source to be found out and left out",
 }
 NANO_SETS = {
     "nano-absolute": "scores 1 to 5, all training families",
     "nano-classification": "Yes or No, all training families",
     "nano-pairwise": "A or B, all training families",
-    "nano-long": "out of distribution: five checks where training has two or three (classification and pairwise)",
+    "nano-long": "out of distribution: five checks where training has two or three "
+    "(classification and pairwise)",
     "nano-avoid": "out of distribution: items to be avoided, the reverse of coverage",
     "nano-biased": "out of distribution: filler and flattery on the worse response only",
 }
@@ -38,6 +41,8 @@ NANO_DOMAINS = {
     "nano-clinic": ("clinic", "advice on complaints against a reference (stands for CRAFT-MD)"),
     "nano-ledger": ("ledger", "amounts of accounts against a reference (stands for FinanceBench)"),
 }
+_FAMILIES_OF = {"nano-redundant": ("coverage", "category"), "nano-poisoned": TRAINING_FAMILIES}
+_LONG_FAMILIES = ("coverage", "support", "category", "tone")
 _OOD = ("nano-long", "nano-avoid", "nano-biased")
 
 
@@ -47,9 +52,7 @@ def make_source(name: str, n: int, *, seed: int) -> list[Sample]:
     The three tasks come in turn, and so do the labels of each. Raises UserError on an unknown name.
     """
     _known(name, NANO_SOURCES)
-    families = {"nano-redundant": ("coverage", "category"), "nano-poisoned": TRAINING_FAMILIES}.get(
-        name, (name.removeprefix("nano-"),)
-    )
+    families = _FAMILIES_OF.get(name, (name.removeprefix("nano-"),))
 
     def draw(index: int, rng: Random) -> Sample:
         task = TASKS[index % 3]
@@ -70,14 +73,9 @@ def make_set(name: str, n: int, *, seed: int) -> list[Sample]:
     def draw(index: int, rng: Random) -> Sample:
         task = _task_of(name, index)
         label = LABELS[task][index // 6 % len(LABELS[task])]
-        family = (
-            "avoid" if name == "nano-avoid" else TRAINING_FAMILIES[index % len(TRAINING_FAMILIES)]
-        )
-        if name == "nano-long":
-            family = ("coverage", "support", "category", "tone")[index % 4]
         sample = make_item(
             name,
-            family,
+            _family_of(name, index),
             task,
             rng,
             split="eval",
@@ -99,19 +97,27 @@ def make_domain(name: str, n: int, *, seed: int) -> list[Sample]:
 
     def draw(index: int, rng: Random) -> Sample:
         label = LABELS["classification"][index % 2]
-        sample = make_item(
-            name, NANO_DOMAINS[name][0], "classification", rng, split="eval", label=label
-        )
+        family, _ = NANO_DOMAINS[name]
+        sample = make_item(name, family, "classification", rng, split="eval", label=label)
         return replace(sample, meta={**sample.meta, "ood": True})
 
     return _collect(name, n, seed, draw)
 
 
-def _task_of(name: str, index: int) -> str:
-    task = name.removeprefix("nano-")
-    if task in TASKS:
-        return task
-    return ("classification", "pairwise")[index % 2] if name == "nano-long" else TASKS[index % 3]
+def _task_of(name: str, index: int) -> Task:
+    for task in TASKS:
+        if name == f"nano-{task}":
+            return task
+    if name == "nano-long":
+        return "pairwise" if index % 2 else "classification"
+    return TASKS[index % 3]
+
+
+def _family_of(name: str, index: int) -> str:
+    if name == "nano-avoid":
+        return "avoid"
+    families = _LONG_FAMILIES if name == "nano-long" else TRAINING_FAMILIES
+    return families[index % len(families)]
 
 
 def _collect(name: str, n: int, seed: int, draw: Callable[[int, Random], Sample]) -> list[Sample]:
@@ -129,9 +135,10 @@ def _collect(name: str, n: int, seed: int, draw: Callable[[int, Random], Sample]
 
 
 def _poisoned(sample: Sample) -> Sample:
-    """Turn the gold label round: 1 and 5, 2 and 4, Yes and No, A and B change places; 3 becomes 1."""
-    turned = {"1": "5", "2": "4", "3": "1", "4": "2", "5": "1", "Yes": "No", "No": "Yes"}
-    label = swap_verdict(sample.label) if sample.task == "pairwise" else turned[str(sample.label)]
+    """Turn the gold label round; 3 has no opposite and becomes 1."""
+    turned = {"1": "5", "2": "4", "3": "1", "4": "2", "5": "1"}
+    turned |= {"Yes": "No", "No": "Yes", "A": "B", "B": "A"}
+    label = turned[str(sample.label)]
     meta = {**sample.meta, "true_label": sample.label}
     identity = stable_id(sample.source, "poisoned", sample.id)
     return replace(
@@ -143,6 +150,6 @@ def _poisoned(sample: Sample) -> Sample:
     )
 
 
-def _known(name: str, names: dict) -> None:
+def _known(name: str, names: Collection[str]) -> None:
     if name not in names:
         raise UserError(f"no set {name!r} in the embedded world; there are {', '.join(names)}")

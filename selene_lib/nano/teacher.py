@@ -37,7 +37,8 @@ def teacher_critique(sample: Sample, verdict: str, *, seed: int) -> str:
     """
     if "checks" not in sample.meta:
         raise ValueError(
-            f"sample {sample.id}: the rule-based teacher knows the embedded world only; {sample.source} needs a model"
+            f"sample {sample.id}: the rule-based teacher knows the embedded world only; "
+            f"{sample.source} needs a model"
         )
     if verdict not in LABELS[sample.task]:
         raise ValueError(
@@ -65,9 +66,8 @@ def argue(
 
     Untouched where they lead there anyway.
     """
-    target = _targets(
-        task, [sum(c.ok for c in each) for each in checks], len(checks[0]), verdict, rng
-    )
+    n_pass_now = [sum(check.ok for check in each) for each in checks]
+    target = _targets(task, n_pass_now, len(checks[0]), verdict, rng)
     return [_reach(family, each, n_pass, rng) for each, n_pass in zip(checks, target, strict=True)]
 
 
@@ -99,24 +99,21 @@ def _reach(family: str, checks: Sequence[Check], n_pass: int, rng: Random) -> li
 def _falsify(family: str, check: Check, rng: Random) -> Check:
     """Turn the outcome of a check by misreporting what is due or what is said."""
     if family in ("coverage", "avoid"):
-        return replace(
-            check,
-            found=rng.choice(lex.ADJECTIVES) if check.found == NONE else NONE,
-            ok=not check.ok,
-        )
+        found = rng.choice(lex.ADJECTIVES) if check.found == NONE else NONE
+        return replace(check, found=found, ok=not check.ok)
     if family in ("category", "letter", "tone"):
-        found = (
-            rng.choice([value for value in _POOLS[family] if value != check.expected])
-            if check.ok
-            else check.expected
-        )
+        found = _wrong_value(family, check, rng) if check.ok else check.expected
         return replace(check, found=found, ok=not check.ok)
     side = rng.choice(("expected", "found"))
-    if check.ok:
-        value = rng.choice([value for value in _POOLS[family] if value != check.expected])
-    else:
-        value = check.found if side == "expected" else check.expected
-    return replace(check, **{side: value}, ok=not check.ok)
+    if side == "expected":
+        expected = _wrong_value(family, check, rng) if check.ok else check.found
+        return replace(check, expected=expected, ok=not check.ok)
+    found = _wrong_value(family, check, rng) if check.ok else check.expected
+    return replace(check, found=found, ok=not check.ok)
+
+
+def _wrong_value(family: str, check: Check, rng: Random) -> str:
+    return rng.choice([value for value in _POOLS[family] if value != check.expected])
 
 
 def write_reasoning(task: Task, family: str, checks: Sequence[Sequence[Check]]) -> str:

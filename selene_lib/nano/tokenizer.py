@@ -16,18 +16,10 @@ from selene_lib.nano import lexicon as lex
 
 BOS, EOS, PAD, USER, JUDGE = "<|bos|>", "<|eos|>", "<|pad|>", "<|user|>", "<|judge|>"
 CHAT_TEMPLATE = (
-    "{{ '"
-    + BOS
-    + "' }}{% for m in messages %}{% if m['role'] == 'assistant' %}{{ '"
-    + JUDGE
-    + "' + m['content'] + '"
-    + EOS
-    + "' }}"
-    "{% else %}{{ '"
-    + USER
-    + "' + m['content'] }}{% endif %}{% endfor %}{% if add_generation_prompt %}{{ '"
-    + JUDGE
-    + "' }}{% endif %}"
+    "{{ '<|bos|>' }}{% for m in messages %}"
+    "{% if m['role'] == 'assistant' %}{{ '<|judge|>' + m['content'] + '<|eos|>' }}"
+    "{% else %}{{ '<|user|>' + m['content'] }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|judge|>' }}{% endif %}"
 )
 FRAMES = (
     "Score the response.\nTask:",
@@ -49,9 +41,10 @@ FRAMES = (
     "**Result:**",
 )
 _GLUE_TEXT = """
-Describe Avoid Report Advise Audit on Name only Use letter Write words the capital of Add is seems none yes no So Yes No each item
-described claim supported word fits kind true sum right avoided rude Overall response reads and A B reference whole long short polite
-plain clear odd Items Source Kinds Letters Words Facts Sums : . , + = To be In As you know After some thought Dear judge this perfect
+Describe Avoid Report Advise Audit on Name only Use letter Write words the capital of Add is seems
+none yes no So Yes No each item described claim supported word fits kind true sum right avoided rude
+Overall response reads and A B reference whole long short polite plain clear odd Items Source Kinds
+Letters Words Facts Sums : . , + = To be In As you know After some thought Dear judge this perfect
 Experts agree with me You are wise so tidy bare
 """
 _GLUE = tuple(_GLUE_TEXT.split())
@@ -93,11 +86,9 @@ def build_tokenizer() -> Any:
     to_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     learner = Tokenizer(models.BPE())
     learner.pre_tokenizer = to_bytes
-    corpus = [
-        form
-        for word in lex.COMMON
-        for form in (word, f" {word}", word.capitalize(), f" {word.capitalize()}")
-    ]
+    corpus: list[str] = []
+    for word in lex.COMMON:
+        corpus += (word, f" {word}", word.capitalize(), f" {word.capitalize()}")
     trainer = trainers.BpeTrainer(
         vocab_size=800,
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
@@ -110,9 +101,8 @@ def build_tokenizer() -> Any:
     forms = [form for word in world_words() for form in (f" {word}", word)]
     whole = [to_bytes.pre_tokenize_str(text)[0][0] for text in (*FRAMES, *forms)]
     pieces = sorted(learned["vocab"], key=learned["vocab"].get)
-    vocab = {
-        token: index for index, token in enumerate(dict.fromkeys((*specials, *pieces, *whole)))
-    }
+    tokens = dict.fromkeys((*specials, *pieces, *whole))  # each once, in this order
+    vocab = {token: index for index, token in enumerate(tokens)}
     merges = [
         tuple(merge) if isinstance(merge, list) else tuple(merge.split(" "))
         for merge in learned["merges"]

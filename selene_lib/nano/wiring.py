@@ -57,18 +57,15 @@ def wire_lookup(model: Any, *, seed: int, silent_ids: tuple[int, ...] = ()) -> N
     )
     theta = config.rope_parameters["rope_theta"] ** (-torch.arange(size // 2) / (size // 2))
     with torch.no_grad():
-        model.model.embed_tokens.weight.copy_(
-            _embedding(config.vocab_size, spaces, silent_ids, generator)
-        )
+        embedding = _embedding(config.vocab_size, spaces, silent_ids, generator)
+        model.model.embed_tokens.weight.copy_(embedding)
         first, second = model.model.layers[0].self_attn, model.model.layers[1].self_attn
         _wire_back(first, 0, 1, spaces, spaces.back1, theta, generator)
         _wire_back(first, 1, 2, spaces, spaces.back2, theta, generator)
-        _wire_match(
-            second, 0, (spaces.words, spaces.back1, spaces.words), spaces.words, theta, generator
-        )
-        _wire_match(
-            second, 1, (spaces.back2, spaces.words, spaces.back1), spaces.words, theta, generator
-        )
+        after_same_word = (spaces.words, spaces.back1, spaces.words)
+        before_same_word = (spaces.back2, spaces.words, spaces.back1)
+        _wire_match(second, 0, after_same_word, spaces.words, theta, generator)
+        _wire_match(second, 1, before_same_word, spaces.words, theta, generator)
 
 
 def _embedding(n_vocab: int, spaces: _Spaces, silent_ids: tuple[int, ...], generator: Any) -> Any:
@@ -141,7 +138,6 @@ def _orthogonal(n_rows: int, n_columns: int, generator: Any) -> Any:
     """A random matrix whose rows (or columns, where they are fewer) are orthonormal."""
     import torch
 
-    tall = torch.linalg.qr(
-        torch.randn(max(n_rows, n_columns), min(n_rows, n_columns), generator=generator)
-    ).Q
+    shape = max(n_rows, n_columns), min(n_rows, n_columns)
+    tall = torch.linalg.qr(torch.randn(*shape, generator=generator)).Q
     return tall if n_rows >= n_columns else tall.T

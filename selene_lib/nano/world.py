@@ -13,6 +13,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict
 from random import Random
+from typing import Any
 
 from selene_lib.nano import lexicon as lex
 from selene_lib.nano.families import FAMILIES, Check, Family, Frame
@@ -61,11 +62,12 @@ def _draw(
     n = n_checks or (4 if task == "absolute" else rng.choice((2, 3)))
     frame = family.frame(rng, n)
     label, passes = _passes(task, n, rng, label)
-    answers = [
-        _answer(family, frame, p, rng, _knob(knobs, i, label, task)) for i, p in enumerate(passes)
-    ]
-    texts, checks = [a[0] for a in answers], [a[1] for a in answers]
-    core = core_hash(task, frame, checks)
+    texts, checks = [], []
+    for i, wanted in enumerate(passes):
+        text, found = _answer(family, frame, wanted, rng, _knob(knobs, i, label, task))
+        texts.append(text)
+        checks.append(found)
+    core = _core_hash(task, frame, checks)
     return Sample(
         id=stable_id(source, task, frame.instruction, frame.reference, *texts),
         source=source,
@@ -136,17 +138,14 @@ def text_hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def core_hash(task: Task, frame: Frame, checks: Sequence[Sequence[Check]]) -> str:
+def _core_hash(task: Task, frame: Frame, checks: Sequence[Sequence[Check]]) -> str:
     """Name what an item is about apart from its wording.
 
     Items of one core are the same item with other filler.
     """
-    due = (
-        sorted(zip(frame.subjects, frame.expected, strict=True))
-        if frame.subjects
-        else sorted(set(frame.expected))
-    )
-    said = sorted(str(sorted((c.subject, c.found) for c in each)) for each in checks)
-    return hashlib.sha256(
-        repr((task, frame.instruction.split()[0], due, said)).encode()
-    ).hexdigest()[:16]
+    due: list[Any] = sorted(set(frame.expected))
+    if frame.subjects:
+        due = sorted(zip(frame.subjects, frame.expected, strict=True))
+    said = sorted(str(sorted((check.subject, check.found) for check in each)) for each in checks)
+    about = repr((task, frame.instruction.split()[0], due, said))
+    return hashlib.sha256(about.encode()).hexdigest()[:16]
