@@ -55,19 +55,15 @@ def map_dataset(
     from selene_lib.embeddings.local import map_texts
 
     x, y, topics, names = map_texts(texts, seed=seed, n_topics=n_topics, projection=projection)
-    described = {
-        "ids": [s.id for s in samples],
-        "source": [s.source for s in samples],
-        "task": [s.task for s in samples],
-    }
-    settings = {"seed": seed, "n_topics": len(names), "projection": projection}
     return TopicMap(
-        **described,
+        ids=[sample.id for sample in samples],
+        source=[sample.source for sample in samples],
+        task=[sample.task for sample in samples],
         x=x,
         y=y,
         topic_index=topics,
         topic_names=names,
         text=texts,
         backend="local",
-        settings=settings,
+        settings={"seed": seed, "n_topics": len(names), "projection": projection},
     )

@@ -40,10 +40,10 @@ def map_with_atlas(
     import requests
     from nomic import atlas
 
-    rows = [
-        {ID_FIELD: f"r{i:07d}", "text": t or " ", "source": s.source, "task": s.task}
-        for i, (s, t) in enumerate(zip(samples, texts))
-    ]
+    rows = []
+    for i, (sample, text) in enumerate(zip(samples, texts)):
+        about = {"source": sample.source, "task": sample.task}
+        rows.append({ID_FIELD: f"r{i:07d}", "text": text or " ", **about})
     with _signed_in(token):
         try:
             dataset = atlas.map_data(
@@ -63,31 +63,29 @@ def map_with_atlas(
             ) from error
         except requests.RequestException as error:
             raise UserError(
-                f"Nomic Atlas cannot be reached ({error}): check the network, or use backend='local'"
+                f"Nomic Atlas cannot be reached ({error}): "
+                "check the network, or use backend='local'"
             ) from error
         except ValueError as error:
             raise UserError(
                 f"Nomic Atlas refused ({error}): check {TOKEN_VARIABLE}, or use backend='local'"
             ) from error
-    return _read_back(
-        samples,
-        texts,
-        [row[ID_FIELD] for row in rows],
-        places,
-        topics,
-        getattr(topic_map, "map_link", ""),
-    )
+    names = [row[ID_FIELD] for row in rows]
+    link = getattr(topic_map, "map_link", "")
+    return _read_back(samples, texts, names, places, topics, link)
 
 
 def _token() -> str:
     token = os.environ.get(TOKEN_VARIABLE, "").strip()
     if not token:
         raise UserError(
-            f"backend='nomic' needs a Nomic API key in the environment variable {TOKEN_VARIABLE}; backend='local' needs none"
+            f"backend='nomic' needs a Nomic API key in the environment variable {TOKEN_VARIABLE}; "
+            "backend='local' needs none"
         )
     if not token.startswith("nk-"):
         raise UserError(
-            f"{TOKEN_VARIABLE} does not hold a Nomic API key (they start with nk-); make one in the Atlas account settings"
+            f"{TOKEN_VARIABLE} does not hold a Nomic API key (they start with nk-); "
+            "make one in the Atlas account settings"
         )
     return token
 
@@ -100,14 +98,13 @@ def _signed_in(token: str) -> Iterator[None]:
     """
     from nomic.dataset import AtlasClass
 
+    credentials = {"token": token, "tenant": "production", "expires": None, "refresh_token": None}
     original = AtlasClass.credentials
-    AtlasClass.credentials = property(
-        lambda _: {"token": token, "tenant": "production", "expires": None, "refresh_token": None}
-    )
+    setattr(AtlasClass, "credentials", property(lambda _: credentials))  # noqa: B010 - a property
     try:
         yield
     finally:
-        AtlasClass.credentials = original
+        setattr(AtlasClass, "credentials", original)  # noqa: B010
 
 
 def _wait(dataset: Any, sleep: Callable[[float], None]) -> None:
@@ -137,13 +134,10 @@ def _read_back(
     for position, label in zip(index.tolist(), labels.tolist()):
         names[position] = label
     x, y = scale_points(points)
-    described = {
-        "ids": [s.id for s in samples],
-        "source": [s.source for s in samples],
-        "task": [s.task for s in samples],
-    }
     return TopicMap(
-        **described,
+        ids=[sample.id for sample in samples],
+        source=[sample.source for sample in samples],
+        task=[sample.task for sample in samples],
         x=x,
         y=y,
         topic_index=np.asarray(index),
@@ -160,11 +154,8 @@ def _by_row(frame: pd.DataFrame, rows: list[str]) -> pd.DataFrame:
     missing = sorted(set(rows) - set(frame[column].astype(str)))
     if missing:
         raise UserError(
-            f"Nomic Atlas gave back no place for {len(missing)} of {len(rows)} rows (first: {missing[0]}): build the map again"
+            f"Nomic Atlas gave back no place for {len(missing)} of {len(rows)} rows "
+            f"(first: {missing[0]}): build the map again"
         )
-    return (
-        frame.assign(**{column: frame[column].astype(str)})
-        .drop_duplicates(column)
-        .set_index(column)
-        .loc[rows]
-    )
+    named = frame.assign(**{column: frame[column].astype(str)})
+    return named.drop_duplicates(column).set_index(column).loc[rows]

@@ -71,14 +71,15 @@ def project(vectors: np.ndarray, *, method: str, seed: int) -> np.ndarray:
     """
     if method not in ("umap", "pca"):
         raise ValueError(f"projection {method!r} is not umap or pca")
-    return (
-        _pca(vectors) if method == "pca" or len(vectors) <= N_NEIGHBOURS else _umap(vectors, seed)
-    )
+    if method == "pca" or len(vectors) <= N_NEIGHBOURS:
+        return _pca(vectors)
+    return _umap(vectors, seed)
 
 
 def _pca(vectors: np.ndarray) -> np.ndarray:
     centred = vectors - vectors.mean(axis=0)
     _, _, axes = np.linalg.svd(centred, full_matrices=False)
+    # Each axis points where its largest entry is positive: a singular vector has no sign.
     axes = axes * np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)])[:, None]
     flat = centred @ axes[:2].T
     return np.pad(flat, ((0, 0), (0, 2 - flat.shape[1])))
@@ -92,18 +93,24 @@ def _umap(vectors: np.ndarray, seed: int) -> np.ndarray:
     import umap
     from sklearn.neighbors import NearestNeighbors
 
-    options: dict[str, Any] = {}
-    if len(vectors) <= MAX_EXACT_NEIGHBOURS:
+    known: tuple[Any, ...] = (None, None, None)
+    is_exact = len(vectors) <= MAX_EXACT_NEIGHBOURS
+    if is_exact:
         search = NearestNeighbors(n_neighbors=N_NEIGHBOURS, algorithm="brute").fit(vectors)
         distances, indices = search.kneighbors(vectors)
-        options = {"precomputed_knn": (indices, distances), "force_approximation_algorithm": True}
+        known = (indices, distances)
     layout = umap.UMAP(
-        n_neighbors=N_NEIGHBOURS, min_dist=0.1, init="pca", random_state=seed, n_jobs=1, **options
+        n_neighbors=N_NEIGHBOURS,
+        min_dist=0.1,
+        init="pca",
+        random_state=seed,
+        n_jobs=1,
+        precomputed_knn=known,
+        force_approximation_algorithm=is_exact,
     )
     with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", message="precomputed_knn", category=UserWarning
-        )  # new points are never added to a map
+        # New points are never added to a map.
+        warnings.filterwarnings("ignore", message="precomputed_knn", category=UserWarning)
         return layout.fit_transform(vectors)
 
 
@@ -140,7 +147,10 @@ def name_topics(
     by_topic = np.asarray((member @ counts).todense(), dtype=np.float64)
     share = by_topic / np.maximum(by_topic.sum(axis=1, keepdims=True), 1)
     weight = share * np.log1p(by_topic.sum() / n_topics / np.maximum(by_topic.sum(axis=0), 1))
-    ranked = [[str(terms[t]) for t in np.lexsort((terms, -row)) if row[t] > 0] for row in weight]
+    ranked = []
+    for row in weight:
+        best_first = np.lexsort((terms, -row))
+        ranked.append([str(terms[t]) for t in best_first if row[t] > 0])
     return _distinct_names(ranked, n_terms)
 
 

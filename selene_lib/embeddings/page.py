@@ -25,12 +25,10 @@ def render_page(topic_map: TopicMap, *, with_text: bool = False, title: str = "T
 
     Places are rounded to 1e-4; texts are left out, or cut to 280 characters each `with_text=True`.
     """
-    template = Template(
-        resources.files("selene_lib.embeddings").joinpath("page.html").read_text(encoding="utf-8")
-    )
-    data = json.dumps(
-        page_data(topic_map, with_text=with_text), ensure_ascii=False, separators=(",", ":")
-    )
+    page = resources.files("selene_lib.embeddings").joinpath("page.html")
+    template = Template(page.read_text(encoding="utf-8"))
+    content = page_data(topic_map, with_text=with_text)
+    data = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
     return template.substitute(title=html.escape(title), data=data.replace("<", "\\u003c"))
 
 
@@ -42,20 +40,23 @@ def page_data(topic_map: TopicMap, *, with_text: bool) -> dict[str, object]:
     source_names, source = _coded(topic_map.source)
     task_names, task = _coded(topic_map.task)
     topic = topic_map.topic_index.astype(int)
-    x, y = (np.round(axis * 10_000).astype(int) for axis in (topic_map.x, topic_map.y))
-    codes = {"topic": topic, "source": source, "task": task}
-    names = {"topic": list(topic_map.topic_names), "source": source_names, "task": task_names}
+    topic_names = list(topic_map.topic_names)
+    x = np.round(topic_map.x * 10_000).astype(int)
+    y = np.round(topic_map.y * 10_000).astype(int)
     data = {
         "id": topic_map.ids,
         "x": x.tolist(),
         "y": y.tolist(),
-        **{key: code.tolist() for key, code in codes.items()},
-        "names": names,
+        "topic": topic.tolist(),
+        "source": source.tolist(),
+        "task": task.tolist(),
+        "names": {"topic": topic_names, "source": source_names, "task": task_names},
         "counts": {
-            key: np.bincount(code, minlength=len(names[key])).tolist()
-            for key, code in codes.items()
+            "topic": np.bincount(topic, minlength=len(topic_names)).tolist(),
+            "source": np.bincount(source, minlength=len(source_names)).tolist(),
+            "task": np.bincount(task, minlength=len(task_names)).tolist(),
         },
-        "centre": [_centre(x[topic == t], y[topic == t]) for t in range(len(names["topic"]))],
+        "centre": [_centre(x[topic == t], y[topic == t]) for t in range(len(topic_names))],
         "note": "" if with_text else "Texts are not part of this page.",
     }
     if with_text:
