@@ -183,11 +183,11 @@ def prepare(spec, pairs: list, out_dir: Path, vocabulary: int):
     """
     import numpy as np
 
-    from selene_lib.training.model import load
+    from selene_lib.training.model import open_for_training
     from selene_lib.training.trainer import argument_values
 
     reference = np.full((len(pairs), 2), -len(pairs[0].chosen_ids) * np.log(vocabulary))
-    loaded = load(spec)
+    loaded = open_for_training(spec)
     values = argument_values(spec, loaded, out_dir, 100)
     if spec.trainer == "trl":
         from selene_lib.training.trl_trainer import EncodedDPOTrainer, to_dataset, trl_config
@@ -211,7 +211,7 @@ def prepare(spec, pairs: list, out_dir: Path, vocabulary: int):
         trainer = PairTrainer(
             loaded, spec, pairs, reference, [tuple(range(len(pairs)))], training_args
         )
-        make_inputs = lambda: 0  # noqa: E731
+        make_inputs = lambda: {"step": 0}  # noqa: E731
     if (
         loaded.decision.backend == "unsloth"
     ):  # its DPOTrainer leaves the model as for inference, without checkpointing, until `train`

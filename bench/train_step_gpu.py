@@ -156,7 +156,9 @@ def gpu_child(args: Any) -> None:
     import torch
     from train_step import prepare, random_pairs
 
-    from selene_lib.training.planner import DEVICES, read_shape, training_flops_per_token
+    from selene_lib.training.counting import training_flops_per_token
+    from selene_lib.training.planner import DEVICES
+    from selene_lib.training.shapes import read_shape
     from selene_lib.training.spec import TrainSpec
 
     spec = TrainSpec(

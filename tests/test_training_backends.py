@@ -234,7 +234,10 @@ def test_what_unsloth_would_change_on_its_own_is_refused():
 
 
 def test_importing_the_package_loads_nothing_heavy():
-    program = "import sys, selene_lib.training as t; t.TrainSpec, t.encode_pairs; print({'torch', 'transformers'} & set(sys.modules))"
+    program = (
+        "import sys, selene_lib.training.spec, selene_lib.training.run, selene_lib.training.planner;"
+        "print({'torch', 'transformers'} & set(sys.modules))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
@@ -262,7 +265,9 @@ def test_flex_blocks_are_the_dense_mask():
     from selene_lib.training.encoding import EncodedPair
 
     pairs = [EncodedPair("a", (1, 2, 3), (4, 5), (6,)), EncodedPair("b", (7,), (8,), (9, 10))]
-    batch = layout.lay_out(pairs, "shared_prefix", packing=True, pad_token_id=0, pad_to_multiple=16)
+    batch = layout.lay_out_pairs(
+        pairs, "shared_prefix", packing=True, pad_token_id=0, pad_to_multiple=16
+    )
     blocks = layout.block_mask(batch)
     n_rows, width = batch.input_ids.shape
     seen = create_mask(blocks.mask_mod, n_rows, 1, width, width, device="cpu")

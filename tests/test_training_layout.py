@@ -12,10 +12,10 @@ from training_world import make_base, make_pairs
 from selene_lib.errors import UserError
 from selene_lib.training.batching import global_batches, micro_batches
 from selene_lib.training.encoding import EncodedPair, encode_pairs
-from selene_lib.training.layout import dense_mask, documents, lay_out
+from selene_lib.training.layout import dense_mask, documents, lay_out_pairs
 from selene_lib.training.logprobs import chunked_logps, completion_inputs, sum_by_sequence
 from selene_lib.training.loss import pair_loss
-from selene_lib.training.model import choose_layout, load
+from selene_lib.training.model import choose_layout, open_for_training
 from selene_lib.training.probe import config_obstacle, probe_layout
 from selene_lib.training.spec import TrainSpec
 
@@ -38,7 +38,7 @@ def base(tmp_path_factory):
 @pytest.fixture(scope="module")
 def loaded(base):
     """A model whose adapter is not the identity, so that every LoRA gradient is alive."""
-    found = load(TrainSpec(base_model=str(base), lora_r=4))
+    found = open_for_training(TrainSpec(base_model=str(base), lora_r=4))
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, parameter in found.model.named_parameters():
@@ -53,7 +53,7 @@ def pairs(loaded):
 
 
 def test_a_shared_row_by_hand():
-    batch = lay_out([SMALL], "shared_prefix", packing=True, pad_token_id=0)
+    batch = lay_out_pairs([SMALL], "shared_prefix", packing=True, pad_token_id=0)
     assert batch.input_ids.tolist() == [[10, 11, 12, 20, 21, 30]]
     assert batch.position_ids.tolist() == [[0, 1, 2, 3, 4, 3]]
     assert (
@@ -67,19 +67,19 @@ def test_a_shared_row_by_hand():
 
 def test_packed_documents_are_blind_to_each_other_and_padding_sees_itself():
     other = EncodedPair("q", (40,), (41,), (42,))
-    packed = dense_mask(lay_out([SMALL, other], "shared_prefix", packing=True, pad_token_id=0))[
-        0, 0
-    ]
+    packed = dense_mask(
+        lay_out_pairs([SMALL, other], "shared_prefix", packing=True, pad_token_id=0)
+    )[0, 0]
     assert not packed[6:, :6].any() and not packed[:6, 6:].any()
-    padded = lay_out([SMALL, other], "shared_prefix", packing=False, pad_token_id=0)
+    padded = lay_out_pairs([SMALL, other], "shared_prefix", packing=False, pad_token_id=0)
     assert padded.input_ids.tolist()[1] == [40, 41, 42, 0, 0, 0]
     assert dense_mask(padded)[1, 0].sum(1).tolist() == [1, 2, 2, 1, 1, 1]
 
 
 def test_pairs_layout_and_block_multiples():
     assert documents(SMALL, "pairs") == [((10, 11, 12), (20, 21)), ((10, 11, 12), (30,))]
-    batch = lay_out([SMALL], "pairs", packing=False, pad_token_id=0, pad_to_multiple=8)
-    assert batch.input_ids.shape == (2, 8) and batch.n_real_tokens == 9
+    batch = lay_out_pairs([SMALL], "pairs", packing=False, pad_token_id=0, pad_to_multiple=8)
+    assert batch.input_ids.shape == (2, 8) and sum(span.n_tokens for span in batch.spans) == 9
 
 
 def test_chunked_log_probs_equal_the_full_softmax_with_and_without_recomputation():
@@ -131,7 +131,7 @@ def _plain(loaded):
 
 def _through(loaded, layout, attention, packing):
     def logps_of(pairs):
-        batch = lay_out(pairs, layout, packing=packing, pad_token_id=2)
+        batch = lay_out_pairs(pairs, layout, packing=packing, pad_token_id=2)
         return sum_by_sequence(
             loaded.model(**completion_inputs(batch, attention)), batch.owner, batch.n_pairs
         )
@@ -184,7 +184,7 @@ def test_models_that_cannot_honour_it_are_refused_unless_a_fallback_is_asked_for
     ).save_pretrained(tmp_path)
     spec = TrainSpec(base_model=str(tmp_path), lora_r=2, lora_targets="in_proj,x_proj")
     with pytest.raises(UserError, match=r"shared_prefix.*refused.*Set layout to 'pairs'"):
-        load(spec)
+        open_for_training(spec)
 
 
 def test_auto_falls_back_and_records_why(loaded, monkeypatch):

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from selene_lib.training.loss import pair_loss, token_mean_loss
+from selene_lib.training.loss import pair_loss
 
 # two pairs: summed log-probs, token counts, reference sums
 CHOSEN, REJECTED = [-12.0, -30.0], [-15.0, -28.0]
@@ -72,6 +72,11 @@ def test_gradient_by_hand():
 def test_unknown_kind_is_refused():
     with pytest.raises(ValueError, match="not one of"):
         pair_loss(*_tensors(), kind="rpo")
+
+
+def token_mean_loss(chosen_logp_sum, n_chosen_tokens, dpo):
+    """What TRL minimises for a micro-batch: mean DPO + all chosen NLL / all chosen tokens."""
+    return dpo.mean() - chosen_logp_sum.sum() / n_chosen_tokens.sum()
 
 
 def test_a_token_mean_depends_on_how_the_batch_is_cut_and_ours_does_not():

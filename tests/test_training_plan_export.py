@@ -15,18 +15,20 @@ from selene_lib.pipeline.plan import plan_generation, spec_of_run
 from selene_lib.prompts.chat import encode_chat
 from selene_lib.records import Sample
 from selene_lib.training.card import write_model_card
+from selene_lib.training.counting import GB, saved_per_token
 from selene_lib.training.export import (
     choose_merge,
-    commands,
     compare_verdicts,
     export_judge,
     golden_verdicts,
     merge_adapter,
     refuse_flips,
+    serving_commands,
     write_modelfile,
 )
-from selene_lib.training.planner import GB, generation_cost_usd, plan, read_shape, saved_per_token
+from selene_lib.training.planner import generation_cost_usd, plan_training
 from selene_lib.training.run import train
+from selene_lib.training.shapes import read_shape
 from selene_lib.training.spec import TrainSpec
 
 LLAMA = TrainSpec(
@@ -46,7 +48,7 @@ def test_llama_shape_by_hand():
 
 
 def test_a_plan_adds_up_and_knows_what_does_not_fit():
-    found = plan(
+    found = plan_training(
         LLAMA, n_pairs=64_000, prompt_tokens=1500, completion_tokens=250, device="H100-80GB"
     )
     assert found.peak_memory_bytes == pytest.approx(sum(found.memory_bytes.values()), abs=10)
@@ -57,17 +59,17 @@ def test_a_plan_adds_up_and_knows_what_does_not_fit():
         found.hours == pytest.approx(training + found.reference_hours)
         and 0 < found.reference_hours < training
     )
-    full = plan(
+    full = plan_training(
         TrainSpec(base_model=LLAMA.base_model, adapter="full", n_steps=1), device="A100-80GB"
     )
     assert full.fits is False
 
 
 def test_sharing_the_prompt_is_in_the_plan():
-    shared = plan(
+    shared = plan_training(
         LLAMA, n_pairs=1000, prompt_tokens=2000, completion_tokens=100, device="A100-80GB"
     )
-    plain = plan(
+    plain = plan_training(
         TrainSpec(**LLAMA.to_dict() | {"layout": "pairs"}),
         n_pairs=1000,
         prompt_tokens=2000,
@@ -81,7 +83,7 @@ def test_sharing_the_prompt_is_in_the_plan():
     "layout, checkpointing", [("shared_prefix", False), ("pairs", False), ("shared_prefix", True)]
 )
 def test_activations_are_what_autograd_really_keeps(tmp_path, layout, checkpointing):
-    """Counted with saved-tensor hooks on two depths; the planner's count per layer is within 6 %."""
+    """Saved-tensor hooks on two depths: the planner's count per layer is within 6 %."""
     per_layer = (
         _kept(tmp_path, 4, layout, checkpointing) - _kept(tmp_path, 2, layout, checkpointing)
     ) / 2
@@ -103,10 +105,10 @@ def _kept(folder, layers, layout, checkpointing):
     from selene_lib.training.encoding import EncodedPair
     from selene_lib.training.forward import lay_out_for
     from selene_lib.training.logprobs import completion_inputs
-    from selene_lib.training.model import load
+    from selene_lib.training.model import open_for_training
 
     base = make_base(folder / str(layers), hidden=128, layers=layers, intermediate_size=344)
-    loaded = load(TrainSpec(base_model=str(base), lora_r=4, layout=layout))
+    loaded = open_for_training(TrainSpec(base_model=str(base), lora_r=4, layout=layout))
     if checkpointing:
         loaded.model.gradient_checkpointing_enable({"use_reentrant": False})
     loaded.model.train()
@@ -125,16 +127,16 @@ def _kept(folder, layers, layout, checkpointing):
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         loaded.model(**completion_inputs(batch, loaded.decision.attention))
-    return sum(storages.values()) / 4 / batch.n_real_tokens
+    return sum(storages.values()) / 4 / sum(span.n_tokens for span in batch.spans)
 
 
 def test_unknown_shapes_devices_and_pair_counts_are_named(tmp_path):
     with pytest.raises(UserError, match=r"no config.json"):
-        plan(TrainSpec(base_model="somebody/some-model", n_steps=1), device="T4")
+        plan_training(TrainSpec(base_model="somebody/some-model", n_steps=1), device="T4")
     with pytest.raises(UserError, match="device 'abacus' is not known"):
-        plan(LLAMA, n_pairs=1, device="abacus")
+        plan_training(LLAMA, n_pairs=1, device="abacus")
     with pytest.raises(UserError, match="how many pairs"):
-        plan(LLAMA, device="T4")
+        plan_training(LLAMA, device="T4")
 
 
 def test_cost_of_a_hosted_generator_by_hand():
@@ -173,7 +175,7 @@ def test_the_plan_of_a_run_counts_what_its_hosted_generator_is_asked(tmp_path):
 
 def test_every_shipped_run_can_be_planned():
     assert spec_of_run("paper").base_model == "meta-llama/Llama-3.1-8B-Instruct"
-    found = plan(spec_of_run("paper"), device="H100-80GB")
+    found = plan_training(spec_of_run("paper"), device="H100-80GB")
     assert found.fits and found.n_steps == spec_of_run("paper").n_steps
 
 
@@ -242,7 +244,7 @@ def test_the_modelfile_shows_the_training_prompt(tmp_path):
 
 
 def test_commands_quote_their_paths(tmp_path):
-    lines = commands(
+    lines = serving_commands(
         tmp_path / "a b",
         "my judge",
         base_model="base",

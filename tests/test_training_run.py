@@ -22,7 +22,7 @@ from selene_lib.files import sha256_file
 from selene_lib.models.loading import keep_4bit_weights_unpacked
 from selene_lib.training.checkpoints import all_checkpoints, latest_whole, remove_broken
 from selene_lib.training.encoding import encode_pairs
-from selene_lib.training.model import load
+from selene_lib.training.model import open_for_training
 from selene_lib.training.reference import live_logps, reference_logps
 from selene_lib.training.run import train
 from selene_lib.training.runlog import read_log
@@ -71,11 +71,12 @@ from selene_lib.training.run import train
 from selene_lib.training.trainer import PairTrainer
 plain = PairTrainer.training_step
 def training_step(self, model, inputs, num_items_in_batch=None):
-    if inputs == 13:  # after the checkpoint of step 10 and three more steps
+    if inputs["step"] == 13:  # after the checkpoint of step 10 and three more steps
         os.kill(os.getpid(), signal.SIGKILL)
     return plain(self, model, inputs, num_items_in_batch)
 PairTrainer.training_step = training_step
-train(TrainSpec.from_dict({spec!r}), make_pairs(12), {out!r}, validation=make_pairs(3, seed=9), progress=False)
+spec = TrainSpec.from_dict({spec!r})
+train(spec, make_pairs(12), {out!r}, validation=make_pairs(3, seed=9), progress=False)
 """
 
 
@@ -193,7 +194,7 @@ def test_reference_is_computed_once_checked_and_independent_of_the_company(
 ):
     from selene_lib.training import reference
 
-    loaded = load(spec)
+    loaded = open_for_training(spec)
     pairs = encode_pairs(loaded.tokenizer, make_pairs(6), max_length_tokens=400).pairs
     alone = reference_logps(loaded, pairs[3:4], tmp_path / "alone")
     values = reference_logps(loaded, pairs, tmp_path / "all")
@@ -212,7 +213,7 @@ def test_reference_is_computed_once_checked_and_independent_of_the_company(
 
 
 def test_reference_ignores_the_adapter(spec):
-    loaded = load(spec)
+    loaded = open_for_training(spec)
     pairs = encode_pairs(loaded.tokenizer, make_pairs(2), max_length_tokens=400).pairs
     before = live_logps(loaded, pairs)
     with torch.no_grad():
@@ -227,14 +228,14 @@ def test_out_of_memory_halves_the_micro_batch_and_keeps_the_step(
 ):
     from selene_lib.training.trainer import PairTrainer
 
-    plain = PairTrainer.compute_loss
+    plain = PairTrainer.pair_losses
 
-    def compute_loss(self, model, inputs, **kwargs):
-        if len(inputs) > 2:
+    def pair_losses(self, model, indices):
+        if len(indices) > 2:
             raise torch.OutOfMemoryError("made up by the test")
-        return plain(self, model, inputs, **kwargs)
+        return plain(self, model, indices)
 
-    monkeypatch.setattr(PairTrainer, "compute_loss", compute_loss)
+    monkeypatch.setattr(PairTrainer, "pair_losses", pair_losses)
     calm = replace(spec, lora_dropout=0.0, n_steps=5)
     result = train(calm, make_pairs(12), tmp_path / "tight", progress=False)
     monkeypatch.undo()
@@ -248,10 +249,10 @@ def test_out_of_memory_halves_the_micro_batch_and_keeps_the_step(
 def test_out_of_memory_with_one_pair_says_what_to_do(spec, tmp_path, monkeypatch):
     from selene_lib.training.trainer import PairTrainer
 
-    def compute_loss(self, model, inputs, **kwargs):
+    def pair_losses(self, model, indices):
         raise torch.OutOfMemoryError("made up by the test")
 
-    monkeypatch.setattr(PairTrainer, "compute_loss", compute_loss)
+    monkeypatch.setattr(PairTrainer, "pair_losses", pair_losses)
     with pytest.raises(UserError, match="lower max_length_tokens"):
         train(spec, make_pairs(12), tmp_path, progress=False)
 
@@ -296,7 +297,7 @@ def test_nf4_trains_on_the_cpu_and_its_gradients_survive_an_evaluation(tmp_path)
     result = train(spec, make_pairs(8), tmp_path / "run", progress=False)
     log = read_log(result.log_path)
     assert float(log[-1]["nll"]) < float(log[0]["nll"]) - 0.3
-    loaded = load(spec)
+    loaded = open_for_training(spec)
     assert keep_4bit_weights_unpacked(loaded.model) == 14
     pairs = encode_pairs(loaded.tokenizer, make_pairs(3), max_length_tokens=400).pairs
     gradients = []

@@ -318,9 +318,9 @@ def gradients(base: Path, dtype: str, path: Path) -> None:
     from selene_lib.training.encoding import encode_pairs
     from selene_lib.training.forward import lay_out_for
     from selene_lib.training.logprobs import completion_inputs
-    from selene_lib.training.model import load
+    from selene_lib.training.model import open_for_training
 
-    loaded = load(spec_of(base, dtype=dtype, gradient_checkpointing=False))
+    loaded = open_for_training(spec_of(base, dtype=dtype, gradient_checkpointing=False))
     adapter = {
         name: value for name, value in sorted(loaded.model.named_parameters()) if "lora_" in name
     }
@@ -336,7 +336,7 @@ def gradients(base: Path, dtype: str, path: Path) -> None:
 
 
 def distance(path: Path, reference: Path) -> float:
-    """The largest relative distance, in norm, of two files' tensors; they must have the same names."""
+    """The largest relative distance, in norm, of two files' tensors, which have the same names."""
     from safetensors.torch import load_file
 
     one, other = load_file(path), load_file(reference)
@@ -472,7 +472,7 @@ def train_through_unsloth(folder: Path, base: Path) -> dict[str, Any]:
     }
     for name, options in refused.items():
         try:
-            model.load(spec_of(base, **options))
+            model.open_for_training(spec_of(base, **options))
         except UserError as error:
             said[name] = str(error)
     return said

@@ -1,38 +1,12 @@
-"""Training a judge: preference pairs in, an adapter out. Names are loaded when they are used, so
-importing this costs nothing.
+"""Training a judge: preference pairs in, an adapter out.
 
-`train(spec, pairs, out_dir)` runs a `TrainSpec`; `pair_loss` the objective; `plan` predicts memory
-and time before anything is loaded; `export` turns an adapter into what servers read.
+`run.train(spec, pairs, out_dir)` is the whole of it. Its modules work in this order:
+
+1. `spec` says what a run is; `planner` predicts memory and hours from it (`shapes`, `counting`).
+2. `decision` looks at the hardware; `model` opens base and adapter; `probe` tests the layout.
+3. `encoding` turns pairs into token ids; `batching` says which pairs make a step.
+4. `layout` puts pairs into rows, the prompt once; `attention` keeps the rows' documents apart.
+5. `logprobs` reads the completions' log-probabilities; `reference` those of the base, once.
+6. `loss` is the objective; `trainer` (or `trl_trainer`) minimises it; `checkpoints` resume it.
+7. `saving` writes the adapter; `export` merges it into a model for servers, with a `card`.
 """
-
-from importlib import import_module
-from typing import Any
-
-_HOME = {
-    "TrainSpec": "spec",
-    "train": "run",
-    "TrainResult": "run",
-    "encode_pair": "encoding",
-    "encode_pairs": "encoding",
-    "EncodedPair": "encoding",
-    "pair_loss": "loss",
-    "plan": "planner",
-    "Plan": "planner",
-    "merge_adapter": "export",
-    "write_modelfile": "export",
-    "compare_verdicts": "export",
-    "write_model_card": "card",
-    "export_judge": "export",
-    "golden_verdicts": "export",
-}
-__all__ = sorted(_HOME)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return __all__

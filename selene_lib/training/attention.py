@@ -4,7 +4,7 @@
 second completion looks at the prompt and at itself. No mask over the whole row exists, so memory
 grows with the row and not with its square. It is registered with transformers' attention interface,
 so any model that calls the interface can use it; whether it does is probed, not assumed
-(`model.probe_layout`).
+(`probe.probe_layout`).
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ def segment_attention(
     key, value = repeat_kv(key, groups), repeat_kv(value, groups)
     if dropout:
         raise ValueError(
-            "attention dropout differs between layouts; set attention_dropout to 0 in the model's configuration"
+            "attention dropout differs between layouts; "
+            "set attention_dropout to 0 in the model's configuration"
         )
     out = _over_rows(query, key, value, spans, scaling)
     return out.transpose(1, 2).contiguous(), None
@@ -75,12 +76,14 @@ def _over_rows(
     outputs = []
     for row in range(n_rows):
         mine = [span for span in spans if span.row == row]
-        sizes = [size for span in mine for size in (span.n_prompt, span.n_first, span.n_second)]
+        sizes: list[int] = []
+        for span in mine:
+            sizes += [span.n_prompt, span.n_first, span.n_second]
         sizes.append(n_tokens - sum(sizes))
         q, k, v = (x[row : row + 1].split(sizes, dim=2) for x in (query, key, value))
-        parts = [
-            part for i, span in enumerate(mine) for part in _document(q, k, v, 3 * i, span, scaling)
-        ]
+        parts: list[Tensor] = []
+        for number, span in enumerate(mine):
+            parts += _document(q, k, v, 3 * number, span, scaling)
         outputs.append(torch.cat([*parts, v[-1]], dim=2))
     return torch.cat(outputs) if n_rows > 1 else outputs[0]
 
@@ -96,8 +99,8 @@ def _document(
     import torch
     from torch.nn.functional import scaled_dot_product_attention as attend
 
-    first = [torch.cat([x[at], x[at + 1]], dim=2) for x in (q, k, v)]
-    out = [attend(*first, is_causal=True, scale=scaling)]
+    query, key, value = (torch.cat([x[at], x[at + 1]], dim=2) for x in (q, k, v))
+    out = [attend(query, key, value, is_causal=True, scale=scaling)]
     if span.n_second:
         keys, values = (torch.cat([x[at], x[at + 2]], dim=2) for x in (k, v))
         mask = _after_prompt_mask(span.n_second, span.n_prompt, q[at].device)

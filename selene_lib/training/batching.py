@@ -1,6 +1,4 @@
-"""Which pairs make a step, and how a step is cut into micro-batches: the first decides the numbers,
-the second only speed and memory.
-"""
+"""Which pairs make a step, which decides numbers, and how a step is cut, which does not."""
 
 from __future__ import annotations
 
@@ -19,7 +17,8 @@ def n_steps_for(n_pairs: int, batch_size: int, n_steps: int | None, n_epochs: fl
     """
     if n_pairs == 0:
         raise UserError(
-            "there is no pair to train on: loosen the filters, or raise max_length_tokens (see the counts of what was dropped)"
+            "there is no pair to train on: loosen the filters, or raise max_length_tokens "
+            "(see the counts of what was dropped)"
         )
     return n_steps if n_steps is not None else max(1, math.ceil(n_pairs * n_epochs / batch_size))
 
@@ -60,12 +59,9 @@ def micro_batches(
     order = sorted(range(len(pairs)), key=lambda i: (-lengths[i], i))
     cut: list[list[int]] = []
     for index in order:
-        current = cut[-1] if cut else None
-        if (
-            current is None
-            or len(current) == max_pairs
-            or _cost(lengths, [*current, index], packing) > max_tokens
-        ):
+        current = cut[-1] if cut else []
+        full = len(current) == max_pairs or _cost(lengths, [*current, index], packing) > max_tokens
+        if full or not current:
             cut.append([index])
         else:
             current.append(index)
@@ -73,8 +69,5 @@ def micro_batches(
 
 
 def _cost(lengths: Sequence[int], members: Sequence[int], packing: bool) -> int:
-    return (
-        sum(lengths[i] for i in members)
-        if packing
-        else len(members) * max(lengths[i] for i in members)
-    )
+    mine = [lengths[i] for i in members]
+    return sum(mine) if packing else len(mine) * max(mine)

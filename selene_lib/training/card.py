@@ -1,6 +1,4 @@
-"""The model card of an export, written from a run's manifest: what is not recorded there is not
-said here.
-"""
+"""The model card of an export, from a run's manifest: what is not recorded there is not said."""
 
 from __future__ import annotations
 
@@ -32,7 +30,8 @@ def write_model_card(
     lines += [
         f"# {manifest.get('name', 'judge')}",
         "",
-        "A judge model: it reads a task, a response and a rubric, and replies with a critique and a verdict.",
+        "A judge model: it reads a task, a response and a rubric, "
+        "and replies with a critique and a verdict.",
         "",
     ]
     lines += _section(
@@ -89,13 +88,9 @@ def _bullets(items: Sequence[Any]) -> list[str]:
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
     def cell(value: Any) -> str:
-        text = (
-            ""
-            if value is None
-            else f"{value:.3f}"
-            if isinstance(value, float) and abs(value) >= 0.01
-            else str(value)
-        )
+        text = "" if value is None else str(value)
+        if isinstance(value, float) and abs(value) >= 0.01:
+            text = f"{value:.3f}"
         return text.replace("|", "\\|").replace("\n", " ")
 
     return ["| " + " | ".join(map(cell, row)) + " |" for row in (head, ["---"] * len(head), *rows)]

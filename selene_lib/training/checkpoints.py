@@ -63,7 +63,8 @@ def claim(
         reasons = _mismatch(read_json(path), mine, spec)
         if reasons:
             raise UserError(
-                f"{out_dir} holds a training of something else ({'; '.join(reasons)}): give another folder, or resume=False to start over"
+                f"{out_dir} holds a training of something else ({'; '.join(reasons)}): "
+                "give another folder, or resume=False to start over"
             )
         return
     write_json(path, mine)

@@ -9,10 +9,18 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from selene_lib.errors import UserError
+from selene_lib.training.counting import CEILING_TOKENS, fitting_tokens
+from selene_lib.training.layout import Layout
 from selene_lib.training.spec import TrainSpec
+
+Device = Literal["cpu", "cuda"]
+Backend = Literal["transformers", "unsloth"]
+Dtype = Literal["float32", "bfloat16", "float16"]
+Attention = Literal["segments", "dense", "flex", "causal"]
+Optimiser = Literal["adamw", "paged_adamw_8bit"]
 
 
 @dataclass(frozen=True)
@@ -30,13 +38,13 @@ class Hardware:
 class Decision:
     """What a run gets, and why; goes into the result as it is."""
 
-    device: str
-    backend: str
-    dtype: str
-    layout: str
-    attention: str
+    device: Device
+    backend: Backend
+    dtype: Dtype
+    layout: Layout
+    attention: Attention
     packing: bool
-    optimiser: str
+    optimiser: Optimiser
     gradient_checkpointing: bool
     micro_batch_tokens: int
     reasons: tuple[str, ...] = ()
@@ -52,11 +60,11 @@ def look_at_hardware(device: str = "auto") -> Hardware:
     cuda = torch.cuda.is_available() and device != "cpu"
     if device == "cuda" and not cuda:
         raise UserError(
-            "device is 'cuda' but torch sees no CUDA GPU: install a CUDA build of torch, or set device to 'auto'"
+            "device is 'cuda' but torch sees no CUDA GPU: "
+            "install a CUDA build of torch, or set device to 'auto'"
         )
-    bf16 = not cuda or torch.cuda.is_bf16_supported(
-        including_emulation=False
-    )  # a T4 emulates it, slowly
+    # a T4 emulates it, slowly
+    bf16 = not cuda or torch.cuda.is_bf16_supported(including_emulation=False)
     memory = torch.cuda.get_device_properties(0).total_memory if cuda else None
     return Hardware(
         cuda,
@@ -80,29 +88,20 @@ def decide(spec: TrainSpec, hardware: Hardware) -> Decision:
     """
     reasons: list[str] = []
     backend = _decide_backend(spec, hardware, reasons)
-    layout = (
-        "pairs"
-        if backend == "unsloth" or spec.layout == "pairs" or spec.trainer == "trl"
-        else "shared_prefix"
-    )
+    plain = backend == "unsloth" or spec.layout == "pairs" or spec.trainer == "trl"
+    layout: Layout = "pairs" if plain else "shared_prefix"
     attention = _decide_attention(spec, hardware, backend, layout)
-    dtype = spec.dtype
-    if dtype == "auto":
-        dtype = ("bfloat16" if hardware.bf16 else "float16") if hardware.cuda else "float32"
-    optimiser = spec.optimiser
-    if optimiser == "auto":
-        optimiser = "paged_adamw_8bit" if hardware.cuda and spec.quantisation == "nf4" else "adamw"
     checkpointing = (
         hardware.cuda if spec.gradient_checkpointing is None else spec.gradient_checkpointing
     )
     return Decision(
         device="cuda" if hardware.cuda else "cpu",
         backend=backend,
-        dtype=dtype,
+        dtype=_decide_dtype(spec, hardware),
         layout=layout,
         attention=attention,
         packing=spec.packing and attention != "causal",
-        optimiser=optimiser,
+        optimiser=_decide_optimiser(spec, hardware),
         gradient_checkpointing=checkpointing,
         micro_batch_tokens=spec.micro_batch_tokens
         or _fitting_tokens(spec, hardware, checkpointing),
@@ -114,43 +113,54 @@ def _fitting_tokens(spec: TrainSpec, hardware: Hardware, checkpointing: bool) ->
     """Tokens of a micro-batch: on a GPU what the planner's count leaves room for, on a CPU a fixed
     number.
     """
-    from selene_lib.training.planner import CEILING_TOKENS, fitting_tokens
-
     if not hardware.cuda:
         return CEILING_TOKENS["cpu"]
     return fitting_tokens(spec, "cuda", checkpointing, hardware.memory_bytes)
 
 
-def _decide_backend(spec: TrainSpec, hardware: Hardware, reasons: list[str]) -> str:
+def _decide_dtype(spec: TrainSpec, hardware: Hardware) -> Dtype:
+    if spec.dtype != "auto":
+        return spec.dtype
+    if not hardware.cuda:
+        return "float32"
+    return "bfloat16" if hardware.bf16 else "float16"
+
+
+def _decide_optimiser(spec: TrainSpec, hardware: Hardware) -> Optimiser:
+    if spec.optimiser != "auto":
+        return spec.optimiser
+    return "paged_adamw_8bit" if hardware.cuda and spec.quantisation == "nf4" else "adamw"
+
+
+def _decide_backend(spec: TrainSpec, hardware: Hardware, reasons: list[str]) -> Backend:
     if spec.backend == "unsloth":
         if not hardware.cuda:
             raise UserError("backend 'unsloth' needs an NVIDIA GPU: set backend to 'transformers'")
         if not hardware.unsloth:
             raise UserError(
-                "backend 'unsloth' is not installed: pip install 'selene_lib[gpu]', or set backend to 'transformers'"
+                "backend 'unsloth' is not installed: pip install 'selene_lib[gpu]', "
+                "or set backend to 'transformers'"
             )
         if spec.layout == "shared_prefix":
             raise UserError(
-                "unsloth's fast attention ignores the shared-prefix mask: set layout to 'pairs' (or 'auto')"
+                "unsloth's fast attention ignores the shared-prefix mask: "
+                "set layout to 'pairs' (or 'auto')"
             )
         return "unsloth"
-    if (
-        spec.backend == "auto"
-        and hardware.cuda
-        and hardware.unsloth
-        and spec.layout == "pairs"
-        and spec.trainer == "selene"
-    ):
+    could = spec.backend == "auto" and hardware.cuda and hardware.unsloth
+    if could and spec.layout == "pairs" and spec.trainer == "selene":
         reasons.append("unsloth is installed and layout 'pairs' needs no special mask")
         return "unsloth"
-    if spec.backend == "auto" and hardware.cuda and hardware.unsloth:
+    if could:
         reasons.append(
             "transformers, not unsloth: its fast attention ignores the shared-prefix mask"
         )
     return "transformers"
 
 
-def _decide_attention(spec: TrainSpec, hardware: Hardware, backend: str, layout: str) -> str:
+def _decide_attention(
+    spec: TrainSpec, hardware: Hardware, backend: Backend, layout: Layout
+) -> Attention:
     if backend == "unsloth" or spec.trainer == "trl":
         return "causal"
     if spec.attention == "flex" and not hardware.flex:

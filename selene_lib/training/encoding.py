@@ -93,7 +93,8 @@ def encode_pairs(
         if encoded.n_longest_tokens > max_length_tokens:
             if overlong == "error":
                 raise UserError(
-                    f"pair {pair.id} has {encoded.n_longest_tokens} tokens, more than max_length_tokens={max_length_tokens}: "
+                    f"pair {pair.id} has {encoded.n_longest_tokens} tokens, "
+                    f"more than max_length_tokens={max_length_tokens}: "
                     "raise the limit, or set overlong to 'drop' or 'shorten'"
                 )
             shorter = (

@@ -8,12 +8,13 @@ of flips when more differ than allowed.
 
 from __future__ import annotations
 
+import functools
 import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from selene_lib.errors import UserError
 from selene_lib.files import read_json, write_json, write_text
@@ -23,7 +24,11 @@ from selene_lib.prompts.verdicts import parse_verdict
 from selene_lib.records import Sample
 from selene_lib.training.card import write_model_card
 
+if TYPE_CHECKING:
+    from selene_lib.judges.protocol import JudgeBackend
+
 SENTINEL = "SELENE_USER_MESSAGE"
+MergeBase = Literal["base", "dequantised"]
 
 
 @dataclass(frozen=True)
@@ -38,9 +43,13 @@ class Flip:
     verdict: str | None
     label: str | None = None
 
+    def __str__(self) -> str:
+        gold = f" (gold {self.label})" if self.label else ""
+        return f"{self.sample_id}: {self.reference_verdict} -> {self.verdict}{gold}"
+
 
 @dataclass(frozen=True)
-class Comparison:
+class VerdictComparison:
     """Verdicts of several forms of one judge: `flips` against the first form, `n_flips` by form, of
     `n` samples.
     """
@@ -56,7 +65,7 @@ def merge_adapter(
     adapter_dir: str | Path,
     out_dir: str | Path,
     *,
-    onto: Literal["base", "dequantised"] = "base",
+    onto: MergeBase = "base",
     dtype: str = "auto",
 ) -> Path:
     """Write base weights plus adapter as one model folder with its tokenizer; return the folder.
@@ -90,7 +99,8 @@ def prompt_template(tokenizer: Any, placeholder: str) -> str:
     text = tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
     if text.count(SENTINEL) != 1:
         raise UserError(
-            "the chat template does not show the user message exactly once: a Modelfile cannot be made from it"
+            "the chat template does not show the user message exactly once: "
+            "a Modelfile cannot be made from it"
         )
     return text.replace(SENTINEL, placeholder)
 
@@ -126,7 +136,7 @@ def write_modelfile(
     return write_text(out_path, "\n".join(lines) + "\n")
 
 
-def commands(
+def serving_commands(
     merged_dir: Path,
     name: str,
     *,
@@ -145,20 +155,22 @@ def commands(
         "gguf": f"python llama.cpp/convert_hf_to_gguf.py {merged} --outfile {gguf} --outtype bf16",
         "gguf_q8": f"llama.cpp/build/bin/llama-quantize {gguf} {small} Q8_0",
         "ollama": f"cd {merged} && ollama create {shlex.quote(name)} -f Modelfile",
-        "vllm": f"vllm serve {merged} --served-model-name {shlex.quote(name)} --max-model-len {context_tokens}",
+        "vllm": (
+            f"vllm serve {merged} --served-model-name {shlex.quote(name)} "
+            f"--max-model-len {context_tokens}"
+        ),
         "vllm_adapter": (
-            f"vllm serve {shlex.quote(str(base_model))} --enable-lora --max-lora-rank {max(8, lora_r)} "
+            f"vllm serve {shlex.quote(str(base_model))} "
+            f"--enable-lora --max-lora-rank {max(8, lora_r)} "
             f"--lora-modules {shlex.quote(name)}={adapter} --max-model-len {context_tokens}"
         ),
     }
 
 
 def golden_verdicts(
-    judge: Any, samples: Sequence[Sample], *, family: str = "full"
+    judge: JudgeBackend, samples: Sequence[Sample], *, family: str = "full"
 ) -> dict[str, str | None]:
-    """Ask one judge (anything with `judge(prompts) -> replies`) about the golden set; verdict by
-    sample id, None where there is none.
-    """
+    """Ask one judge about the golden set; verdict by sample id, None where there is none."""
     prompts = [render(sample, family=family) for sample in samples]
     replies = judge.judge(prompts)
     return {
@@ -171,7 +183,7 @@ def compare_verdicts(
     verdicts: Mapping[str, Mapping[str, str | None]],
     *,
     labels: Mapping[str, str | None] | None = None,
-) -> Comparison:
+) -> VerdictComparison:
     """Compare forms of one judge, `{form: {sample id: verdict}}`; the first form is the reference,
     and all must cover the same samples.
     """
@@ -182,36 +194,34 @@ def compare_verdicts(
         missing = set(reference) ^ set(verdicts[form])
         if missing:
             raise ValueError(
-                f"{form} and {forms[0]} were not asked the same samples: {sorted(missing)[0]} is in one of them only"
+                f"{form} and {forms[0]} were not asked the same samples: "
+                f"{sorted(missing)[0]} is in one of them only"
             )
         differing = [i for i in reference if verdicts[form][i] != reference[i]]
         flips += [
             Flip(i, form, reference[i], verdicts[form][i], (labels or {}).get(i)) for i in differing
         ]
     counts = {form: sum(flip.form == form for flip in flips) for form in forms[1:]}
-    return Comparison(forms[0], len(reference), counts, tuple(flips))
+    return VerdictComparison(forms[0], len(reference), counts, tuple(flips))
 
 
-def refuse_flips(comparison: Comparison, *, allowed_share: float) -> None:
+def refuse_flips(comparison: VerdictComparison, *, allowed_share: float) -> None:
     """Raise UserError with the list of flips when a form differs from the reference on more than
     `allowed_share` of the samples.
     """
     for form, n_flips in comparison.n_flips.items():
         if n_flips > allowed_share * comparison.n:
-            listed = [
-                f"{f.sample_id}: {f.reference_verdict} -> {f.verdict}"
-                + (f" (gold {f.label})" if f.label else "")
-                for f in comparison.flips
-                if f.form == form
-            ]
+            listed = "; ".join(str(flip) for flip in comparison.flips if flip.form == form)
             raise UserError(
-                f"export refused: {form} differs from {comparison.reference} on {n_flips} of {comparison.n} golden verdicts, "
-                f"more than {allowed_share:.1%}: {'; '.join(listed)}. Merge onto the other base, export in higher precision, or allow more"
+                f"export refused: {form} differs from {comparison.reference} on {n_flips} of "
+                f"{comparison.n} golden verdicts, more than {allowed_share:.1%}: {listed}. "
+                "Merge onto the other base, export in higher precision, or allow more"
             )
 
 
 def choose_merge(
-    comparison: Comparison, forms: Sequence[str] = ("merged onto base", "merged onto dequantised")
+    comparison: VerdictComparison,
+    forms: Sequence[str] = ("merged onto base", "merged onto dequantised"),
 ) -> str:
     """The merge that flips fewer verdicts of the trained adapter; the first on a tie."""
     return min(forms, key=lambda form: (comparison.n_flips[form], forms.index(form)))
@@ -225,7 +235,7 @@ class Export:
 
     merged_dir: Path
     merged_onto: str
-    comparison: Comparison
+    comparison: VerdictComparison
     commands: dict[str, str]
 
 
@@ -250,24 +260,17 @@ def export_judge(
     made and the one with fewer flips is kept. Raises UserError with the list of flips, leaving
     `comparison.json` and no weights, when even that one differs too much.
     """
-    from selene_lib.judges.local import LocalJudge
-
     base_model, adapter_dir, out_dir = str(base_model), Path(adapter_dir), Path(out_dir)
-    options = {"max_new_tokens": max_new_tokens}
-    verdicts = {
-        "adapter": golden_verdicts(
-            LocalJudge(base_model, adapter=adapter_dir, quantisation=quantisation, **options),
-            golden,
-            family=family,
-        )
-    }
+    verdicts_of = functools.partial(
+        _verdicts_of_model, golden=golden, family=family, max_new_tokens=max_new_tokens
+    )
+    verdicts = {"adapter": verdicts_of(base_model, adapter_dir, quantisation)}
+    bases: tuple[MergeBase, ...] = ("base", "dequantised") if quantisation == "nf4" else ("base",)
     folders = {}
-    for onto in ("base", "dequantised") if quantisation == "nf4" else ("base",):
+    for onto in bases:
         form = f"merged onto {onto}"
         folders[form] = merge_adapter(base_model, adapter_dir, out_dir / f".{onto}", onto=onto)
-        verdicts[form] = golden_verdicts(
-            LocalJudge(folders[form], **options), golden, family=family
-        )
+        verdicts[form] = verdicts_of(folders[form])
     comparison = compare_verdicts(verdicts, labels={sample.id: sample.label for sample in golden})
     best = choose_merge(comparison, tuple(folders))
     write_json(
@@ -275,41 +278,55 @@ def export_judge(
         asdict(comparison) | {"kept": best, "allowed_share": allowed_share},
     )
     merged = _keep_one(folders, best, out_dir / "merged", comparison, allowed_share)
-    rank = read_json(adapter_dir / "adapter_config.json").get("r", 8)
-    lines = commands(
-        merged,
-        name,
-        base_model=base_model,
-        adapter_dir=adapter_dir,
-        lora_r=rank,
-        context_tokens=context_tokens,
-    )
-    tokenizer = open_tokenizer(str(merged))
     write_modelfile(
-        tokenizer,
+        open_tokenizer(str(merged)),
         f"{name}.gguf",
         merged / "Modelfile",
         context_tokens=context_tokens,
         max_new_tokens=max_new_tokens,
     )
-    write_text(
-        out_dir / "commands.sh", "".join(f"# {title}\n{line}\n" for title, line in lines.items())
+    lines = serving_commands(
+        merged,
+        name,
+        base_model=base_model,
+        adapter_dir=adapter_dir,
+        lora_r=read_json(adapter_dir / "adapter_config.json").get("r", 8),
+        context_tokens=context_tokens,
     )
-    write_model_card(
-        {"name": name, **(manifest or {})}, merged / "README.md", adapter_dir=adapter_dir
-    )
+    text = "".join(f"# {title}\n{line}\n" for title, line in lines.items())
+    write_text(out_dir / "commands.sh", text)
+    about = {"name": name, **(manifest or {})}
+    write_model_card(about, merged / "README.md", adapter_dir=adapter_dir)
     return Export(merged, best.removeprefix("merged onto "), comparison, lines)
+
+
+def _verdicts_of_model(
+    model: str | Path,
+    adapter: Path | None = None,
+    quantisation: Literal["none", "nf4"] = "none",
+    *,
+    golden: Sequence[Sample],
+    family: str,
+    max_new_tokens: int,
+) -> dict[str, str | None]:
+    """The golden verdicts of a model that is opened for them and let go."""
+    from selene_lib.judges.local import LocalJudge
+
+    judge = LocalJudge(
+        model, adapter=adapter, quantisation=quantisation, max_new_tokens=max_new_tokens
+    )
+    return golden_verdicts(judge, golden, family=family)
 
 
 def _keep_one(
     folders: Mapping[str, Path],
     best: str,
     target: Path,
-    comparison: Comparison,
+    comparison: VerdictComparison,
     allowed_share: float,
 ) -> Path:
-    """Move the best merge to its place and remove the others; if it is refused, remove all of them."""
-    kept = Comparison(
+    """Move the best merge to its place and remove the others; all of them where it is refused."""
+    kept = VerdictComparison(
         comparison.reference, comparison.n, {best: comparison.n_flips[best]}, comparison.flips
     )
     shutil.rmtree(target, ignore_errors=True)

@@ -1,20 +1,22 @@
-"""How a forward of a run happens: the mixed-precision context, the adapter on or off, the rows laid
-out as decided.
-"""
+"""How a forward of a run happens: in which precision, with or without adapter, in which rows."""
 
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
-from selene_lib.training.decision import Decision
+if TYPE_CHECKING:
+    from selene_lib.training.decision import Decision
+    from selene_lib.training.encoding import EncodedPair
+    from selene_lib.training.layout import RowBatch
 
 FLEX_BLOCK = 128
 
 
 @contextlib.contextmanager
-def adapter_off(model: Any) -> Any:
-    """The reference model: the same weights without the adapter, in eval mode, without gradients."""
+def adapter_off(model: Any) -> Iterator[Any]:
+    """The reference model: the weights without the adapter, in eval mode, without gradients."""
     import torch
 
     was_training = model.training
@@ -36,12 +38,12 @@ def autocast(decision: Decision) -> Any:
     return torch.autocast(decision.device, dtype=getattr(torch, decision.dtype))
 
 
-def lay_out_for(decision: Decision, pairs: Any, *, pad_token_id: int) -> Any:
+def lay_out_for(decision: Decision, pairs: Sequence[EncodedPair], *, pad_token_id: int) -> RowBatch:
     """Lay encoded pairs out as a decision says (FlexAttention wants whole blocks of 128)."""
-    from selene_lib.training.layout import lay_out
+    from selene_lib.training.layout import lay_out_pairs
 
     multiple = FLEX_BLOCK if decision.attention == "flex" else 1
-    return lay_out(
+    return lay_out_pairs(
         pairs,
         decision.layout,
         packing=decision.packing,

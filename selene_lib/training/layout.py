@@ -60,29 +60,30 @@ class RowBatch:
     spans: tuple[Span, ...]
     n_pairs: int
 
-    @property
-    def n_real_tokens(self) -> int:
-        """Tokens that are computed and are not padding."""
-        return sum(span.n_tokens for span in self.spans)
-
     def to(self, device: Any) -> RowBatch:
         """The same batch with its tensors on `device`."""
-        names = (
-            "input_ids",
-            "position_ids",
-            "document_ids",
-            "segment_ids",
-            "predict_at",
-            "targets",
-            "owner",
-        )
+
+        def move(tensor: Tensor) -> Tensor:
+            return tensor.to(device, non_blocking=True)
+
         return replace(
-            self, **{name: getattr(self, name).to(device, non_blocking=True) for name in names}
+            self,
+            input_ids=move(self.input_ids),
+            position_ids=move(self.position_ids),
+            document_ids=move(self.document_ids),
+            segment_ids=move(self.segment_ids),
+            predict_at=move(self.predict_at),
+            targets=move(self.targets),
+            owner=move(self.owner),
         )
 
 
-def documents(pair: EncodedPair, layout: Layout) -> list[tuple[tuple[int, ...], ...]]:
-    """The documents one pair makes, each as (prompt, completion) or (prompt, chosen, rejected) ids."""
+# (prompt, completion) or (prompt, chosen, rejected) token ids
+Document = tuple[tuple[int, ...], ...]
+
+
+def documents(pair: EncodedPair, layout: Layout) -> list[Document]:
+    """The documents one pair makes: one with both completions, or two with one each."""
     if layout == "shared_prefix":
         return [(pair.prompt_ids, pair.chosen_ids, pair.rejected_ids)]
     return [(pair.prompt_ids, pair.chosen_ids), (pair.prompt_ids, pair.rejected_ids)]
@@ -93,7 +94,7 @@ def n_row_tokens(pair: EncodedPair, layout: Layout) -> int:
     return sum(sum(map(len, document)) for document in documents(pair, layout))
 
 
-def lay_out(
+def lay_out_pairs(
     pairs: Sequence[EncodedPair],
     layout: Layout,
     *,
@@ -106,11 +107,11 @@ def lay_out(
 
     `pad_to_multiple` rounds the row length up (128 for FlexAttention's blocks).
     """
-    docs = [
-        (document, 2 * i + j)
-        for i, pair in enumerate(pairs)
-        for j, document in enumerate(documents(pair, layout))
-    ]
+    # a document with the number of its first sequence: 2 * pair, and one more for a rejected side
+    # that lies in a document of its own
+    docs: list[tuple[Document, int]] = []
+    for number, pair in enumerate(pairs):
+        docs += [(document, 2 * number + j) for j, document in enumerate(documents(pair, layout))]
     spans = _place([document for document, _ in docs], packing)
     n_rows = spans[-1].row + 1
     width = max(span.start + span.n_tokens for span in spans)
@@ -118,21 +119,29 @@ def lay_out(
     return _fill(docs, spans, n_rows, width, pad_token_id, len(pairs))
 
 
-def _place(docs: Sequence[tuple[tuple[int, ...], ...]], packing: bool) -> list[Span]:
-    spans, start = [], 0
+def _place(docs: Sequence[Document], packing: bool) -> list[Span]:
+    spans: list[Span] = []
+    start = 0
     for number, document in enumerate(docs):
         lengths = [len(part) for part in document]
         if min(lengths) == 0:
             raise ValueError(
-                "a pair with an empty prompt or completion cannot be trained on; the encoder never makes one"
+                "a pair with an empty prompt or completion cannot be trained on; "
+                "the encoder never makes one"
             )
-        spans.append(Span(0, start, *lengths) if packing else Span(number, 0, *lengths))
+        row, here = (0, start) if packing else (number, 0)
+        spans.append(Span(row, here, *lengths))
         start += sum(lengths)
     return spans
 
 
 def _fill(
-    docs: list, spans: list[Span], n_rows: int, width: int, pad_token_id: int, n_pairs: int
+    docs: Sequence[tuple[Document, int]],
+    spans: Sequence[Span],
+    n_rows: int,
+    width: int,
+    pad_token_id: int,
+    n_pairs: int,
 ) -> RowBatch:
     import numpy as np
     import torch
@@ -161,9 +170,17 @@ def _fill(
                 targets.append(np.asarray(part_ids, np.int64))
                 owner.append(np.full(len(part_ids), sequence + part - 1, np.int64))
             here = there
-    flat = [np.concatenate(x) for x in (predict_at, targets, owner)]
-    tensors = [torch.from_numpy(x) for x in (ids, positions, document_ids, segments, *flat)]
-    return RowBatch(*tensors, spans=tuple(spans), n_pairs=n_pairs)
+    return RowBatch(
+        input_ids=torch.from_numpy(ids),
+        position_ids=torch.from_numpy(positions),
+        document_ids=torch.from_numpy(document_ids),
+        segment_ids=torch.from_numpy(segments),
+        predict_at=torch.from_numpy(np.concatenate(predict_at)),
+        targets=torch.from_numpy(np.concatenate(targets)),
+        owner=torch.from_numpy(np.concatenate(owner)),
+        spans=tuple(spans),
+        n_pairs=n_pairs,
+    )
 
 
 def dense_mask(batch: RowBatch) -> Tensor:

@@ -12,6 +12,7 @@ import types
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
     from selene_lib.training.layout import RowBatch
@@ -92,6 +93,17 @@ def completion_inputs(batch: RowBatch, attention: str) -> dict[str, Any]:
     return inputs
 
 
+def logp_sums(model: Any, batch: RowBatch, attention: str) -> np.ndarray:
+    """Summed log-probabilities of a batch's completions under a prepared model, in nats: float64
+    [n_pairs, 2] (chosen, rejected).
+    """
+    import numpy as np
+
+    logps = model(**completion_inputs(batch, attention))
+    chosen, rejected, _, _ = sum_by_sequence(logps, batch.owner, batch.n_pairs)
+    return np.stack([chosen.double().cpu().numpy(), rejected.double().cpu().numpy()], axis=1)
+
+
 def attach_completion_head(causal_lm: Any, *, chunk_tokens: int) -> None:
     """Teach this one model instance to return completion log-probs [n] when it is called with
     `predict_at` and `targets`.
@@ -108,7 +120,7 @@ def attach_completion_head(causal_lm: Any, *, chunk_tokens: int) -> None:
         targets: Tensor | None = None,
         **kwargs: Any,
     ) -> Any:
-        if predict_at is None:
+        if predict_at is None or targets is None:
             return plain_forward(*args, **kwargs)
         # wrappers (peft, unsloth) add arguments of their own for a head that is not called here
         inputs = {name: kwargs[name] for name in _DECODER_INPUTS if kwargs.get(name) is not None}

@@ -88,12 +88,3 @@ def pair_loss(
     return PairLoss(
         total, dpo.detach(), nll.detach(), margin.detach(), (margin.detach() > 0).to(margin.dtype)
     )
-
-
-def token_mean_loss(
-    chosen_logp_sum: Tensor, n_chosen_tokens: Tensor, dpo: Tensor, *, alpha: float = 1.0
-) -> Tensor:
-    """What TRL minimises for one micro-batch: mean DPO + alpha * (all chosen NLL / all chosen
-    tokens). Here only to show its drift.
-    """
-    return dpo.mean() - alpha * chosen_logp_sum.sum() / n_chosen_tokens.sum()

@@ -18,13 +18,17 @@ from selene_lib.errors import UserError
 from selene_lib.files import sha256_file
 from selene_lib.models.loading import (
     keep_4bit_weights_unpacked,
+    nf4_config,
+    open_config,
+    open_model,
+    open_tokenizer,
     silence_missing_4bit_kernel,
-    without_loading_bars,
 )
-from selene_lib.training.decision import Decision, Hardware, decide, look_at_hardware
+from selene_lib.training.decision import Attention, Decision, Hardware, decide, look_at_hardware
 from selene_lib.training.processes import local_rank
 from selene_lib.training.spec import TrainSpec
 
+_WHAT = "base model"
 _WEIGHTS = ("*.safetensors", "*.bin", "config.json")
 
 
@@ -41,7 +45,7 @@ class Loaded:
     spec: TrainSpec
 
 
-def load(spec: TrainSpec, *, hardware: Hardware | None = None) -> Loaded:
+def open_for_training(spec: TrainSpec, *, hardware: Hardware | None = None) -> Loaded:
     """Load tokenizer and model, quantise if asked, attach a fresh adapter (seeded), and settle on a
     layout the model honours.
     """
@@ -49,7 +53,8 @@ def load(spec: TrainSpec, *, hardware: Hardware | None = None) -> Loaded:
     decision = decide(spec, hardware)
     silence_missing_4bit_kernel()
     if decision.backend == "unsloth":
-        import unsloth  # noqa: F401  it rewrites transformers, peft and trl, so it must come before them
+        # it rewrites transformers, peft and trl, so it must come before them
+        import unsloth  # noqa: F401
     from transformers import set_seed
 
     spec = pin_revision(spec)
@@ -78,51 +83,38 @@ def pin_revision(spec: TrainSpec) -> TrainSpec:
     if spec.base_model.startswith((".", "/", "~")) or spec.base_model.count("/") > 1:
         raise UserError(f"base_model {spec.base_model}: no such folder")
     if spec.revision is None:
-        from transformers import AutoConfig
-
-        try:
-            found = AutoConfig.from_pretrained(spec.base_model)
-        except OSError as error:
-            reason = (str(error).strip().splitlines() or ["not found"])[0]
-            raise UserError(
-                f"cannot load {spec.base_model}: {reason}; give a local folder, or a hub id with network and access"
-            ) from error
+        found = open_config(spec.base_model, what=_WHAT)
         return replace(spec, revision=getattr(found, "_commit_hash", None))
     if not re.fullmatch(r"[0-9a-f]{40}", spec.revision):
         raise UserError(
-            f"revision {spec.revision!r} of {spec.base_model} is not a 40-hex commit: a branch or tag may move"
+            f"revision {spec.revision!r} of {spec.base_model} is not a 40-hex commit: "
+            "a branch or tag may move"
         )
     return spec
 
 
 def _load_transformers(spec: TrainSpec, decision: Decision) -> tuple[Any, Any]:
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
     from selene_lib.training.attention import register_segments
     from selene_lib.training.logprobs import attach_completion_head
 
-    source = {"revision": spec.revision, "local_files_only": Path(spec.base_model).is_dir()}
-    tokenizer = AutoTokenizer.from_pretrained(spec.base_model, **source)
+    tokenizer = open_tokenizer(spec.base_model, what=_WHAT, revision=spec.revision)
     dtype = getattr(torch, decision.dtype)
-    options: dict[str, Any] = {
-        "dtype": dtype,
-        "attn_implementation": _implementation(decision.attention, register_segments()),
-    }
-    if spec.quantisation == "nf4":
-        options["quantization_config"] = BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=dtype,
-            bnb_4bit_quant_storage=dtype,
-        )
-        options["device_map"] = {"": local_rank() if decision.device == "cuda" else "cpu"}
-    with without_loading_bars():
-        base = AutoModelForCausalLM.from_pretrained(spec.base_model, **source, **options)
-    if spec.quantisation == "nf4" and decision.device == "cpu":
+    is_4bit = spec.quantisation == "nf4"
+    place = local_rank() if decision.device == "cuda" else "cpu"
+    base = open_model(
+        spec.base_model,
+        what=_WHAT,
+        revision=spec.revision,
+        dtype=dtype,
+        device=place if is_4bit else None,
+        attention=_implementation(decision.attention, register_segments()),
+        quantisation_config=nf4_config(dtype, dtype) if is_4bit else None,
+    )
+    if is_4bit and decision.device == "cpu":
         keep_4bit_weights_unpacked(base)
-    if decision.device == "cuda" and spec.quantisation == "none":
+    if decision.device == "cuda" and not is_4bit:
         base.to(f"cuda:{local_rank()}")
     base.config.use_cache = False
     attach_completion_head(base, chunk_tokens=spec.logit_chunk_tokens)
@@ -131,23 +123,21 @@ def _load_transformers(spec: TrainSpec, decision: Decision) -> tuple[Any, Any]:
     return _add_lora(base, spec), tokenizer
 
 
-def _implementation(attention: str, segments: str) -> str:
-    return {"segments": segments, "dense": "sdpa", "causal": "sdpa", "flex": "flex_attention"}[
-        attention
-    ]
+def _implementation(attention: Attention, segments: str) -> str:
+    """The attention in the words of transformers."""
+    names = {"segments": segments, "dense": "sdpa", "causal": "sdpa", "flex": "flex_attention"}
+    return names[attention]
 
 
 def _add_lora(base: Any, spec: TrainSpec) -> Any:
     from peft import LoraConfig, get_peft_model
 
-    targets = (
-        spec.lora_targets if spec.lora_targets == "all-linear" else spec.lora_targets.split(",")
-    )
+    everywhere = spec.lora_targets == "all-linear"
     config = LoraConfig(
         r=spec.lora_r,
         lora_alpha=spec.lora_alpha,
         lora_dropout=spec.lora_dropout,
-        target_modules=targets,
+        target_modules=spec.lora_targets if everywhere else spec.lora_targets.split(","),
         bias="none",
         task_type="CAUSAL_LM",
     )
@@ -156,33 +146,30 @@ def _add_lora(base: Any, spec: TrainSpec) -> Any:
 
 
 def _load_unsloth(spec: TrainSpec, decision: Decision) -> tuple[Any, Any]:
-    """Load through Unsloth with every setting given; the tokenizer is the plain one, as judging and
-    export load it.
+    """Load through Unsloth with every setting given.
 
-    Unsloth's own may come with another pad token or a rewritten chat template.
+    The tokenizer is the plain one, as judging and export load it: Unsloth's own may come with
+    another pad token or a rewritten chat template.
     """
     import torch
-    from transformers import AutoConfig, AutoTokenizer
     from unsloth import FastLanguageModel
 
     from selene_lib.training.logprobs import attach_completion_head
 
-    os.environ.setdefault(
-        "UNSLOTH_DISABLE_STATISTICS", "1"
-    )  # else every load fetches files that count machines
-    source = {"revision": spec.revision, "local_files_only": Path(spec.base_model).is_dir()}
-    refuse_stretched_positions(spec, AutoConfig.from_pretrained(spec.base_model, **source))
+    # else every load fetches files that count machines
+    os.environ.setdefault("UNSLOTH_DISABLE_STATISTICS", "1")
+    config = open_config(spec.base_model, what=_WHAT, revision=spec.revision)
+    refuse_stretched_positions(spec, config)
     model, _ = FastLanguageModel.from_pretrained(
         **unsloth_load_arguments(spec, decision), dtype=getattr(torch, decision.dtype)
     )
     refuse_other_weights(model, spec, decision)
     attach_completion_head(model, chunk_tokens=spec.logit_chunk_tokens)
-    tokenizer = AutoTokenizer.from_pretrained(spec.base_model, **source)
+    tokenizer = open_tokenizer(spec.base_model, what=_WHAT, revision=spec.revision)
     if spec.adapter == "full":
         return model, tokenizer
-    return FastLanguageModel.get_peft_model(
-        model, **unsloth_lora_arguments(spec, decision)
-    ), tokenizer
+    arguments = unsloth_lora_arguments(spec, decision)
+    return FastLanguageModel.get_peft_model(model, **arguments), tokenizer
 
 
 def unsloth_load_arguments(spec: TrainSpec, decision: Decision) -> dict[str, Any]:
@@ -219,15 +206,15 @@ def unsloth_lora_arguments(spec: TrainSpec, decision: Decision) -> dict[str, Any
     """Arguments of `FastLanguageModel.get_peft_model`, each set explicitly (its own seed is 3407,
     its own target list is its own).
     """
-    all_linear = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+    targets = spec.lora_targets.split(",")
+    if spec.lora_targets == "all-linear":
+        targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
     return {
         "r": spec.lora_r,
         "lora_alpha": spec.lora_alpha,
         "lora_dropout": spec.lora_dropout,
         "bias": "none",
-        "target_modules": all_linear
-        if spec.lora_targets == "all-linear"
-        else spec.lora_targets.split(","),
+        "target_modules": targets,
         "use_gradient_checkpointing": _unsloth_checkpointing(decision),
         "random_state": spec.seed,
         "max_seq_length": spec.max_length_tokens,
@@ -246,8 +233,9 @@ def refuse_stretched_positions(spec: TrainSpec, config: Any) -> None:
     n_positions = config.get_text_config().max_position_embeddings
     if spec.max_length_tokens > n_positions:
         raise UserError(
-            f"{spec.base_model} has {n_positions} positions and unsloth would stretch them to max_length_tokens={spec.max_length_tokens}: "
-            f"set max_length_tokens to {n_positions} or less, or backend to 'transformers'"
+            f"{spec.base_model} has {n_positions} positions and unsloth would stretch them to "
+            f"max_length_tokens={spec.max_length_tokens}: set max_length_tokens to {n_positions} "
+            "or less, or backend to 'transformers'"
         )
 
 
@@ -258,13 +246,14 @@ def refuse_other_weights(model: Any, spec: TrainSpec, decision: Decision) -> Non
     found = str(model.get_input_embeddings().weight.dtype).removeprefix("torch.")
     if found != decision.dtype:
         raise UserError(
-            f"unsloth loaded {spec.base_model} in {found}, not {decision.dtype}: set dtype, or backend to 'transformers'"
+            f"unsloth loaded {spec.base_model} in {found}, not {decision.dtype}: "
+            "set dtype, or backend to 'transformers'"
         )
     quantisation = "nf4" if getattr(model, "is_loaded_in_4bit", False) else "none"
     if quantisation != spec.quantisation:
         raise UserError(
-            f"unsloth loaded {spec.base_model} with quantisation '{quantisation}', not '{spec.quantisation}': "
-            "set quantisation, or backend to 'transformers'"
+            f"unsloth loaded {spec.base_model} with quantisation '{quantisation}', "
+            f"not '{spec.quantisation}': set quantisation, or backend to 'transformers'"
         )
 
 
@@ -278,9 +267,8 @@ def base_fingerprint(spec: TrainSpec, decision: Decision) -> str:
         weights = [f"{path.name} {sha256_file(path)}" for path in names]
     else:
         weights = [f"{spec.base_model}@{spec.revision}"]
-    return hashlib.sha256(
-        "\n".join([*weights, decision.dtype, spec.quantisation]).encode()
-    ).hexdigest()
+    parts = [*weights, decision.dtype, spec.quantisation]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def choose_layout(model: Any, spec: TrainSpec, decision: Decision) -> Decision:
@@ -303,5 +291,6 @@ def choose_layout(model: Any, spec: TrainSpec, decision: Decision) -> Decision:
             return replace(rung, reasons=(*decision.reasons, *reasons))
         reasons.append(f"layout {rung.layout} with {rung.attention} attention refused: {problem}")
     raise UserError(
-        f"{spec.base_model}: {'; '.join(reasons)}. Set layout to 'pairs' (or 'auto') to train it with two sequences a pair"
+        f"{spec.base_model}: {'; '.join(reasons)}. "
+        "Set layout to 'pairs' (or 'auto') to train it with two sequences a pair"
     )

@@ -43,11 +43,17 @@ def probe_layout(model: Any, decision: Decision) -> str | None:
     tolerance, blind_tolerance = (1e-4, 1e-6) if decision.dtype == "float32" else (0.15, 1e-3)
     blind = (together[1] - moved[1]).abs().max().item()
     if not blind <= blind_tolerance:
-        return f"the rejected completion sees the chosen one (its log-probability moved by {blind:.1e} nats): the mask is not honoured"
+        return (
+            f"the rejected completion sees the chosen one (its log-probability moved by "
+            f"{blind:.1e} nats): the mask is not honoured"
+        )
     plain = _plain_logps(model, [first, other], decision)
-    error = max((a - b).abs().max().item() for a, b in zip(together, plain))
-    if not error <= tolerance:
-        return f"log-probabilities differ from two plain sequences by {error:.1e} nats: mask or positions are not honoured"
+    off_by = max((a - b).abs().max().item() for a, b in zip(together, plain))
+    if not off_by <= tolerance:
+        return (
+            f"log-probabilities differ from two plain sequences by {off_by:.1e} nats: "
+            "mask or positions are not honoured"
+        )
     return None
 
 
@@ -76,9 +82,8 @@ def _probe_pairs(vocabulary_size: int) -> tuple[EncodedPair, EncodedPair]:
     def ids(n_tokens: int) -> tuple[int, ...]:
         return tuple(int(i) for i in rng.integers(0, vocabulary_size, n_tokens))
 
-    return EncodedPair("first", ids(11), ids(5), ids(7)), EncodedPair(
-        "other", ids(6), ids(4), ids(3)
-    )
+    first = EncodedPair("first", ids(11), ids(5), ids(7))
+    return first, EncodedPair("other", ids(6), ids(4), ids(3))
 
 
 def _layout_logps(model: Any, pairs: list[EncodedPair], decision: Decision) -> list[Tensor]:

@@ -1,5 +1,4 @@
-"""The reference's summed log-probabilities: computed once with the adapter off, kept on disk,
-spot-checked against live values.
+"""The reference's summed log-probabilities: computed once, kept on disk, checked by samples.
 
 A value belongs to (base weights in their precision, prompt ids, completion ids) and to nothing
 else, so one cache serves all arms, seeds and subsets of the data. On the CPU each pair is computed
@@ -12,7 +11,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -49,17 +47,13 @@ def reference_logps(
     known = _read_cache(cache_dir, name)
     keys = [pair_key(pair) for pair in pairs]
     stored = [i for i, key in enumerate(keys) if key in known]
-    _spot_check(
-        loaded,
-        pairs,
-        keys,
-        stored[:: max(1, len(stored) // N_SPOT_CHECKS)][:N_SPOT_CHECKS],
-        known,
-        cache_dir,
-    )
-    missing = sorted(
-        {key: i for i, key in reversed(list(enumerate(keys))) if key not in known}.values()
-    )
+    checked = stored[:: max(1, len(stored) // N_SPOT_CHECKS)][:N_SPOT_CHECKS]
+    _spot_check(loaded, pairs, keys, checked, known, cache_dir)
+    first_of: dict[str, int] = {}  # equal pairs are computed once
+    for i, key in enumerate(keys):
+        if key not in known:
+            first_of.setdefault(key, i)
+    missing = sorted(first_of.values())
     process.wait_for_others()  # nobody writes before everybody has read
     path = cache_dir / (f"{name}.jsonl" if process.rank == 0 else f"{name}.{process.rank}.jsonl")
     _compute_missing(
@@ -142,24 +136,22 @@ def live_logps(loaded: Loaded, pairs: Sequence[EncodedPair]) -> np.ndarray:
 
 
 def _logps(loaded: Loaded, pairs: Sequence[EncodedPair]) -> np.ndarray:
-    from selene_lib.training.logprobs import completion_inputs, sum_by_sequence
+    from selene_lib.training.logprobs import logp_sums
 
     device = next(loaded.model.parameters()).device
     batch = lay_out_for(loaded.decision, pairs, pad_token_id=loaded.tokenizer.pad_token_id).to(
         device
     )
     with autocast(loaded.decision):
-        logps = loaded.model(**completion_inputs(batch, loaded.decision.attention))
-    chosen, rejected, _, _ = sum_by_sequence(logps, batch.owner, batch.n_pairs)
-    return np.stack([chosen.double().cpu().numpy(), rejected.double().cpu().numpy()], axis=1)
+        return logp_sums(loaded.model, batch, loaded.decision.attention)
 
 
 def _spot_check(
     loaded: Loaded,
-    pairs: Sequence[Any],
+    pairs: Sequence[EncodedPair],
     keys: list[str],
     chosen: list[int],
-    known: dict,
+    known: dict[str, tuple[float, float]],
     cache_dir: Path,
 ) -> None:
     relative = 1e-4 if loaded.decision.dtype == "float32" else 0.02
@@ -167,6 +159,6 @@ def _spot_check(
         live, stored = live_logps(loaded, [pairs[i]])[0], np.array(known[keys[i]])
         if not np.allclose(live, stored, rtol=relative, atol=100 * relative):
             raise UserError(
-                f"reference cache {cache_dir}: pair {pairs[i].id} is stored as {stored.tolist()} but computes to {live.tolist()} now; "
-                "delete the folder, it will be made again"
+                f"reference cache {cache_dir}: pair {pairs[i].id} is stored as {stored.tolist()} "
+                f"but computes to {live.tolist()} now; delete the folder, it will be made again"
             )

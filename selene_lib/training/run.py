@@ -15,10 +15,11 @@ from selene_lib.models.parallel import use_one_thread
 from selene_lib.records import PreferencePair
 from selene_lib.training import checkpoints
 from selene_lib.training.batching import global_batches, n_steps_for
-from selene_lib.training.encoding import EncodedPair, EncodedSet, encode_pairs
-from selene_lib.training.model import Loaded, load
-from selene_lib.training.processes import Process, join
-from selene_lib.training.saving import compute_reference, save_adapter
+from selene_lib.training.encoding import EncodedSet, encode_pairs
+from selene_lib.training.job import Trained, TrainingJob
+from selene_lib.training.model import open_for_training
+from selene_lib.training.processes import join
+from selene_lib.training.saving import save_adapter
 from selene_lib.training.spec import TrainSpec
 
 RESULT = "training.json"
@@ -68,7 +69,7 @@ def train(
         use_one_thread()
     if progress is None:
         progress = not embedded
-    out_dir, loaded = Path(out_dir), load(spec)
+    out_dir, loaded = Path(out_dir), open_for_training(spec)
     spec = loaded.spec
     process = join(loaded.decision.device)
     if process.rank == 0:
@@ -90,104 +91,85 @@ def train(
         max_length_tokens=spec.max_length_tokens,
         overlong=spec.overlong,
     )
+    job = TrainingJob(loaded, encoded.pairs, held_out.pairs, out_dir, n_steps, progress, process)
     if spec.trainer == "trl":
-        from selene_lib.training.trl_trainer import train_with_trl as run_steps
+        from selene_lib.training.trl_trainer import train_with_trl
+
+        trained = train_with_trl(job)
     else:
-        run_steps = train_with_selene
-    resumed_from, metrics = run_steps(
-        spec, loaded, encoded.pairs, held_out.pairs, out_dir, n_steps, progress, process
-    )
-    return _write_result(
-        process, out_dir, spec, loaded, encoded, n_steps, resumed_from, metrics, len(held_out.pairs)
-    )
+        trained = train_with_selene(job)
+    return _write_result(job, encoded, trained)
 
 
-def train_with_selene(
-    spec: TrainSpec,
-    loaded: Loaded,
-    pairs: Sequence[EncodedPair],
-    held_out: Sequence[EncodedPair],
-    out_dir: Path,
-    n_steps: int,
-    progress: bool,
-    process: Process,
-) -> tuple[int, dict[str, float] | None]:
-    """Run the steps with our trainer; return the step it continued from and the validation metrics."""
+def train_with_selene(job: TrainingJob) -> Trained:
+    """Run the steps with our trainer."""
     from transformers import TrainingArguments, set_seed
 
     from selene_lib.training.trainer import PairTrainer, ProgressBar, argument_values, measure_pairs
 
-    batches = global_batches([pair.id for pair in pairs], spec.batch_size, n_steps, spec.seed)
+    spec, loaded, pairs = job.spec, job.loaded, job.pairs
+    batches = global_batches([pair.id for pair in pairs], spec.batch_size, job.n_steps, spec.seed)
     used = sorted({i for batch in batches for i in batch})
-    known = compute_reference(
-        spec, loaded, [*(pairs[i] for i in used), *held_out], out_dir, progress, process
-    )
+    known = job.reference([*(pairs[i] for i in used), *job.held_out])
     reference = np.full((len(pairs), 2), np.nan)  # a pair no step asks for stays nan
     reference[used] = known[: len(used)]
-    checkpoint = checkpoints.latest_whole(out_dir)
+    checkpoint = checkpoints.latest_whole(job.out_dir)
     from_step = checkpoints.step_of(checkpoint) if checkpoint else 0
     set_seed(spec.seed)
     # a step's micro-batches are ours, so the Trainer's own batch and accumulation stay 1
     args = TrainingArguments(
-        **argument_values(spec, loaded, out_dir, n_steps),
+        **argument_values(spec, loaded, job.out_dir, job.n_steps),
         per_device_train_batch_size=1,
         gradient_accumulation_steps=1,
     )
-    callbacks = [ProgressBar()] if progress else []
+    callbacks = [ProgressBar()] if job.progress else []
     trainer = PairTrainer(
         loaded, spec, pairs, reference, batches, args, from_step=from_step, callbacks=callbacks
     )
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    metrics = measure_pairs(loaded, spec, held_out, known[len(used) :]) if held_out else None
-    save_adapter(trainer, out_dir / "adapter")
-    return from_step, metrics
+    validation = None
+    if job.held_out:
+        validation = measure_pairs(loaded, spec, job.held_out, known[len(used) :])
+    save_adapter(trainer, job.out_dir / "adapter")
+    return Trained(from_step, validation)
 
 
-def _write_result(
-    process: Process,
-    out_dir: Path,
-    spec: TrainSpec,
-    loaded: Loaded,
-    encoded: EncodedSet,
-    n_steps: int,
-    resumed_from: int,
-    metrics: dict[str, float] | None,
-    n_validation: int,
-) -> TrainResult:
+def _write_result(job: TrainingJob, encoded: EncodedSet, trained: Trained) -> TrainResult:
     trainable = sum(
-        parameter.numel() for parameter in loaded.model.parameters() if parameter.requires_grad
+        parameter.numel() for parameter in job.loaded.model.parameters() if parameter.requires_grad
     )
     result = TrainResult(
-        adapter_dir=out_dir / "adapter",
-        log_path=out_dir / "log.csv",
-        telemetry_path=out_dir / "telemetry.csv",
-        n_steps=n_steps,
+        adapter_dir=job.out_dir / "adapter",
+        log_path=job.out_dir / "log.csv",
+        telemetry_path=job.out_dir / "telemetry.csv",
+        n_steps=job.n_steps,
         n_pairs=len(encoded.pairs),
         n_trainable_parameters=trainable,
         n_dropped=encoded.n_dropped,
         n_shortened=len(encoded.shortened_ids),
-        resumed_from_step=resumed_from,
-        n_validation=n_validation,
-        validation=metrics,
-        decision=loaded.decision.to_dict(),
-        spec=spec.to_dict(),
+        resumed_from_step=trained.resumed_from_step,
+        n_validation=len(job.held_out),
+        validation=trained.validation,
+        decision=job.loaded.decision.to_dict(),
+        spec=job.spec.to_dict(),
     )
     values = {
         f.name: getattr(result, f.name)
         for f in fields(result)
         if f.type != "Path" and f.name != "resumed_from_step"
     }
-    if process.rank == 0:
-        write_json(out_dir / RESULT, values)
+    if job.process.rank == 0:
+        write_json(job.out_dir / RESULT, values)
     return result
 
 
 def _read_result(out_dir: Path) -> TrainResult | None:
     if not (out_dir / RESULT).exists() or not (out_dir / "adapter").is_dir():
         return None
-    paths = {
-        "adapter_dir": out_dir / "adapter",
-        "log_path": out_dir / "log.csv",
-        "telemetry_path": out_dir / "telemetry.csv",
-    }
-    return TrainResult(**paths, **read_json(out_dir / RESULT))
+    values: dict[str, Any] = read_json(out_dir / RESULT)
+    return TrainResult(
+        adapter_dir=out_dir / "adapter",
+        log_path=out_dir / "log.csv",
+        telemetry_path=out_dir / "telemetry.csv",
+        **values,
+    )

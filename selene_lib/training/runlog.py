@@ -1,12 +1,10 @@
-"""Two CSV files of a run: `log.csv` holds what must repeat to the last digit, `telemetry.csv` what
-depends on the machine and the day.
-"""
+"""Two CSV files of a run: `log.csv` must repeat to the last digit, `telemetry.csv` may not."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +30,8 @@ class StepLog:
 
     def __init__(self, path: Path, columns: tuple[str, ...], *, from_step: int) -> None:
         self.path, self.columns = path, columns
-        kept = (
-            [row for row in read_log(path) if int(row["step"]) <= from_step]
-            if path.exists()
-            else []
-        )
+        rows = read_log(path) if path.exists() else []
+        kept = [row for row in rows if int(row["step"]) <= from_step]
         write_text(path, _as_csv(columns, kept, header=True))
 
     def write(self, row: Mapping[str, Any]) -> None:
@@ -52,7 +47,7 @@ def read_log(path: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(whole)))
 
 
-def _as_csv(columns: tuple[str, ...], rows: list, *, header: bool) -> str:
+def _as_csv(columns: tuple[str, ...], rows: Sequence[Mapping[str, Any]], *, header: bool) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     if header:

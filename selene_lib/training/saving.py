@@ -1,36 +1,12 @@
-"""What a training run leaves: reference log-probabilities at hand, the adapter written whole."""
+"""The adapter of a training run, written whole or not at all, with the same bytes every time."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from selene_lib.files import read_json, write_json
-from selene_lib.training.encoding import EncodedPair
-from selene_lib.training.model import Loaded
-from selene_lib.training.processes import Process
-from selene_lib.training.spec import TrainSpec
-
-
-def compute_reference(
-    spec: TrainSpec,
-    loaded: Loaded,
-    pairs: Sequence[EncodedPair],
-    out_dir: Path,
-    progress: bool,
-    process: Process,
-) -> np.ndarray:
-    """NLL alone needs a reference only for the margin it reports; it is computed all the same, so
-    that arms can be compared.
-    """
-    from selene_lib.training.reference import reference_logps
-
-    cache_dir = Path(spec.reference_cache) if spec.reference_cache else out_dir / "reference"
-    return reference_logps(loaded, pairs, cache_dir, progress=progress, process=process)
 
 
 def save_adapter(trainer: Any, folder: Path) -> None:
@@ -59,8 +35,10 @@ def _portable(config: dict[str, Any]) -> dict[str, Any]:
     to process), no path of this machine.
     """
     base = config.get("base_model_name_or_path") or ""
-    name = Path(base).name if Path(base).is_dir() else base
-    return {
-        k: sorted(v) if isinstance(v, list) and k.endswith("modules") else v
-        for k, v in config.items()
-    } | {"base_model_name_or_path": name}
+    portable = config | {
+        "base_model_name_or_path": Path(base).name if Path(base).is_dir() else base
+    }
+    for key, value in config.items():
+        if isinstance(value, list) and key.endswith("modules"):
+            portable[key] = sorted(value)
+    return portable

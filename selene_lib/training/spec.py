@@ -1,4 +1,4 @@
-"""What a training run is: one frozen record, every field with its unit; an unknown key is an error."""
+"""What a training run is: one frozen record, every field with its unit, no unknown key."""
 
 from __future__ import annotations
 
@@ -120,16 +120,15 @@ class TrainSpec:
         unknown = sorted(set(values) - known)
         if unknown:
             raise UserError(
-                f"training has no setting {unknown[0]!r}; known settings: {', '.join(sorted(known))}"
+                f"training has no setting {unknown[0]!r}; "
+                f"known settings: {', '.join(sorted(known))}"
             )
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as written beside the result."""
-        return {
-            f.name: list(v) if isinstance(v := getattr(self, f.name), tuple) else v
-            for f in dataclasses.fields(self)
-        }
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return values | {"report_to": list(self.report_to)}
 
     @property
     def fingerprint(self) -> str:

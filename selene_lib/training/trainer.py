@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from selene_lib.errors import UserError
@@ -53,12 +53,12 @@ class PairTrainer(Trainer):
         callbacks: Sequence[TrainerCallback] = (),
     ) -> None:
         self.loaded, self.spec, self.pairs, self.batches = loaded, spec, pairs, batches
+        self.out_dir = output_folder(args)
         self.reference = torch.as_tensor(reference, dtype=torch.float32)
         self.micro_batch_tokens = loaded.decision.micro_batch_tokens
         self.micro_batch_pairs = spec.micro_batch_pairs
-        args._n_gpu = min(
-            args.n_gpu, 1
-        )  # several GPUs are several processes (torchrun), never torch's DataParallel
+        # several GPUs are several processes (torchrun), never torch's DataParallel
+        args._n_gpu = min(args.n_gpu, 1)
         super().__init__(
             model=loaded.model,
             args=args,
@@ -69,21 +69,24 @@ class PairTrainer(Trainer):
         self._last: dict[str, float] = {}
         self._telemetry: dict[str, Any] = {}
         if self.is_world_process_zero():
-            self.step_log = StepLog(
-                Path(args.output_dir) / "log.csv", LOG_COLUMNS, from_step=from_step
-            )
+            self.step_log = StepLog(self.out_dir / "log.csv", LOG_COLUMNS, from_step=from_step)
             self.telemetry_log = StepLog(
-                Path(args.output_dir) / "telemetry.csv", TELEMETRY_COLUMNS, from_step=from_step
+                self.out_dir / "telemetry.csv", TELEMETRY_COLUMNS, from_step=from_step
             )
         if spec.batch_size % args.world_size:
             raise UserError(
-                f"batch_size {spec.batch_size} cannot be shared by {args.world_size} processes: make it a multiple"
+                f"batch_size {spec.batch_size} cannot be shared by {args.world_size} processes: "
+                "make it a multiple"
             )
 
     def get_train_dataloader(self) -> DataLoader:
         """One item a step, in order; every process sees all steps and takes its share of each."""
         return DataLoader(
-            self.train_dataset, batch_size=1, shuffle=False, collate_fn=_only_item, num_workers=0
+            _Steps(len(self.batches)),
+            batch_size=1,
+            shuffle=False,
+            collate_fn=_one_step,
+            num_workers=0,
         )
 
     def num_examples(self, dataloader: DataLoader) -> int:
@@ -98,14 +101,14 @@ class PairTrainer(Trainer):
         return None
 
     def training_step(
-        self, model: Any, inputs: int, num_items_in_batch: Any = None
+        self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None
     ) -> torch.Tensor:
-        """Forward and backward of one global batch; returns its mean loss. Out of memory: smaller
-        micro-batches, same step, recorded.
+        """Forward and backward of the global batch of `inputs["step"]`; returns its mean loss. Out
+        of memory: smaller micro-batches, same step, recorded.
         """
         started = time.perf_counter()
         model.train()
-        mine = self.batches[inputs][self.args.process_index :: self.args.world_size]
+        mine = self.batches[inputs["step"]][self.args.process_index :: self.args.world_size]
         event = ""
         while True:
             try:
@@ -131,34 +134,22 @@ class PairTrainer(Trainer):
             last = number == len(cut) - 1
             with contextlib.nullcontext() if last else self.accelerator.no_sync(model):
                 with self.compute_loss_context_manager():
-                    losses = self.compute_loss(model, [mine[i] for i in group])
+                    losses = self.pair_losses(model, [mine[i] for i in group])
                 # DDP averages over processes, each of which holds 1 / world_size of the batch
                 self.accelerator.backward(
                     losses.total.sum() * (self.args.world_size / self.spec.batch_size)
                 )
-            parts = (
-                losses.total.detach(),
-                losses.dpo,
-                losses.nll,
-                losses.margin,
-                losses.reward_correct,
-            )
-            sums += torch.stack([part.sum().float() for part in parts])
+            sums += torch.stack([part.detach().sum().float() for part in _parts(losses)])
         return sums, len(cut)
 
-    def compute_loss(
-        self, model: Any, inputs: Sequence[int], return_outputs: bool = False, **kwargs: Any
-    ) -> PairLoss:
-        """Per-pair losses of the pairs with these indices, through the layout the model was proved
-        on.
-        """
-        pairs = [self.pairs[i] for i in inputs]
+    def pair_losses(self, model: Any, indices: Sequence[int]) -> PairLoss:
+        """Per-pair losses of these pairs, through the layout the model was proved on."""
         return losses_of(
             model,
             self.loaded,
             self.spec,
-            pairs,
-            self.reference[list(inputs)],
+            [self.pairs[i] for i in indices],
+            self.reference[list(indices)],
             device=self.args.device,
         )
 
@@ -170,13 +161,17 @@ class PairTrainer(Trainer):
         now = min(self.micro_batch_pairs or n_pairs, n_pairs)
         if self.args.world_size > 1 or now == 1:
             raise UserError(
-                f"out of memory with {now} pair(s) a micro-batch: lower max_length_tokens, use quantisation 'nf4' or "
-                "gradient_checkpointing, or (several processes) set micro_batch_pairs"
+                f"out of memory with {now} pair(s) a micro-batch: lower max_length_tokens, "
+                "use quantisation 'nf4' or gradient_checkpointing, "
+                "or (several processes) set micro_batch_pairs"
             ) from error
         self.micro_batch_pairs = now // 2
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        return f"out of memory: micro-batches of at most {self.micro_batch_pairs} pairs from here on; the global batch stays"
+        return (
+            f"out of memory: micro-batches of at most {self.micro_batch_pairs} pairs from here on; "
+            "the global batch stays"
+        )
 
     def _record(
         self, sums: torch.Tensor, n_micro: int, event: str, mine: Sequence[int], seconds: float
@@ -211,7 +206,7 @@ class PairTrainer(Trainer):
         super()._save_checkpoint(model, trial)
         self.accelerator.wait_for_everyone()
         if self.is_world_process_zero():
-            checkpoints.seal(Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}")
+            checkpoints.seal(self.out_dir / f"checkpoint-{self.state.global_step}")
 
 
 def losses_of(
@@ -232,7 +227,21 @@ def losses_of(
     logps = model(**completion_inputs(batch, loaded.decision.attention))
     sequences = sum_by_sequence(logps, batch.owner, batch.n_pairs)
     reference = reference.to(logps.device)
-    return pair_loss(*sequences, reference[:, 0], reference[:, 1], **objective(spec))
+    return pair_loss(
+        *sequences,
+        reference[:, 0],
+        reference[:, 1],
+        kind=spec.loss,
+        beta=spec.beta,
+        alpha=spec.alpha,
+        label_smoothing=spec.label_smoothing,
+        length_normalised=spec.length_normalised,
+    )
+
+
+def _parts(losses: PairLoss) -> tuple[torch.Tensor, ...]:
+    """The per-pair values in the order of `_METRICS`."""
+    return losses.total, losses.dpo, losses.nll, losses.margin, losses.reward_correct
 
 
 @torch.no_grad()
@@ -253,31 +262,41 @@ def measure_pairs(
             losses = losses_of(
                 loaded.model, loaded, spec, [pairs[i] for i in group], known[group], device=device
             )
-        parts = (losses.total, losses.dpo, losses.nll, losses.margin, losses.reward_correct)
-        sums += torch.stack([part.double().sum().cpu() for part in parts])
+        sums += torch.stack([part.double().sum().cpu() for part in _parts(losses)])
     loaded.model.train()
     return dict(zip(_METRICS, (sums / len(pairs)).tolist()))
 
 
-def _only_item(items: list[int]) -> int:
-    return items[0]
+class _Steps(Dataset[int]):
+    """The numbers of the steps, as a dataloader reads them."""
+
+    def __init__(self, n_steps: int) -> None:
+        self.n_steps = n_steps
+
+    def __len__(self) -> int:
+        return self.n_steps
+
+    def __getitem__(self, step: int) -> int:
+        return step
 
 
-def objective(spec: TrainSpec) -> dict[str, Any]:
-    """Keyword arguments of `pair_loss` from a spec."""
-    return {
-        "kind": spec.loss,
-        "beta": spec.beta,
-        "alpha": spec.alpha,
-        "label_smoothing": spec.label_smoothing,
-        "length_normalised": spec.length_normalised,
-    }
+def _one_step(items: list[int]) -> dict[str, int]:
+    (step,) = items
+    return {"step": step}
+
+
+def output_folder(args: TrainingArguments) -> Path:
+    """The folder that a trainer's arguments name."""
+    if args.output_dir is None:
+        raise ValueError("the trainer's arguments name no output_dir")
+    return Path(args.output_dir)
 
 
 def argument_values(spec: TrainSpec, loaded: Loaded, out_dir: Path, n_steps: int) -> dict[str, Any]:
     """The spec in the words of `transformers.TrainingArguments`, without the batch shape."""
     decision = loaded.decision
-    half = decision.dtype
+    optimisers = {"adamw": "adamw_torch", "paged_adamw_8bit": "paged_adamw_8bit"}
+    distributed_on_cpu = decision.device == "cpu" and "WORLD_SIZE" in os.environ
     return {
         "output_dir": str(out_dir),
         "max_steps": n_steps,
@@ -286,11 +305,9 @@ def argument_values(spec: TrainSpec, loaded: Loaded, out_dir: Path, n_steps: int
         "warmup_steps": round(spec.warmup_share * n_steps),
         "weight_decay": spec.weight_decay,
         "max_grad_norm": spec.max_grad_norm,
-        "optim": {"adamw": "adamw_torch", "paged_adamw_8bit": "paged_adamw_8bit"}[
-            decision.optimiser
-        ],
-        "bf16": half == "bfloat16",
-        "fp16": half == "float16",
+        "optim": optimisers[decision.optimiser],
+        "bf16": decision.dtype == "bfloat16",
+        "fp16": decision.dtype == "float16",
         "gradient_checkpointing": decision.gradient_checkpointing and decision.backend != "unsloth",
         "gradient_checkpointing_kwargs": {"use_reentrant": False},
         "logging_steps": 1,
@@ -302,14 +319,14 @@ def argument_values(spec: TrainSpec, loaded: Loaded, out_dir: Path, n_steps: int
         "disable_tqdm": True,
         "seed": spec.seed,
         "use_cpu": decision.device == "cpu",
-        "ddp_backend": "gloo" if decision.device == "cpu" and "WORLD_SIZE" in os.environ else None,
+        "ddp_backend": "gloo" if distributed_on_cpu else None,
         "ddp_find_unused_parameters": False,
         "remove_unused_columns": False,
     }
 
 
 class ProgressBar(TrainerCallback):
-    """One bar with the time left, the loss and the share of pairs whose implicit reward is right."""
+    """One bar with the time left, the loss and the share of pairs that are ranked right."""
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         from tqdm.auto import tqdm

@@ -16,16 +16,24 @@ import numpy as np
 from datasets import Dataset
 from torch.utils.data import SequentialSampler
 from transformers import PrinterCallback, set_seed
-from trl import DPOConfig, DPOTrainer
+
+# trl exports its names lazily, and unsloth replaces them at this place
+from trl import DPOConfig, DPOTrainer  # type: ignore[attr-defined]
 
 from selene_lib.errors import UserError
 from selene_lib.training import checkpoints
 from selene_lib.training.batching import global_batches
 from selene_lib.training.encoding import EncodedPair
-from selene_lib.training.model import Loaded
-from selene_lib.training.processes import Process
+from selene_lib.training.job import Trained, TrainingJob
 from selene_lib.training.runlog import LOG_COLUMNS, TELEMETRY_COLUMNS, StepLog, peak_memory_bytes
+from selene_lib.training.saving import save_adapter
 from selene_lib.training.spec import TrainSpec
+from selene_lib.training.trainer import (
+    ProgressBar,
+    argument_values,
+    measure_pairs,
+    output_folder,
+)
 
 LOSS_TYPES = {"dpo_nll": ["sigmoid", "sft"], "dpo": ["sigmoid"], "nll": ["sft"]}
 
@@ -33,12 +41,14 @@ LOSS_TYPES = {"dpo_nll": ["sigmoid", "sft"], "dpo": ["sigmoid"], "nll": ["sft"]}
 class EncodedDPOTrainer(DPOTrainer):
     """`trl.DPOTrainer` on rows that are tokenised, ordered and scored by the reference already."""
 
+    step_log: StepLog | None = None
+    telemetry_log: StepLog | None = None
+
     def __init__(
         self, *args: Any, log_dir: Path | None = None, from_step: int = 0, **kwargs: Any
     ) -> None:
         super().__init__(*args, **kwargs)
         self.remove_callback(PrinterCallback)
-        self.step_log = self.telemetry_log = None
         if log_dir and self.is_world_process_zero():
             self.step_log = StepLog(log_dir / "log.csv", LOG_COLUMNS, from_step=from_step)
             self.telemetry_log = StepLog(
@@ -52,12 +62,14 @@ class EncodedDPOTrainer(DPOTrainer):
         return dataset
 
     def _get_train_sampler(self, dataset: Any = None) -> SequentialSampler:
+        assert isinstance(self.train_dataset, Dataset)  # the one that `to_dataset` made
         return SequentialSampler(self.train_dataset)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Write our two CSV files beside TRL's own logging."""
         super().log(logs, start_time)
-        if self.step_log and "rewards/margins" in logs and "learning_rate" in logs:
+        is_step = "rewards/margins" in logs and "learning_rate" in logs
+        if self.step_log and is_step:
             step = self.state.global_step
             row = {
                 "step": step,
@@ -66,12 +78,15 @@ class EncodedDPOTrainer(DPOTrainer):
                 "reward_accuracy": logs["rewards/accuracies"],
             }
             self.step_log.write(row | {"learning_rate": float(logs["learning_rate"])})
-            self.telemetry_log.write({"step": step, "peak_memory_bytes": peak_memory_bytes()})
+        if self.telemetry_log and is_step:
+            peak = {"step": self.state.global_step, "peak_memory_bytes": peak_memory_bytes()}
+            self.telemetry_log.write(peak)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         super()._save_checkpoint(model, trial)
         if self.is_world_process_zero():
-            checkpoints.seal(Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}")
+            folder = output_folder(self.args)
+            checkpoints.seal(folder / f"checkpoint-{self.state.global_step}")
 
 
 def to_dataset(
@@ -100,7 +115,8 @@ def trl_config(spec: TrainSpec, values: dict[str, Any]) -> DPOConfig:
     micro = spec.micro_batch_pairs or spec.batch_size
     if spec.batch_size % micro:
         raise UserError(
-            f"batch_size {spec.batch_size} is not a multiple of micro_batch_pairs {micro}, which trainer 'trl' needs"
+            f"batch_size {spec.batch_size} is not a multiple of micro_batch_pairs {micro}, "
+            "which trainer 'trl' needs"
         )
     types = LOSS_TYPES[spec.loss]
     weights = {"sigmoid": 1.0, "sft": spec.alpha}
@@ -118,44 +134,26 @@ def trl_config(spec: TrainSpec, values: dict[str, Any]) -> DPOConfig:
     )
 
 
-def train_with_trl(
-    spec: TrainSpec,
-    loaded: Loaded,
-    pairs: Sequence[EncodedPair],
-    held_out: Sequence[EncodedPair],
-    out_dir: Path,
-    n_steps: int,
-    progress: bool,
-    process: Process,
-) -> tuple[int, dict[str, float] | None]:
-    """Run the steps with `trl.DPOTrainer`; return the step it continued from and the validation
-    metrics, in our objective's terms.
-    """
-    from selene_lib.training.saving import compute_reference, save_adapter
-    from selene_lib.training.trainer import ProgressBar, argument_values, measure_pairs
-
-    known = compute_reference(spec, loaded, [*pairs, *held_out], out_dir, progress, process)
-    reference = known[: len(pairs)]
-    checkpoint = checkpoints.latest_whole(out_dir)
+def train_with_trl(job: TrainingJob) -> Trained:
+    """Run the steps with `trl.DPOTrainer`; the validation metrics are in our objective's terms."""
+    spec, loaded, pairs = job.spec, job.loaded, job.pairs
+    known = job.reference([*pairs, *job.held_out])
+    checkpoint = checkpoints.latest_whole(job.out_dir)
     from_step = checkpoints.step_of(checkpoint) if checkpoint else 0
-    order = [
-        i
-        for batch in global_batches(
-            [pair.id for pair in pairs], spec.batch_size, n_steps, spec.seed
-        )
-        for i in batch
-    ]
+    batches = global_batches([pair.id for pair in pairs], spec.batch_size, job.n_steps, spec.seed)
     set_seed(spec.seed)
     trainer = EncodedDPOTrainer(
         model=loaded.model,
-        args=trl_config(spec, argument_values(spec, loaded, out_dir, n_steps)),
-        train_dataset=to_dataset(pairs, reference, order),
+        args=trl_config(spec, argument_values(spec, loaded, job.out_dir, job.n_steps)),
+        train_dataset=to_dataset(pairs, known[: len(pairs)], [i for b in batches for i in b]),
         processing_class=loaded.tokenizer,
-        callbacks=[ProgressBar()] if progress else [],
-        log_dir=out_dir,
+        callbacks=[ProgressBar()] if job.progress else [],
+        log_dir=job.out_dir,
         from_step=from_step,
     )
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    metrics = measure_pairs(loaded, spec, held_out, known[len(pairs) :]) if held_out else None
-    save_adapter(trainer, out_dir / "adapter")
-    return from_step, metrics
+    validation = None
+    if job.held_out:
+        validation = measure_pairs(loaded, spec, job.held_out, known[len(pairs) :])
+    save_adapter(trainer, job.out_dir / "adapter")
+    return Trained(from_step, validation)

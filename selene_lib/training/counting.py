@@ -1,0 +1,101 @@
+"""Memory and work of a training step, counted from the model's shape.
+
+What autograd keeps per token and layer was counted with saved-tensor hooks on the CPU (a test
+counts again): 12 H + 4 I + 7 r numbers with a shared prefix through `segments`, 9 H + 4 I + 7 r
+otherwise, H with gradient checkpointing, where H is hidden, I intermediate size and r the adapter's
+rank.
+"""
+
+from __future__ import annotations
+
+from selene_lib.errors import UserError
+from selene_lib.training.shapes import Shape, read_shape
+from selene_lib.training.spec import TrainSpec
+
+GB = 1024**3
+
+RUNTIME_BYTES = {"cuda": int(0.9 * GB), "cpu": int(0.6 * GB)}
+CEILING_TOKENS = {"cuda": 16384, "cpu": 4096}  # more in one micro-batch is not faster
+SLACK = 1.08  # what an allocator rounds up and fragments
+# double quantisation adds 0.127 bit a weight (QLoRA, arXiv 2305.14314, section 3)
+NF4_BYTES = 0.5 + 0.127 / 8
+
+
+def saved_per_token(spec: TrainSpec, shape: Shape, *, checkpointing: bool, copies: bool) -> float:
+    """Numbers autograd keeps per token over all layers; `copies` for the `segments` attention,
+    which copies prompt keys per side.
+    """
+    layer = (
+        (12 if copies else 9) * shape.hidden
+        + 4 * shape.intermediate
+        + 7 * spec.lora_r * (spec.adapter == "lora")
+    )
+    return shape.n_layers * shape.hidden + layer if checkpointing else shape.n_layers * layer
+
+
+def memory_parts(
+    spec: TrainSpec, shape: Shape, micro_batch_tokens: int, *, kind: str, checkpointing: bool
+) -> dict[str, float]:
+    """Bytes by part: base, adapter with gradients and optimiser, activations of one micro-batch,
+    logits of one chunk, runtime.
+    """
+    wide = 4 if (spec.dtype == "float32" or (spec.dtype == "auto" and kind == "cpu")) else 2
+    linear = NF4_BYTES if spec.quantisation == "nf4" else wide
+    base = shape.n_linear * linear + (shape.n_parameters - shape.n_linear) * wide
+    paged = spec.optimiser == "paged_adamw_8bit" or (
+        spec.optimiser == "auto" and kind == "cuda" and spec.quantisation == "nf4"
+    )
+    states = 2 if paged else 8
+    trained = (
+        shape.n_lora(spec.lora_r) * (4 + 4 + states)
+        if spec.adapter == "lora"
+        else shape.n_parameters * (wide + states)
+    )
+    copies = kind == "cpu" and spec.layout != "pairs"
+    kept = saved_per_token(spec, shape, checkpointing=checkpointing, copies=copies) * wide
+    # the backward pass of a layer holds the gradients of its widest activations beside what was
+    # kept
+    working = (3 * shape.intermediate + 4 * shape.hidden) * wide
+    logits = 3 * spec.logit_chunk_tokens * shape.vocabulary * 4
+    return {
+        "base": base * SLACK,
+        "trained": trained * SLACK,
+        "activations": micro_batch_tokens * (kept + working) * SLACK,
+        "logits": logits,
+        "runtime": RUNTIME_BYTES[kind],
+    }
+
+
+def forward_flops(shape: Shape, context_tokens: float) -> float:
+    """FLOPs of one token's forward through the blocks: 2 a weight, and 4 * heads * head_dim a key
+    it looks at (half the context).
+    """
+    return (
+        2 * shape.n_linear
+        + 4 * shape.n_layers * shape.n_heads * shape.head_dim * context_tokens / 2
+    )
+
+
+def training_flops_per_token(
+    spec: TrainSpec, shape: Shape, context_tokens: float, checkpointing: bool
+) -> float:
+    """Forward, backward (once for frozen weights, twice for trained ones), and the forward again
+    under checkpointing.
+    """
+    passes = (2 if spec.adapter == "lora" else 3) + checkpointing
+    return passes * forward_flops(shape, context_tokens)
+
+
+def fitting_tokens(spec: TrainSpec, kind: str, checkpointing: bool, memory: int | None) -> int:
+    """Tokens of a micro-batch that 90 % of the memory has room for; never above the device's
+    ceiling, which also serves unknown shapes.
+    """
+    try:
+        shape = read_shape(spec)
+    except UserError:
+        return CEILING_TOKENS[kind]
+    if memory is None:
+        return CEILING_TOKENS[kind]
+    fixed = sum(memory_parts(spec, shape, 0, kind=kind, checkpointing=checkpointing).values())
+    one = memory_parts(spec, shape, 1, kind=kind, checkpointing=checkpointing)["activations"]
+    return int(min(CEILING_TOKENS[kind], max(1, (0.9 * memory - fixed) / one)))

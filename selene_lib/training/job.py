@@ -1,0 +1,57 @@
+"""What both trainers are given: a loaded model, encoded pairs, where to write, how far to go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from selene_lib.training.encoding import EncodedPair
+from selene_lib.training.model import Loaded
+from selene_lib.training.processes import Process
+from selene_lib.training.reference import reference_logps
+from selene_lib.training.spec import TrainSpec
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """`n_steps` optimiser steps on `pairs`; `held_out` pairs are measured after the last one."""
+
+    loaded: Loaded
+    pairs: Sequence[EncodedPair]
+    held_out: Sequence[EncodedPair]
+    out_dir: Path
+    n_steps: int
+    progress: bool
+    process: Process
+
+    @property
+    def spec(self) -> TrainSpec:
+        return self.loaded.spec
+
+    def reference(self, pairs: Sequence[EncodedPair]) -> np.ndarray:
+        """Summed log-probabilities of pairs under the base, float64 [n_pairs, 2], in nats.
+
+        NLL alone needs a reference only for the margin it reports; it is computed all the same, so
+        that arms can be compared.
+        """
+        kept = self.spec.reference_cache
+        return reference_logps(
+            self.loaded,
+            pairs,
+            Path(kept) if kept else self.out_dir / "reference",
+            progress=self.progress,
+            process=self.process,
+        )
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a trainer did: the step it continued from (0: from the start), and the means over the
+    held-out pairs (None without any).
+    """
+
+    resumed_from_step: int
+    validation: dict[str, float] | None
