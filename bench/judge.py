@@ -27,7 +27,7 @@ import numpy as np
 from selene_lib.evaluation import metrics
 from selene_lib.evaluation.audit.swap_probe import measure_swap_probe
 from selene_lib.evaluation.scoring.rescore import rescore
-from selene_lib.judges.judging import judge_samples
+from selene_lib.judges.judging import Asking, judge_samples
 from selene_lib.judges.local import LocalJudge
 from selene_lib.judges.protocol import Reply
 from selene_lib.prompts.rendering import Prompt, render
@@ -256,11 +256,13 @@ def bench_swap_probe(arguments: argparse.Namespace, n: int = 200) -> list[dict]:
         if s.task == "pairwise"
     ][:n]
     with tempfile.TemporaryDirectory() as folder:
-        options = {"store": Path(folder) / "replies.jsonl", "family": "nano", "progress": False}
-        first, second = (
-            judge_samples(judge, "probe", pairs, orders=order, **options) for order in ("AB", "BA")
-        )
-        probes = judge_samples(judge, "probe", pairs, orders="BA", critique=False, **options)
+
+        def ask(asking: Asking) -> list:
+            store = Path(folder) / "replies.jsonl"
+            return judge_samples(judge, "probe", pairs, asking, store=store, progress=False)
+
+        first, second = (ask(Asking("nano", orders=order)) for order in ("AB", "BA"))
+        probes = ask(Asking("nano", orders="BA", critique=False))
     return [asdict(row) for row in measure_swap_probe(first, probes, second, (0.0, 0.6, 0.9))]
 
 
@@ -313,15 +315,18 @@ def main() -> int:
 def _text(result: dict) -> str:
     j = result["judging"]
     lines = [
-        f"{j['n_items']} prompts of {j['mean_prompt_tokens']:.0f} tokens, replies of {j['mean_reply_tokens']:.0f} tokens (means)"
+        f"{j['n_items']} prompts of {j['mean_prompt_tokens']:.0f} tokens, "
+        f"replies of {j['mean_reply_tokens']:.0f} tokens (means)"
     ]
     lines += [f"  {name:15s} {rate:8.1f} verdicts/s" for name, rate in j["verdicts_per_s"].items()]
     lines += [
-        f"  ours to one by one {j['ratio_to_one_by_one']:.1f}x (goal 5), to plain batches {j['ratio_to_plain_batches']:.2f}x (goal 1.3)"
+        f"  ours to one by one {j['ratio_to_one_by_one']:.1f}x (goal 5), "
+        f"to plain batches {j['ratio_to_plain_batches']:.2f}x (goal 1.3)"
     ]
     lines += [f"  verdicts that differ: {j['n_other_verdicts']}", f"vLLM: {result['vllm']}"]
     lines += [
-        f"re-scoring {result['rescoring']['n_replies']} replies with intervals: {result['rescoring']['seconds']:.1f} s (goal 10)"
+        f"re-scoring {result['rescoring']['n_replies']} replies with intervals: "
+        f"{result['rescoring']['seconds']:.1f} s (goal 10)"
     ]
     for row in result["swap_probe"]:
         caught, ratio = (
@@ -329,13 +334,15 @@ def _text(result: dict) -> str:
             f"{row['reply_token_ratio']:.2f}x reply and {row['total_token_ratio']:.2f}x all",
         )
         lines.append(
-            f"swap probe at {row['threshold']}: {caught} in {row['n_pairs']} pairs, {ratio} tokens of one order (both in full: 2x)"
+            f"swap probe at {row['threshold']}: {caught} in {row['n_pairs']} pairs, "
+            f"{ratio} tokens of one order (both in full: 2x)"
         )
     table = result["table"]
     return "\n".join(
         [
             *lines,
-            f"{table['n_intervals']} intervals of {table['n_resamples']} resamples: {table['seconds']:.1f} s",
+            f"{table['n_intervals']} intervals of {table['n_resamples']} resamples: "
+            f"{table['seconds']:.1f} s",
         ]
     )
 

@@ -12,9 +12,9 @@ from typing import Any
 from selene_lib.data.tables import read_table, write_table
 from selene_lib.errors import UserError
 from selene_lib.files import write_parquet
-from selene_lib.judges.judging import judge_samples, plan_questions, to_judgement
+from selene_lib.judges.judging import Asking, judge_samples, plan_questions, to_judgement
 from selene_lib.judges.opening import open_judge
-from selene_lib.judges.protocol import Judge as JudgeProtocol
+from selene_lib.judges.protocol import JudgeBackend
 from selene_lib.models.names import EMBEDDED_MODEL
 from selene_lib.prompts.rubrics import read_rubric
 from selene_lib.records import TASKS, Judgement, Sample, Score, Task, stable_id
@@ -58,8 +58,7 @@ class Judge:
         **options: Any,
     ) -> None:
         self.judge = open_judge(model, **options)
-        self.family = family or family_of(model)
-        self.escape = escape
+        self.asking = Asking(family or family_of(model), escape=escape)
 
     def score(
         self,
@@ -93,7 +92,7 @@ class Judge:
 
     def score_samples(self, samples: Sequence[Sample]) -> list[Finding]:
         """Judge samples without keeping anything; `judging.judge_samples` is the resumable way."""
-        questions = plan_questions(samples, family=self.family, escape=self.escape)
+        questions = plan_questions(samples, self.asking)
         replies = self.judge.judge([q.prompt for q in questions])
         judgements = [
             to_judgement(self.judge.name, "mine", q, reply)
@@ -131,7 +130,9 @@ def _finding(mine: list[Judgement]) -> Finding:
         reason = f"the two orders name different responses: {verdicts[0]} then {verdicts[1]}"
         return Finding(None, "inconsistent", reason, mine[0].reply, None, tuple(mine))
     sure = [
-        j.verdict_probs[j.verdict] for j in mine if j.verdict_probs and j.verdict in j.verdict_probs
+        j.verdict_probs[j.verdict]
+        for j in mine
+        if j.verdict_probs and j.verdict and j.verdict in j.verdict_probs
     ]
     confidence = round(sum(sure) / len(sure), 6) if len(sure) == len(mine) else None
     return Finding(verdicts[0], "value", "", mine[0].reply, confidence, tuple(mine))
@@ -189,9 +190,8 @@ def judge_file(
         judge,
         name,
         samples,
+        Asking(family or family_of(model), escape=escape),
         store=kept,
-        family=family or family_of(model),
-        escape=escape,
         progress=progress,
     )
     results = findings(samples, found)
@@ -235,7 +235,8 @@ def to_samples(
             there = ", ".join(map(str, rows[0]))
             remedy = "give a rubric file, or " if column == "rubric" else ""
             raise UserError(
-                f"{path} has no column {columns.get(column, column)!r} (there are: {there}); {remedy}rename it or map it with columns"
+                f"{path} has no column {columns.get(column, column)!r} (there are: {there}); "
+                f"{remedy}rename it or map it with columns"
             )
     return [
         _to_sample(row, number, task, rubric, columns, path) for number, row in enumerate(rows, 1)
@@ -295,7 +296,7 @@ def _columns_of(result: Finding, task: Task) -> dict[str, Any]:
     return added
 
 
-def _usage(judge: JudgeProtocol, found: Sequence[Judgement]) -> dict[str, float]:
+def _usage(judge: JudgeBackend, found: Sequence[Judgement]) -> dict[str, float]:
     usage: dict[str, float] = {
         "prompt_tokens": sum(j.n_prompt_tokens for j in found),
         "reply_tokens": sum(j.n_reply_tokens for j in found),

@@ -8,18 +8,21 @@ import sys
 
 import pytest
 import tiny_judge
+from replayed import replay_judge
 
 from selene_lib.errors import UserError
 from selene_lib.files import write_jsonl
-from selene_lib.judges.judging import judge_samples, plan_questions
+from selene_lib.judges.judging import Asking, judge_samples, plan_questions
 from selene_lib.judges.local import LocalJudge
 from selene_lib.judges.opening import open_judge
 from selene_lib.judges.probabilities import label_probabilities
-from selene_lib.judges.protocol import Judge, Reply, batches_of
+from selene_lib.judges.protocol import JudgeBackend, Reply, batches_of
 from selene_lib.judges.replay import ReplayJudge
 from selene_lib.prompts.rendering import Prompt, render
 from selene_lib.prompts.verdicts import parse_verdict
 from selene_lib.records import Sample
+
+NANO = Asking("nano")
 
 
 @pytest.fixture(scope="module")
@@ -262,7 +265,7 @@ def test_replay_gives_back_what_was_stored_and_invents_nothing(tmp_path):
         Sample("a", "t", "pairwise", "go", "one", "two", label="A"),
         Sample("b", "t", "absolute", "go", "one", label="2"),
     ]
-    judge = ReplayJudge.for_samples(
+    judge = replay_judge(
         "human",
         samples,
         {("a", "AB"): "**Result:** A", ("a", "BA"): "**Result:** B", ("b", "AB"): "**Result:** 2"},
@@ -288,16 +291,11 @@ def test_replay_gives_back_what_was_stored_and_invents_nothing(tmp_path):
     assert ReplayJudge.from_store(tmp_path / "two.jsonl", judge="other").name == "other"
     with pytest.raises(UserError, match="no stored replies"):
         ReplayJudge.from_store(tmp_path / "none.jsonl")
-    twins = [Sample(i, "t", "absolute", "go", "one") for i in "xy"]
-    with pytest.raises(ValueError, match="sample y has the same prompt"):
-        ReplayJudge.for_samples(
-            "human", twins, {("x", "AB"): "**Result:** 1", ("y", "AB"): "**Result:** 2"}
-        )
 
 
 def test_judges_open_by_name(random_model, tmp_path, monkeypatch):
     assert isinstance(open_judge(str(random_model), max_new_tokens=5, adapter=None), LocalJudge)
-    assert isinstance(open_judge(str(random_model)), Judge)
+    assert isinstance(open_judge(str(random_model)), JudgeBackend)
     with pytest.raises(UserError, match="after a '#'"):
         open_judge("http://localhost:8000/v1")
     with pytest.raises(UserError, match="no stored replies"):
@@ -489,16 +487,14 @@ def test_sharing_prefixes_changes_no_reply(taught_model, random_model):
 def test_a_broken_run_ends_in_the_same_bytes(taught_model, tmp_path, share_left):
     samples = [s for s, _ in tiny_judge.lessons()]
     judge = LocalJudge(taught_model, name="taught", max_new_tokens=20, batch_tokens=400)
-    assert len(judge.batches([q.prompt for q in plan_questions(samples, family="nano")])) > 3
+    assert len(judge.batches([q.prompt for q in plan_questions(samples, NANO)])) > 3
     found = judge_samples(
-        judge, "toy", samples, store=tmp_path / "whole.jsonl", family="nano", progress=False
+        judge, "toy", samples, NANO, store=tmp_path / "whole.jsonl", progress=False
     )
     whole = (tmp_path / "whole.jsonl").read_bytes()
     (tmp_path / "broken.jsonl").write_bytes(whole[: int(len(whole) * share_left)])
     assert (
-        judge_samples(
-            judge, "toy", samples, store=tmp_path / "broken.jsonl", family="nano", progress=False
-        )
+        judge_samples(judge, "toy", samples, NANO, store=tmp_path / "broken.jsonl", progress=False)
         == found
     )
 

@@ -29,10 +29,12 @@ from selene_lib.evaluation.audit.swap_probe import (
 from selene_lib.evaluation.scoring.rescore import read_judgements, read_samples, rescore
 from selene_lib.files import PathLock, read_jsonl, write_jsonl
 from selene_lib.judge import Judge, findings, judge_file
-from selene_lib.judges.judging import judge_samples, plan_questions, random_order
+from selene_lib.judges.judging import Asking, judge_samples, plan_questions, random_order
 from selene_lib.judges.protocol import Reply
 from selene_lib.prompts.rubrics import read_rubric
 from selene_lib.records import Judgement, Sample
+
+BA = Asking(orders="BA")
 
 
 class RuleJudge:
@@ -92,15 +94,14 @@ def test_one_order_each_by_the_items_hash(tmp_path):
         RuleJudge(),
         "toy",
         samples,
+        Asking(orders="random", seed=7),
         store=tmp_path / "s.jsonl",
-        orders="random",
-        seed=7,
         progress=False,
     )
     assert [j.order for j in found] == [random_order(s.id, 7) for s in samples]
     assert 8 < Counter(j.order for j in found)["AB"] < 32
     with pytest.raises(UserError, match="orders 'backwards'"):
-        plan_questions(samples, orders="backwards")
+        plan_questions(samples, Asking(orders="backwards"))
     with pytest.raises(ValueError, match="'p0' occurs 2 times"):
         plan_questions([pair(0), pair(0)])
 
@@ -239,7 +240,7 @@ def test_the_swap_probe_asks_again_only_where_it_doubts(tmp_path):
         probed.judgements
     ) == 16
     full = judge_samples(
-        ProbeJudge(), "toy", samples, store=tmp_path / "full.jsonl", orders="BA", progress=False
+        ProbeJudge(), "toy", samples, BA, store=tmp_path / "full.jsonl", progress=False
     )
     loose, tight = measure_swap_probe(probed.first, probed.probes, full, thresholds=(0.5, 0.9))
     assert (tight.n_flips, tight.n_caught, tight.n_asked_again, tight.share_caught) == (
@@ -264,34 +265,38 @@ def test_the_swap_probe_asks_again_only_where_it_doubts(tmp_path):
 def test_a_probe_without_probabilities_is_doubted_for_its_verdict_alone(tmp_path):
     samples = [pair(0), pair(1)]
     first = judge_samples(
-        RuleJudge(), "toy", samples, store=tmp_path / "a.jsonl", orders="AB", progress=False
+        RuleJudge(), "toy", samples, Asking(orders="AB"), store=tmp_path / "a.jsonl", progress=False
     )
     agree = judge_samples(
         RuleJudge(lambda p: "**Result:** B"),
         "toy",
         samples,
+        BA,
         store=tmp_path / "b.jsonl",
-        orders="BA",
         progress=False,
     )
     differ = judge_samples(
-        RuleJudge(), "toy", samples, store=tmp_path / "c.jsonl", orders="BA", progress=False
+        RuleJudge(), "toy", samples, BA, store=tmp_path / "c.jsonl", progress=False
     )
     assert not is_doubtful(first[0], agree[0], 0.99) and is_doubtful(first[0], differ[0], 0.0)
 
 
-RUBRIC = "Is the answer right?\n1: wrong\n2: mostly wrong\n3: half right\nScore 4: mostly right\n5: right\n"
+RUBRIC = """Is the answer right?
+1: wrong
+2: mostly wrong
+3: half right
+Score 4: mostly right
+5: right
+"""
 
 
 @pytest.fixture
 def replay(tmp_path, monkeypatch):
     """Any judge name opens a rule judge: odd rows get 4, others nonsense."""
-    from selene_lib import judges
-
     judge = RuleJudge(
         lambda p: "**Reasoning:** ok\n\n**Result:** 4" if "odd" in p.text else "**Result:** maybe"
     )
-    monkeypatch.setattr(judges, "open_judge", lambda model, **options: judge)
+    monkeypatch.setattr("selene_lib.judge.open_judge", lambda model, **options: judge)
     return judge
 
 
@@ -343,8 +348,6 @@ def test_a_file_is_judged_in_its_own_format(tmp_path, replay, ending):
 
 
 def test_pairs_of_a_file_are_judged_in_both_orders(tmp_path, monkeypatch):
-    from selene_lib import judges
-
     rule = RuleJudge(
         lambda p: (
             "**Result:** A"
@@ -352,7 +355,7 @@ def test_pairs_of_a_file_are_judged_in_both_orders(tmp_path, monkeypatch):
             else "**Result:** B"
         )
     )
-    monkeypatch.setattr(judges, "open_judge", lambda model, **options: rule)
+    monkeypatch.setattr("selene_lib.judge.open_judge", lambda model, **options: rule)
     rows = [
         {"instruction": "go", "response": "bad", "response_b": "good"},
         {"instruction": "fickle", "response": "bad", "response_b": "good"},
@@ -439,7 +442,8 @@ def test_every_mistake_of_a_user_is_one_line(tmp_path, replay):
 def test_rubrics_in_text_and_yaml_read_alike(tmp_path):
     (tmp_path / "r.txt").write_text(RUBRIC)
     (tmp_path / "r.yaml").write_text(
-        "criterion: Is the answer right?\nscores: {1: wrong, 2: mostly wrong, 3: half right, 4: mostly right, 5: right}\n"
+        "criterion: Is the answer right?\n"
+        "scores: {1: wrong, 2: mostly wrong, 3: half right, 4: mostly right, 5: right}\n"
     )
     text = read_rubric(tmp_path / "r.txt", "absolute")
     assert (

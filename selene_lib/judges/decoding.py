@@ -1,5 +1,4 @@
-"""Greedy decoding for judges: shared prompt prefixes computed once, a preallocated key-value
-buffer, rows that leave when they are done.
+"""Greedy decoding for judges: shared prefixes once, one key-value buffer, rows that leave early.
 
 `transformers.generate` pays per step for logits processors, stopping criteria and a cache that is
 copied whole to grow by one token; a judge needs none of it. The rules of a template stand in every
@@ -10,8 +9,9 @@ both are read once (`selene_lib.judges.prefixes`). The replies are those of gree
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from transformers import DynamicCache
@@ -40,7 +40,7 @@ class _BufferLayer(DynamicLayer):
         self.length = 0
 
     def update(
-        self, key_states: torch.Tensor, value_states: torch.Tensor, *_args, **_kwargs
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *_args: Any, **_kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
         rows, heads, new, width = key_states.shape
         if not self.is_initialized:
@@ -63,10 +63,8 @@ class _BufferLayer(DynamicLayer):
         self.key_buffer = self.key_buffer[rows, :, first_column:]
         self.value_buffer = self.value_buffer[rows, :, first_column:]
         self.length -= first_column
-        self.keys, self.values = (
-            self.key_buffer[:, :, : self.length],
-            self.value_buffer[:, :, : self.length],
-        )
+        self.keys = self.key_buffer[:, :, : self.length]
+        self.values = self.value_buffer[:, :, : self.length]
 
 
 def buffer_cache(n_layers: int, capacity: int) -> DynamicCache:
@@ -74,6 +72,13 @@ def buffer_cache(n_layers: int, capacity: int) -> DynamicCache:
     cache = DynamicCache()
     cache.layers = [_BufferLayer(capacity) for _ in range(n_layers)]
     return cache
+
+
+def _buffers(cache: DynamicCache) -> Iterator[_BufferLayer]:
+    """The layers of a cache that `buffer_cache` made."""
+    for layer in cache.layers:
+        assert isinstance(layer, _BufferLayer)
+        yield layer
 
 
 def left_pad(
@@ -88,7 +93,7 @@ def left_pad(
 
 @torch.inference_mode()
 def greedy(
-    model,
+    model: Any,
     prompts: Sequence[Sequence[int]],
     *,
     max_new_tokens: int,
@@ -120,10 +125,9 @@ def greedy(
             seen.append((active, logits[:, watch].float().cpu()))
         ids = logits.argmax(-1, keepdim=True)
         tokens = ids[:, 0].tolist()
-        going = [
-            _take(results[row], token, ends, may_stop_ids, is_done)
-            for row, token in zip(active, tokens)
-        ]
+        going = []
+        for row, token in zip(active, tokens):
+            going.append(_take(results[row], token, ends, may_stop_ids, is_done))
         if not any(going) or step + 1 == max_new_tokens:
             break
         position = position + 1
@@ -138,7 +142,12 @@ def greedy(
 
 @torch.inference_mode()
 def read_prompts(
-    model, prompts: Sequence[Sequence[int]], *, max_new_tokens: int, pad_id: int, share: bool = True
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    *,
+    max_new_tokens: int,
+    pad_id: int,
+    share: bool = True,
 ) -> tuple[DynamicCache, torch.Tensor, torch.Tensor]:
     """Run the prompts through the model, shared prefixes once; return the cache, the mask over its
     columns and the last logits.
@@ -150,15 +159,17 @@ def read_prompts(
     stages = [[prompts[0][: plan.common]]] if plan.common else []
     if plan.saved_by_groups:
         stages.append([prompts[g.rows[0]][plan.common : g.end] for g in plan.groups])
-    begin = {
-        row: g.end if plan.saved_by_groups else plan.common for g in plan.groups for row in g.rows
-    }
-    stages.append([row[begin[i] :] for i, row in enumerate(prompts)])
-    group_of = {row: number for number, g in enumerate(plan.groups) for row in g.rows}
+    # for each row, how many of its tokens the stages before have read, and its group's number
+    begin: dict[int, int] = {}
+    group_of: dict[int, int] = {}
+    for number, group in enumerate(plan.groups):
+        for row in group.rows:
+            begin[row] = group.end if plan.saved_by_groups else plan.common
+            group_of[row] = number
+    stages.append([ids[begin[i] :] for i, ids in enumerate(prompts)])
     n_columns = sum(max(map(len, rows)) for rows in stages)
-    cache = buffer_cache(
-        model.config.get_text_config().num_hidden_layers, n_columns + max_new_tokens
-    )
+    n_layers = model.config.get_text_config().num_hidden_layers
+    cache = buffer_cache(n_layers, n_columns + max_new_tokens)
     mask = torch.zeros(len(stages[0]), 0, dtype=torch.long, device=model.device)
     logits = mask
     for rows in stages:
@@ -174,13 +185,13 @@ def read_prompts(
 
 def _take_rows(cache: DynamicCache, mask: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
     """Make the batch these rows of it, a row as often as it is named."""
-    for layer in cache.layers:
+    for layer in _buffers(cache):
         layer.keep(index, 0)
     return mask[index]
 
 
 def _forward(
-    model, ids: torch.Tensor, mask: torch.Tensor, position: torch.Tensor, cache: DynamicCache
+    model: Any, ids: torch.Tensor, mask: torch.Tensor, position: torch.Tensor, cache: DynamicCache
 ) -> torch.Tensor:
     """One pass; logits of the last column, [n_rows, vocabulary]."""
     output = model(
@@ -218,12 +229,12 @@ def _compact(
     ids: torch.Tensor,
     mask: torch.Tensor,
     position: torch.Tensor,
-):
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Drop finished rows, and the columns that are padding in all rows left."""
     keep = torch.tensor([row for row, goes in enumerate(going) if goes], device=ids.device)
     mask = mask[keep]
     first_column = int(mask.any(0).int().argmax())
-    for layer in cache.layers:
+    for layer in _buffers(cache):
         layer.keep(keep, first_column)
     return ids[keep], mask[:, first_column:], position[keep]
 

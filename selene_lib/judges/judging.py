@@ -1,6 +1,4 @@
-"""Judge samples and keep every reply for ever: resumable, both orders by default, and never the
-same question twice.
-"""
+"""Judge samples and keep every reply for ever: resumable, and never the same question twice."""
 
 from __future__ import annotations
 
@@ -8,11 +6,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from selene_lib.errors import UserError
 from selene_lib.files import PathLock, append_jsonl, read_jsonl
-from selene_lib.judges.protocol import Judge, Reply, batches_of
+from selene_lib.judges.opening import Limits, open_arm
+from selene_lib.judges.protocol import JudgeBackend, Reply, batches_of
 from selene_lib.models.names import is_embedded
 from selene_lib.models.parallel import side_by_side, use_one_thread
 from selene_lib.prompts.rendering import Prompt, render
@@ -21,6 +20,31 @@ from selene_lib.records import Judgement, Order, Sample, unit_hash
 
 Orders = Literal["both", "AB", "BA", "random"]
 ORDERS: tuple[Orders, ...] = ("both", "AB", "BA", "random")
+# what makes two questions the same: judge, set, sample id, order, SHA-256 of the prompt
+Key = tuple[str, str, str, str, str]
+
+
+@dataclass(frozen=True)
+class Asking:
+    """How samples are put to a judge.
+
+    `family` names the prompt templates; `escape` breaks up marks inside the texts; `orders` says in
+    which order two responses are shown (`both` asks twice); `critique=False` asks for the verdict
+    alone; `seed` decides the order of `random`.
+    """
+
+    family: str = "full"
+    escape: bool = True
+    orders: Orders = "both"
+    critique: bool = True
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.orders not in ORDERS:
+            raise UserError(f"orders {self.orders!r} is not one of {', '.join(ORDERS)}")
+
+
+DEFAULT = Asking()
 
 
 @dataclass(frozen=True)
@@ -33,62 +57,45 @@ class Question:
 
 
 def random_order(sample_id: str, seed: int = 0) -> Order:
-    """The one random order of an item: a coin that belongs to the item's id and the seed, not to
-    the run.
-    """
+    """The one random order of an item: a coin of the item's id and the seed, not of the run."""
     return "AB" if unit_hash(seed, "order", sample_id) < 0.5 else "BA"
 
 
-def plan_questions(
-    samples: Sequence[Sample],
-    *,
-    family: str = "full",
-    escape: bool = True,
-    orders: Orders = "both",
-    critique: bool = True,
-    seed: int = 0,
-) -> list[Question]:
+def plan_questions(samples: Sequence[Sample], asking: Asking = DEFAULT) -> list[Question]:
     """Render every sample in the orders asked for: `AB` then `BA`, samples in their own order;
     other tasks have the order `AB` only.
     """
-    if orders not in ORDERS:
-        raise UserError(f"orders {orders!r} is not one of {', '.join(ORDERS)}")
-    doubled = [key for key, n in Counter(s.id for s in samples).items() if n > 1]
-    if doubled:
-        raise ValueError(
-            f"sample id {doubled[0]!r} occurs {sum(s.id == doubled[0] for s in samples)} times; ids must be unique"
-        )
+    for key, n in Counter(sample.id for sample in samples).items():
+        if n > 1:
+            raise ValueError(f"sample id {key!r} occurs {n} times; ids must be unique")
     questions = []
     for sample in samples:
-        for order in _orders_of(sample, orders, seed):
-            shown = sample if order == "AB" else sample.swap()
-            questions.append(
-                Question(
-                    sample, order, render(shown, family=family, escape=escape, critique=critique)
-                )
+        for order in _orders_of(sample, asking):
+            seen = sample if order == "AB" else sample.swap()
+            prompt = render(
+                seen, family=asking.family, escape=asking.escape, critique=asking.critique
             )
+            questions.append(Question(sample, order, prompt))
     return questions
 
 
-def _orders_of(sample: Sample, orders: Orders, seed: int) -> tuple[Order, ...]:
+def _orders_of(sample: Sample, asking: Asking) -> tuple[Order, ...]:
     if sample.task != "pairwise":
         return ("AB",)
-    if orders == "both":
+    if asking.orders == "both":
         return ("AB", "BA")
-    return (random_order(sample.id, seed),) if orders == "random" else (orders,)
+    if asking.orders == "random":
+        return (random_order(sample.id, asking.seed),)
+    return (asking.orders,)
 
 
 def judge_samples(
-    judge: Judge,
+    judge: JudgeBackend,
     set_name: str,
     samples: Sequence[Sample],
+    asking: Asking = DEFAULT,
     *,
     store: str | Path,
-    family: str = "full",
-    escape: bool = True,
-    orders: Orders = "both",
-    critique: bool = True,
-    seed: int = 0,
     progress: bool = True,
 ) -> list[Judgement]:
     """Ask a judge about every sample and return one judgement a question, in the order of the
@@ -98,14 +105,12 @@ def judge_samples(
     goes on where it stopped. A store written by other weights or settings under the same judge name
     is a UserError, as are two processes writing to one store.
     """
-    questions = plan_questions(
-        samples, family=family, escape=escape, orders=orders, critique=critique, seed=seed
-    )
+    questions = plan_questions(samples, asking)
     return answer_questions(judge, set_name, questions, store=store, progress=progress)
 
 
 def answer_questions(
-    judge: Judge,
+    judge: JudgeBackend,
     set_name: str,
     questions: Sequence[Question],
     *,
@@ -113,7 +118,9 @@ def answer_questions(
     progress: bool = True,
 ) -> list[Judgement]:
     """Answer planned questions, from the store where they stand there; see `judge_samples`."""
-    keys = [(judge.name, set_name, q.sample.id, q.order, q.prompt.sha256) for q in questions]
+    keys: list[Key] = [
+        (judge.name, set_name, q.sample.id, q.order, q.prompt.sha256) for q in questions
+    ]
     store = Path(store)
     busy = f"{store} is being written by another process; wait for it or give another store"
     with PathLock(store, busy=busy):
@@ -125,11 +132,11 @@ def answer_questions(
 
 
 def _ask(
-    judge: Judge,
+    judge: JudgeBackend,
     set_name: str,
     questions: Sequence[Question],
-    keys: list,
-    known: dict,
+    keys: Sequence[Key],
+    known: Mapping[Key, Judgement],
     store: Path,
     progress: bool,
 ) -> Iterator[Judgement]:
@@ -150,9 +157,8 @@ def _ask(
             if not missing:
                 continue
             asked = batch if getattr(judge, "batch_bound", False) else missing
-            replies = dict(
-                zip(asked, judge.judge([questions[i].prompt for i in asked]), strict=True)
-            )
+            answers = judge.judge([questions[i].prompt for i in asked])
+            replies = dict(zip(asked, answers, strict=True))
             judgements = [
                 to_judgement(judge.name, set_name, questions[i], replies[i], fingerprint)
                 for i in missing
@@ -169,11 +175,11 @@ def to_judgement(
 ) -> Judgement:
     """Parse a reply and put everything known about it into one record."""
     verdict = parse_verdict(reply.text, question.prompt.task, finish_reason=reply.finish_reason)
-    meta = {
-        **reply.meta,
-        **({"fingerprint": fingerprint} if fingerprint else {}),
-        **({"reason": verdict.reason} if verdict.reason else {}),
-    }
+    meta = dict(reply.meta)
+    if fingerprint:
+        meta["fingerprint"] = fingerprint
+    if verdict.reason:
+        meta["reason"] = verdict.reason
     return Judgement(
         judge=judge,
         set=set_name,
@@ -193,37 +199,26 @@ def to_judgement(
     )
 
 
-def _stored(store: Path, judge: Judge, wanted: set) -> dict:
+def _stored(store: Path, judge: JudgeBackend, wanted: set[Key]) -> dict[Key, Judgement]:
     if not store.is_file():
         return {}
     known = {j.key: j for j in read_jsonl(store, Judgement, skip_broken=True) if j.key in wanted}
-    other = next(
-        (
-            j
-            for j in known.values()
-            if j.meta.get("fingerprint", judge.fingerprint) != judge.fingerprint
-        ),
-        None,
-    )
-    if other is not None:
-        raise UserError(
-            f"{store}: another judge of the name {judge.name!r} (other weights or settings) wrote it; give another name or move it"
-        )
+    for judgement in known.values():
+        if judgement.meta.get("fingerprint", judge.fingerprint) != judge.fingerprint:
+            raise UserError(
+                f"{store}: another judge of the name {judge.name!r} (other weights or settings) "
+                "wrote it; give another name or move it"
+            )
     return known
 
 
-def open_judges(
-    base_model: str, adapters: Mapping[str, Path | None], **options: Any
-) -> Iterator[Any]:
-    """Open one judge after the other, so that one model is in memory at a time."""
-    from selene_lib.judges.local import LocalJudge
-
-    for name, adapter in adapters.items():
-        yield LocalJudge(base_model, adapter=adapter, name=name, **options)
-
-
 def judge_sets(
-    judges: Iterable[Any], sets: Mapping[str, Sequence[Sample]], folder: Path, **options: Any
+    judges: Iterable[JudgeBackend],
+    sets: Mapping[str, Sequence[Sample]],
+    folder: Path,
+    asking: Asking = DEFAULT,
+    *,
+    progress: bool = True,
 ) -> list[Judgement]:
     """Let every judge judge every set; replies are kept in `folder/<judge>/<set>.jsonl` and never
     asked for again.
@@ -231,9 +226,8 @@ def judge_sets(
     found: list[Judgement] = []
     for judge in judges:
         for name, samples in sets.items():
-            found += judge_samples(
-                judge, name, samples, store=folder / judge.name / f"{name}.jsonl", **options
-            )
+            store = folder / judge.name / f"{name}.jsonl"
+            found += judge_samples(judge, name, samples, asking, store=store, progress=progress)
     return found
 
 
@@ -242,19 +236,16 @@ def judge_arms(
     adapters: Mapping[str, Path | None],
     sets: Mapping[str, Sequence[Sample]],
     folder: Path,
-    *,
-    max_new_tokens: int,
-    max_prompt_tokens: int,
-    **options: Any,
+    asking: Asking,
+    limits: Limits,
 ) -> list[Judgement]:
     """Let the base and every adapter judge every set, replies kept as in `judge_sets`.
 
     The embedded model judges one arm a core; another model is loaded with one adapter after the
     other, one at a time in memory.
     """
-    limits = {"max_new_tokens": max_new_tokens, "max_prompt_tokens": max_prompt_tokens}
     jobs = [
-        (_judge_arm, (base_model, name, adapter, sets, folder, limits, options))
+        (_judge_arm, (base_model, name, adapter, sets, folder, asking, limits))
         for name, adapter in adapters.items()
     ]
     return [judgement for found in side_by_side(jobs, base_model, "judges") for judgement in found]
@@ -266,16 +257,11 @@ def _judge_arm(
     adapter: Path | None,
     sets: Mapping[str, Sequence[Sample]],
     folder: Path,
-    limits: Mapping[str, int],
-    options: Mapping[str, Any],
+    asking: Asking,
+    limits: Limits,
 ) -> list[Judgement]:
     embedded = is_embedded(base_model)
     if embedded:
         use_one_thread()
-    return judge_sets(
-        open_judges(base_model, {name: adapter}, **limits),
-        sets,
-        folder,
-        progress=not embedded,
-        **options,
-    )
+    judge = open_arm(base_model, name, adapter, limits)
+    return judge_sets([judge], sets, folder, asking, progress=not embedded)

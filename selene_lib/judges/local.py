@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selene_lib.errors import UserError
+from selene_lib.judges.fitting import encode_fitting, note_of_cut
+from selene_lib.judges.probabilities import verdict_position
 from selene_lib.judges.protocol import Reply
 from selene_lib.models.loading import (
     choose_device,
@@ -26,17 +28,16 @@ from selene_lib.models.loading import (
     open_tokenizer,
     silence_missing_4bit_kernel,
 )
-from selene_lib.prompts.chat import encode_chat
-from selene_lib.prompts.rendering import Prompt, shorten
+from selene_lib.prompts.rendering import Prompt
 from selene_lib.prompts.verdicts import MARKER, RESULT_MARK
 from selene_lib.records import LABELS, Task
 
 if TYPE_CHECKING:
     from selene_lib.judges.decoding import Generated
 
+_ANY_LABEL = "|".join(label for labels in LABELS.values() for label in labels)
 _VERDICT_LINE = re.compile(
-    rf"(?:^|\n)[ \t]*{MARKER.pattern}\s*(?:{'|'.join(label for labels in LABELS.values() for label in labels)})[*.\s]*\n",
-    re.I,
+    rf"(?:^|\n)[ \t]*{MARKER.pattern}\s*(?:{_ANY_LABEL})[*.\s]*\n", re.IGNORECASE
 )
 _FULL_HASH_LIMIT_BYTES = 200_000_000
 
@@ -71,12 +72,9 @@ class LocalJudge:
 
         self.path = resolve_model(str(model))
         self.adapter = Path(adapter) if adapter is not None else None
-        self.name = name or "-".join(
-            [
-                short_name(str(model)),
-                *([self.adapter.parent.name or self.adapter.name] if self.adapter else []),
-            ]
-        )
+        self.name = name or short_name(str(model))
+        if name is None and self.adapter is not None:
+            self.name += f"-{self.adapter.parent.name or self.adapter.name}"
         self.max_new_tokens = max_new_tokens
         self.stop_at_verdict = stop_at_verdict
         self.quantisation = quantisation
@@ -84,11 +82,7 @@ class LocalJudge:
         self.max_prompt_tokens = self._prompt_limit(max_prompt_tokens)
         self.batch_tokens = batch_tokens or (16_384 if self.model.device.type == "cpu" else 131_072)
         self._watched = _label_ids(self.tokenizer)
-        self._newlines = frozenset(
-            i
-            for t, i in self.tokenizer.get_vocab().items()
-            if "\n" in t or "Ċ" in t or t == "<0x0A>"
-        )
+        self._newlines = _newline_ids(self.tokenizer)
         self._ids: dict[str, tuple[list[int], int]] = {}
 
     def _open(self, dtype: str | None, device: str | None) -> tuple[Any, Any]:
@@ -117,16 +111,17 @@ class LocalJudge:
         """Answer prompts, in their order. Raises ValueError for a prompt that does not fit even
         with its responses cut.
         """
-        replies: list[Reply | None] = [None] * len(prompts)
+        replies: dict[int, Reply] = {}
         for batch in self.batches(prompts):
-            for index, reply in zip(batch, self._judge_batch([prompts[i] for i in batch])):
-                replies[index] = reply
-            for index in batch:  # what is answered need not stay encoded: half a million prompts would fill the memory
+            answers = self._judge_batch([prompts[i] for i in batch])
+            replies |= zip(batch, answers, strict=True)
+            # what is answered need not stay encoded: half a million prompts would fill the memory
+            for index in batch:
                 self._ids.pop(prompts[index].sha256, None)
-        return replies  # type: ignore[return-value]
+        return [replies[index] for index in range(len(prompts))]
 
     def batches(self, prompts: Sequence[Prompt]) -> list[list[int]]:
-        """Cut the prompts, sorted by length, into batches of at most `batch_tokens`, longest first."""
+        """Cut the prompts into batches of at most `batch_tokens`, longest prompts first."""
         lengths = [len(self._encode(prompt)[0]) for prompt in prompts]
         order = sorted(range(len(prompts)), key=lambda i: (-lengths[i], prompts[i].sha256, i))
         plan: list[list[int]] = []
@@ -144,15 +139,7 @@ class LocalJudge:
     def _encode(self, prompt: Prompt) -> tuple[list[int], int]:
         key = prompt.sha256
         if key not in self._ids:
-            ids, n_cut = encode_chat(self.tokenizer, prompt.text, None), 0
-            if len(ids) > self.max_prompt_tokens:
-                short, n_cut = shorten(
-                    prompt,
-                    lambda text: len(encode_chat(self.tokenizer, text, None)),
-                    self.max_prompt_tokens,
-                )
-                ids = encode_chat(self.tokenizer, short.text, None)
-            self._ids[key] = (ids, n_cut)
+            self._ids[key] = encode_fitting(self.tokenizer, prompt, self.max_prompt_tokens)
         return self._ids[key]
 
     def _judge_batch(self, prompts: Sequence[Prompt]) -> list[Reply]:
@@ -208,7 +195,7 @@ class LocalJudge:
             len(ids),
             len(result.ids),
             probs,
-            {"n_cut_characters": n_cut} if n_cut else {},
+            note_of_cut(n_cut),
         )
 
     def _verdict_probs(self, task: Task, result: Generated) -> dict[str, float] | None:
@@ -233,16 +220,8 @@ class LocalJudge:
         return {label: round(p, 6) for label, p in zip(LABELS[task], probabilities)}
 
     def _verdict_step(self, ids: list[int]) -> int | None:
-        """The first step whose text reaches the character after the last result marker, white space
-        and stars apart.
-        """
-        text = self._decode(ids)
-        ends = [match.end() for match in MARKER.finditer(text)]
-        target = (
-            next((i for i in range(ends[-1], len(text)) if text[i] not in " \t\n*_\"'`[(<"), None)
-            if ends
-            else None
-        )
+        """The first step whose text reaches the character that begins the verdict."""
+        target = verdict_position(self._decode(ids))
         if target is None:
             return None
         low, high = 1, len(ids)
@@ -259,7 +238,8 @@ class LocalJudge:
         room = context - self.max_new_tokens if context else asked or 1 << 30
         if room < 1 or (asked or 0) > room:
             raise UserError(
-                f"{self.name}: {asked or 'no'} prompt tokens and {self.max_new_tokens} new do not fit the model's {context}; lower them"
+                f"{self.name}: {asked or 'no'} prompt tokens and {self.max_new_tokens} new "
+                f"do not fit the model's {context}; lower them"
             )
         return asked or room
 
@@ -272,7 +252,8 @@ def _load(
         raise UserError(f"quantisation {quantisation!r} is not one of none, nf4")
     if adapter is not None and not (adapter / "adapter_config.json").is_file():
         raise UserError(
-            f"no adapter in {adapter}: adapter_config.json is missing; train one first, or judge the base without adapter"
+            f"no adapter in {adapter}: adapter_config.json is missing; "
+            "train one first, or judge the base without adapter"
         )
     device = choose_device(device)
     kind = choose_dtype(device, dtype)
@@ -292,10 +273,17 @@ def _load(
             model = PeftModel.from_pretrained(model, str(adapter))
         except RuntimeError as error:
             raise UserError(
-                f"the adapter {adapter} does not fit the model {path}; it was trained from another base: train again"
+                f"the adapter {adapter} does not fit the model {path}; "
+                "it was trained from another base: train again"
             ) from error
         model = model.merge_and_unload() if quantisation == "none" else model
     return model.eval(), tokenizer
+
+
+def _newline_ids(tokenizer: Any) -> frozenset[int]:
+    """Tokens that hold a line break, as itself, in byte-level spelling or as a byte."""
+    ids = tokenizer.get_vocab().items()
+    return frozenset(i for token, i in ids if "\n" in token or "Ċ" in token or token == "<0x0A>")
 
 
 def _label_ids(tokenizer: Any) -> dict[str, list[int]]:
@@ -305,8 +293,10 @@ def _label_ids(tokenizer: Any) -> dict[str, list[int]]:
     ids: dict[str, list[int]] = {}
     for labels in LABELS.values():
         mine = {label: _first_ids(tokenizer, label) for label in labels}
-        shared = sum(map(len, mine.values())) > len(set().union(*mine.values()))
-        ids |= {label: [] if shared else sorted(found) for label, found in mine.items()}
+        distinct: set[int] = set().union(*mine.values())
+        shared = sum(len(found) for found in mine.values()) > len(distinct)
+        for label, found in mine.items():
+            ids[label] = [] if shared else sorted(found)
     return ids
 
 
@@ -336,8 +326,8 @@ def weights_hash(path: str) -> str:
         p for p in folder.iterdir() if p.is_file() and p.suffix in (".safetensors", ".json")
     )
     small = size_bytes(folder) < _FULL_HASH_LIMIT_BYTES
-    parts = [
-        f"{p.name} {sha256_file(p) if small or p.suffix == '.json' else size_bytes(p)}"
-        for p in files
-    ]
+    parts = []
+    for file in files:
+        in_full = small or file.suffix == ".json"
+        parts.append(f"{file.name} {sha256_file(file) if in_full else size_bytes(file)}")
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

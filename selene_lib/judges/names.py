@@ -1,6 +1,4 @@
-"""Who is who among the judges of a run: the base, the arms (a loss and a seed), and the one that
-stands for the run.
-"""
+"""Who is who among a run's judges: the base, the arms (a loss and a seed), and the main one."""
 
 from __future__ import annotations
 
@@ -22,21 +20,21 @@ def arm_names(losses: str, seeds: str, other_seeds: str) -> list[tuple[str, int]
     kinds = [part.strip() for part in losses.split(",") if part.strip()]
     if not kinds or not any(part.strip() for part in seeds.split(",")):
         raise UserError(
-            f"losses {losses!r} with seeds {seeds!r} name no arm to train: give at least one of each"
+            f"losses {losses!r} with seeds {seeds!r} name no arm to train: "
+            "give at least one of each"
         )
-    main, other = (
-        [int(part) for part in text.split(",") if part.strip()] for text in (seeds, other_seeds)
-    )
-    return [
-        *((kinds[0], seed) for seed in main),
-        *((kind, seed) for kind in kinds[1:] for seed in other),
-    ]
+    arms = [(kinds[0], seed) for seed in _numbers(seeds)]
+    for kind in kinds[1:]:
+        arms += [(kind, seed) for seed in _numbers(other_seeds)]
+    return arms
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(part) for part in text.split(",") if part.strip()]
 
 
 def loss_of(judge: str) -> str:
-    """Return the loss of an arm (`dpo_nll-seed0` -> `dpo_nll`); any other judge is of a kind of its
-    own.
-    """
+    """Return the loss of an arm (`dpo_nll-seed0` -> `dpo_nll`), of any other judge its name."""
     found = ARM.match(judge)
     return found["loss"] if found else judge
 

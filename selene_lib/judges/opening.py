@@ -1,38 +1,71 @@
-"""Open the judge that a name means."""
+"""Open the judge that a name means, or the judge of an arm."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from selene_lib.errors import UserError
-from selene_lib.judges.protocol import Judge
+from selene_lib.judges.protocol import JudgeBackend
 
 
-def open_judge(model: str, **options: Any) -> Judge:
+@dataclass(frozen=True)
+class Limits:
+    """Room of one judgement in tokens: what is written, and what of the prompt is read (None: what
+    the model's context leaves).
+    """
+
+    max_new_tokens: int
+    max_prompt_tokens: int | None = None
+
+
+def open_arm(base_model: str, name: str, adapter: Path | None, limits: Limits) -> JudgeBackend:
+    """Open the base with an arm's adapter (None: the base alone) under the arm's name."""
+    from selene_lib.judges.local import LocalJudge
+
+    return LocalJudge(
+        base_model,
+        adapter=adapter,
+        name=name,
+        max_new_tokens=limits.max_new_tokens,
+        max_prompt_tokens=limits.max_prompt_tokens,
+    )
+
+
+def open_judge(model: str, **options: Any) -> JudgeBackend:
     """Open the judge that a name means: `http://host/v1#model` a server, `vllm:PATH`,
     `unsloth:PATH`, `replay:FILE`, else local.
 
     `options` go to that judge's constructor; those that are None are left to its defaults.
     """
-    import importlib
-
     given = {name: value for name, value in options.items() if value is not None}
     kind, _, rest = model.partition(":")
     if kind in ("http", "https"):
-        address, _, served = model.partition("#")
-        if not served:
-            raise UserError(
-                f"{model}: name the served model after a '#', as in http://localhost:8000/v1#my-model"
-            )
-        return importlib.import_module("selene_lib.judges.server").ServerJudge(
-            address, served, **given
-        )
+        return _open_server(model, given)
     if kind == "vllm" and rest:
-        return importlib.import_module("selene_lib.judges.vllm").VllmJudge(rest, **given)
+        from selene_lib.judges.vllm import VllmJudge
+
+        return VllmJudge(rest, **given)
     if kind == "unsloth" and rest:
-        return importlib.import_module("selene_lib.judges.unsloth").UnslothJudge(rest, **given)
+        from selene_lib.judges.unsloth import UnslothJudge
+
+        return UnslothJudge(rest, **given)
     if kind == "replay" and rest:
-        return importlib.import_module("selene_lib.judges.replay").ReplayJudge.from_store(
-            rest, **given
+        from selene_lib.judges.replay import ReplayJudge
+
+        return ReplayJudge.from_store(rest, **given)
+    from selene_lib.judges.local import LocalJudge
+
+    return LocalJudge(model, **given)
+
+
+def _open_server(model: str, given: dict[str, Any]) -> JudgeBackend:
+    from selene_lib.judges.server import ServerJudge
+
+    address, _, served = model.partition("#")
+    if not served:
+        raise UserError(
+            f"{model}: name the served model after a '#', as in http://localhost:8000/v1#my-model"
         )
-    return importlib.import_module("selene_lib.judges.local").LocalJudge(model, **given)
+    return ServerJudge(address, served, **given)

@@ -1,13 +1,12 @@
-"""Which prompts of a batch begin alike: what all share, and what groups of them share beyond that."""
+"""Which prompts of a batch begin alike: what all share, and what groups of them share beyond."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-MIN_SAVED_TOKENS = (
-    256  # below that, or below a tenth of all tokens, an extra pass costs more than it saves
-)
+# below that, or below a tenth of all tokens, an extra pass costs more than it saves
+MIN_SAVED_TOKENS = 256
 MIN_SAVED_SHARE = 0.1
 MIN_GROUP_TOKENS = 16
 
@@ -68,26 +67,31 @@ def _groups(
 ) -> list[Group]:
     groups: list[Group] = []
     for i in order:
-        last = groups[-1] if groups else None
-        shared = (
-            min(
-                equal_tokens(rows[last.rows[0]], rows[i]),
-                len(rows[i]) - 1,
-                *(len(rows[j]) - 1 for j in last.rows),
-            )
-            if last
-            else 0
-        )
-        alone = last is not None and len(last.rows) == 1
-        if (
-            last is not None
-            and shared - common >= min_group
-            and (alone or 2 * (shared - common) >= last.end - common)
-        ):
-            groups[-1] = Group((*last.rows, i), shared if alone else min(shared, last.end))
+        joined = _join(groups[-1], i, rows, common, min_group) if groups else None
+        if joined is not None:
+            groups[-1] = joined
         else:
             groups.append(Group((i,), common))
     return groups
+
+
+def _join(
+    group: Group, i: int, rows: Sequence[Sequence[int]], common: int, min_group: int
+) -> Group | None:
+    """The group with row `i` in it; None where too little would be shared.
+
+    A row must share at least `min_group` tokens, and with a group of several at least half of what
+    these share among themselves, else all of them would lose by it.
+    """
+    shortest = min(len(rows[j]) for j in (*group.rows, i))
+    shared = min(equal_tokens(rows[group.rows[0]], rows[i]), shortest - 1)
+    if shared - common < min_group:
+        return None
+    if len(group.rows) == 1:
+        return Group((*group.rows, i), shared)
+    if 2 * (shared - common) < group.end - common:
+        return None
+    return Group((*group.rows, i), min(shared, group.end))
 
 
 def equal_tokens(a: Sequence[int], b: Sequence[int]) -> int:

@@ -1,6 +1,4 @@
-"""Probabilities over the labels from token log-probs, as servers and vLLM give them: a few
-alternatives for each token written.
-"""
+"""Probabilities over the labels from token log-probs, as servers and vLLM give them."""
 
 from __future__ import annotations
 
@@ -11,6 +9,16 @@ from selene_lib.prompts.verdicts import MARKER
 from selene_lib.records import LABELS, Task
 
 _WRAPPING = " \t\n*_\"'`[(<"
+
+
+def verdict_position(text: str) -> int | None:
+    """Where the verdict begins: the first character after the last result marker that is not white
+    space or wrapping; None where there is none.
+    """
+    ends = [match.end() for match in MARKER.finditer(text)]
+    if not ends:
+        return None
+    return next((i for i in range(ends[-1], len(text)) if text[i] not in _WRAPPING), None)
 
 
 def label_probabilities(
@@ -24,11 +32,7 @@ def label_probabilities(
     listed alternative begins has probability 0; where not even one label is listed there is nothing
     to say.
     """
-    text = "".join(token for token, _ in steps)
-    ends = [match.end() for match in MARKER.finditer(text)]
-    if not ends:
-        return None
-    target = next((i for i in range(ends[-1], len(text)) if text[i] not in _WRAPPING), None)
+    target = verdict_position("".join(token for token, _ in steps))
     if target is None:
         return None
     length = 0
@@ -47,4 +51,6 @@ def _normalised(task: Task, alternatives: Mapping[str, float]) -> dict[str, floa
         if label is not None:
             mass[label] += math.exp(logprob)
     total = sum(mass.values())
-    return {label: round(value / total, 6) for label, value in mass.items()} if total > 0 else None
+    if total == 0:
+        return None
+    return {label: round(value / total, 6) for label, value in mass.items()}

@@ -27,7 +27,7 @@ class Reply:
 
 
 @runtime_checkable
-class Judge(Protocol):
+class JudgeBackend(Protocol):
     """Anything with a name that answers prompts.
 
     `fingerprint` changes when the same name would answer differently (other weights, other
@@ -38,19 +38,23 @@ class Judge(Protocol):
     """
 
     name: str
-    fingerprint: str
+
+    @property
+    def fingerprint(self) -> str: ...
 
     def judge(self, prompts: Sequence[Prompt]) -> list[Reply]: ...
 
 
-def batches_of(judge: Judge, prompts: Sequence[Prompt], size: int = 64) -> list[list[int]]:
+def batches_of(judge: JudgeBackend, prompts: Sequence[Prompt], size: int = 64) -> list[list[int]]:
     """The judge's own batches where it plans them (they depend on all prompts, never on what is
     already answered), else plain slices.
     """
     plan = getattr(judge, "batches", None)
     if plan is not None:
         return plan(prompts)
-    return [
-        list(range(start, min(start + size, len(prompts))))
-        for start in range(0, len(prompts), size)
-    ]
+    return slices(len(prompts), size)
+
+
+def slices(n: int, size: int) -> list[list[int]]:
+    """The indices of `n` prompts in slices of `size`."""
+    return [list(range(start, min(start + size, n))) for start in range(0, n, size)]

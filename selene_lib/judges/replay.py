@@ -1,6 +1,4 @@
-"""A judge that only remembers: replies stored by any judge, ours or published, given back without
-asking anyone.
-"""
+"""A judge that only remembers: stored replies of any judge, given back without asking anyone."""
 
 from __future__ import annotations
 
@@ -12,7 +10,7 @@ from selene_lib.errors import UserError
 from selene_lib.files import read_jsonl
 from selene_lib.judges.protocol import Reply
 from selene_lib.prompts.rendering import Prompt
-from selene_lib.records import Judgement, Order, Sample
+from selene_lib.records import Judgement
 
 
 class ReplayJudge:
@@ -24,12 +22,8 @@ class ReplayJudge:
         """`replies` maps the SHA-256 of a prompt's text to its reply."""
         self.name = name
         self.replies = dict(replies)
-        digest = hashlib.sha256(
-            "\x1f".join(
-                f"{key} {reply.text}" for key, reply in sorted(self.replies.items())
-            ).encode()
-        )
-        self.fingerprint = digest.hexdigest()[:16]
+        told = "\x1f".join(f"{key} {reply.text}" for key, reply in sorted(self.replies.items()))
+        self.fingerprint = hashlib.sha256(told.encode()).hexdigest()[:16]
 
     @classmethod
     def from_store(
@@ -46,11 +40,9 @@ class ReplayJudge:
         ]
         names = sorted({j.judge for j in rows})
         if len(names) != 1:
-            known = (
-                f"judges there: {', '.join(names)}"
-                if names
-                else f"it holds nothing of {judge or 'any judge'}"
-            )
+            known = f"it holds nothing of {judge or 'any judge'}"
+            if names:
+                known = f"judges there: {', '.join(names)}"
             raise UserError(f"{path}: name one judge to replay; {known}")
         replies = {
             j.prompt_sha256: Reply(
@@ -60,41 +52,13 @@ class ReplayJudge:
         }
         return cls(name or names[0], replies)
 
-    @classmethod
-    def for_samples(
-        cls,
-        name: str,
-        samples: Sequence[Sample],
-        texts: Mapping[tuple[str, Order], str],
-        *,
-        family: str = "full",
-        escape: bool = True,
-    ) -> ReplayJudge:
-        """Replay published replies given per (sample id, order), under the prompts that this
-        project would have shown.
-        """
-        from selene_lib.judges.judging import plan_questions
-
-        questions = [
-            q
-            for q in plan_questions(samples, family=family, escape=escape)
-            if (q.sample.id, q.order) in texts
-        ]
-        replies: dict[str, Reply] = {}
-        for q in questions:
-            reply = Reply(texts[q.sample.id, q.order])
-            if replies.setdefault(q.prompt.sha256, reply) != reply:
-                raise ValueError(
-                    f"{name}: sample {q.sample.id} has the same prompt as another sample but another reply; tell them apart"
-                )
-        return cls(name, replies)
-
     def judge(self, prompts: Sequence[Prompt]) -> list[Reply]:
         """Give back the stored replies, in the order of the prompts."""
         missing = [prompt for prompt in prompts if prompt.sha256 not in self.replies]
         if missing:
             raise UserError(
-                f"{self.name}: no stored reply for {len(missing)} of {len(prompts)} prompts; the first begins {missing[0].text[:60]!r}; "
+                f"{self.name}: no stored reply for {len(missing)} of {len(prompts)} prompts; "
+                f"the first begins {missing[0].text[:60]!r}; "
                 "replay the items, rubric and templates that were judged, or use the model itself"
             )
         return [self.replies[prompt.sha256] for prompt in prompts]

@@ -1,5 +1,4 @@
-"""A judge behind any OpenAI-compatible server: vLLM, Ollama, llama.cpp, `transformers serve`,
-hosted services.
+"""A judge behind any OpenAI-compatible server: vLLM, Ollama, llama.cpp, hosted services.
 
 Store, retries, limits and budget are those of `selene_lib.models.client`, so a reply is paid for
 once, whoever asks again.
@@ -12,14 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from selene_lib.errors import UserError
+from selene_lib.judges.fitting import note_of_cut
 from selene_lib.judges.probabilities import label_probabilities
-from selene_lib.judges.protocol import Reply
+from selene_lib.judges.protocol import Reply, slices
 from selene_lib.models.client import ChatReply, ChatRequest, ServerClient, ServerError
 from selene_lib.prompts.rendering import Prompt, shorten
 
-_CHARACTERS_PER_TOKEN = (
-    4  # a server's tokenizer is not at hand; only to keep within `max_prompt_tokens`
-)
+# a server's tokenizer is not at hand; only to keep within `max_prompt_tokens`
+_CHARACTERS_PER_TOKEN = 4
 
 
 class ServerJudge:
@@ -69,37 +68,26 @@ class ServerJudge:
             progress=False,
         )
         self.name = name or model.rsplit("/", 1)[-1]
-        self.max_new_tokens, self.temperature, self.seed, self.logprobs = (
-            max_new_tokens,
-            temperature,
-            seed,
-            logprobs,
-        )
-        self.max_prompt_tokens = max_prompt_tokens
+        self.max_new_tokens, self.max_prompt_tokens = max_new_tokens, max_prompt_tokens
+        self.temperature, self.seed, self.logprobs = temperature, seed, logprobs
         settings = ["server", model, max_new_tokens, temperature, seed, max_prompt_tokens]
         self.fingerprint = hashlib.sha256("\x1f".join(map(str, settings)).encode()).hexdigest()[:16]
 
     @property
     def spent_usd(self) -> float | None:
         """Dollars paid for everything in the client's store, None without prices."""
-        return (
-            self.client.prices.usd(*self.client.opened().tokens(self.client.model))
-            if self.client.prices
-            else None
-        )
+        if not self.client.prices:
+            return None
+        return self.client.prices.usd(*self.client.opened().tokens(self.client.model))
 
     def batches(self, prompts: Sequence[Prompt]) -> list[list[int]]:
         """Slices of sixteen rounds of requests: long enough to keep the server busy, short enough
         to be stored often.
         """
-        size = 16 * self.client.max_concurrency
-        return [
-            list(range(start, min(start + size, len(prompts))))
-            for start in range(0, len(prompts), size)
-        ]
+        return slices(len(prompts), 16 * self.client.max_concurrency)
 
     def judge(self, prompts: Sequence[Prompt]) -> list[Reply]:
-        """Ask the server, in the order of the prompts; errors are those of `ServerClient.complete`."""
+        """Ask the server, in the order of the prompts; errors as in `ServerClient.complete`."""
         shown = [self._fit(prompt) for prompt in prompts]
         requests = [self._request(prompt.text) for prompt, _ in shown]
         answers = self.client.complete(requests, on_failure="return")
@@ -116,11 +104,13 @@ class ServerJudge:
         failed = [answer.error for answer in answers if answer.error]
         if failed and len(failed) == len(answers):
             raise UserError(
-                f"no answer from {self.client.base_url} ({failed[0]}); is the server up, and is that its address?"
+                f"no answer from {self.client.base_url} ({failed[0]}); "
+                "is the server up, and is that its address?"
             )
         if failed:
             raise ServerError(
-                f"{len(failed)} of {len(answers)} prompts to {self.client.model} failed ({failed[0]}); run again to ask for these only"
+                f"{len(failed)} of {len(answers)} prompts to {self.client.model} failed "
+                f"({failed[0]}); run again to ask for these only"
             )
 
     def _request(self, text: str) -> ChatRequest:
@@ -133,9 +123,7 @@ class ServerJudge:
         if self.max_prompt_tokens is None:
             return prompt, 0
         try:
-            return shorten(
-                prompt, lambda text: -(-len(text) // _CHARACTERS_PER_TOKEN), self.max_prompt_tokens
-            )
+            return shorten(prompt, _estimated_tokens, self.max_prompt_tokens)
         except ValueError as error:
             raise UserError(f"{self.name}: {error}") from error
 
@@ -145,12 +133,15 @@ class ServerJudge:
             for step in answer.logprobs or []
         ]
         probs = label_probabilities(prompt.task, steps) if steps else None
-        meta = {"n_cut_characters": n_cut} if n_cut else {}
         return Reply(
             answer.text.strip(),
             answer.finish_reason,
             answer.n_prompt_tokens,
             answer.n_reply_tokens,
             probs,
-            meta,
+            note_of_cut(n_cut),
         )
+
+
+def _estimated_tokens(text: str) -> int:
+    return -(-len(text) // _CHARACTERS_PER_TOKEN)

@@ -26,14 +26,16 @@ class UnslothJudge(LocalJudge):
 
         if not torch.cuda.is_available() or importlib.util.find_spec("unsloth") is None:
             raise UserError(
-                "Unsloth needs an NVIDIA GPU and pip install 'selene_lib[gpu]'; judge with the plain model instead"
+                "Unsloth needs an NVIDIA GPU and pip install 'selene_lib[gpu]'; "
+                "judge with the plain model instead"
             )
         from unsloth import FastLanguageModel  # before transformers, which it rewrites
 
         config = open_config(str(self.path))
         model, _ = FastLanguageModel.from_pretrained(
             str(self.path),
-            max_seq_length=config.get_text_config().max_position_embeddings,  # a larger one would stretch the positions
+            # a larger one would stretch the positions
+            max_seq_length=config.get_text_config().max_position_embeddings,
             load_in_4bit=self.quantisation == "nf4",
             dtype=getattr(torch, dtype) if dtype else None,
             use_exact_model_name=True,
@@ -41,9 +43,8 @@ class UnslothJudge(LocalJudge):
             offload_embedding=False,
             use_gradient_checkpointing=False,
         )
-        if (
-            self.adapter is not None
-        ):  # an adapter names its base by folder only, so the base is opened first
+        if self.adapter is not None:
+            # an adapter names its base by folder only, so the base is opened first
             from peft import PeftModel
 
             model = PeftModel.from_pretrained(model, str(self.adapter))
@@ -96,10 +97,7 @@ class UnslothJudge(LocalJudge):
         for i, token in enumerate(row):
             if token in ends:
                 return Generated(row[:i], "stop", watched[:i])
-            if (
-                self.stop_at_verdict
-                and token in self._newlines
-                and self._verdict_written(row[: i + 1])
-            ):
+            line_ends = self.stop_at_verdict and token in self._newlines
+            if line_ends and self._verdict_written(row[: i + 1]):
                 return Generated(row[: i + 1], "stop", watched[: i + 1])
         return Generated(row, "length", watched)

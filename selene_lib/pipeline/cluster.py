@@ -27,7 +27,7 @@ from selene_lib.records import Sample
 
 if TYPE_CHECKING:
     from selene_lib.curation.rewards.protocol import RewardModel
-    from selene_lib.judges.protocol import Judge, Reply
+    from selene_lib.judges.protocol import JudgeBackend, Reply
     from selene_lib.prompts.rendering import Prompt
 
 Answer = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
@@ -238,7 +238,7 @@ def score_on_cluster(
 
 
 def judge_on_cluster(
-    prompts: Sequence[Prompt], make_judge: Callable[[], Judge], cluster: Cluster
+    prompts: Sequence[Prompt], make_judge: Callable[[], JudgeBackend], cluster: Cluster
 ) -> list[Reply]:
     """Replies to prompts in their order; `make_judge` loads the judge in each worker. A folder
     belongs to one judge.

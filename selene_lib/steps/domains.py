@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from selene_lib.errors import UserError
-from selene_lib.judges.judging import judge_sets, open_judges
+from selene_lib.judges.judging import Asking, judge_sets
+from selene_lib.judges.opening import Limits, open_arm
 from selene_lib.models.names import is_embedded
 from selene_lib.models.parallel import side_by_side, use_one_thread
 from selene_lib.records import Judgement, Sample, Score, unit_hash
@@ -31,7 +32,7 @@ def score_domains(
     ceiling; absent sets are `not run`.
     """
     from selene_lib.evaluation.readings import ceilings, readings
-    from selene_lib.evaluation.scoring import not_run
+    from selene_lib.evaluation.scoring import not_run_score
     from selene_lib.paper.values import published
 
     scores: list[Score] = []
@@ -41,7 +42,7 @@ def score_domains(
         if name not in domains:
             for judge in judges:
                 cell = published(published_name(judge), name)
-                absent = not_run(judge, name, row["task"], "accuracy", cell, row["status"])
+                absent = not_run_score(judge, name, row["task"], "accuracy", cell, row["status"])
                 scores.append(
                     replace(absent, meta={**absent.meta, "part": "all", "reading": "not run"})
                 )
@@ -88,51 +89,43 @@ class Asked:
     audit: Any
 
 
-def ask_judges(
-    base_model: str,
-    adapters: Mapping[str, Path | None],
-    domains: Mapping[str, Sequence[Sample]],
-    pairwise: Sequence[Sample],
-    folder: Path,
-    *,
-    max_new_tokens: int,
-    max_prompt_tokens: int,
-    n_audit: int,
-    family: str,
-    n_resamples: int,
-    seed: int,
-) -> Asked:
-    """Let base and adapters judge the domains, the pairwise items in every prompt format, and
-    `n_audit` items under every probe.
+@dataclass(frozen=True)
+class DomainStudy:
+    """What every judge is asked: the domains, `pairwise` items in every prompt format, and
+    `n_audit` of them under every probe.
+    """
 
-    Each judge is loaded once and asked everything; the embedded model one a core. Replies are kept
-    in `folder/<judge>/*.jsonl`.
+    domains: Mapping[str, Sequence[Sample]]
+    pairwise: Sequence[Sample]
+    asking: Asking
+    limits: Limits
+    n_audit: int
+    n_resamples: int
+
+
+def ask_judges(
+    base_model: str, adapters: Mapping[str, Path | None], study: DomainStudy, folder: Path
+) -> Asked:
+    """Ask base and adapters everything of a study; replies are kept in `folder/<judge>/*.jsonl`.
+
+    Each judge is loaded once and asked everything; the embedded model one a core.
     """
     import pandas as pd
 
-    limits = {"max_new_tokens": max_new_tokens, "max_prompt_tokens": max_prompt_tokens}
-    asked = {"n_audit": n_audit, "family": family, "n_resamples": n_resamples, "seed": seed}
     jobs = [
-        (_ask_judge, (base_model, name, adapter, domains, pairwise, folder, limits, asked))
+        (_ask_judge, (base_model, name, adapter, study, folder))
         for name, adapter in adapters.items()
     ]
     found = side_by_side(jobs, base_model, "judges")
-    formats, audit = (
-        pd.concat([getattr(one, part) for one in found], ignore_index=True)
-        for part in ("formats", "audit")
+    return Asked(
+        [judgement for one in found for judgement in one.judgements],
+        pd.concat([one.formats for one in found], ignore_index=True),
+        pd.concat([one.audit for one in found], ignore_index=True),
     )
-    return Asked([j for one in found for j in one.judgements], formats, audit)
 
 
 def _ask_judge(
-    base_model: str,
-    name: str,
-    adapter: Path | None,
-    domains: Mapping[str, Sequence[Sample]],
-    pairwise: Sequence[Sample],
-    folder: Path,
-    limits: Mapping[str, int],
-    asked: Mapping[str, Any],
+    base_model: str, name: str, adapter: Path | None, study: DomainStudy, folder: Path
 ) -> Asked:
     from selene_lib.evaluation.audit import audit_card
     from selene_lib.evaluation.format_study import format_table, judge_formats
@@ -140,16 +133,16 @@ def _ask_judge(
     shows = not is_embedded(base_model)
     if not shows:
         use_one_thread()
-    (judge,) = open_judges(base_model, {name: adapter}, **limits)
-    family, seed, n_resamples = asked["family"], asked["seed"], asked["n_resamples"]
-    judgements = judge_sets([judge], domains, folder, family=family, seed=seed, progress=shows)
+    judge = open_arm(base_model, name, adapter, study.limits)
+    asking, pairwise = study.asking, study.pairwise
+    judgements = judge_sets([judge], study.domains, folder, asking, progress=shows)
     replies = judge_formats(
         judge,
         "formats",
         pairwise,
         store=folder / name / "formats.jsonl",
-        wording=family,
-        seed=seed,
+        wording=asking.family,
+        seed=asking.seed,
         max_text_characters=MAX_TEXT_CHARACTERS,
         progress=shows,
     )
@@ -157,15 +150,14 @@ def _ask_judge(
         judge,
         pairwise,
         store=folder / name / "audit.jsonl",
-        n=asked["n_audit"],
-        family=family,
-        n_resamples=n_resamples,
-        seed=seed,
+        n=study.n_audit,
+        family=asking.family,
+        n_resamples=study.n_resamples,
+        seed=asking.seed,
         progress=shows,
     )
-    return Asked(
-        judgements, format_table(pairwise, replies, n_resamples=n_resamples, seed=seed), card
-    )
+    formats = format_table(pairwise, replies, n_resamples=study.n_resamples, seed=asking.seed)
+    return Asked(judgements, formats, card)
 
 
 def open_votes(
