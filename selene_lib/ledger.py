@@ -6,7 +6,7 @@ It always adds up. It always adds up.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -86,7 +86,7 @@ class Ledger:
         stage: str,
         before: Iterable[Any],
         after: Iterable[Any],
-        reasons: Mapping[Hashable, str],
+        reasons: Mapping[str, str],
         kind: Kind = "filter",
     ) -> None:
         """Add a stage from records with `id` and `source`.

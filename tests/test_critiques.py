@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selene_lib.curation.critique_checks import check_reply, contradiction, leaks, reasoning_of
-from selene_lib.curation.critiques import argue_prompt, generate_critiques, shown, wrong_verdict
+from selene_lib.curation.critiques import argue_prompt, as_shown, generate_critiques, wrong_verdict
 from selene_lib.curation.generators.opening import open_generator
 from selene_lib.curation.generators.protocol import Generation, GeneratorSpec
 from selene_lib.curation.generators.teacher import TeacherGenerator
@@ -154,7 +154,7 @@ def test_two_verified_critiques_a_sample_with_the_verdict_that_was_asked():
     by_sample = {s.id: [c for c in result.critiques if c.sample_id == s.id] for s in samples}
     for sample in samples:
         chosen, rejected = by_sample[sample.id]
-        seen = shown(sample, 3)
+        seen = as_shown(sample, 3)
         assert chosen.verdict == chosen.asked == seen.label and chosen.agrees
         assert rejected.verdict == rejected.asked != seen.label and not rejected.agrees
         assert chosen.settings["swapped"] == (seen is not sample)

@@ -11,14 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from selene_lib.curation.critiques import generate_critiques
-from selene_lib.curation.filters import Filtered, guess_language, is_refusal
-from selene_lib.curation.generators.teacher import TeacherGenerator
-from selene_lib.curation.pairs import (
+from selene_lib.curation.export import export_pairs, to_dataset_dict
+from selene_lib.curation.filters import (
+    Filtered,
     apply,
-    apply_decisions,
-    build_pairs,
-    dataset_card,
-    export_pairs,
     filter_contradictions,
     filter_duplicates,
     filter_gold,
@@ -28,16 +24,14 @@ from selene_lib.curation.pairs import (
     filter_max_per_source,
     filter_refusals,
     filter_reward,
-    filter_samples,
-    mix,
-    split,
-    to_dataset_dict,
 )
-from selene_lib.errors import UserError
+from selene_lib.curation.generators.teacher import TeacherGenerator
+from selene_lib.curation.languages import guess_language
+from selene_lib.curation.pairs import apply_decisions, build_pairs, filter_samples, split
 from selene_lib.files import read_jsonl, read_parquet
 from selene_lib.ledger import Ledger
 from selene_lib.prompts.rendering import render
-from selene_lib.prompts.verdicts import parse_verdict
+from selene_lib.prompts.verdicts import declines, parse_verdict
 from selene_lib.records import TIE, PreferencePair, Sample
 
 
@@ -143,7 +137,7 @@ def test_other_languages_go_with_their_name():
     ],
 )
 def test_a_refusal_opens_by_declining(text, refuses):
-    assert is_refusal(text) == refuses
+    assert declines(text) == refuses
 
 
 def test_a_sample_goes_only_where_every_response_refuses():
@@ -203,10 +197,8 @@ def test_filters_run_in_a_row_and_the_ledger_adds_up():
 def test_a_contradiction_or_another_verdict_drops_the_pair():
     pairs = [p for p in made_pairs(90) if p.with_critique and p.task == "pairwise"][:4]
     bad = replace(pairs[0], chosen=pairs[0].rejected)
-    odd = replace(
-        pairs[1],
-        rejected=f"**Reasoning:** Response {pairs[1].label} is better.\n\n**Result:** {pairs[1].rejected_verdict}",
-    )
+    reason = f"**Reasoning:** Response {pairs[1].label} is better."
+    odd = replace(pairs[1], rejected=f"{reason}\n\n**Result:** {pairs[1].rejected_verdict}")
     told = replace(
         pairs[2],
         chosen=pairs[2].chosen.replace("The text", "I was told the verdict is so, the text"),
@@ -309,46 +301,18 @@ def test_decisions_drop_sources_then_low_rewards():
     ]
 
 
-def test_mix_by_weights_and_temperature():
-    sizes = {"a": 80, "b": 20, "c": 4}
-    base = made_pairs(104)
-    names = [name for name, n in sizes.items() for _ in range(n)]
-    pairs = [replace(p, source=name) for p, name in zip(base, names)]
-
-    def counts(**how):
-        return dict(Counter(p.source for p in mix(pairs, **how)))
-
-    assert counts() == sizes
-    assert counts(n_total=26) == {"a": 20, "b": 5, "c": 1}
-    # Square roots 8.94, 4.47, 2 of 15.41: 17.4, 8.7 and 3.9 of 30.
-    assert counts(n_total=30, temperature=2) == {"a": 17, "b": 9, "c": 4}
-    # Equal weight on what is left: c gives all its 4, the others share 26 by 80 to 20 * 4.
-    assert counts(n_total=30, weights={"b": 4.0, "c": 100.0}) == {"a": 13, "b": 13, "c": 4}
-    assert counts(n_total=10, weights={"a": 0.0}) == {"b": 8, "c": 2}
-    with pytest.raises(UserError, match="needs n_total"):
-        mix(pairs, temperature=2)
-    with pytest.raises(UserError, match="'z', which has no pairs"):
-        mix(pairs, weights={"z": 1.0}, n_total=3)
-    assert [p.id for p in mix(pairs, n_total=26)] == [
-        p.id for p in pairs if p.id in {q.id for q in mix(pairs[::-1], n_total=26)}
-    ]
-
-
 def test_export_reads_back(tmp_path):
     train, validation = split(made_pairs(60), 0.2)
-    paths = export_pairs(train, validation, tmp_path)
-    assert read_parquet(paths[0], PreferencePair) == train
-    assert read_jsonl(paths[1]) == [p.to_trl() for p in train]
-    data = to_dataset_dict(train, validation)
-    assert (
-        data["train"].num_rows == len(train)
-        and data["validation"][0]["chosen"][0]["role"] == "assistant"
-    )
     ledger = Ledger()
     apply("length", train, Filtered(train), ledger)
-    card = dataset_card(train, validation, title="Pairs", ledger=ledger)
-    assert (
-        card.startswith("---\nlicense: other")
-        and f"{len(train)} training and {len(validation)} validation pairs" in card
-    )
-    assert "| length |" in card
+    *paths, card = export_pairs(train, validation, tmp_path, ledger=ledger)
+    assert read_parquet(paths[0], PreferencePair) == train
+    assert read_jsonl(paths[1]) == [p.to_trl() for p in train]
+    assert read_parquet(paths[2], PreferencePair) == validation
+    text = card.read_text()
+    assert text.startswith("---\nlicense: other") and "| length |" in text
+    assert f"{len(train)} training and {len(validation)} validation pairs" in text
+    data = to_dataset_dict(train, validation)
+    assert data["train"].num_rows == len(train)
+    assert data["validation"][0]["chosen"][0]["role"] == "assistant"
+    assert list(to_dataset_dict(train, [])) == ["train"]

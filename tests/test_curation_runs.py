@@ -12,7 +12,7 @@ import pytest
 from selene_lib.curation.critiques import generate_critiques
 from selene_lib.curation.filters import apply, filter_contradictions, filter_length, filter_refusals
 from selene_lib.curation.generators.teacher import TeacherGenerator
-from selene_lib.curation.pairs import apply_decisions, build_pairs, filter_samples, mix, split
+from selene_lib.curation.pairs import apply_decisions, build_pairs, filter_samples, split
 from selene_lib.ledger import Ledger
 from selene_lib.records import Sample
 
@@ -45,13 +45,7 @@ def curate(samples: list[Sample], generator, family: str) -> tuple[Ledger, list,
     pairs = apply("pair length", pairs, filter_length(pairs, words, max_tokens=900), ledger)
     pairs, validation = split(pairs, 0.1, ledger=ledger)
     last = sorted({p.source for p in pairs})[-1]
-    pairs = mix(
-        pairs,
-        {"sources": {last: {"keep": False}}},
-        n_total=len(pairs) // 2,
-        temperature=2,
-        ledger=ledger,
-    )
+    pairs = apply_decisions(pairs, {"sources": {last: {"keep": False}}}, ledger=ledger)
     return ledger, pairs, validation
 
 

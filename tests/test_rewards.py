@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from generators_world import make_samples, stub_teacher
 
-from selene_lib.curation.critiques import generate_critiques, shown
+from selene_lib.curation.critiques import as_shown, generate_critiques
+from selene_lib.curation.filters import filter_reward
 from selene_lib.curation.generators.teacher import TeacherGenerator
 from selene_lib.curation.pairs import build_pairs
 from selene_lib.curation.rewards.nano import NanoReward, teacher_examples
@@ -20,9 +21,7 @@ from selene_lib.curation.rewards.thresholds import (
     default_thresholds,
     reward_histogram,
     score_critiques,
-    score_pairs,
     threshold_grid,
-    threshold_table,
 )
 from selene_lib.errors import UserError
 
@@ -218,25 +217,15 @@ def test_rewards_follow_critiques_into_pairs_and_tables():
     assert [c.reward for c in scored] == [float(len(c.text)) for c in critiques]
     pairs = build_pairs(samples, scored, seed=4)
     assert all(p.chosen_reward and p.rejected_reward for p in pairs)
-    assert score_pairs(pairs, Length()) == pairs
-    bare = score_pairs(build_pairs(samples), Length())
-    assert all(p.chosen_reward == len(p.chosen) for p in bare)
     limits = default_thresholds(pairs, 0.25)
-    (row,) = threshold_table(pairs, limits, Length())
-    assert (
-        row["n_pairs"] == 60
-        and 44 <= row["n_kept"] <= 60
-        and (row["reward_model"], row["revision"]) == ("length", "1")
-    )
+    assert list(limits) == [pairs[0].source]
+    assert 44 <= len(filter_reward(pairs, limits).kept) <= 60
     assert sum(r["n"] for r in reward_histogram(pairs, n_bins=5)) == 120
     assert threshold_grid(pairs, [0.0, 0.5])[0] is None
+    shown = [as_shown(sample, 4) for sample in samples]
+    other = next(s for s in range(9) if [as_shown(x, s) for x in samples] != shown)
     with pytest.raises(ValueError, match="another seed"):
-        score_critiques(
-            samples,
-            critiques,
-            Length(),
-            seed=next(s for s in range(9) if any(shown(x, s) != shown(x, 4) for x in samples)),
-        )
+        score_critiques(samples, critiques, Length(), seed=other)
 
 
 def test_a_nan_reward_stops_the_pipeline():

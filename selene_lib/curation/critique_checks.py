@@ -1,8 +1,9 @@
-"""What a critique may not be: without verdict, for another verdict than asked, at odds with itself,
-or aware that it was told the answer.
+"""What a critique may not be: unread, off its task, at odds with itself, or aware of the answer.
 
-Pure functions on text. The patterns look for plain statements only: a doubtful sentence is kept,
-because the verdict itself is checked exactly and the tests hold sentences of both kinds.
+It must have a verdict, and the one that was asked for; it may not contradict that verdict, nor say
+that it was told the answer. Pure functions on text. The patterns look for plain statements only: a
+doubtful sentence is kept, because the verdict itself is checked exactly and the tests hold
+sentences of both kinds.
 """
 
 from __future__ import annotations
@@ -17,36 +18,58 @@ if TYPE_CHECKING:
     from selene_lib.curation.generators.protocol import Generation
 
 _REASONING = re.compile(r"\*\*\s*reasoning\s*(?:\*\*\s*:|:)[ \t]*(?:\*\*)?", re.IGNORECASE)
-_FIXED = r"(?:given|provided|stated|assigned|predetermined|settled|requested|required|expected|desired|target|gold(?:en)?|ground[- ]truth|known)"
+_FIXED = (
+    r"(?:given|provided|stated|assigned|predetermined|settled|requested|required|expected|desired"
+    r"|target|gold(?:en)?|ground[- ]truth|known)"
+)
 _ANSWER = r"(?:verdict|judg(?:e)?ment|label|decision|result|conclusion|score|rating|grade|winner)"
 _BE = r"(?:was|were|am|are|have been|['’]ve been|['’]m)"
 _BEFORE = (
-    r"(?:given to me|provided to me|(?:given|provided|settled|decided|fixed) (?:in advance|beforehand)|predetermined"
+    r"(?:given to me|provided to me"
+    r"|(?:given|provided|settled|decided|fixed) (?:in advance|beforehand)|predetermined"
     r"|you (?:gave|provided|asked for))"
 )
 _LEAKS = (
-    rf"\b(?:i|we)\s*{_BE}\s+(?:told|asked|instructed|given|required|directed)\b[^.\n]{{0,80}}\b{_ANSWER}",
-    r"\b(?:as|since|because)\s+(?:i\s+(?:was|am|have been)\s+)?(?:instructed|told|directed|requested)\b",
-    rf"\b(?:the|this|your)\s+{_FIXED}\s+(?:verdict|judg(?:e)?ment|label|decision|score|rating|grade|winner)\b",
-    rf"\b{_ANSWER}\s+(?:that\s+)?(?:(?:was|were|is|has been|had been)\s+)?(?:already\s+)?{_BEFORE}\b",
-    r"\b(?:told|instructed|asked)\s+(?:me\s+)?to\s+(?:argue|justify|reach|come to|arrive at|conclude|support|assign|give)\b",
+    rf"\b(?:i|we)\s*{_BE}\s+(?:told|asked|instructed|given|required|directed)\b"
+    rf"[^.\n]{{0,80}}\b{_ANSWER}",
+    r"\b(?:as|since|because)\s+(?:i\s+(?:was|am|have been)\s+)?"
+    r"(?:instructed|told|directed|requested)\b",
+    rf"\b(?:the|this|your)\s+{_FIXED}\s+"
+    r"(?:verdict|judg(?:e)?ment|label|decision|score|rating|grade|winner)\b",
+    rf"\b{_ANSWER}\s+(?:that\s+)?(?:(?:was|were|is|has been|had been)\s+)?"
+    rf"(?:already\s+)?{_BEFORE}\b",
+    r"\b(?:told|instructed|asked)\s+(?:me\s+)?to\s+"
+    r"(?:argue|justify|reach|come to|arrive at|conclude|support|assign|give)\b",
     rf"\b(?:argue|arguing|argument)\s+for\s+(?:the|this)\s+{_ANSWER}\b",
-    r"\bgold(?:en)?\s+(?:label|verdict|answer|score)\b|\bground[- ]truth\s+(?:label|verdict|score)\b",
+    r"\bgold(?:en)?\s+(?:label|verdict|answer|score)\b"
+    r"|\bground[- ]truth\s+(?:label|verdict|score)\b",
 )
 LEAKS = tuple(re.compile(pattern, re.IGNORECASE) for pattern in _LEAKS)
 _SIDE = r"(?i:response|answer|assistant|option|output)"
-_BETTER = r"(?i:better|superior|stronger|preferable|the winner|more (?:accurate|helpful|correct|complete|relevant|appropriate|honest))"
-_ADVERBS = r"(?i:(?:clearly|much|slightly|overall|therefore|thus|far|significantly|also|still|the|generally)\s+)*"
+_BETTER = (
+    r"(?i:better|superior|stronger|preferable|the winner"
+    r"|more (?:accurate|helpful|correct|complete|relevant|appropriate|honest))"
+)
+_ADVERBS = (
+    r"(?i:(?:clearly|much|slightly|overall|therefore|thus|far|significantly|also|still|the"
+    r"|generally)\s+)*"
+)
 _PREFERS = re.compile(
-    rf"\b([AB])\s+(?:is|was)\s+{_ADVERBS}{_BETTER}|\b(?i:prefer(?:s|red)?)\s+(?:{_SIDE}\s+)?([AB])\b|\b([AB])\s+(?:wins|deserves to win)\b"
+    rf"\b([AB])\s+(?:is|was)\s+{_ADVERBS}{_BETTER}"
+    rf"|\b(?i:prefer(?:s|red)?)\s+(?:{_SIDE}\s+)?([AB])\b"
+    r"|\b([AB])\s+(?:wins|deserves to win)\b"
 )
 _SCORES = re.compile(
-    r"\b(?:score|rating|grade|mark)\s*(?:of|is|:|should be|must be|would be)\s*\**([1-5])\b(?!\s*[-–.]\d)"
-    r"|\b(?:deserves?|merits?|earns?|warrants?)\s+(?:an?\s+)?(?:score\s+of\s+|rating\s+of\s+)?([1-5])\b|\b([1-5])\s*(?:/|out of)\s*5\b",
+    r"\b(?:score|rating|grade|mark)\s*(?:of|is|:|should be|must be|would be)\s*"
+    r"\**([1-5])\b(?!\s*[-–.]\d)"
+    r"|\b(?:deserves?|merits?|earns?|warrants?)\s+"
+    r"(?:an?\s+)?(?:score\s+of\s+|rating\s+of\s+)?([1-5])\b"
+    r"|\b([1-5])\s*(?:/|out of)\s*5\b",
     re.I,
 )
 _SAYS = re.compile(
-    rf"\b(?:answer|{_ANSWER})\s*(?:is|should be|must be|:)\s*[\"'“‘*(]*(yes|no)\b(?!\s+\w+\s+(?:doubt|way))",
+    rf"\b(?:answer|{_ANSWER})\s*(?:is|should be|must be|:)\s*[\"'“‘*(]*(yes|no)\b"
+    r"(?!\s+\w+\s+(?:doubt|way))",
     re.I,
 )
 _HEDGED = re.compile(

@@ -1,5 +1,4 @@
-"""Critiques from a generator: one that argues for the gold verdict, one for a different verdict,
-both checked before they are used.
+"""Critiques from a generator: one for the gold verdict, one for another, both checked before use.
 
 Two ways. `argue` asks for each verdict by name: the gold one, and a wrong one (for absolute scores
 drawn by distance, near ones more often, and recorded). `sample` is rejection sampling as in
@@ -18,7 +17,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from selene_lib.curation.critique_checks import check_reply
 from selene_lib.curation.generators.protocol import Generation, Generator, Request
@@ -45,15 +44,13 @@ class CritiqueResult:
     ledger: Ledger
 
 
-def shown(sample: Sample, seed: int) -> Sample:
-    """The sample as it is put to generator and judge: a pairwise one changes places by a coin of
-    its own id; others stay as they are.
-    """
+def as_shown(sample: Sample, seed: int) -> Sample:
+    """The sample as generator and judge see it: pairs change places by a coin of their own id."""
     return sample.swap() if is_swapped(sample, seed) else sample
 
 
 def is_swapped(sample: Sample, seed: int) -> bool:
-    """Whether `shown` exchanges the two responses."""
+    """Whether `as_shown` exchanges the two responses."""
     return sample.task == "pairwise" and unit_hash(seed, "position", sample.id) < 0.5
 
 
@@ -62,10 +59,9 @@ def wrong_verdict(sample: Sample, seed: int) -> str:
     hash of the item.
     """
     others = [label for label in LABELS[sample.task] if label != sample.label]
-    weights = [
-        1 / abs(int(label) - int(sample.label)) if sample.task == "absolute" else 1.0
-        for label in others
-    ]  # type: ignore[arg-type]
+    weights = [1.0] * len(others)
+    if sample.task == "absolute":
+        weights = [1 / abs(int(label) - int(str(sample.label))) for label in others]
     point = unit_hash(seed, "wrong", sample.id) * sum(weights)
     for label, weight in zip(others, weights):
         point -= weight
@@ -87,10 +83,10 @@ def argue_prompt(sample: Sample, verdict: str, *, family: str = "full", escape: 
     """The message that asks a generator to argue for `verdict`: the judge's own prompt inside
     `templates/generate/argue.txt`.
     """
+    # one pass, so that a sample that spells out "{verdict}" stays as it is
     values = {"{prompt}": render(sample, family=family, escape=escape).text, "{verdict}": verdict}
-    return re.sub(
-        r"\{(?:prompt|verdict)\}", lambda match: values[match.group(0)], _argue_template()
-    )
+    marks = re.compile(r"\{(?:prompt|verdict)\}")
+    return marks.sub(lambda match: values[match.group(0)], _argue_template())
 
 
 @functools.cache
@@ -114,41 +110,34 @@ def generate_critiques(
     with the reason.
 
     `store` is the append-only file of replies (None keeps nothing). `max_attempts` is for `argue`,
-    `n_samples` for `sample`. A pairwise sample is put in the order of `shown(sample, seed)`;
+    `n_samples` for `sample`. A pairwise sample is put in the order of `as_shown(sample, seed)`;
     `settings["swapped"]` of its critiques says which.
     """
     if method not in ("argue", "sample"):
         raise UserError(f"method {method!r} is not one of argue, sample")
     reasons = {s.id: why for s in samples if (why := no_gold(s))}
-    usable = [shown(s, seed) for s in samples if s.id not in reasons]
+    usable = [as_shown(s, seed) for s in samples if s.id not in reasons]
     job = _Job(generator, seed, family, temperature)
     replies = open_store(store)
-    found = (
-        job.argue(usable, max_attempts, replies)
-        if method == "argue"
-        else job.sample(usable, n_samples, replies)
-    )
+    if method == "argue":
+        found = job.argue(usable, max_attempts, replies)
+    else:
+        found = job.sample(usable, n_samples, replies)
     critiques: list[Critique] = []
     for sample in usable:
         chosen, rejected = found[sample.id, "chosen"], found[sample.id, "rejected"]
-        failed = next(
-            (
-                f"{side}: {f}"
-                for side, f in (("chosen", chosen), ("rejected", rejected))
-                if isinstance(f, str)
-            ),
-            "",
-        )
-        if failed:
-            reasons[sample.id] = failed
+        if isinstance(chosen, str):
+            reasons[sample.id] = f"chosen: {chosen}"
+        elif isinstance(rejected, str):
+            reasons[sample.id] = f"rejected: {rejected}"
         else:
-            critiques += [c for c in (chosen, rejected) if isinstance(c, Critique)]
+            critiques += [chosen, rejected]
     return CritiqueResult(critiques, _ledger(samples, reasons))
 
 
 def plan_critiques(
     samples: Sequence[Sample],
-    generator: Any,
+    generator: Generator,
     *,
     store: str | Path | None,
     seed: int = 0,
@@ -163,19 +152,16 @@ def plan_critiques(
     Retries come on top: at most `max_attempts - 1` times the share of replies that fail their
     check.
     """
-    if not hasattr(generator, "plan"):
+    plan = getattr(generator, "plan", None)
+    if plan is None:
         return None
-    usable = [shown(s, seed) for s in samples if not no_gold(s)]
+    usable = [as_shown(s, seed) for s in samples if not no_gold(s)]
     job = _Job(generator, seed, family, temperature)
     if method == "argue":
-        requests = [
-            job.request(s, asked, 0)
-            for s in usable
-            for asked in (str(s.label), wrong_verdict(s, seed))
-        ]
+        requests = [job.request(s, asked, 0) for s, _, asked in job.sides(usable)]
     else:
         requests = [job.request(s, None, i) for s in usable for i in range(n_samples)]
-    return generator.plan(requests, store=open_store(store))
+    return plan(requests, store=open_store(store))
 
 
 def _ledger(samples: Sequence[Sample], reasons: dict[str, str]) -> Ledger:
@@ -195,23 +181,26 @@ class _Job:
     family: str
     temperature: float
 
+    def sides(self, samples: Sequence[Sample]) -> list[tuple[Sample, str, str]]:
+        """Both sides of every sample, each with the verdict that is to be argued for."""
+        wanted = []
+        for sample in samples:
+            wanted.append((sample, "chosen", str(sample.label)))
+            wanted.append((sample, "rejected", wrong_verdict(sample, self.seed)))
+        return wanted
+
     def argue(
         self, samples: Sequence[Sample], max_attempts: int, store: ReplyStore
     ) -> dict[tuple[str, str], Critique | str]:
         """Ask for both sides of every sample, then again for what failed; the value is a critique
         or the last reason.
         """
-        wanted = [
-            (s, side, str(s.label) if side == "chosen" else wrong_verdict(s, self.seed))
-            for s in samples
-            for side in ("chosen", "rejected")
-        ]
+        wanted = self.sides(samples)
         found: dict[tuple[str, str], Critique | str] = {}
         for attempt in range(max_attempts):
             requests = [self.request(s, asked, attempt) for s, _, asked in wanted]
-            for (sample, side, _), request, reply in zip(
-                wanted, requests, self.generator.generate(requests, store=store), strict=True
-            ):
+            replies = self.generator.generate(requests, store=store)
+            for (sample, side, _), request, reply in zip(wanted, requests, replies, strict=True):
                 found[sample.id, side] = self._verify(request, reply)
             wanted = [w for w in wanted if isinstance(found[w[0].id, w[1]], str)]
             if not wanted:
@@ -225,35 +214,34 @@ class _Job:
         taken.
         """
         requests = [self.request(s, None, i) for s in samples for i in range(n_samples)]
+        replies = self.generator.generate(requests, store=store)
         found: dict[tuple[str, str], Critique | str] = {}
-        failures: dict[str, Counter] = {s.id: Counter() for s in samples}
-        for request, reply in zip(
-            requests, self.generator.generate(requests, store=store), strict=True
-        ):
-            checked = self._verify(request, reply)
-            if isinstance(checked, str):
-                failures[request.sample.id][checked] += 1
+        failures: dict[str, Counter[str]] = {s.id: Counter() for s in samples}
+        for request, reply in zip(requests, replies, strict=True):
+            read = self._verify(request, reply)
+            if isinstance(read, str):
+                failures[request.sample.id][read] += 1
             else:
-                found.setdefault(
-                    (request.sample.id, "chosen" if checked.agrees else "rejected"), checked
-                )
+                side = "chosen" if read.agrees else "rejected"
+                found.setdefault((request.sample.id, side), read)
         for sample in samples:
-            worst = failures[sample.id].most_common(1)
-            for side, other in (
-                ("chosen", "no sample has the gold verdict"),
-                ("rejected", "every sample has the gold verdict"),
-            ):
-                unread = bool(worst) and sum(failures[sample.id].values()) == n_samples
-                found.setdefault((sample.id, side), worst[0][0] if unread else other)
+            failed = failures[sample.id]
+            missing = {
+                "chosen": "no sample has the gold verdict",
+                "rejected": "every sample has the gold verdict",
+            }
+            if failed and failed.total() == n_samples:
+                missing = dict.fromkeys(missing, failed.most_common(1)[0][0])
+            for side, reason in missing.items():
+                found.setdefault((sample.id, side), reason)
         return found
 
     def request(self, sample: Sample, asked: str | None, attempt: int) -> Request:
         """One request: to argue for `asked`, or (None) the judge prompt itself."""
-        text = (
-            argue_prompt(sample, asked, family=self.family)
-            if asked is not None
-            else render(sample, family=self.family).text
-        )
+        if asked is None:
+            text = render(sample, family=self.family).text
+        else:
+            text = argue_prompt(sample, asked, family=self.family)
         return Request(sample, asked, text, self.seed, attempt, self.temperature)
 
     def _verify(self, request: Request, reply: Generation) -> Critique | str:

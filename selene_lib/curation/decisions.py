@@ -11,7 +11,7 @@ from selene_lib.files import write_text
 
 
 def write_decisions(path: str | Path, decisions: Mapping[str, Any]) -> Path:
-    """Write decisions as YAML; a reader may edit `keep` and `reward_threshold`, and git shows it."""
+    """Write decisions as YAML; a reader may edit `keep` and `reward_threshold`."""
     import yaml
 
     return write_text(path, yaml.safe_dump(dict(decisions), sort_keys=False, allow_unicode=True))

@@ -1,6 +1,4 @@
-"""Preference pairs as others read them: Parquet, TRL's conversational format, a `DatasetDict` with
-its card.
-"""
+"""Preference pairs as others read them: Parquet, TRL's format, a `DatasetDict` with its card."""
 
 from __future__ import annotations
 
@@ -9,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from selene_lib.files import write_jsonl, write_parquet
+from selene_lib.files import write_jsonl, write_parquet, write_text
 from selene_lib.ledger import Ledger
 from selene_lib.records import PreferencePair
 
@@ -18,17 +16,23 @@ if TYPE_CHECKING:
 
 
 def export_pairs(
-    train: Sequence[PreferencePair], validation: Sequence[PreferencePair], folder: str | Path
+    train: Sequence[PreferencePair],
+    validation: Sequence[PreferencePair],
+    folder: str | Path,
+    *,
+    title: str = "Preference pairs",
+    ledger: Ledger | None = None,
 ) -> list[Path]:
     """Write both splits as Parquet (all fields) and as JSON Lines in TRL's conversational
-    preference format; return the paths.
+    preference format, and their card as README.md; return the paths in this order.
     """
     folder = Path(folder)
     paths = []
     for name, pairs in (("train", train), ("validation", validation)):
         paths.append(write_parquet(folder / f"{name}.parquet", pairs, PreferencePair))
         paths.append(write_jsonl(folder / f"{name}_trl.jsonl", (p.to_trl() for p in pairs)))
-    return paths
+    card = pairs_card(train, validation, title=title, ledger=ledger)
+    return [*paths, write_text(folder / "README.md", card)]
 
 
 def to_dataset_dict(
@@ -40,24 +44,20 @@ def to_dataset_dict(
     from datasets import Dataset, DatasetDict
 
     about = ("id", "source", "task", "licence", "with_critique")
-    return DatasetDict(
-        {
-            name: Dataset.from_list(
-                [p.to_trl() | {key: getattr(p, key) for key in about} for p in pairs]
-            )
-            for name, pairs in (("train", train), ("validation", validation))
-            if pairs
-        }
-    )
+    splits = DatasetDict()
+    for name, pairs in (("train", train), ("validation", validation)):
+        rows = [pair.to_trl() | {key: getattr(pair, key) for key in about} for pair in pairs]
+        if rows:
+            splits[name] = Dataset.from_list(rows)
+    return splits
 
 
-def dataset_card(
+def pairs_card(
     train: Sequence[PreferencePair],
     validation: Sequence[PreferencePair],
     *,
     title: str,
     ledger: Ledger | None = None,
-    note: str = "",
 ) -> str:
     """The README.md of the dataset on the hub: licences, counts by source and task, columns, and
     the ledger's totals.
@@ -79,9 +79,9 @@ def dataset_card(
         "---",
         f"# {title}",
         "",
-        *([note, ""] if note else []),
-        f"{len(train)} training and {len(validation)} validation pairs; {share:.0%} with a critique, the others with the judgement only. "
-        "Both splits are apart by prompt. `prompt`, `chosen` and `rejected` are lists of chat messages, as TRL's DPO trainer reads them.",
+        f"{len(train)} training and {len(validation)} validation pairs; {share:.0%} with a "
+        "critique, the others with the judgement only. Both splits are apart by prompt. `prompt`, "
+        "`chosen` and `rejected` are lists of chat messages, as TRL's DPO trainer reads them.",
         "",
         "| source | task | pairs | licence of the source |",
         "|---|---|---|---|",

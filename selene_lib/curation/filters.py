@@ -8,31 +8,19 @@ after any resumption.
 from __future__ import annotations
 
 import math
-import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
-
-import numpy as np
+from typing import Generic, TypeVar
 
 from selene_lib.curation.critique_checks import contradiction, leaks, reasoning_of
 from selene_lib.curation.critiques import no_gold
+from selene_lib.curation.languages import STOP_WORDS, guess_language
 from selene_lib.ledger import Kind, Ledger
-from selene_lib.prompts.verdicts import Verdict, parse_verdict
+from selene_lib.prompts.verdicts import Verdict, declines, parse_verdict
 from selene_lib.records import PreferencePair, Sample, unit_hash
 
 R = TypeVar("R", Sample, PreferencePair)
-STOP_WORDS = {
-    "English": "the and is of to in that it for with was are this be on as not by at from you have or an which what how",
-    "German": "der die das und ist nicht ein eine mit auf für von zu den dem im sich auch wird sind oder wie ich",
-    "French": "le la les et est une des du que pour dans pas sur avec qui il elle au aux sont ce cette vous nous",
-    "Spanish": "el los las y es una del que para en por con no se su al lo como más pero sus este son muy",
-    "Italian": "il gli e è una del che per di non con si della nel alla sono anche più come questo ma dei",
-    "Portuguese": "os as e é uma do da que para em por com não se no na mais como mas dos seu sua são ao",
-    "Dutch": "de het een en is van dat niet op te met voor zijn er aan ook als bij naar wordt deze die wat hoe",
-}
-_WORD = re.compile(r"[^\W\d_]+")
 
 
 @dataclass(frozen=True)
@@ -75,13 +63,9 @@ def filter_length(
 
     def reason(record: R) -> str:
         n = _n_tokens(record, count_tokens)
-        return (
-            f"over {max_tokens} tokens"
-            if n > max_tokens
-            else f"under {min_tokens} tokens"
-            if n < min_tokens
-            else ""
-        )
+        if n > max_tokens:
+            return f"over {max_tokens} tokens"
+        return f"under {min_tokens} tokens" if n < min_tokens else ""
 
     return keep(records, reason)
 
@@ -95,17 +79,14 @@ def _n_tokens(record: Sample | PreferencePair, count_tokens: Callable[[str], int
 
 
 def _texts(sample: Sample) -> list[str]:
-    return [
-        t
-        for t in (
-            sample.instruction,
-            sample.response,
-            sample.response_b,
-            sample.rubric,
-            sample.reference,
-        )
-        if t
-    ]
+    texts = (
+        sample.instruction,
+        sample.response,
+        sample.response_b,
+        sample.rubric,
+        sample.reference,
+    )
+    return [text for text in texts if text]
 
 
 def filter_language(samples: Sequence[Sample], *, language: str = "English") -> Filtered[Sample]:
@@ -116,47 +97,11 @@ def filter_language(samples: Sequence[Sample], *, language: str = "English") -> 
         raise ValueError(f"language {language!r} is not one of {', '.join(STOP_WORDS)}")
 
     def reason(sample: Sample) -> str:
-        guess = guess_language(
-            " ".join((sample.instruction, sample.response, sample.response_b or ""))
-        )
+        texts = (sample.instruction, sample.response, sample.response_b or "")
+        guess = guess_language(" ".join(texts))
         return "" if guess in (language, "") else f"language: {guess}"
 
     return keep(samples, reason)
-
-
-def guess_language(text: str) -> str:
-    """The language whose stop words a text holds most, `other script` where under half of its
-    letters are Latin, empty if in doubt.
-
-    In doubt is: fewer than five stop words of the best language, or less than twice as many as
-    English has. No model, no download.
-    """
-    words = [word.lower() for word in _WORD.findall(text)]
-    letters = "".join(words)
-    if letters and sum(c < "ɐ" for c in letters) < len(letters) / 2:
-        return "other script"
-    counts = {name: sum(word in stops for word in words) for name, stops in _stop_sets().items()}
-    best = max(counts, key=lambda name: counts[name])
-    if counts[best] < 5 or (best != "English" and counts[best] < 2 * counts["English"]):
-        return ""
-    return best
-
-
-def _stop_sets() -> dict[str, frozenset[str]]:
-    return {name: frozenset(words.split()) for name, words in STOP_WORDS.items()}
-
-
-_CANNOT = r"i\s*(?:can(?:no|['’])t|am unable to|['’]m unable to|won['’]t)"
-_DECLINES = re.compile(
-    r"(?:(?:i['’]m|i am)\s+(?:very\s+|so\s+)?sorry|sorry|unfortunately|as an ai(?: language)?(?: model)?)\b[^.\n]{0,60}?\b"
-    rf"{_CANNOT}\b|{_CANNOT}\s+(?:assist|help|comply|provide|answer|fulfil|do that)",
-    re.IGNORECASE,
-)
-
-
-def is_refusal(text: str) -> bool:
-    """Whether a text opens by declining the task."""
-    return _DECLINES.match(text.strip()) is not None
 
 
 def filter_refusals(records: Sequence[R]) -> Filtered[R]:
@@ -166,13 +111,10 @@ def filter_refusals(records: Sequence[R]) -> Filtered[R]:
 
     def reason(record: R) -> str:
         if isinstance(record, PreferencePair):
-            return (
-                "a reply declines to judge"
-                if any(is_refusal(reasoning_of(t)) for t in (record.chosen, record.rejected))
-                else ""
-            )
+            declined = any(declines(reasoning_of(t)) for t in (record.chosen, record.rejected))
+            return "a reply declines to judge" if declined else ""
         responses = [r for r in (record.response, record.response_b) if r is not None]
-        return "every response is a refusal" if all(map(is_refusal, responses)) else ""
+        return "every response is a refusal" if all(map(declines, responses)) else ""
 
     return keep(records, reason)
 
@@ -183,18 +125,15 @@ def filter_duplicates(samples: Sequence[Sample], *, threshold: float = 0.9) -> F
     """
     from selene_lib.contamination import near_duplicates
 
-    reasons = {}
+    reasons: dict[str, str] = {}
     for task in sorted({s.task for s in samples}):
         mine = [s for s in samples if s.task == task]
         keeper = near_duplicates([(s.id, "\n".join(_texts(s))) for s in mine], threshold=threshold)
         source = {s.id: s.source for s in mine}
-        reasons |= {
-            i: f"duplicate within {source[k]}"
-            if source[i] == source[k]
-            else f"duplicate of {source[k]}"
-            for i, k in keeper.items()
-            if i != k
-        }
+        for copy, kept in keeper.items():
+            if copy != kept:
+                where = "within" if source[copy] == source[kept] else "of"
+                reasons[copy] = f"duplicate {where} {source[kept]}"
     return Filtered([s for s in samples if s.id not in reasons], reasons)
 
 
@@ -210,12 +149,11 @@ def filter_label_balance(
     by_task: dict[str, dict[str, list[Sample]]] = defaultdict(lambda: defaultdict(list))
     for sample in samples:
         by_task[sample.task][str(sample.label)].append(sample)
-    reasons = {}
+    reasons: dict[str, str] = {}
     for task, labels in by_task.items():
-        n = sum(map(len, labels.values()))
-        cap = math.ceil(
-            max_ratio * min(len(group) for group in labels.values() if len(group) >= min_share * n)
-        )
+        sizes = [len(group) for group in labels.values()]
+        rarest = min(size for size in sizes if size >= min_share * sum(sizes))
+        cap = math.ceil(max_ratio * rarest)
         for label, group in labels.items():
             extra = sorted(group, key=lambda s: unit_hash(seed, "balance", s.id))[cap:]
             reasons |= {s.id: f"label {label} of {task} too frequent" for s in extra}
@@ -229,12 +167,10 @@ def filter_max_per_source(
     by_source: dict[str, list[R]] = defaultdict(list)
     for record in records:
         by_source[record.source].append(record)
-    extra = [
-        r
-        for group in by_source.values()
-        for r in sorted(group, key=lambda r: unit_hash(seed, "cap", r.id))[max_per_source:]
-    ]
-    reasons = {record.id: f"over {max_per_source} of one source" for record in extra}
+    reasons: dict[str, str] = {}
+    for group in by_source.values():
+        extra = sorted(group, key=lambda r: unit_hash(seed, "cap", r.id))[max_per_source:]
+        reasons |= {record.id: f"over {max_per_source} of one source" for record in extra}
     return Filtered([r for r in records if r.id not in reasons], reasons)
 
 
@@ -275,11 +211,9 @@ def filter_reward(
         raise ValueError(f"by={by!r} is not one of chosen, margin")
 
     def reason(pair: PreferencePair) -> str:
-        limit = (
-            thresholds.get(pair.source, thresholds.get("*"))
-            if isinstance(thresholds, Mapping)
-            else thresholds
-        )
+        limit = thresholds
+        if isinstance(limit, Mapping):
+            limit = limit.get(pair.source, limit.get("*"))
         if limit is None:
             return ""
         return f"reward of {by} below {limit:.4g}" if reward_of(pair, by) < limit else ""
@@ -289,10 +223,10 @@ def filter_reward(
 
 def reward_of(pair: PreferencePair, by: str = "chosen") -> float:
     """The reward that the filter looks at; a ValueError where the pair was not scored."""
-    value: Any = pair.chosen_reward
+    value = pair.chosen_reward
     if value is not None and by == "margin":
-        value = value - pair.rejected_reward if pair.rejected_reward is not None else None
-    if value is None or np.isnan(value):
+        value = None if pair.rejected_reward is None else value - pair.rejected_reward
+    if value is None or math.isnan(value):
         raise ValueError(
             f"pair {pair.id} has no reward ({by}): score the pairs first, or set no threshold"
         )

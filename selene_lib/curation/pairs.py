@@ -1,21 +1,16 @@
-"""From samples and critiques to preference pairs: filters (each with a ledger row), pairs, mix,
-split, export.
-"""
+"""From samples and critiques to preference pairs: the filters in a row, pairs, split, decisions."""
 
 from __future__ import annotations
 
-import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from selene_lib.curation.critique_checks import reasoning_of
 from selene_lib.curation.critiques import is_swapped, no_gold, wrong_verdict
-from selene_lib.curation.export import dataset_card, export_pairs, to_dataset_dict
 from selene_lib.curation.filters import (
     Filtered,
     apply,
-    filter_contradictions,
     filter_duplicates,
     filter_gold,
     filter_label_balance,
@@ -24,38 +19,13 @@ from selene_lib.curation.filters import (
     filter_max_per_source,
     filter_refusals,
     filter_reward,
-    reward_of,
+    keep,
 )
-from selene_lib.errors import UserError
 from selene_lib.ledger import Ledger
 from selene_lib.models.loading import open_tokenizer
 from selene_lib.models.names import resolve_model
 from selene_lib.prompts.rendering import format_reply, render
 from selene_lib.records import Critique, PreferencePair, Sample, unit_hash
-
-__all__ = [
-    "Filtered",
-    "apply",
-    "apply_decisions",
-    "build_pairs",
-    "dataset_card",
-    "export_pairs",
-    "filter_contradictions",
-    "filter_duplicates",
-    "filter_gold",
-    "filter_label_balance",
-    "filter_language",
-    "filter_length",
-    "filter_max_per_source",
-    "filter_refusals",
-    "filter_reward",
-    "filter_samples",
-    "mix",
-    "reward_of",
-    "split",
-    "to_dataset_dict",
-    "token_counter",
-]
 
 
 def token_counter(model: str) -> Callable[[str], int]:
@@ -83,27 +53,18 @@ def filter_samples(
     language, refusals, duplicates, label balance per task, maximum per source (`None`: no maximum).
     Defaults are our choice; the paper publishes none.
     """
-    steps: list[tuple[str, Callable[[Sequence[Sample]], Filtered[Sample]]]] = [
-        ("gold verdict", filter_gold),
-        (
-            "length",
-            lambda s: filter_length(s, count_tokens, max_tokens=max_tokens, min_tokens=min_tokens),
-        ),
-        ("language", lambda s: filter_language(s, language=language)),
-        ("refusals", filter_refusals),
-        ("duplicates", lambda s: filter_duplicates(s, threshold=duplicate_threshold)),
-        ("label balance", lambda s: filter_label_balance(s, max_ratio=max_label_ratio, seed=seed)),
-    ]
+    left = apply("gold verdict", samples, filter_gold(samples), ledger)
+    found = filter_length(left, count_tokens, max_tokens=max_tokens, min_tokens=min_tokens)
+    left = apply("length", left, found, ledger)
+    left = apply("language", left, filter_language(left, language=language), ledger)
+    left = apply("refusals", left, filter_refusals(left), ledger)
+    found = filter_duplicates(left, threshold=duplicate_threshold)
+    left = apply("duplicates", left, found, ledger)
+    found = filter_label_balance(left, max_ratio=max_label_ratio, seed=seed)
+    left = apply("label balance", left, found, ledger)
     if max_per_source is not None:
-        steps.append(
-            (
-                "maximum per source",
-                lambda s: filter_max_per_source(s, max_per_source=max_per_source, seed=seed),
-            )
-        )
-    left = list(samples)
-    for stage, step in steps:
-        left = apply(stage, left, step(left), ledger)
+        found = filter_max_per_source(left, max_per_source=max_per_source, seed=seed)
+        left = apply("maximum per source", left, found, ledger)
     return left
 
 
@@ -136,10 +97,8 @@ def build_pairs(
             raise ValueError(f"sample {sample.id}: {reason}; run filter_gold first")
         sides = both.get(sample.id, {})
         written = (sides[True], sides[False]) if len(sides) == 2 else None
-        with_critique = (
-            written is not None and unit_hash(seed, "critique", sample.id) < critique_share
-        )
-        pairs.append(_pair(sample, written, with_critique, family, escape, seed))
+        drawn = unit_hash(seed, "critique", sample.id) < critique_share
+        pairs.append(_pair(sample, written, written is not None and drawn, family, escape, seed))
     return pairs
 
 
@@ -151,17 +110,20 @@ def _pair(
     escape: bool,
     seed: int,
 ) -> PreferencePair:
-    swapped = (
-        bool(written[0].settings.get("swapped", False)) if written else is_swapped(sample, seed)
-    )
+    swapped = is_swapped(sample, seed)
+    if written:
+        swapped = bool(written[0].settings.get("swapped", False))
     seen = sample.swap() if swapped else sample
     label = str(seen.label)
     wrong = written[1].asked if written else wrong_verdict(seen, seed)
     if written and written[0].asked != label:
         raise ValueError(
-            f"critique {written[0].id} argues for {written[0].asked}, but the sample's label is {label}: generate it again"
+            f"critique {written[0].id} argues for {written[0].asked}, "
+            f"but the sample's label is {label}: generate it again"
         )
-    reasons = [reasoning_of(c.text) for c in written] if written and with_critique else [None, None]
+    reasons: tuple[str | None, str | None] = (None, None)
+    if written and with_critique:
+        reasons = (reasoning_of(written[0].text), reasoning_of(written[1].text))
     shown = render(seen, family=family, escape=escape, critique=with_critique)
     # where the candidates stand in the prompt: what training may shorten when a pair is too long
     meta: dict[str, Any] = {"swapped": swapped, "elastic": [list(span) for span in shown.elastic]}
@@ -219,102 +181,17 @@ def apply_decisions(
     """Keep what the decisions keep: sources with `keep: true` (a source without a decision stays),
     then the reward threshold.
 
-    `decisions` is what `ablation.read_decisions` returns: `{"sources": {name: {"keep": bool, ...}},
+    `decisions` is what `decisions.read_decisions` returns: `{"sources": {name: {"keep": bool}},
     "reward_threshold": float | None}`.
     """
     ledger = Ledger() if ledger is None else ledger
     choice = decisions.get("sources", {})
-    lost = {
-        p.id: "source dropped by the ablation"
-        for p in pairs
-        if not choice.get(p.source, {}).get("keep", True)
-    }
-    left = apply(
-        "source decisions",
-        pairs,
-        Filtered([p for p in pairs if p.id not in lost], lost),
-        ledger,
-        "decision",
-    )
-    found = filter_reward(
-        left, decisions.get("reward_threshold"), by=decisions.get("reward_by", "chosen")
-    )
+
+    def lost(pair: PreferencePair) -> str:
+        kept = choice.get(pair.source, {}).get("keep", True)
+        return "" if kept else "source dropped by the ablation"
+
+    left = apply("source decisions", pairs, keep(pairs, lost), ledger, "decision")
+    by = decisions.get("reward_by", "chosen")
+    found = filter_reward(left, decisions.get("reward_threshold"), by=by)
     return apply("reward threshold", left, found, ledger, "decision")
-
-
-def mix(
-    pairs: Sequence[PreferencePair],
-    decisions: Mapping[str, Any] | None = None,
-    *,
-    weights: Mapping[str, float] | None = None,
-    temperature: float = 1.0,
-    n_total: int | None = None,
-    seed: int = 0,
-    ledger: Ledger | None = None,
-) -> list[PreferencePair]:
-    """Apply the decisions, then take `n_total` pairs with the share of a source proportional to
-    `weight * n ** (1 / temperature)`.
-
-    Temperature 1 keeps the natural shares, a higher one evens them out. No pair is repeated: a
-    source that is too small for its share gives all it has and the others fill up. Which pairs go
-    is a hash of the item; those that stay keep their order.
-    """
-    ledger = Ledger() if ledger is None else ledger
-    left = apply_decisions(pairs, decisions, ledger) if decisions is not None else list(pairs)
-    sizes = Counter(p.source for p in left)
-    unknown = sorted(set(weights or {}) - {p.source for p in pairs})
-    if unknown or temperature <= 0:
-        raise UserError(
-            f"mix weights name the source {unknown[0]!r}, which has no pairs"
-            if unknown
-            else "temperature must be over 0"
-        )
-    if n_total is None and (weights or temperature != 1):
-        raise UserError(
-            "mixing by weights or temperature needs n_total: how many pairs to take in all"
-        )
-    wanted = _shares(
-        sizes,
-        weights or {},
-        temperature,
-        min(n_total, len(left)) if n_total is not None else len(left),
-    )
-    chosen = set()
-    for source, n in wanted.items():
-        mine = sorted(
-            (p for p in left if p.source == source), key=lambda p: unit_hash(seed, "mix", p.id)
-        )
-        chosen |= {p.id for p in mine[:n]}
-    lost = {p.id: "over the source's share of the mix" for p in left if p.id not in chosen}
-    return apply(
-        "mix", left, Filtered([p for p in left if p.id in chosen], lost), ledger, "decision"
-    )
-
-
-def _shares(
-    sizes: Mapping[str, int], weights: Mapping[str, float], temperature: float, n_total: int
-) -> dict[str, int]:
-    """How many of each source: shares by weight and temperature, capped at what there is, the rest
-    shared out again.
-    """
-    mass = {s: weights.get(s, 1.0) * n ** (1 / temperature) for s, n in sizes.items()}
-    taken: dict[str, int] = {}
-    open_sources = {s for s in sizes if mass[s] > 0}
-    while open_sources:
-        scale = (n_total - sum(taken.values())) / sum(mass[s] for s in open_sources)
-        full = {s for s in open_sources if scale * mass[s] >= sizes[s]}
-        if not full:
-            exact = {s: scale * mass[s] for s in open_sources}
-            return taken | _round_to_sum(exact, n_total - sum(taken.values()))
-        taken |= {s: sizes[s] for s in full}
-        open_sources -= full
-    return taken
-
-
-def _round_to_sum(exact: Mapping[str, float], total: int) -> dict[str, int]:
-    """Largest remainders: whole numbers near `exact` with the given sum."""
-    whole = {s: math.floor(x) for s, x in exact.items()}
-    order = sorted(exact, key=lambda s: (whole[s] - exact[s], s))
-    for source in order[: total - sum(whole.values())]:
-        whole[source] += 1
-    return whole

@@ -20,14 +20,31 @@ RESULT_MARK = "**Result:**"
 MARKER = re.compile(r"\*\*\s*result\s*(?:\*\*\s*:|:)[ \t]*(?:\*\*)?", re.IGNORECASE)
 _OPEN, _CLOSE = r"[\s*_\"'`\[(<“‘]*", r"[\s*_\"'`\])>”’]*"
 _BARE = re.compile(rf"{_OPEN}(\w+){_CLOSE}\.?{_CLOSE}")
+# A refusal: "I cannot" in some words, then what is not done. After an excuse any deed will do, but
+# those that a critique says of a response ("I'm afraid I cannot agree").
+_EXCUSE = (
+    r"(?:i(?:'?m| am) (?:(?:very|so|truly|really) )?(?:sorry|afraid)|sorry|i (?:do )?apologi[sz]e"
+    r"|(?:my )?apologies|unfortunately|regretfully|as an? (?:ai|language model|assistant))\b"
+    r"[^.\n]{0,60}?\b"
+)
 _CANNOT = (
-    r"(?:can(?:no|['’])t|am unable to|['’]m unable to|am not able to|['’]m not able to"
-    r"|won['’]?t|will not|must decline to)"
+    r"i(?: can(?:not|'?t| not)|(?:'?m| am) (?:unable|not able|not allowed|not permitted) to"
+    r"|(?:'?m| am) not comfortable(?: with)?| (?:do not|don'?t) feel comfortable(?: with)?"
+    r"| (?:won'?t|will not)(?: be able to)?| would rather not|'d rather not)"
+)
+_DEED = (
+    r"(?:assist|help|comply|evaluat|judg|rat(?:e|ing)\b|grad|scor|assess|fulfil|engag|provid|answer"
+    r"|continu|generat|creat|complet|participat|discuss|respond|proceed|do (?:that|this|so)\b)"
+)
+_PRAISE = r"(?:find|fault|see|agree|say|think|imagine|help but|recommend|improve|verify|confirm)\b"
+_MORE = r"[^.\n]{0,60}\b(?:higher|more than|better|full (?:marks|score)|top (?:mark|score))\b"
+_DECLINE = (
+    r"i (?:(?:must|have to|need to|will|would like to|am going to have to) )?"
+    rf"(?:respectfully )?(?:decline\b|refuse to {_DEED})"
 )
 _REFUSAL = re.compile(
-    r"(?:(?:i['’]?m|i am)\s+(?:very\s+|so\s+)?sorry\b[,.]?\s*(?:but\s+)?"
-    rf"|as an ai(?:\s+language)?(?:\s+model)?,?\s*)?i\s*{_CANNOT}\s+"
-    r"(?:assist|help|comply|evaluate|judge|rate|grade|fulfil|engage|provide|continue|do that)",
+    rf"{_DECLINE}|{_EXCUSE}(?:{_DECLINE}|{_CANNOT}(?:[.!]| (?!{_PRAISE})))"
+    rf"|{_CANNOT} (?!{_PRAISE}){_DEED}(?!{_MORE})",
     re.IGNORECASE,
 )
 _ABSTENTION = re.compile(
@@ -73,6 +90,15 @@ def parse_verdict(reply: str, task: Task, *, finish_reason: str = "stop") -> Ver
     return Verdict("value", value)
 
 
+def declines(text: str) -> bool:
+    """Whether a text opens by declining what it was asked: "I'm sorry, but I can't help with that".
+
+    A text that speaks of another one that declines, or that cannot find a fault, does not.
+    """
+    opening = text.strip().removeprefix(REASONING_MARK).strip().replace("’", "'")
+    return _REFUSAL.match(opening) is not None
+
+
 def _after_marker(reply: str) -> str | None:
     ends = [match.end() for match in MARKER.finditer(reply)]
     return reply[ends[-1] :] if ends else None
@@ -89,8 +115,7 @@ def _no_value(
     if not lines and finish_reason == "length":
         missing = "result marker" if tail is None else "verdict"
         return Verdict("truncated", reason=f"the token limit came before the {missing}")
-    opening = reply.strip().removeprefix(REASONING_MARK).strip()
-    if finish_reason == "content_filter" or _REFUSAL.match(opening):
+    if finish_reason == "content_filter" or declines(reply):
         return Verdict("refused", reason="the reply declines to judge")
     if not reply.strip():
         return Verdict("malformed", reason="empty reply")

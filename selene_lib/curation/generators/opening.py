@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from selene_lib.curation.generators.protocol import Generator, GeneratorSpec
 from selene_lib.errors import UserError
-
-if TYPE_CHECKING:
-    pass
-
 
 GENERATORS = ("teacher", "published", "server", "local", "vllm")
 
@@ -32,7 +26,10 @@ def open_generator(spec: GeneratorSpec) -> Generator | None:
         from selene_lib.curation.generators.server import ServerGenerator
 
         return ServerGenerator(spec)
-    module = __import__(f"selene_lib.curation.generators.{spec.kind}", fromlist=["x"])
-    return getattr(module, f"{spec.kind.capitalize()}Generator")(
-        spec.model, max_reply_tokens=spec.max_reply_tokens, **spec.extra
-    )
+    if spec.kind == "local":
+        from selene_lib.curation.generators.local import LocalGenerator
+
+        return LocalGenerator(spec.model, max_reply_tokens=spec.max_reply_tokens, **spec.extra)
+    from selene_lib.curation.generators.vllm import VllmGenerator
+
+    return VllmGenerator(spec.model, max_reply_tokens=spec.max_reply_tokens, **spec.extra)

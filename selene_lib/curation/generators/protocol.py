@@ -1,4 +1,4 @@
-"""What every generator of critiques is: requests in, generations out, in the order of the requests."""
+"""What every generator of critiques is: requests in, generations out, in the same order."""
 
 from __future__ import annotations
 

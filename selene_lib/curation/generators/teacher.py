@@ -42,13 +42,12 @@ class TeacherGenerator:
     def _one(self, request: Request) -> Generation:
         if request.asked is None:
             raise UserError(
-                "the teacher argues for the verdict it is given; use method 'argue', not rejection sampling"
+                "the teacher argues for the verdict it is given; "
+                "use method 'argue', not rejection sampling"
             )
         text = self._teacher()(request.sample, request.asked, seed=request.draw_seed)
-        if (
-            unit_hash(request.seed, "careless", request.sample.id, request.asked, request.attempt)
-            < self._error_rate
-        ):
+        key = (request.sample.id, request.asked, request.attempt)
+        if unit_hash(request.seed, "careless", *key) < self._error_rate:
             text = text.rsplit("**Result:**", 1)[0].rstrip()
         return Generation(text, n_reply_tokens=len(text.split()))
 

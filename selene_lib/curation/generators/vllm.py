@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from selene_lib.curation.generators.batched import generate_batched
 from selene_lib.curation.generators.protocol import Generation, Request
-from selene_lib.errors import UserError
+from selene_lib.models.vllm_engine import open_engine
 
 if TYPE_CHECKING:
     from selene_lib.models.reply_store import ReplyStore
@@ -26,16 +26,10 @@ class VllmGenerator:
         batch_size: int = 512,
         engine: Mapping[str, Any] | None = None,
     ) -> None:
-        try:
-            from vllm import LLM
-        except ImportError as error:
-            raise UserError(
-                "vLLM is not installed: pip install 'selene_lib[vllm]' on a machine with a GPU, or use a server"
-            ) from error
         self.name = model
         self.settings: Mapping[str, Any] = {"max_reply_tokens": max_reply_tokens, "backend": "vllm"}
         self._size = batch_size
-        self._engine = LLM(model=model, enable_prefix_caching=True, **(engine or {}))
+        self._engine = open_engine(model, {"enable_prefix_caching": True, **(engine or {})})
 
     def generate(
         self, requests: Sequence[Request], *, store: ReplyStore | None = None
@@ -60,13 +54,13 @@ class VllmGenerator:
             for r in batch
         ]
         outputs = self._engine.generate(prompts, sampling)
-        return [
-            Generation(
-                best.text.strip(),
-                best.finish_reason or "stop",
-                len(out.prompt_token_ids),
-                len(best.token_ids),
-            )
-            for out in outputs
-            for best in out.outputs[:1]
-        ]
+        return [self._generation(output) for output in outputs]
+
+    def _generation(self, output: Any) -> Generation:
+        best = output.outputs[0]
+        return Generation(
+            best.text.strip(),
+            best.finish_reason or "stop",
+            len(output.prompt_token_ids),
+            len(best.token_ids),
+        )

@@ -91,7 +91,7 @@ def find_last(row: Sequence[int], pattern: Sequence[int]) -> int:
     )
 
 
-def _head_weights(path: str, revision: str | None) -> dict[str, Any]:
+def _head_weights(path: str, revision: str | None) -> dict[str, torch.Tensor]:
     """Every tensor of the checkpoint that is not of the body."""
     from safetensors import safe_open
 
@@ -102,14 +102,12 @@ def _head_weights(path: str, revision: str | None) -> dict[str, Any]:
         folder = Path(
             snapshot_download(path, revision=revision, allow_patterns=["*.safetensors", "*.json"])
         )
-    found = {}
+    found: dict[str, torch.Tensor] = {}
     for file in sorted(folder.glob("*.safetensors")):
         with safe_open(file, framework="pt") as stream:
-            found |= {
-                name: stream.get_tensor(name)
-                for name in stream.keys()  # noqa: SIM118  no mapping, it cannot be iterated
-                if not name.startswith("model.")
-            }
+            for name in stream.keys():  # noqa: SIM118  no mapping, it cannot be iterated
+                if not name.startswith("model."):
+                    found[name] = stream.get_tensor(name)
     needed = {
         "regression_layer.weight",
         "reward_transform_matrix",
@@ -118,6 +116,7 @@ def _head_weights(path: str, revision: str | None) -> dict[str, Any]:
     }
     if missing := sorted(needed - set(found)):
         raise UserError(
-            f"{path}: no tensor {missing[0]!r}; this is no ArmoRM checkpoint, or its files are not whole"
+            f"{path}: no tensor {missing[0]!r}; "
+            "this is no ArmoRM checkpoint, or its files are not whole"
         )
     return found

@@ -51,7 +51,7 @@ class NanoReward:
         *,
         regularisation: float = 1.0,
     ) -> NanoReward:
-        """Fit on labelled critiques. Raises ValueError unless both kinds are there. Deterministic."""
+        """Fit on labelled critiques; the same each time. Raises ValueError where a kind lacks."""
         from sklearn.linear_model import LogisticRegression
 
         labels = np.asarray(sound, dtype=int)
@@ -77,12 +77,10 @@ class NanoReward:
         return cls.fit(*teacher_examples(samples, generator, family=family, seed=seed))
 
     def score(self, prompts: Sequence[str], replies: Sequence[str]) -> np.ndarray:
-        """Return the log-odds of each reply, [n]; a reply scores the same alone and in any batch."""
-        return (
-            _matrix(prompts, replies) @ self._weights + self._intercept
-            if len(prompts)
-            else np.empty(0)
-        )
+        """Return the log-odds of each reply, [n]; they do not depend on the rest of the batch."""
+        if len(prompts) == 0:
+            return np.empty(0)
+        return _matrix(prompts, replies) @ self._weights + self._intercept
 
 
 def teacher_examples(
@@ -93,7 +91,7 @@ def teacher_examples(
     seed: int = 0,
 ) -> tuple[list[str], list[str], list[bool]]:
     """Return prompts, critiques and whether each is sound, two a sample."""
-    from selene_lib.curation.critiques import generate_critiques, shown
+    from selene_lib.curation.critiques import as_shown, generate_critiques
     from selene_lib.curation.generators.teacher import TeacherGenerator
     from selene_lib.prompts.rendering import render
 
@@ -101,14 +99,15 @@ def teacher_examples(
     found = generate_critiques(
         samples, generator or TeacherGenerator(), store=None, seed=seed, family=family
     ).critiques
-    prompts = [render(shown(by_id[c.sample_id], seed), family=family).text for c in found]
+    prompts = [render(as_shown(by_id[c.sample_id], seed), family=family).text for c in found]
     return prompts, [c.text for c in found], [c.agrees for c in found]
 
 
 def _matrix(prompts: Sequence[str], replies: Sequence[str]) -> Any:
     from scipy.sparse import csr_matrix
 
-    columns, starts = [], [0]
+    columns: list[int] = []
+    starts = [0]
     for prompt, reply in zip(prompts, replies, strict=True):
         columns += sorted({_column(feature) for feature in evidence_features(prompt, reply)})
         starts.append(len(columns))
@@ -132,6 +131,7 @@ def evidence_features(prompt: str, reply: str) -> Iterator[str]:
         yield f"word {first} {first in known}"
         yield f"seen {second} {min(known[first], 4)} {verdict in ('A', 'B')}"
         yield f"pair {first} {second}"
-        yield f"kind {first} {(first, second) in beside} {(first, second) in skips} {second in known}"
+        side, skip = (first, second) in beside, (first, second) in skips
+        yield f"kind {first} {side} {skip} {second in known}"
         yield f"triple {first} {second} {third}"
-        yield f"held {(first, second) in beside} {(first, third) in skips} {verdict}"
+        yield f"held {side} {(first, third) in skips} {verdict}"

@@ -12,7 +12,7 @@ ARMO = "RLHFlow/ArmoRM-Llama3-8B-v0.1"
 
 @runtime_checkable
 class RewardModel(Protocol):
-    """Anything with a name and a revision that gives each reply one finite number; more is better."""
+    """Anything with a name and a revision that gives each reply a finite number; more is better."""
 
     name: str
     revision: str
@@ -30,6 +30,7 @@ def checked(scores: Sequence[float] | np.ndarray, ids: Sequence[str]) -> list[fl
     if not np.isfinite(values).all():
         first = int(np.flatnonzero(~np.isfinite(values))[0])
         raise ValueError(
-            f"reward of {ids[first]} is {values[first]}: check the reward model's precision (fp16 overflows) and its inputs"
+            f"reward of {ids[first]} is {values[first]}: "
+            "check the reward model's precision (fp16 overflows) and its inputs"
         )
     return values.tolist()

@@ -1,4 +1,4 @@
-"""Reward models of the usual kind: a transformer with one linear score on the last token of a chat."""
+"""Reward models of the usual kind: a transformer with one score on the last token of a chat."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ class SequenceClassifierReward:
         model = self._open(AutoModelForSequenceClassification, revision)
         if model.config.num_labels != 1:
             raise UserError(
-                f"{self._path} has {model.config.num_labels} outputs; a reward model of this kind has one"
+                f"{self._path} has {model.config.num_labels} outputs; "
+                "a reward model of this kind has one"
             )
         if model.config.pad_token_id is None:
             # Batches hold no padding, so that no token may be taken for it.
@@ -84,7 +85,8 @@ class SequenceClassifierReward:
         if not np.isfinite(scores).all():
             first = int(np.flatnonzero(~np.isfinite(scores))[0])
             raise ValueError(
-                f"{self.name} gave {scores[first]} to reply {first}: it cannot be filtered on; try dtype float32 or bfloat16"
+                f"{self.name} gave {scores[first]} to reply {first}: "
+                "it cannot be filtered on; try dtype float32 or bfloat16"
             )
         return scores
 
@@ -100,7 +102,8 @@ class SequenceClassifierReward:
         limit = self.max_tokens or getattr(self._model.config, "max_position_embeddings", None)
         if limit and len(ids) > limit:
             raise UserError(
-                f"a prompt with its reply has {len(ids)} tokens, {self.name} reads {limit}; filter by length first"
+                f"a prompt with its reply has {len(ids)} tokens, {self.name} reads {limit}; "
+                "filter by length first"
             )
         return ids
 
