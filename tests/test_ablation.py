@@ -10,16 +10,12 @@ import numpy as np
 import pytest
 import yaml
 
-from selene_lib.ablation.effects import effect_between, run_variance
-from selene_lib.ablation.race import (
-    AblationSpec,
-    Arm,
-    Race,
-    plan_arms,
-    read_decisions,
-    run_ablation,
-    write_decisions,
-)
+from selene_lib.ablation.effects import SeedVariance, effect_between, run_variance
+from selene_lib.ablation.evidence import Runs
+from selene_lib.ablation.mixes import Mix, plan_mixes
+from selene_lib.ablation.race import run_ablation
+from selene_lib.ablation.spec import AblationSpec
+from selene_lib.curation.decisions import read_decisions, write_decisions
 from selene_lib.curation.pairs import apply_decisions
 from selene_lib.errors import UserError
 from selene_lib.records import PreferencePair, unit_hash
@@ -48,11 +44,11 @@ def made_pairs(n: int = 20) -> list[PreferencePair]:
 
 
 class SimulatedJudges:
-    """Arms as binomial items: every item has a chance, every source present moves it by a known
-    effect, every run by its own luck.
+    """Mixes as binomial items: every item has a chance, every source present moves it by a known
+    effect, every run by a deviation of its own.
 
     A quarter of the items are answered anew in each run, the others by what they are: runs of one
-    arm differ on some items, as real ones.
+    mix differ on some items, as real ones.
     """
 
     def __init__(
@@ -69,8 +65,8 @@ class SimulatedJudges:
         self.n_runs += 1
         share = {s: sum(p.source == s for p in pairs) / 20 for s in SOURCES}
         rng = np.random.default_rng(int(unit_hash(self.world, seed, sorted(share.items())) * 2**32))
-        luck = self.run_sd * rng.standard_normal()
-        lift = sum(self.effects.get(s, 0.0) * share[s] for s in SOURCES) + luck
+        lift = self.run_sd * rng.standard_normal()
+        lift += sum(self.effects.get(s, 0.0) * share[s] for s in SOURCES)
         drawn = np.where(self.anew, rng.random(len(self.chance)), self.item)
         return (drawn < np.clip(self.chance + lift, 0, 1)).astype(float)
 
@@ -96,9 +92,8 @@ def test_the_poisoned_source_is_dropped_and_the_redundant_one_not_flagged_over_f
     n_poisoned_dropped = sum(not d["poisoned"]["keep"] for d in decided)
     n_redundant_flagged = sum(d["redundant"]["finding"] != "no effect shown" for d in decided)
     n_good_dropped = sum(not d[s]["keep"] for d in decided for s in SOURCES[:5])
-    print(
-        f"dropped {n_poisoned_dropped} of 5, redundant flagged {n_redundant_flagged} of 5, good ones dropped {n_good_dropped} of 25"
-    )
+    print(f"dropped {n_poisoned_dropped} of 5, redundant flagged {n_redundant_flagged} of 5")
+    print(f"good ones dropped {n_good_dropped} of 25")
     assert (n_poisoned_dropped, n_redundant_flagged, n_good_dropped) == (5, 0, 0)
 
 
@@ -118,7 +113,7 @@ def test_the_threshold_that_removes_the_poison_is_chosen(races):
     )
 
 
-def test_hopeless_arms_end_early_and_the_race_decides_like_the_full_grid(races):
+def test_hopeless_mixes_end_early_and_the_race_decides_like_the_full_grid(races):
     n_runs = [len(r.telemetry) for r in races]
     full = [race(seed, hopeless_power=-1.0)[0] for seed in SEEDS]
     for short, long in zip(races, full):
@@ -143,7 +138,7 @@ def test_no_source_is_flagged_where_none_does_anything():
     )  # 35 true nulls at a false-discovery rate of 0.05
 
 
-def test_the_luck_of_seeds_is_not_taken_for_an_effect():
+def test_the_variance_of_seeds_is_not_taken_for_an_effect():
     """Runs whose accuracy moves by 5 points from seed to seed: a bootstrap over items alone would
     flag sources.
     """
@@ -159,10 +154,10 @@ def test_the_luck_of_seeds_is_not_taken_for_an_effect():
         rows = result.table[result.table["kind"] == "leave_out"]
         flagged += (rows["finding"] != "no effect shown").sum()
         full = SimulatedJudges(seed, {}, run_sd=0.05)(made_pairs(), seed, 1)
-        arm = SimulatedJudges(seed, {}, run_sd=0.05)(
+        without = SimulatedJudges(seed, {}, run_sd=0.05)(
             [p for p in made_pairs() if p.source != "tone"], seed, 1
         )
-        difference = full - arm
+        difference = full - without
         naive += abs(difference.mean()) > 2.4 * difference.std() / 20
     assert naive >= 2 and flagged <= 2
 
@@ -182,32 +177,33 @@ def test_run_variance_by_hand():
 def test_effect_by_hand():
     full, without = np.array([1.0, 1, 1, 0] * 25), np.array([1.0, 0, 0, 0] * 25)
     options = {"n_decisions": 1, "level": 0.05, "n_resamples": 4000}
-    found = effect_between(full, without, luck_variance=0.0, **options)
+    found = effect_between(full, without, seed_variance=SeedVariance(0.0), **options)
     assert found.value == pytest.approx(0.5)
     assert found.se_items == pytest.approx(0.05, rel=0.1)  # sqrt(.5 * .5 / 100)
-    wider = effect_between(full, without, luck_variance=0.02, **options)
+    wider = effect_between(full, without, seed_variance=SeedVariance(0.02), **options)
     assert wider.se == pytest.approx((0.05**2 + 0.02) ** 0.5, rel=0.05) and wider.p > found.p
     assert wider.ci95_low < found.ci95_low < 0.5 < found.ci95_high < wider.ci95_high
 
 
 def test_a_source_is_compared_on_the_seeds_both_have_and_with_the_right_sign():
-    full = Arm("full", "full", [], outcomes={0: np.array([1.0, 1, 1, 0] * 25), 1: np.zeros(100)})
-    without = Arm("without a", "leave_out", [], "a", outcomes={0: np.array([1.0, 0, 0, 0] * 25)})
-    alone = Arm("only a", "only", [], "a", outcomes={0: np.array([1.0, 0, 0, 0] * 25)})
-    effects, q = Race([full, without, alone], AblationSpec()).evidence()
+    full = Mix("full", "full", [], outcomes={0: np.array([1.0, 1, 1, 0] * 25), 1: np.zeros(100)})
+    without = Mix("without a", "leave_out", [], "a", outcomes={0: np.array([1.0, 0, 0, 0] * 25)})
+    alone = Mix("only a", "only", [], "a", outcomes={0: np.array([1.0, 0, 0, 0] * 25)})
+    found = Runs([full, without, alone], AblationSpec()).evidence()
+    effects, q = found.effects, found.q
     assert effects["without a"].value == pytest.approx(
         0.5
     )  # seed 0 only: .75 less .25; positive is a source that helps
     assert effects["only a"].value == pytest.approx(-0.5) and set(q) == {"without a"}
-    effects, q = Race(
-        [full, without, alone], AblationSpec(), base_margins=np.full(100, 0.5)
-    ).evidence()
+    mixes = [full, without, alone]
+    found = Runs(mixes, AblationSpec(), base_margins=np.full(100, 0.5)).evidence()
+    effects, q = found.effects, found.q
     assert effects["only a"].value == pytest.approx(-0.25) and set(q) == {"without a", "only a"}
 
 
 class SimulatedMargins:
     """Preference margins of 100 trusted pairs: a source taught alone moves them by its effect in
-    nats, and by the luck of its run.
+    nats, and by a deviation of its run.
     """
 
     def __init__(self, world: int, effects: dict[str, float], run_sd: float = 0.8) -> None:
@@ -238,7 +234,7 @@ def test_a_bad_source_too_small_to_hurt_the_mix_is_found_alone_over_five_seeds()
             made_pairs(),
             judges,
             AblationSpec(seed=seed, n_rounds=2),
-            margin_arm=margins,
+            measure_mix=margins,
             progress=False,
         )
         decided = result.decisions["sources"]
@@ -270,7 +266,7 @@ def test_sources_that_do_nothing_alone_are_not_called_harmful():
             made_pairs(),
             SimulatedJudges(seed, {}),
             AblationSpec(seed=seed, n_rounds=2),
-            margin_arm=margins,
+            measure_mix=margins,
             progress=False,
         )
         n_flagged += sum(not d["keep"] for d in result.decisions["sources"].values())
@@ -278,31 +274,33 @@ def test_sources_that_do_nothing_alone_are_not_called_harmful():
     assert n_flagged <= 2
 
 
-def test_arms_of_a_plan():
-    arms = plan_arms(made_pairs(2), [None, 0.0], AblationSpec(only=True))
-    assert [a.name for a in arms[:3]] == ["full", "without coverage", "without facts"]
+def test_mixes_of_a_plan():
+    mixes = plan_mixes(made_pairs(2), [None, 0.0], AblationSpec(only=True))
+    assert [m.name for m in mixes[:3]] == ["full", "without coverage", "without facts"]
     assert (
-        len(arms) == 1 + 7 + 7 + 1 and arms[-1].name == "reward >= 0" and len(arms[-1].pairs) == 12
+        len(mixes) == 1 + 7 + 7 + 1
+        and mixes[-1].name == "reward >= 0"
+        and len(mixes[-1].pairs) == 12
     )
-    assert {p.source for p in arms[1].pairs} == set(SOURCES) - {"coverage"} and {
-        p.source for p in arms[8].pairs
+    assert {p.source for p in mixes[1].pairs} == set(SOURCES) - {"coverage"} and {
+        p.source for p in mixes[8].pairs
     } == {"coverage"}
     with pytest.raises(UserError, match="at least two sources"):
-        plan_arms([p for p in made_pairs() if p.source == "tone"], [], AblationSpec())
+        plan_mixes([p for p in made_pairs() if p.source == "tone"], [], AblationSpec())
     with pytest.raises(UserError, match="keeps no pair"):
-        plan_arms(made_pairs(), [99.0], AblationSpec())
+        plan_mixes(made_pairs(), [99.0], AblationSpec())
     with pytest.raises(UserError, match="n_rounds"):
         AblationSpec(n_rounds=0)
 
 
 def test_bad_outcomes_are_named():
-    with pytest.raises(ValueError, match="arm 'without coverage': outcomes of shape"):
+    with pytest.raises(ValueError, match="mix 'without coverage': outcomes of shape"):
         run_ablation(made_pairs(), lambda pairs, seed, n: np.ones(len(pairs)), progress=False)
-    with pytest.raises(ValueError, match="arm 'full'"):
+    with pytest.raises(ValueError, match="mix 'full'"):
         run_ablation(made_pairs(), lambda *_: np.array([0.0, np.nan]), progress=False)
 
 
-def test_one_round_still_decides_and_equal_arms_have_no_effect():
+def test_one_round_still_decides_and_equal_mixes_have_no_effect():
     result, judges = race(0, n_rounds=1, only=False)
     assert judges.n_runs == 10 and not result.decisions["sources"]["poisoned"]["keep"]
     flat = run_ablation(

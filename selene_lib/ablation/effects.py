@@ -1,5 +1,5 @@
-"""The difference between two arms on the same items, with what items and what the luck of training
-seeds contribute to its error.
+"""The difference between two mixes on the same items, with what items and what the variance of
+training seeds contribute to its error.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import numpy as np
 from selene_lib.evaluation.metrics import paired_bootstrap
 
 _NORMAL = NormalDist()
+# degrees of freedom of a variance that is taken as known
+KNOWN = 1_000_000
 
 
 @dataclass(frozen=True)
-class Effect:
-    """Mean of one arm less mean of another; `se_items` is the bootstrap's, `se` adds the luck of
-    seeds.
-    """
+class PairedEffect:
+    """Mean of one mix less mean of another; `se_items` is the bootstrap's, `se` adds the seeds'."""
 
     value: float
     ci95_low: float
@@ -29,23 +29,36 @@ class Effect:
     se: float
 
 
+@dataclass(frozen=True)
+class SeedVariance:
+    """Variance between training seeds of a difference, and the degrees of freedom it was estimated
+    with.
+    """
+
+    value: float
+    df: int = KNOWN
+
+    def of_mean(self, n_seeds: int) -> SeedVariance:
+        """The variance of a mean over `n_seeds`."""
+        return SeedVariance(self.value / n_seeds, self.df)
+
+
 def effect_between(
     first: np.ndarray,
     second: np.ndarray,
     *,
-    luck_variance: float,
-    luck_df: int = 1_000_000,
+    seed_variance: SeedVariance,
     n_decisions: int,
     level: float,
     n_resamples: int = 2000,
     seed: int = 0,
     groups: np.ndarray | None = None,
-) -> Effect:
-    """Compare two arms item by item: `mean(first - second)`, paired bootstrap over items (or
-    groups), widened by `luck_variance`.
+) -> PairedEffect:
+    """Compare two mixes item by item: `mean(first - second)`, paired bootstrap over items (or
+    groups), widened by `seed_variance`.
 
     p is the larger of the bootstrap's and that of Student's t with both variances, its degrees of
-    freedom by Satterthwaite (1946) where the luck was estimated with `luck_df`. The smallest p of a
+    freedom by Satterthwaite (1946) where the seed variance was estimated. The smallest p of a
     bootstrap is 2 / (n + 1), so there are as many resamples as the first of `n_decisions`
     Benjamini-Hochberg steps at `level` needs, times four.
     """
@@ -53,26 +66,27 @@ def effect_between(
 
     n_resamples = max(n_resamples, int(8 * n_decisions / level))
     found = paired_bootstrap(first, second, groups=groups, n_resamples=n_resamples, rng=seed)
-    se = float(np.hypot(found.standard_error, luck_variance**0.5))
-    df = luck_df * se**4 / luck_variance**2 if luck_variance > 0 else float("inf")
+    variance = seed_variance.value
+    se = float(np.hypot(found.standard_error, variance**0.5))
+    df = seed_variance.df * se**4 / variance**2 if variance > 0 else float("inf")
     p = max(found.p, 2 * float(student.sf(abs(found.value) / se, df))) if se > 0 else 1.0
     reach = float(student.ppf(0.975, df)) * se
     low, high = min(found.ci95_low, found.value - reach), max(found.ci95_high, found.value + reach)
-    return Effect(found.value, low, high, p, found.standard_error, se)
+    return PairedEffect(found.value, low, high, p, found.standard_error, se)
 
 
 def run_variance(
-    runs_by_arm: Iterable[Sequence[np.ndarray]], groups: np.ndarray | None = None
+    runs_by_mix: Iterable[Sequence[np.ndarray]], groups: np.ndarray | None = None
 ) -> float:
-    """Variance of an arm's mean between seeds beyond what independent flips of single items
-    explain; pooled over arms, at least 0.
+    """Variance of a mix's mean between seeds beyond what independent flips of single items
+    explain; pooled over mixes, at least 0.
 
     A run is the item outcomes of one seed (or the change of item outcomes between two). Two runs
     differ by d; independent flips alone would give E[d^2] = sum of squared item (or cluster)
     differences / n^2, a correlated shift adds twice its variance.
     """
     excess = []
-    for runs in runs_by_arm:
+    for runs in runs_by_mix:
         for i, first in enumerate(runs):
             for second in runs[i + 1 :]:
                 difference = first - second
@@ -86,7 +100,7 @@ def run_variance(
 
 
 def power_left(
-    effect: Effect, *, n_seeds: int, n_seeds_last: int, luck_variance: float, level: float
+    effect: PairedEffect, *, n_seeds: int, n_seeds_last: int, seed_variance: float, level: float
 ) -> float:
     """The chance that an effect counts at `level` after `n_seeds_last` seeds if the truth is what
     `n_seeds` showed.
@@ -94,15 +108,13 @@ def power_left(
     Item noise is taken to stay (it is the items', not the seeds'); the looser single-test level is
     used, so that this errs on going on.
     """
-    se_last = float(np.hypot(effect.se_items, np.sqrt(luck_variance / n_seeds_last)))
+    se_last = float(np.hypot(effect.se_items, np.sqrt(seed_variance / n_seeds_last)))
     if se_last == 0:
         return 0.0
     drift = np.sqrt(
-        max((effect.se_items**2 + luck_variance) / 2, 1e-12) * (1 / n_seeds - 1 / n_seeds_last)
+        max((effect.se_items**2 + seed_variance) / 2, 1e-12) * (1 / n_seeds - 1 / n_seeds_last)
     )
     needed = _NORMAL.inv_cdf(1 - level / 2) * se_last
-    return (
-        1 - _NORMAL.cdf((needed - abs(effect.value)) / drift)
-        if drift > 0
-        else float(abs(effect.value) > needed)
-    )
+    if drift == 0:
+        return float(abs(effect.value) > needed)
+    return 1 - _NORMAL.cdf((needed - abs(effect.value)) / drift)

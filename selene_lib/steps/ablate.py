@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+from selene_lib.ablation.race import AblationResult, RunMix, keep_all, run_ablation
+from selene_lib.ablation.spec import AblationSpec
 from selene_lib.records import PreferencePair
 
 
@@ -21,32 +22,23 @@ def reward_thresholds(pairs: Sequence[PreferencePair], drop_shares: str) -> list
 
 def ablate_or_keep_all(
     pairs: Sequence[PreferencePair],
-    train_arm: Any,
-    margin_arm: Any,
-    spec: Any,
+    judge_mix: RunMix,
+    measure_mix: RunMix,
+    spec: AblationSpec,
     thresholds: Sequence[float | None],
     *,
     skip: bool,
-) -> Any:
+) -> AblationResult:
     """Run the ablation; with `skip`, or where there is one source only, keep every source and say
     that nothing was tried.
     """
-    from selene_lib.ablation.race import COLUMNS, AblationResult, run_ablation
-
     sources = sorted({p.source for p in pairs})
-    if not skip and len(sources) > 1:
-        return run_ablation(
-            pairs,
-            train_arm,
-            spec,
-            margin_arm=margin_arm if spec.only else None,
-            thresholds=thresholds,
-        )
-    import pandas as pd
-
-    table = pd.DataFrame(columns=list(COLUMNS))
-    telemetry = pd.DataFrame(columns=["arm", "seed", "n_steps", "seconds"])
-    kept = {source: {"keep": True, "finding": "not tried"} for source in sources}
-    return AblationResult(
-        table, telemetry, {"sources": kept, "reward_threshold": None, "made_with": None}
+    if skip or len(sources) < 2:
+        return keep_all(sources)
+    return run_ablation(
+        pairs,
+        judge_mix,
+        spec,
+        measure_mix=measure_mix if spec.only else None,
+        thresholds=thresholds,
     )
