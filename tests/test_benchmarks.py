@@ -22,12 +22,12 @@ from selene_lib.data import (
     how_to_get,
     is_present,
     load,
-    read_side_file,
 )
 from selene_lib.data.benchmarks import BENCHMARKS, COMPONENTS, DOMAINS, EXTRAS, REFERENCES
 from selene_lib.data.benchmarks.lfqa_eval import plain
 from selene_lib.data.benchmarks.prometheus import INSTRUCTION, parse_prompt
-from selene_lib.data.benchmarks.reward_bench import SECTION_OF, SECTIONS, WEIGHTS
+from selene_lib.data.benchmarks.reward_bench import SECTION_OF
+from selene_lib.paper.values import REWARD_BENCH_SECTIONS, REWARD_BENCH_WEIGHTS
 
 ALL = {**BENCHMARKS, **DOMAINS, **COMPONENTS, **EXTRAS, **REFERENCES}
 ELEVEN = {  # name: published count, None where nobody read one
@@ -141,8 +141,6 @@ def test_real_files(name, real, data_dir):
         r.startswith("broken") for r in result.n_dropped
     )
     assert len({s.id for s in result.samples}) == n_samples and len(result.rows) in (0, n_read)
-    for file, n in find_spec(name).side_files.items():
-        assert len(read_side_file(find_spec(name), data_dir, file)) == n
 
 
 @pytest.mark.parametrize("name", BY_HAND)
@@ -251,11 +249,12 @@ def test_reward_bench_sections_and_weights():
     """
     assert (
         len(SECTION_OF) == 23
-        and set(WEIGHTS) == set(SECTION_OF)
-        and list(SECTIONS) == ["Chat", "Chat Hard", "Safety", "Reasoning"]
+        and set(REWARD_BENCH_WEIGHTS) == set(SECTION_OF)
+        and list(REWARD_BENCH_SECTIONS) == ["Chat", "Chat Hard", "Safety", "Reasoning"]
     )
-    assert sum(WEIGHTS.values()) - WEIGHTS["math-prm"] + 447 == 2985
-    assert WEIGHTS["math-prm"] == sum(n for name, n in WEIGHTS.items() if name.startswith("hep-"))
+    assert sum(REWARD_BENCH_WEIGHTS.values()) - REWARD_BENCH_WEIGHTS["math-prm"] + 447 == 2985
+    code = [n for name, n in REWARD_BENCH_WEIGHTS.items() if name.startswith("hep-")]
+    assert REWARD_BENCH_WEIGHTS["math-prm"] == sum(code)
 
 
 def test_models_stand_in_the_order_of_the_responses(tmp_path):

@@ -6,7 +6,6 @@ import io
 import json
 import subprocess
 import sys
-from dataclasses import replace
 
 import pytest
 from adapter_checks import SHAPES, free_of_counts, write_rows
@@ -24,7 +23,6 @@ from selene_lib.data import (
     load,
     load_to_parquet,
     mix_card,
-    read_side_file,
     way_in,
 )
 from selene_lib.errors import UserError
@@ -219,11 +217,6 @@ def test_absent_and_unknown_sets(tmp_path):
         load(SPEC, data_dir=tmp_path / "nowhere")
     with pytest.raises(UserError, match=r"no data set 'hallueval'; known are .*halueval"):
         load("hallueval", data_dir=tmp_path)
-    with pytest.raises(UserError, match=r"toy: no side file 'x'"):
-        read_side_file(SPEC, tmp_path, "x")
-    write_toy(tmp_path, toy_rows(2), "side.txt.jsonl")
-    with pytest.raises(ValueError, match=r"side.txt.jsonl holds 2 records where 3 are published"):
-        read_side_file(replace(SPEC, side_files={"side.txt.jsonl": 3}), tmp_path, "side.txt.jsonl")
 
 
 def test_streamed_parquet_equals_the_list(tmp_path):

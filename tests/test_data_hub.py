@@ -15,8 +15,8 @@ from selene_lib.data import (
     NOT_LOCKED,
     find_spec,
     load,
-    lock,
     lock_all,
+    lock_revisions,
     read_lock,
     revision_of,
     revisions,
@@ -42,12 +42,12 @@ def test_revisions_are_resolved_once_and_kept(tmp_path, monkeypatch):
     path = tmp_path / "lock.yaml"
     assert revision_of(SPEC, path) == NOT_LOCKED
     assert (
-        lock([SPEC, SPEC], path=path) == {"owner/toy": REVISION} == read_lock(path)
+        lock_revisions([SPEC, SPEC], path=path) == {"owner/toy": REVISION} == read_lock(path)
         and revision_of(SPEC, path) == REVISION
     )
-    lock([SPEC], path=path)
+    lock_revisions([SPEC], path=path)
     assert asked == ["owner/toy"]
-    lock([SPEC], path=path, refresh=True)
+    lock_revisions([SPEC], path=path, refresh=True)
     lock_all(["helpsteer"], lock_file=path)
     assert asked == ["owner/toy", "owner/toy", "nvidia/HelpSteer"] and set(read_lock(path)) == {
         "owner/toy",

@@ -13,7 +13,7 @@ from adapter_checks import SHAPES, check_adapter, free_of_counts, write_rows
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selene_lib.data import DropRow, Row, find_spec, load, read_side_file
+from selene_lib.data import DropRow, Row, find_spec, load
 from selene_lib.data.sources import SOURCES, STAND_INS
 from selene_lib.data.sources.dialogue import ASSISTANT, HUMAN, split_last_turn
 from selene_lib.data.sources.scale import label_of, to_five
@@ -78,10 +78,6 @@ def test_real_files(name, data_dir):
         )
         assert sample.label == label if label != "A/B" else sample.label in ("A", "B")
         assert meta.items() <= dict(sample.meta).items()
-    for file in find_spec(name).side_files:
-        assert (
-            len(read_side_file(find_spec(name), data_dir, file)) == find_spec(name).side_files[file]
-        )
 
 
 def test_real_pair_of_fine_grained_rlhf(data_dir):

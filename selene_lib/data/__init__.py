@@ -1,31 +1,22 @@
-"""Data sets in: specs, local files and hub, lock file, strict loading, quarantine, dataset cards."""
+"""Data sets in: specs, local files and hub, lock file, strict loading, quarantine, cards."""
 
 from selene_lib.data.cards import dataset_card, mix_card
-from selene_lib.data.catalogue import (
-    all_specs,
-    find_spec,
-    list_rows,
-    lock_all,
-    status_row,
-    status_rows,
-)
+from selene_lib.data.catalogue import all_specs, find_spec, list_rows, lock_all
 from selene_lib.data.hub import how_to_get
 from selene_lib.data.loading import LoadResult, load, load_to_parquet
-from selene_lib.data.local import count_rows, is_present, local_files, read_side_file, way_in
+from selene_lib.data.local import count_rows, is_present, local_files, way_in
 from selene_lib.data.parquet import iter_parquet
-from selene_lib.data.revisions import LOCK_FILE, NOT_LOCKED, lock, read_lock, revision_of
-from selene_lib.data.spec import BenchmarkSpec, BrokenRow, DataSpec, DropRow, Row, SourceSpec
+from selene_lib.data.revisions import LOCK_FILE, NOT_LOCKED, lock_revisions, read_lock, revision_of
+from selene_lib.data.spec import BrokenRow, DataSpec, DropRow, Row
 
 __all__ = [
     "LOCK_FILE",
     "NOT_LOCKED",
-    "BenchmarkSpec",
     "BrokenRow",
     "DataSpec",
     "DropRow",
     "LoadResult",
     "Row",
-    "SourceSpec",
     "all_specs",
     "count_rows",
     "dataset_card",
@@ -37,13 +28,10 @@ __all__ = [
     "load",
     "load_to_parquet",
     "local_files",
-    "lock",
     "lock_all",
+    "lock_revisions",
     "mix_card",
     "read_lock",
-    "read_side_file",
     "revision_of",
-    "status_row",
-    "status_rows",
     "way_in",
 ]

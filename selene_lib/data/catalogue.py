@@ -11,9 +11,14 @@ from typing import Any
 
 from selene_lib.data.hub import how_to_get
 from selene_lib.data.local import count_rows, is_present
-from selene_lib.data.revisions import LOCK_FILE, lock, revision_of
+from selene_lib.data.revisions import LOCK_FILE, lock_revisions, revision_of
 from selene_lib.data.spec import DataSpec, Role
 from selene_lib.errors import UserError
+
+_ROLES: dict[str, tuple[Role, ...]] = {
+    "sources": ("source",),
+    "benchmarks": ("benchmark", "domain", "component", "extra", "reference"),
+}
 
 
 def all_specs() -> dict[str, DataSpec]:
@@ -37,43 +42,20 @@ def find_spec(name: str | DataSpec) -> DataSpec:
     return specs[name]
 
 
-def status_rows(
-    data_dir: Path | str | None, *, roles: Iterable[Role] | None = None, lock_file: Path = LOCK_FILE
-) -> list[dict[str, Any]]:
-    """Return one dict per set.
-
-    Its keys: name, role, task, licence, training, revision, shape_known_from, present, n, gated,
-    how_to_get, ...
-    """
-    wanted = None if roles is None else set(roles)
-    return [
-        status_row(spec, data_dir, lock_file)
-        for spec in all_specs().values()
-        if wanted is None or spec.role in wanted
-    ]
-
-
-def status_row(
-    spec: DataSpec, data_dir: Path | str | None, lock_file: Path = LOCK_FILE
-) -> dict[str, Any]:
-    """One line of `selene sources` or `selene benchmarks`.
-
-    `n` is counted where the set is present, else the published count or None.
-    """
+def _status_row(spec: DataSpec, data_dir: Path | str | None) -> dict[str, Any]:
     present = is_present(spec, data_dir)
+    hub_shape = spec.hub_shape_known_from or spec.shape_known_from
     return {
         "name": spec.name,
         "role": spec.role,
         "task": spec.task,
         "licence": spec.licence,
         "training": spec.training,
-        "revision": revision_of(spec, lock_file),
+        "revision": revision_of(spec),
         "shape_known_from": spec.shape_known_from,
-        "hub_shape_known_from": (spec.hub_shape_known_from or spec.shape_known_from)
-        if spec.hub_id
-        else None,
+        "hub_shape_known_from": hub_shape if spec.hub_id else None,
         "present": present,
-        "n": count_rows(spec, data_dir) if present else spec.published_n,
+        "n": count_rows(spec, data_dir) if present and data_dir else spec.published_n,
         "gated": spec.gated,
         "stand_in": spec.stand_in,
         "how_to_get": how_to_get(spec),
@@ -82,23 +64,24 @@ def status_row(
 
 
 def list_rows(role: str, data_dir: Path | str | None) -> list[dict[str, Any]]:
-    """Return the rows of `selene sources` or of `selene benchmarks`.
+    """Return the rows of `selene sources` or of `selene benchmarks`, one dict per set.
 
-    `role="sources"` is the former; the latter holds everything one is evaluated on.
+    `role="sources"` is the former; the latter holds everything one is evaluated on. Keys: name,
+    role, task, licence, training, revision, shape_known_from, present, n, gated, how_to_get, ...;
+    `n` is counted where the set is present, else the published count or None.
     """
-    if role not in ("sources", "benchmarks"):
-        raise UserError(f"no list {role!r}; say sources or benchmarks")
-    return status_rows(
-        data_dir,
-        roles=("source",)
-        if role == "sources"
-        else ("benchmark", "domain", "component", "extra", "reference"),
-    )
+    if role not in _ROLES:
+        raise UserError(f"no list {role!r}; say {' or '.join(_ROLES)}")
+    wanted = [spec for spec in all_specs().values() if spec.role in _ROLES[role]]
+    return [_status_row(spec, data_dir) for spec in wanted]
 
 
 def lock_all(
     names: Iterable[str] = (), *, lock_file: Path = LOCK_FILE, refresh: bool = False
 ) -> dict[str, str]:
-    """Lock the named hub sets, or all; return `{hub id: revision}`. See `lock.lock` for errors."""
+    """Lock the named hub sets, or all; return `{hub id: revision}`.
+
+    The errors are those of `lock_revisions`.
+    """
     specs = [find_spec(name) for name in names] or list(all_specs().values())
-    return lock(specs, path=lock_file, refresh=refresh)
+    return lock_revisions(specs, path=lock_file, refresh=refresh)

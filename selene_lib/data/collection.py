@@ -11,12 +11,21 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from selene_lib import nano
+from selene_lib.data.cards import dataset_card
+from selene_lib.data.hub import how_to_get
+from selene_lib.data.loading import load
+from selene_lib.data.local import way_in
+from selene_lib.data.spec import DataSpec
 from selene_lib.errors import UserError
 from selene_lib.files import read_parquet, write_parquet, write_text
 from selene_lib.ledger import Ledger
 from selene_lib.records import Sample
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 EMBEDDED_DATA = "nano"
 SHIFTED = "shifted"  # a set out of the training distribution: scored, but no part of the task means
@@ -34,11 +43,56 @@ class Collection:
         """Return every sample, set after set."""
         return [sample for samples in self.samples.values() for sample in samples]
 
-    def table(self) -> Any:
+    def table(self) -> pd.DataFrame:
         """Return the rows as a table: name, role, task, n, labels, licence, status."""
         import pandas as pd
 
         return pd.DataFrame(self.rows)
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """How the sets of one collection are read: at most `n` samples each."""
+
+    n: int
+    data_dir: str
+    seed: int
+    ledger: Ledger
+    quarantine: Path
+
+    def read(self, found: Collection, name: str, role: str) -> None:
+        """Add a set to `found`: its samples, its row of the table and its card."""
+        if is_embedded_set(name):
+            self._read_embedded(found, name, role)
+            return
+        spec = spec_of(name, role)
+        folder = Path(self.data_dir) if self.data_dir else None
+        way = way_in(spec, folder)
+        if way is None:
+            status = f"not available: {how_to_get(spec)}"
+            found.rows.append(_row(name, spec.role, spec.task, [], spec.licence, status))
+            return
+        result = load(
+            spec,
+            data_dir=folder if way == "local" else None,
+            limit=self.n,
+            seed=self.seed,
+            quarantine=self.quarantine,
+            progress=True,
+        )
+        n_left_out = {"not in this run's sample": result.n_made - result.n_samples}
+        self.ledger.add("read", name, result.n_items, dict(result.n_dropped))
+        self.ledger.add("sample", name, result.n_made, n_left_out)
+        tasks = _tasks(result.samples)
+        found.samples[name] = result.samples
+        found.rows.append(_row(name, spec.role, tasks, result.samples, spec.licence, "read"))
+        found.cards[name] = dataset_card(result)
+
+    def _read_embedded(self, found: Collection, name: str, role: str) -> None:
+        role, samples = _embedded(name, role, self.n, self.seed)
+        self.ledger.add("generate", name, len(samples), {})
+        found.samples[name] = samples
+        found.rows.append(_row(name, role, _tasks(samples), samples, "generated", "generated"))
 
 
 def collect_sources(
@@ -50,17 +104,9 @@ def collect_sources(
     unknown name, a source that is not there (with how to get it) and a source that gives no sample.
     """
     found = Collection()
+    reader = _Reader(n_per_source, data_dir, seed, ledger, quarantine)
     for name in chosen_names(names, "sources"):
-        _read_one(
-            found,
-            name,
-            "source",
-            n_per_source,
-            data_dir,
-            seed,
-            ledger=ledger,
-            quarantine=quarantine,
-        )
+        reader.read(found, name, "source")
         if not found.samples.get(name):
             raise UserError(f"source {name} gave no sample: {found.rows[-1]['status']}")
     return found
@@ -77,93 +123,31 @@ def collect_sets(
     from selene_lib.data.benchmarks import BENCHMARKS, DOMAINS
 
     found = Collection()
+    reader = _Reader(n_per_set, data_dir, seed, ledger, quarantine)
     wanted = chosen_names(names, "sets")
     for name in wanted:
-        _read_one(
-            found,
-            name,
-            "benchmark",
-            n_per_set,
-            data_dir,
-            seed,
-            ledger=ledger,
-            quarantine=quarantine,
-        )
+        reader.read(found, name, "benchmark")
     for spec in (*BENCHMARKS.values(), *DOMAINS.values()):
         if spec.name not in wanted:
-            status = f"not asked for by this run; {_how_to_get(spec)}"
+            status = f"not asked for by this run; {how_to_get(spec)}"
             found.rows.append(_row(spec.name, spec.role, spec.task, [], spec.licence, status))
     return found
 
 
-def chosen_names(names: str, what: str) -> list[str]:
+def chosen_names(names: str, what: Literal["sources", "sets"]) -> list[str]:
+    """Return the names of a comma separated list, with `nano` spelt out."""
     chosen = [name.strip() for name in names.split(",") if name.strip()]
     if not chosen:
         raise UserError(f"no {what} named; write a comma separated list, or {EMBEDDED_DATA}")
-    embedded = []
-    if EMBEDDED_DATA in chosen:
-        from selene_lib import nano
-
-        embedded = (
-            list(nano.NANO_SOURCES) if what == "sources" else [*nano.NANO_SETS, *nano.NANO_DOMAINS]
-        )
-    return [*embedded, *(name for name in chosen if name != EMBEDDED_DATA)]
-
-
-def _read_one(
-    found: Collection,
-    name: str,
-    role: str,
-    n: int,
-    data_dir: str,
-    seed: int,
-    *,
-    ledger: Ledger,
-    quarantine: Path,
-) -> None:
-    if is_embedded_set(name):
-        role, samples = _embedded(name, role, n, seed)
-        ledger.add("generate", name, len(samples), {})
-        found.samples[name] = samples
-        found.rows.append(_row(name, role, _tasks(samples), samples, "generated", "generated"))
-        return
-    spec = spec_of(name, role)
-    from selene_lib.data import dataset_card, load, way_in
-
-    folder = Path(data_dir) if data_dir else None
-    way = way_in(spec, folder)
-    if way is None:
-        found.rows.append(
-            _row(
-                name, spec.role, spec.task, [], spec.licence, f"not available: {_how_to_get(spec)}"
-            )
-        )
-        return
-    result = load(
-        spec,
-        data_dir=folder if way == "local" else None,
-        limit=n,
-        seed=seed,
-        quarantine=quarantine,
-        progress=True,
-    )
-    ledger.add("read", name, result.n_items, dict(result.n_dropped))
-    ledger.add(
-        "sample",
-        name,
-        result.n_made,
-        {"not in this run's sample": result.n_made - result.n_samples},
-    )
-    found.samples[name] = result.samples
-    found.rows.append(
-        _row(name, spec.role, _tasks(result.samples), result.samples, spec.licence, "read")
-    )
-    found.cards[name] = dataset_card(result)
+    others = [name for name in chosen if name != EMBEDDED_DATA]
+    if EMBEDDED_DATA not in chosen:
+        return others
+    if what == "sources":
+        return [*nano.NANO_SOURCES, *others]
+    return [*nano.NANO_SETS, *nano.NANO_DOMAINS, *others]
 
 
 def _embedded(name: str, role: str, n: int, seed: int) -> tuple[str, list[Sample]]:
-    from selene_lib import nano
-
     if role == "source":
         if name not in nano.NANO_SOURCES:
             raise UserError(
@@ -173,14 +157,14 @@ def _embedded(name: str, role: str, n: int, seed: int) -> tuple[str, list[Sample
     if name in nano.NANO_DOMAINS:
         return "domain", nano.make_domain(name, n, seed=seed)
     if name not in nano.NANO_SETS:
-        raise UserError(
-            f"unknown set {name!r}; the embedded ones are {', '.join([*nano.NANO_SETS, *nano.NANO_DOMAINS])}"
-        )
+        known = ", ".join([*nano.NANO_SETS, *nano.NANO_DOMAINS])
+        raise UserError(f"unknown set {name!r}; the embedded ones are {known}")
     samples = nano.make_set(name, n, seed=seed)
     return SHIFTED if all(s.meta.get("ood") for s in samples) else role, samples
 
 
-def spec_of(name: str, role: str) -> Any:
+def spec_of(name: str, role: str) -> DataSpec:
+    """Return the spec of a source or of a set; an unknown name is a UserError."""
     from selene_lib.data.benchmarks import BENCHMARKS, DOMAINS
     from selene_lib.data.sources import SOURCES
 
@@ -188,12 +172,6 @@ def spec_of(name: str, role: str) -> Any:
     if name not in known:
         raise UserError(f"unknown {role} {name!r}; known: {', '.join(known)}")
     return known[name]
-
-
-def _how_to_get(spec: Any) -> str:
-    from selene_lib.data import how_to_get
-
-    return how_to_get(spec)
 
 
 def _tasks(samples: Sequence[Sample]) -> str:
@@ -227,21 +205,22 @@ def read_sets(folder: Path, names: Iterable[str] | None = None) -> dict[str, lis
     """Read what `write_sets` wrote, by name in sorted order."""
     paths = sorted(Path(folder).glob("*.parquet"))
     wanted = None if names is None else set(names)
-    return {p.stem: read_parquet(p, Sample) for p in paths if wanted is None or p.stem in wanted}
+    if wanted is not None:
+        paths = [path for path in paths if path.stem in wanted]
+    return {path.stem: read_parquet(path, Sample) for path in paths}
 
 
 def write_cards(folder: Path, collection: Collection) -> None:
     """Write one Markdown card a set; an embedded set's card says that it is generated."""
     folder.mkdir(parents=True, exist_ok=True)
     for row in collection.rows:
+        name = row["name"]
         facts = "\n".join(f"- {key}: {value}" for key, value in row.items() if key != "name")
-        write_text(
-            folder / f"{row['name']}.md",
-            collection.cards.get(row["name"]) or f"# {row['name']}\n\n{facts}\n",
-        )
+        card = collection.cards.get(name) or f"# {name}\n\n{facts}\n"
+        write_text(folder / f"{name}.md", card)
 
 
-def read_catalogue(path: Path) -> Any:
+def read_catalogue(path: Path) -> pd.DataFrame:
     """Read the table of evaluation sets of notebook 01.
 
     Columns: name, role, task, n, labels, licence, status.
@@ -252,4 +231,5 @@ def read_catalogue(path: Path) -> Any:
 
 
 def is_embedded_set(name: str) -> bool:
+    """Whether a name is one of the embedded world's sets."""
     return name.startswith(f"{EMBEDDED_DATA}-")

@@ -7,13 +7,13 @@ array), the spec names the files: they are fetched and read as local files are.
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Iterator
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 from selene_lib.data.readers import read_records
-from selene_lib.data.revisions import LOCK_FILE, lock
+from selene_lib.data.revisions import LOCK_FILE, lock_revisions
 from selene_lib.data.spec import DataSpec
 from selene_lib.errors import UserError
 
@@ -28,8 +28,11 @@ def read_hub(spec: DataSpec, *, lock_file: Path = LOCK_FILE) -> Iterator[tuple[s
         raise UserError(
             f"{spec.name} is not on the hub; {how_to_get(spec)}, and name the data folder"
         )
-    revision = lock([spec], path=lock_file)[spec.hub_id]
-    yield from _fetch_files(spec, revision) if spec.hub_files else _stream(spec, revision)
+    revision = lock_revisions([spec], path=lock_file)[spec.hub_id]
+    if spec.hub_files:
+        yield from _fetch_files(spec, spec.hub_id, revision)
+    else:
+        yield from _stream(spec, revision)
 
 
 def _stream(spec: DataSpec, revision: str) -> Iterator[tuple[str, Any]]:
@@ -39,10 +42,9 @@ def _stream(spec: DataSpec, revision: str) -> Iterator[tuple[str, Any]]:
         for split in spec.hub_split.split(","):
             part = "/".join(name for name in (spec.hub_id, config, split) if name)
             for number, record in enumerate(_open(spec, config or None, split, revision), 1):
-                yield (
-                    f"{part}, row {number}",
-                    {**record, "hub_config": config} if len(configs) > 1 else record,
-                )
+                if len(configs) > 1:
+                    record = {**record, "hub_config": config}
+                yield f"{part}, row {number}", record
 
 
 def _open(spec: DataSpec, config: str | None, split: str, revision: str) -> Any:
@@ -63,31 +65,29 @@ def _open(spec: DataSpec, config: str | None, split: str, revision: str) -> Any:
         raise _unreadable(spec, revision, error) from error
 
 
-def _fetch_files(spec: DataSpec, revision: str) -> Iterator[tuple[str, Any]]:
+def _fetch_files(spec: DataSpec, hub_id: str, revision: str) -> Iterator[tuple[str, Any]]:
     import httpx
     import huggingface_hub
 
+    paths = {}
     try:
         names = huggingface_hub.HfApi().list_repo_files(
-            spec.hub_id, repo_type="dataset", revision=revision
+            hub_id, repo_type="dataset", revision=revision
         )
-        wanted = [
-            name for pattern in spec.hub_files for name in sorted(names) if fnmatch(name, pattern)
-        ]
-        paths = {
-            name: huggingface_hub.hf_hub_download(
-                spec.hub_id, name, repo_type="dataset", revision=revision
-            )
-            for name in wanted
-        }
+        for pattern in spec.hub_files:
+            for name in fnmatch.filter(sorted(names), pattern):
+                paths[name] = huggingface_hub.hf_hub_download(
+                    hub_id, name, repo_type="dataset", revision=revision
+                )
     except (httpx.HTTPError, ValueError, OSError) as error:
         raise _unreadable(spec, revision, error) from error
     if not paths:
         raise UserError(
-            f"{spec.name}: {spec.hub_id} at {revision} has no file {' or '.join(spec.hub_files)}; its layout changed"
+            f"{spec.name}: {hub_id} at {revision} has no file {' or '.join(spec.hub_files)}; "
+            "its layout changed"
         )
     for name, path in paths.items():
-        yield from read_records(Path(path), f"{spec.hub_id}/{name}")
+        yield from read_records(Path(path), f"{hub_id}/{name}")
 
 
 def _unreadable(spec: DataSpec, revision: str, error: Exception) -> UserError:
@@ -101,7 +101,8 @@ def how_to_get(spec: DataSpec) -> str:
     ways = []
     if spec.hub_id and spec.gated:
         ways.append(
-            f"accept the terms at huggingface.co/datasets/{spec.hub_id}, set HF_TOKEN, then read it from the hub"
+            f"accept the terms at huggingface.co/datasets/{spec.hub_id}, set HF_TOKEN, "
+            "then read it from the hub"
         )
     elif spec.hub_id:
         ways.append(f"read it from the hub ({spec.hub_id})")
@@ -109,7 +110,8 @@ def how_to_get(spec: DataSpec) -> str:
         commit = f" at {spec.repository_commit}" if spec.repository_commit else ""
         folder = f", {spec.repository_path}" if spec.repository_path else ""
         ways.append(
-            f"copy {_wanted(spec)} of {spec.repository}{folder}{commit} into <data-dir>/{spec.folder or spec.name}/"
+            f"copy {_wanted(spec)} of {spec.repository}{folder}{commit} "
+            f"into <data-dir>/{spec.folder or spec.name}/"
         )
     elif spec.hub_id:
         ways.append(f"put its data files into <data-dir>/{spec.folder or spec.name}/")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -122,61 +122,63 @@ class Walk:
     quarantine: Path | None = None
     progress: bool = False
     n_read: int = 0
-    n_dropped: Counter = field(default_factory=Counter)
+    n_dropped: Counter[str] = field(default_factory=Counter)
     broken: list[dict[str, Any]] = field(default_factory=list)
-    n_by_file: Counter = field(default_factory=Counter)
+    n_by_file: Counter[str] = field(default_factory=Counter)
     rows: list[dict[str, Any]] = field(default_factory=list)
     n_made: int = 0
 
     def samples(self) -> Iterator[Sample]:
-        """Yield samples.
+        """Yield the samples, each with an id of its own.
 
         The checks that need the whole set (broken share, published count) are made at the end.
         """
-        seen: Counter = Counter()
+        seen: Counter[str] = Counter()
         try:
             for place, record in self._records():
                 for sample in self._adapt(place, record):
-                    seen[sample.id] += 1
                     self.n_made += 1
+                    seen[sample.id] += 1
                     n = seen[sample.id]
-                    yield (
-                        sample
-                        if n == 1
-                        else replace(sample, id=stable_id(self.spec.name, sample.id, n))
-                    )
+                    if n > 1:
+                        sample = replace(sample, id=stable_id(self.spec.name, sample.id, n))
+                    yield sample
             self._check_broken()
         finally:
             self._write_quarantine()
         self._check_counts()
 
-    def result(self, **fields: Any) -> LoadResult:
-        files = (
-            {}
-            if self.data_dir is None
-            else {k: sha256_file(p) for k, p in local_files(self.spec, self.data_dir).items()}
-        )
+    def result(
+        self, *, n_samples: int, samples: Sequence[Sample] = (), path: Path | None = None
+    ) -> LoadResult:
+        """Return the books of the pass, with the samples or the file they were written to."""
+        files = {}
+        if self.data_dir is None:
+            revision = revision_of(self.spec, self.lock_file)
+        else:
+            revision = local_revision(self.spec)
+            for name, file in local_files(self.spec, self.data_dir).items():
+                files[name] = sha256_file(file)
         return LoadResult(
             self.spec.name,
+            samples=list(samples),
             n_read=self.n_read,
             n_made=self.n_made,
+            n_samples=n_samples,
             n_dropped=dict(self.n_dropped),
-            rows=self.rows,
             present=True,
-            revision=revision_of(self.spec, self.lock_file)
-            if self.data_dir is None
-            else local_revision(self.spec),
+            revision=revision,
             licence=self.spec.licence,
             files=files,
-            **fields,
+            path=path,
+            rows=self.rows,
         )
 
     def _records(self) -> Iterator[tuple[str, Any]]:
-        source = (
-            read_hub(self.spec, lock_file=self.lock_file)
-            if self.data_dir is None
-            else read_local(self.spec, self.data_dir)
-        )
+        if self.data_dir is None:
+            source = read_hub(self.spec, lock_file=self.lock_file)
+        else:
+            source = read_local(self.spec, self.data_dir)
         for place, record in _with_progress(source, self.spec) if self.progress else source:
             self.n_read += 1
             self.n_by_file[place.rpartition(", row ")[0]] += 1
@@ -186,7 +188,7 @@ class Walk:
 
     def _adapt(self, place: str, record: Any) -> list[Sample]:
         try:
-            row = check_columns(self.spec, place, record, self.seed)
+            row = _check_columns(self.spec, place, record, self.seed)
             made = self.spec.to_samples(row)
             if self.spec.task not in TASKS:
                 self.rows.append(dict(row.values))
@@ -205,15 +207,15 @@ class Walk:
 
     def _quarantine(self, error: BrokenRow, record: Any) -> None:
         self.n_dropped[f"broken: {error.column} is not {error.expected}"] += 1
-        entry = {
-            "set": self.spec.name,
-            "where": error.where,
-            "column": error.column,
-            "expected": error.expected,
-            "found": error.found,
-        }
         self.broken.append(
-            entry | {"record": None if isinstance(record, BrokenRow) else repr(record)[:4000]}
+            {
+                "set": self.spec.name,
+                "where": error.where,
+                "column": error.column,
+                "expected": error.expected,
+                "found": error.found,
+                "record": None if isinstance(record, BrokenRow) else repr(record)[:4000],
+            }
         )
 
     def _check_broken(self) -> None:
@@ -221,14 +223,13 @@ class Walk:
             return
         first = self.broken[0]
         shape = ", ".join(f"{column}: {kind}" for column, kind in self.spec.columns.items())
-        kept = (
-            f"the rows are in {self.quarantine}"
-            if self.quarantine
-            else "name a quarantine file to see them"
-        )
+        kept = "name a quarantine file to see them"
+        if self.quarantine:
+            kept = f"the rows are in {self.quarantine}"
         raise ValueError(
-            f"{self.spec.name}: {len(self.broken)} of {self.n_read} rows are not of the published shape, more than "
-            f"{self.max_broken_share:.0%}; {kept}. First: {first['where']}, column {first['column']!r}: "
+            f"{self.spec.name}: {len(self.broken)} of {self.n_read} rows are not of the published "
+            f"shape, more than {self.max_broken_share:.0%}; {kept}. "
+            f"First: {first['where']}, column {first['column']!r}: "
             f"expected {first['expected']}, found {first['found']}. "
             f"Expected shape: {shape} (known from: {self.spec.shape_known_from})"
         )
@@ -238,28 +239,28 @@ class Walk:
         for file, n in self.n_by_file.items():
             if spec.n_rows.get(file, n) != n:
                 raise ValueError(
-                    f"{spec.name}: {file} holds {n} rows where {spec.n_rows[file]} are published; fetch it again"
+                    f"{spec.name}: {file} holds {n} rows where {spec.n_rows[file]} are published; "
+                    "fetch it again"
                 )
         known = self.n_by_file and set(self.n_by_file) <= set(spec.n_rows)
         if spec.published_n is not None and not known and self.n_read != spec.published_n:
             raise ValueError(
-                f"{spec.name}: {self.n_read} rows were read where {spec.published_n} are published; fetch the whole set again"
+                f"{spec.name}: {self.n_read} rows were read where {spec.published_n} are "
+                "published; fetch the whole set again"
             )
 
     def _write_quarantine(self) -> None:
         if self.quarantine is None:
             return
         path = Path(self.quarantine)
-        others = (
-            [row for row in read_jsonl(path) if row["set"] != self.spec.name]
-            if path.is_file()
-            else []
-        )
-        if others or self.broken or path.is_file():
+        others = []
+        if path.is_file():
+            others = [row for row in read_jsonl(path) if row["set"] != self.spec.name]
+        if self.broken or path.is_file():
             write_jsonl(path, [*others, *self.broken])
 
 
-def check_columns(spec: DataSpec, place: str, record: Any, seed: int) -> Row:
+def _check_columns(spec: DataSpec, place: str, record: Any, seed: int) -> Row:
     """Return the record as a `Row`.
 
     Raises BrokenRow naming the first of the spec's columns that it lacks.
@@ -275,17 +276,14 @@ def check_columns(spec: DataSpec, place: str, record: Any, seed: int) -> Row:
 
 
 def _named(spec: DataSpec | str) -> DataSpec:
-    from selene_lib.data.catalogue import (
-        find_spec,
-    )  # the catalogue imports all sets, and they this package
+    # Here, since the catalogue imports all sets, and they this package.
+    from selene_lib.data.catalogue import find_spec
 
     return find_spec(spec)
 
 
 def _smallest(stream: Iterable[Sample], limit: int, seed: int) -> list[Sample]:
-    ranked = (
-        (unit_hash(seed, sample.id), position, sample) for position, sample in enumerate(stream)
-    )
+    ranked = ((unit_hash(seed, sample.id), i, sample) for i, sample in enumerate(stream))
     best = heapq.nsmallest(limit, ranked, key=lambda entry: entry[:2])
     return [sample for _, _, sample in sorted(best, key=lambda entry: entry[1])]
 

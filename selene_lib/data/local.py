@@ -5,7 +5,7 @@ Where they must lie, whether they are there, and their records in a fixed order.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ def read_local(spec: DataSpec, data_dir: Path | str) -> Iterator[tuple[str, Any]
 
     They come in the order of the spec's patterns and of the names.
     """
-    folder = set_folder(spec, data_dir)
+    folder = _set_folder(spec, data_dir)
     if spec.rows is not None:
         yield from spec.rows(folder, spec)
         return
@@ -32,19 +32,25 @@ def local_files(spec: DataSpec, data_dir: Path | str) -> dict[str, Path]:
 
     Empty when one of the needed patterns matches nothing.
     """
-    folder = set_folder(spec, data_dir)
+    folder = _set_folder(spec, data_dir)
     found: dict[str, Path] = {}
     for entry in spec.files:
-        matches = next(
-            (m for pattern in entry.split(" | ") if (m := sorted(folder.glob(pattern)))), []
-        )
+        matches = _first_matches(folder, entry.split(" | "))
         if not matches:
             return {}
         found.update({path.relative_to(folder).as_posix(): path for path in matches})
     return found
 
 
-def set_folder(spec: DataSpec, data_dir: Path | str) -> Path:
+def _first_matches(folder: Path, patterns: Sequence[str]) -> list[Path]:
+    for pattern in patterns:
+        matches = sorted(folder.glob(pattern))
+        if matches:
+            return matches
+    return []
+
+
+def _set_folder(spec: DataSpec, data_dir: Path | str) -> Path:
     """Return `<data_dir>/<name>`; a data folder that does not exist is a UserError."""
     root = Path(data_dir)
     if not root.is_dir():
@@ -58,28 +64,6 @@ def set_folder(spec: DataSpec, data_dir: Path | str) -> Path:
 def is_present(spec: DataSpec, data_dir: Path | str | None) -> bool:
     """Tell whether all files a set needs lie in the data folder."""
     return data_dir is not None and bool(local_files(spec, data_dir))
-
-
-def read_side_file(spec: DataSpec, data_dir: Path | str, name: str) -> list[Any]:
-    """Return the records of a side file of a set (a pattern of `spec.side_files`).
-
-    Their number is checked where it is known.
-    """
-    if name not in spec.side_files:
-        raise UserError(
-            f"{spec.name}: no side file {name!r}; known are {', '.join(spec.side_files) or 'none'}"
-        )
-    folder = set_folder(spec, data_dir)
-    records = [
-        record
-        for path in sorted(folder.glob(name))
-        for _, record in read_records(path, path.relative_to(folder).as_posix())
-    ]
-    if len(records) != spec.side_files[name]:
-        raise ValueError(
-            f"{spec.name}: {name} holds {len(records)} records where {spec.side_files[name]} are published; fetch it again"
-        )
-    return records
 
 
 def way_in(spec: DataSpec, data_dir: Path | str | None) -> Literal["local", "hub"] | None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from selene_lib.files import arrow_schema, atomic_path, from_dict, to_dict
 from selene_lib.records import Sample
@@ -26,9 +27,8 @@ def write_batches(path: str | Path, samples: Iterable[Sample], batch_rows: int =
     ):
         stream = iter(samples)
         while batch := list(islice(stream, batch_rows)):
-            writer.write_table(
-                pa.Table.from_pylist([_row(sample) for sample in batch], schema=schema)
-            )
+            rows = [_row(sample) for sample in batch]
+            writer.write_table(pa.Table.from_pylist(rows, schema=schema))
             n += len(batch)
     return n
 
@@ -43,6 +43,6 @@ def iter_parquet(path: str | Path, batch_rows: int = 2048) -> Iterator[Sample]:
                 yield from_dict(Sample, {**row, "meta": json.loads(row["meta"])})
 
 
-def _row(sample: Sample) -> dict:
+def _row(sample: Sample) -> dict[str, Any]:
     row = to_dict(sample)
     return {**row, "meta": json.dumps(row["meta"], sort_keys=True, ensure_ascii=False)}

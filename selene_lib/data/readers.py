@@ -36,23 +36,24 @@ def read_records(path: Path, name: str | None = None) -> Iterator[tuple[str, Any
     if suffix == ".parquet":
         yield from _read_parquet(path, name)
     elif suffix in (".jsonl", ".json"):
-        with open_text(path) as stream:
+        with _open_text(path) as stream:
             yield from _read_json(stream, name)
     elif suffix in (".csv", ".tsv"):
-        with open_text(path) as stream:
+        with _open_text(path) as stream:
             yield from _read_csv(stream, name, "\t" if suffix == ".tsv" else ",")
     else:
         raise UserError(
-            f"{path}: no reader for {suffix or 'a file without suffix'}; known are .jsonl, .json, .csv, .tsv (also .gz), .parquet"
+            f"{path}: no reader for {suffix or 'a file without suffix'}; "
+            "known are .jsonl, .json, .csv, .tsv (also .gz), .parquet"
         )
 
 
-def index_by(path: Path, column: str, name: str | None = None) -> dict[Any, dict]:
+def index_by(path: Path, column: str, name: str | None = None) -> dict[Any, dict[str, Any]]:
     """Return the records of a file by the value of a column, for joins.
 
     A record without it is a ValueError that names the place.
     """
-    found: dict[Any, dict] = {}
+    found: dict[Any, dict[str, Any]] = {}
     for place, record in read_records(path, name):
         if isinstance(record, BrokenRow):
             raise record
@@ -62,7 +63,7 @@ def index_by(path: Path, column: str, name: str | None = None) -> dict[Any, dict
     return found
 
 
-def open_text(path: Path) -> TextIO:
+def _open_text(path: Path) -> TextIO:
     """Open a text file, gzipped or not, as UTF-8.
 
     A byte-order mark is skipped, line ends are left alone.
@@ -85,7 +86,8 @@ def _read_json(stream: TextIO, name: str) -> Iterator[tuple[str, Any]]:
     if head.lstrip()[:1] == "[":
         yield from _read_array(head, stream, name)
         return
-    head += "" if head.endswith("\n") else stream.readline()
+    if not head.endswith("\n"):
+        head += stream.readline()
     if _is_json(head) or _is_json(_peek(stream)):
         yield from _read_lines(head, stream, name)
     else:
@@ -115,12 +117,8 @@ def _read_lines(head: str, stream: TextIO, name: str) -> Iterator[tuple[str, Any
             try:
                 yield place, json.loads(line)
             except json.JSONDecodeError as error:
-                yield (
-                    place,
-                    BrokenRow(
-                        place, "(whole row)", f"JSON ({error.msg} at character {error.pos})", line
-                    ),
-                )
+                expected = f"JSON ({error.msg} at character {error.pos})"
+                yield place, BrokenRow(place, "(whole row)", expected, line)
         line = stream.readline()
 
 
@@ -140,7 +138,8 @@ def _read_array(head: str, stream: TextIO, name: str) -> Iterator[tuple[str, Any
     """
     buffer, position, number = head.lstrip()[1:], 0, 0
     while True:
-        position = _GAP.match(buffer, position).end()
+        gap = _GAP.match(buffer, position)
+        position = gap.end() if gap else position
         if buffer[position : position + 1] == "]":
             return
         place = f"{name}, row {number + 1}"
@@ -178,7 +177,7 @@ def _read_csv(stream: TextIO, name: str, delimiter: str) -> Iterator[tuple[str, 
 
 def read_grid(path: Path) -> list[list[str]]:
     """Return all cells of a CSV file that has no header line, for sheets that run sideways."""
-    with open_text(path) as stream:
+    with _open_text(path) as stream:
         return list(csv.reader(stream))
 
 
@@ -193,20 +192,17 @@ def _read_parquet(path: Path, name: str) -> Iterator[tuple[str, Any]]:
                 yield f"{name}, row {number}", record
 
 
-def read_sheets(path: Path) -> Iterator[tuple[str, list[tuple]]]:
+def read_sheets(path: Path) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
     """Yield `(sheet name, rows of cell values)` of a workbook; empty rows are left out."""
     import openpyxl
 
     book = openpyxl.load_workbook(path, read_only=True, data_only=True)
     try:
         for sheet in book.worksheets:
-            yield (
-                sheet.title,
-                [
-                    row
-                    for row in sheet.iter_rows(values_only=True)
-                    if any(cell is not None for cell in row)
-                ],
-            )
+            rows = []
+            for row in sheet.iter_rows(values_only=True):
+                if any(cell is not None for cell in row):
+                    rows.append(row)
+            yield sheet.title, rows
     finally:
         book.close()

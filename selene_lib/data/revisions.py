@@ -18,26 +18,30 @@ from selene_lib.files import write_text
 
 LOCK_FILE = Path(__file__).parent / "sources" / "lock.yaml"
 NOT_LOCKED = "not locked yet"
-_HEAD = "# Revisions of the hub data sets this project reads. Written by `selene lock`; do not edit by hand.\n"
+_HEAD = (
+    "# Revisions of the hub data sets this project reads. "
+    "Written by `selene lock`; do not edit by hand.\n"
+)
 _REVISION = re.compile(r"[0-9a-f]{40}")
 
 
 def read_lock(path: Path = LOCK_FILE) -> dict[str, str]:
-    """Return `{hub id: 40-hex revision}`; a revision of another form is a ValueError that names it."""
-    rows = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.is_file() else {}
+    """Return `{hub id: 40-hex revision}`; one of another form is a ValueError that names it."""
+    rows: dict[str, str] = {}
+    if path.is_file():
+        rows = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     for hub_id, revision in rows.items():
         if not _REVISION.fullmatch(str(revision)):
             raise ValueError(
-                f"{path}: {hub_id} is locked at {revision!r}, which is no 40-hex revision; run `selene lock {hub_id}` again"
+                f"{path}: {hub_id} is locked at {revision!r}, which is no 40-hex revision; "
+                f"run `selene lock {hub_id}` again"
             )
     return rows
 
 
-def write_lock(rows: Mapping[str, str], path: Path = LOCK_FILE) -> Path:
-    """Write the lock file, sorted by hub id."""
-    return write_text(
-        path, _HEAD + yaml.safe_dump(dict(sorted(rows.items())), default_flow_style=False)
-    )
+def _write_lock(rows: Mapping[str, str], path: Path) -> Path:
+    in_order = dict(sorted(rows.items()))
+    return write_text(path, _HEAD + yaml.safe_dump(in_order, default_flow_style=False))
 
 
 def revision_of(spec: DataSpec, path: Path = LOCK_FILE) -> str:
@@ -49,8 +53,9 @@ def revision_of(spec: DataSpec, path: Path = LOCK_FILE) -> str:
         locked = read_lock(path).get(spec.hub_id)
         if locked:
             return locked
-    if spec.repository and spec.repository_commit:
-        return f"{spec.repository}@{spec.repository_commit}"
+    known = _repository_revision(spec)
+    if known:
+        return known
     return NOT_LOCKED if spec.hub_id else "no revision: the publisher's files have no version"
 
 
@@ -59,14 +64,16 @@ def local_revision(spec: DataSpec) -> str:
 
     The publisher's commit whose files the spec knows, else `local files` (see their hashes).
     """
-    return (
-        f"{spec.repository}@{spec.repository_commit}"
-        if spec.repository and spec.repository_commit
-        else "local files"
-    )
+    return _repository_revision(spec) or "local files"
 
 
-def lock(
+def _repository_revision(spec: DataSpec) -> str:
+    if spec.repository and spec.repository_commit:
+        return f"{spec.repository}@{spec.repository_commit}"
+    return ""
+
+
+def lock_revisions(
     specs: Iterable[DataSpec], *, path: Path = LOCK_FILE, refresh: bool = False
 ) -> dict[str, str]:
     """Ask the hub for the current revision of every set that has none yet.
@@ -78,7 +85,7 @@ def lock(
     for hub_id in sorted({s.hub_id for s in specs if s.hub_id}):
         if refresh or hub_id not in rows:
             rows[hub_id] = resolve_revision(hub_id)
-            write_lock(rows, path)
+            _write_lock(rows, path)
     return rows
 
 
@@ -92,11 +99,13 @@ def resolve_revision(hub_id: str) -> str:
         revision = HfApi().dataset_info(hub_id).sha
     except HfHubHTTPError as error:
         raise UserError(
-            f"{hub_id}: the hub refused ({error}); for a gated set accept its terms on its page and set HF_TOKEN"
+            f"{hub_id}: the hub refused ({error}); "
+            "for a gated set accept its terms on its page and set HF_TOKEN"
         ) from error
     except (httpx.HTTPError, OSError) as error:
         raise UserError(
-            f"{hub_id}: the hub cannot be reached ({error}); connect, or give local files with --data-dir"
+            f"{hub_id}: the hub cannot be reached ({error}); "
+            "connect, or give local files with --data-dir"
         ) from error
     if not revision or not _REVISION.fullmatch(revision):
         raise UserError(

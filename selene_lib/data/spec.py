@@ -8,6 +8,7 @@ raises `DropRow` (counted under its reason).
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -24,7 +25,7 @@ HUB_FILES = ("**/*.parquet | **/*.jsonl | **/*.jsonl.gz | **/*.json | **/*.csv",
 
 
 class BrokenRow(ValueError):
-    """A row that is not of the publisher's shape: which column, what was expected, what was found."""
+    """A row that is not of the publisher's shape: which column, what was expected and found."""
 
     def __init__(self, where: str, column: str, expected: str, found: object):
         self.where, self.column, self.expected, self.found = where, column, expected, _short(found)
@@ -86,14 +87,10 @@ class Row:
         Numbers in quotes are read, booleans are not numbers.
         """
         value = self.get(column, "a number")
-        try:
-            number = (
-                float(value)
-                if isinstance(value, (int, float, str)) and not isinstance(value, bool)
-                else math.nan
-            )
-        except ValueError:
-            number = math.nan
+        number = math.nan
+        if isinstance(value, int | float | str) and not isinstance(value, bool):
+            with contextlib.suppress(ValueError):
+                number = float(value)
         if not low <= number <= high or not math.isfinite(number):
             bounds = "" if low == -math.inf and high == math.inf else f" in {low:g}..{high:g}"
             raise self.broken(column, f"a number{bounds}", value)
@@ -106,14 +103,13 @@ class Row:
         """
         value = self.get(column, f"one of {_names(mapping)}")
         for key, meaning in mapping.items():
-            if key == value and isinstance(key, bool) == isinstance(
-                value, bool
-            ):  # True equals 1 in Python, not in a publisher's file
+            # True equals 1 in Python, not in a publisher's file.
+            if key == value and isinstance(key, bool) == isinstance(value, bool):
                 return meaning
         raise self.broken(column, f"one of {_names(mapping)}", value)
 
     def choice_of(self, column: str, key: str) -> Any:
-        """Return what the record in `column` has under `key`, such as the rubric of a named skill."""
+        """Return what the record in `column` has under `key`: the rubric of a named skill, say."""
         options = self.record(column).values
         if key not in options:
             raise self.broken(column, f"one of {_names(options)}", key)
@@ -124,12 +120,9 @@ class Row:
     ) -> list[Any]:
         """Return a list whose members are all of `kind` (and `n` of them, if given)."""
         value = self.get(column, "a list")
-        wrong_length = n is not None and isinstance(value, (list, tuple)) and len(value) != n
-        if (
-            not isinstance(value, (list, tuple))
-            or wrong_length
-            or not all(isinstance(item, kind) for item in value)
-        ):
+        is_list = isinstance(value, list | tuple)
+        is_right = is_list and all(isinstance(item, kind) for item in value)
+        if not is_right or n not in (None, len(value)):
             name = getattr(kind, "__name__", "values")
             raise self.broken(column, f"a list of {'' if n is None else f'{n} '}{name}", value)
         return list(value)
@@ -143,11 +136,10 @@ class Row:
 
     def records(self, column: str) -> list[Row]:
         """Return a list of nested records as rows of their own."""
-        values = self.items(column, dict)
-        return [
-            Row(value, self.spec, f"{self.where}, {column}[{i}]", self.seed)
-            for i, value in enumerate(values)
-        ]
+        found = []
+        for i, value in enumerate(self.items(column, dict)):
+            found.append(Row(value, self.spec, f"{self.where}, {column}[{i}]", self.seed))
+        return found
 
     def sample(
         self,
@@ -155,31 +147,34 @@ class Row:
         instruction: str,
         response: str,
         *,
-        key: tuple = (),
+        response_b: str | None = None,
+        rubric: str = "",
+        reference: str | None = None,
+        label: str | None = None,
+        score: float | None = None,
+        key: tuple[Any, ...] = (),
         group: str | None = None,
-        **fields: Any,
+        meta: Mapping[str, Any] | None = None,
     ) -> Sample:
         """Build a sample of this set.
 
         Its id is a hash of its texts (and `key`), its group one of the instruction (or of `group`).
         """
-        parts = (
-            task,
-            instruction,
-            response,
-            fields.get("response_b") or "",
-            fields.get("rubric") or "",
-            *key,
-        )
+        texts = (instruction, response, response_b or "", rubric)
         return Sample(
-            id=stable_id(self.spec.name, *parts),
+            id=stable_id(self.spec.name, task, *texts, *key),
             source=self.spec.name,
             task=task,
             instruction=instruction,
             response=response,
+            response_b=response_b,
+            rubric=rubric,
+            reference=reference,
+            label=label,
+            score=score,
             licence=self.spec.licence,
             group=stable_id("prompt", instruction if group is None else group),
-            **fields,
+            meta=meta or {},
         )
 
     def pair(
@@ -189,21 +184,22 @@ class Row:
         worse: str,
         *,
         models: tuple[str, str] | None = None,
-        **fields: Any,
+        key: tuple[Any, ...] = (),
+        meta: Mapping[str, Any] | None = None,
     ) -> Sample:
         """Build a pairwise sample from (better, worse).
 
         Which stands first is a hash of (seed, id), never a global random state. `models` names who
         wrote (better, worse); it is kept in `meta["models"]` in the order of the responses.
         """
-        sample = self.sample("pairwise", instruction, better, response_b=worse, label="A", **fields)
-        swapped = unit_hash(self.seed, sample.id, "position") < 0.5
+        sample = self.sample(
+            "pairwise", instruction, better, response_b=worse, label="A", key=key, meta=meta
+        )
+        is_swapped = unit_hash(self.seed, sample.id, "position") < 0.5
         if models is not None:
-            sample = replace(
-                sample,
-                meta={**sample.meta, "models": list(reversed(models) if swapped else models)},
-            )
-        return sample.swap() if swapped else sample
+            shown = list(reversed(models)) if is_swapped else list(models)
+            sample = replace(sample, meta={**sample.meta, "models": shown})
+        return sample.swap() if is_swapped else sample
 
     def _find(self, column: str) -> Any:
         if column in self.values:
@@ -229,8 +225,7 @@ class DataSpec:
     rows of the whole set as published: either differing from what is read is an error that names
     both. `rows` reads the folder where a row is not simply one record of one file. `hub_config` and
     `hub_split` go to `datasets`; with `hub_files` those files of the hub repository are fetched
-    instead and read as local files are. `side_files` are files of the set that hold no gold labels,
-    with their row counts: read on demand, never made into samples. A set whose task is `votes`,
+    instead and read as local files are. A set whose task is `votes`,
     `models` or `counts` is a table of plain rows: its `to_samples` checks a row and makes none.
     `stand_in` marks our choice for the sixteen unpublished sources; `training` says whether the
     licence allows training on the set.
@@ -261,11 +256,12 @@ class DataSpec:
     stand_in: bool = False
     folder: str = ""
     notes: str = ""
-    side_files: Mapping[str, int] = field(default_factory=dict)
     rows: ReadFolder | None = None
 
 
-SourceSpec = BenchmarkSpec = DataSpec
+def specs_by_name(*modules: Any) -> dict[str, DataSpec]:
+    """Return the `SPEC` of each module, by the set's name."""
+    return {module.SPEC.name: module.SPEC for module in modules}
 
 
 class _Absent:
@@ -277,11 +273,9 @@ _ABSENT = _Absent()
 
 
 def _is_there(value: Any) -> bool:
-    return (
-        value is not _ABSENT
-        and value is not None
-        and not (isinstance(value, float) and math.isnan(value))
-    )
+    if value is _ABSENT or value is None:
+        return False
+    return not (isinstance(value, float) and math.isnan(value))
 
 
 def _names(mapping: Mapping[Any, Any]) -> str:

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from selene_lib.errors import UserError
 from selene_lib.files import atomic_path, read_jsonl, write_jsonl
 
-FORMATS = (".csv", ".jsonl", ".parquet")
-
 
 def read_table(path: str | Path) -> list[dict[str, Any]]:
-    """Read rows; a missing, empty, unreadable or unknown kind of file is a UserError that names it."""
+    """Read rows; a missing, empty or unreadable file is a UserError that names it."""
     path = Path(path)
     if not path.is_file():
         raise UserError(f"no file {path}")
     _check(path)
     try:
-        rows = {".csv": _read_csv, ".jsonl": read_jsonl, ".parquet": _read_parquet}[path.suffix](
-            path
-        )
+        rows = _READERS[path.suffix](path)
     except UnicodeDecodeError as error:
         raise UserError(
             f"{path} is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8"
@@ -59,8 +55,8 @@ def write_table(path: str | Path, rows: Sequence[dict[str, Any]]) -> Path:
 
 
 def _check(path: Path) -> None:
-    if path.suffix not in FORMATS:
-        raise UserError(f"{path}: {path.suffix or 'no ending'} is not one of {', '.join(FORMATS)}")
+    if path.suffix not in _READERS:
+        raise UserError(f"{path}: {path.suffix or 'no ending'} is not one of {', '.join(_READERS)}")
 
 
 def _read_csv(path: Path) -> list[dict[str, Any]]:
@@ -84,8 +80,12 @@ def _write_parquet(path: Path, names: list[str], rows: Sequence[dict[str, Any]])
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    pq.write_table(
-        pa.Table.from_pylist([{name: row.get(name) for name in names} for row in rows]),
-        path,
-        compression="zstd",
-    )
+    filled = [{name: row.get(name) for name in names} for row in rows]
+    pq.write_table(pa.Table.from_pylist(filled), path, compression="zstd")
+
+
+_READERS: dict[str, Callable[[Path], list[dict[str, Any]]]] = {
+    ".csv": _read_csv,
+    ".jsonl": read_jsonl,
+    ".parquet": _read_parquet,
+}

@@ -1,10 +1,11 @@
 """A user's own labelled file becomes a domain set by a short YAML file, without Python:
 
-    name: support_answers file: answers.csv                 # .csv, .tsv, .jsonl or .parquet, beside
-    this file task: classification              # or absolute, or pairwise columns: {instruction:
-    question, response: answer, reference: handbook, label: good} rubric: Is the answer right and
-    polite? labels: {good: Yes, bad: No}      # how the file spells the labels; left out, they are
-    Yes and No, 1 to 5, A and B
+    name: support_answers
+    file: answers.csv             # .csv, .tsv, .jsonl or .parquet, beside this file
+    task: classification          # or absolute, or pairwise
+    columns: {instruction: question, response: answer, reference: handbook, label: good}
+    rubric: Is the answer right and polite?
+    labels: {good: Yes, bad: No}  # how the file spells them; left out: Yes and No, 1 to 5, A and B
 
 `columns` maps fields of a sample (instruction, response, response_b, rubric, reference, label,
 score, group, id) to columns of the file.
@@ -23,19 +24,20 @@ from selene_lib.data import DataSpec, LoadResult, Row
 from selene_lib.data.loading import Walk
 from selene_lib.data.readers import read_records
 from selene_lib.errors import UserError
-from selene_lib.records import LABELS, TASKS, TIE, Sample
+from selene_lib.records import LABELS, TASKS, TIE, Sample, Task
 
-TEXTS = ("instruction", "response", "response_b", "rubric", "reference")
-COLUMNS = (*TEXTS, "label", "score", "group", "id")
-NEEDED = {
+_KEYS = ("name", "file", "task", "columns", "rubric", "labels", "licence", "max_broken_share")
+_TEXTS = ("instruction", "response", "response_b", "rubric", "reference")
+_COLUMNS = (*_TEXTS, "label", "score", "group", "id")
+_NEEDED: dict[Task, tuple[str, ...]] = {
     "absolute": ("instruction", "response"),
     "classification": ("instruction", "response", "label"),
+    "pairwise": ("instruction", "response", "response_b", "label"),
 }
-NEEDED["pairwise"] = ("instruction", "response", "response_b", "label")
 
 
 @dataclass(frozen=True)
-class UserDomain:
+class _UserDomain:
     """What the YAML file says.
 
     `labels` maps the file's spelling to the task's labels; `rubric` is one text for all rows.
@@ -43,7 +45,7 @@ class UserDomain:
 
     name: str
     file: Path
-    task: str
+    task: Task
     columns: Mapping[str, str]
     rubric: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -62,11 +64,11 @@ def load_user_domain(
     takes the first rows. Raises UserError with the remedy for anything wrong in the YAML file or
     the data.
     """
-    domain = read_user_domain(path)
+    domain = _read_user_domain(path)
     spec = DataSpec(
         name=domain.name,
         role="domain",
-        task=domain.task,  # type: ignore[arg-type]
+        task=domain.task,
         title=domain.name,
         licence=domain.licence,
         label="as given by the user",
@@ -98,31 +100,32 @@ def _rows(path: Path, limit: int | None) -> Iterator[tuple[str, Any]]:
         yield row
 
 
-def _to_sample(row: Row, domain: UserDomain) -> Sample:
-    columns, texts = domain.columns, {}
-    for name in (n for n in TEXTS if n in columns):
-        may_lack = name in ("rubric", "reference")
-        texts[name] = (
-            row.text_or_none(columns[name])
-            if may_lack
-            else row.text(columns[name], may_be_empty=name.startswith("response"))
-        )
-    fields: dict[str, Any] = {
-        k: v for k, v in texts.items() if k not in ("instruction", "response") and v is not None
-    }
-    fields.setdefault("rubric", domain.rubric)
-    if "label" in columns:
-        fields["label"] = _label(row, domain)
-    if "score" in columns:
-        fields["score"] = row.number(columns["score"], 1, 5)
-    key = (str(row.get(columns["id"])),) if "id" in columns else ()
-    group = str(row.get(columns["group"])) if "group" in columns else None
+def _to_sample(row: Row, domain: _UserDomain) -> Sample:
+    columns = domain.columns
+    instruction = row.text(columns["instruction"])
+    response = row.text(columns["response"], may_be_empty=True)
+    response_b = rubric = reference = None
+    if "response_b" in columns:
+        response_b = row.text(columns["response_b"], may_be_empty=True)
+    if "rubric" in columns:
+        rubric = row.text_or_none(columns["rubric"])
+    if "reference" in columns:
+        reference = row.text_or_none(columns["reference"])
     return row.sample(
-        domain.task, texts["instruction"], texts["response"], key=key, group=group, **fields
-    )  # type: ignore[arg-type]
+        domain.task,
+        instruction,
+        response,
+        response_b=response_b,
+        rubric=domain.rubric if rubric is None else rubric,
+        reference=reference,
+        label=_label(row, domain) if "label" in columns else None,
+        score=row.number(columns["score"], 1, 5) if "score" in columns else None,
+        key=(str(row.get(columns["id"])),) if "id" in columns else (),
+        group=str(row.get(columns["group"])) if "group" in columns else None,
+    )
 
 
-def _label(row: Row, domain: UserDomain) -> str:
+def _label(row: Row, domain: _UserDomain) -> str:
     known = dict(domain.labels) or {label: label for label in _allowed(domain.task)}
     found = str(row.get(domain.columns["label"], f"one of {', '.join(known)}")).strip()
     if found not in known:
@@ -130,12 +133,12 @@ def _label(row: Row, domain: UserDomain) -> str:
     return known[found]
 
 
-def _allowed(task: str) -> tuple[str, ...]:
+def _allowed(task: Task) -> tuple[str, ...]:
     return (*LABELS[task], TIE) if task == "pairwise" else LABELS[task]
 
 
-def read_user_domain(path: str | os.PathLike) -> UserDomain:
-    """Read and check the YAML file; every mistake is a UserError that names the key and the remedy."""
+def _read_user_domain(path: str | os.PathLike) -> _UserDomain:
+    """Read and check the YAML file; every mistake is a UserError with the key and the remedy."""
     import yaml
 
     path = Path(path)
@@ -149,11 +152,7 @@ def read_user_domain(path: str | os.PathLike) -> UserDomain:
         raise UserError(f"{path} is not YAML ({error})") from error
     if not isinstance(given, dict):
         raise UserError(f"{path} must hold keys such as name, file, task and columns")
-    _check_keys(
-        path,
-        given,
-        ("name", "file", "task", "columns", "rubric", "labels", "licence", "max_broken_share"),
-    )
+    _check_keys(path, given, _KEYS)
     for key in ("name", "file", "task", "columns"):
         if not given.get(key):
             raise UserError(f"{path}: the key {key} is missing")
@@ -165,36 +164,38 @@ def read_user_domain(path: str | os.PathLike) -> UserDomain:
     file = path.parent / str(given["file"])
     if not file.is_file():
         raise UserError(
-            f"{path}: the data file {file} does not exist; `file` is taken from the folder of this YAML file"
+            f"{path}: the data file {file} does not exist; "
+            "`file` is taken from the folder of this YAML file"
         )
     share = _share(path, given.get("max_broken_share", "0"))
     rubric, licence = str(given.get("rubric") or ""), str(given.get("licence") or "")
-    return UserDomain(str(given["name"]), file, task, columns, rubric, labels, licence, share)
+    return _UserDomain(str(given["name"]), file, task, columns, rubric, labels, licence, share)
 
 
-def _check_keys(path: Path, given: Mapping, known: tuple[str, ...]) -> None:
+def _check_keys(path: Path, given: Mapping[Any, Any], known: tuple[str, ...]) -> None:
     for key in given:
         if key not in known:
             near = difflib.get_close_matches(str(key), known, n=1)
-            raise UserError(
-                f"{path}: unknown key {key!r}{f', did you mean {near[0]}?' if near else ''} Known: {', '.join(known)}"
-            )
+            guess = f", did you mean {near[0]}?" if near else ""
+            raise UserError(f"{path}: unknown key {key!r}{guess} Known: {', '.join(known)}")
 
 
-def _check_columns(path: Path, task: str, columns: Any) -> None:
+def _check_columns(path: Path, task: Task, columns: Any) -> None:
     if not isinstance(columns, dict) or not all(isinstance(v, str) and v for v in columns.values()):
         raise UserError(
-            f"{path}: columns maps fields to columns of the file, as in {{instruction: question, response: answer}}"
+            f"{path}: columns maps fields to columns of the file, "
+            "as in {instruction: question, response: answer}"
         )
-    _check_keys(path, columns, COLUMNS)
-    for name in NEEDED[task]:
+    _check_keys(path, columns, _COLUMNS)
+    for name in _NEEDED[task]:
         if name not in columns:
             raise UserError(
                 f"{path}: a {task} domain needs a column for {name}; add it under columns"
             )
     if task == "absolute" and not {"label", "score"} & set(columns):
         raise UserError(
-            f"{path}: an absolute domain needs a column for label (1 to 5) or score; add it under columns"
+            f"{path}: an absolute domain needs a column for label (1 to 5) or score; "
+            "add it under columns"
         )
     if task != "pairwise" and "response_b" in columns:
         raise UserError(
@@ -202,13 +203,14 @@ def _check_columns(path: Path, task: str, columns: Any) -> None:
         )
 
 
-def _check_labels(path: Path, task: str, labels: Any) -> None:
+def _check_labels(path: Path, task: Task, labels: Any) -> None:
     if not isinstance(labels, dict):
         raise UserError(f"{path}: labels maps the file's spelling to {', '.join(_allowed(task))}")
     for spelling, label in labels.items():
         if label not in _allowed(task):
             raise UserError(
-                f"{path}: label {spelling!r} maps to {label!r}, which is not one of {', '.join(_allowed(task))}"
+                f"{path}: label {spelling!r} maps to {label!r}, "
+                f"which is not one of {', '.join(_allowed(task))}"
             )
 
 

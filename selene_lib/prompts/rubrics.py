@@ -8,6 +8,7 @@ the criterion alone.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from selene_lib.errors import UserError
@@ -42,9 +43,16 @@ def read_rubric(path: str | Path, task: Task) -> str:
             f"the rubric {path} describes no {', '.join(missing)}: "
             f"a {task} rubric needs a line for each of {', '.join(LABELS[task])}"
         )
-    prefix = "Score " if task == "absolute" else ""
-    lines = [f"{prefix}{label}: {scores[label]}" for label in LABELS[task]]
+    if task == "absolute":
+        return write_rubric(criterion, [scores[label] for label in LABELS[task]]).strip()
+    lines = [f"{label}: {scores[label]}" for label in LABELS[task]]
     return "\n".join([criterion, *lines]).strip()
+
+
+def write_rubric(criterion: str, descriptions: Sequence[str]) -> str:
+    """Return the text of an absolute rubric: the criterion, then a line for each score from 1 on."""
+    lines = [f"Score {score}: {text.strip()}" for score, text in enumerate(descriptions, 1)]
+    return "\n".join([criterion.strip(), *lines])
 
 
 def split_rubric(text: str) -> tuple[str, dict[str, str]]:

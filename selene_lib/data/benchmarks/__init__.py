@@ -30,14 +30,9 @@ from selene_lib.data.benchmarks import (
     vicuna_bench,
     wice,
 )
-from selene_lib.data.spec import DataSpec
+from selene_lib.data.spec import specs_by_name
 
-
-def _by_name(*modules) -> dict[str, DataSpec]:
-    return {module.SPEC.name: module.SPEC for module in modules}
-
-
-BENCHMARKS = _by_name(
+BENCHMARKS = specs_by_name(
     flask,
     biggen_bench,
     mt_bench,
@@ -50,12 +45,12 @@ BENCHMARKS = _by_name(
     instrusum,
     auto_j,
 )
-DOMAINS = _by_name(craft_md, financebench)
-COMPONENTS = _by_name(
+DOMAINS = specs_by_name(craft_md, financebench)
+COMPONENTS = specs_by_name(
     wice, expertqa, lfqa_verification, factcheck_gpt, tofueval, rewardbench_math_prm
 )
-EXTRAS = _by_name(vicuna_bench, flask_items, metacritique)
-REFERENCES = _by_name(llmfao_votes, judge_arena, craft_md_grader)
+EXTRAS = specs_by_name(vicuna_bench, flask_items, metacritique)
+REFERENCES = specs_by_name(llmfao_votes, judge_arena, craft_md_grader)
 
 __all__ = [
     "BENCHMARKS",

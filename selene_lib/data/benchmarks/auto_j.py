@@ -45,9 +45,4 @@ SPEC = DataSpec(
     repository="GAIR-NLP/auto-j",
     repository_commit="2ae17a3",
     published_n=1392,
-    side_files={
-        "testdata_critique.jsonl": 232,
-        "reference_chatgpt_critique.jsonl": 232,
-        "gpt-4-Eval_auto-j_vs_chatgpt.jsonl": 232,
-    },
 )

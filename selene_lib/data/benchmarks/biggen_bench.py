@@ -9,6 +9,7 @@ Deviations: the system prompt stands before the input, because some items are ab
 """
 
 from selene_lib.data.spec import DataSpec, DropRow, Row
+from selene_lib.prompts.rubrics import write_rubric
 from selene_lib.records import Sample
 
 NOT_SCORED = -1
@@ -24,7 +25,7 @@ def to_samples(row: Row) -> Sample:
         "absolute",
         f"{row.text('system_prompt', may_be_empty=True)}\n\n{row.text('input')}".strip(),
         row.text("response", may_be_empty=True),
-        rubric=rubric_text(row.record("score_rubric")),
+        rubric=_rubric(row.record("score_rubric")),
         reference=row.text("reference_answer"),
         label=str(int(score)),
         score=score,
@@ -38,13 +39,9 @@ def to_samples(row: Row) -> Sample:
     )
 
 
-def rubric_text(rubric: Row) -> str:
-    """Return the criterion and one line per score."""
-    lines = [
-        f"Score {score}: {rubric.text(f'score{score}_description').strip()}"
-        for score in range(1, 6)
-    ]
-    return "\n".join([rubric.text("criteria").strip(), *lines])
+def _rubric(rubric: Row) -> str:
+    descriptions = [rubric.text(f"score{score}_description") for score in range(1, 6)]
+    return write_rubric(rubric.text("criteria"), descriptions)
 
 
 SPEC = DataSpec(

@@ -16,6 +16,7 @@ were joined.
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from selene_lib.data.readers import read_sheets
 from selene_lib.data.spec import BrokenRow, DataSpec, Row
@@ -26,7 +27,7 @@ ANNOTATORS = {
     "d2": "validation_clinicalllm_patientai_d2.xlsx",
     "tie_break": "validation_clinicallm_patientai_tiebreak_d3.xlsx",
 }
-LABELS = {"yes": "Yes", "no": "No"}
+YES_NO = {"yes": "Yes", "Yes": "Yes", "YES": "Yes", "no": "No", "No": "No", "NO": "No"}
 COLUMNS = (
     "case_id",
     "case_vignette",
@@ -41,13 +42,18 @@ COLUMNS = (
 QUESTIONS = {"diagnosis": "Q1", "history": "Q2", "terminology": "Q3"}
 RUBRICS = {
     "diagnosis": "Does the conversation allow one single most likely diagnosis to be reached?\n"
-    "Yes: one diagnosis is clearly the most likely.\nNo: several remain equally likely, or none can be named.",
-    "history": "Does the conversation bring out all key information of the vignette, physical examination and laboratory results apart?\n"
+    "Yes: one diagnosis is clearly the most likely.\n"
+    "No: several remain equally likely, or none can be named.",
+    "history": "Does the conversation bring out all key information of the vignette, "
+    "physical examination and laboratory results apart?\n"
     "Yes: all key information was brought out.\nNo: some key information is missing.",
     "terminology": "Does the patient in the conversation use medical terminology?\n"
     "Yes: the patient speaks in medical terms.\nNo: the patient speaks in everyday words.",
 }
-INSTRUCTION = "A clinical model (Doctor-AI) takes the history of a simulated patient (Patient-AI). The response is the whole conversation."
+INSTRUCTION = (
+    "A clinical model (Doctor-AI) takes the history of a simulated patient (Patient-AI). "
+    "The response is the whole conversation."
+)
 
 
 def read_rows(folder: Path, spec: DataSpec) -> Iterator[tuple[str, object]]:
@@ -55,13 +61,11 @@ def read_rows(folder: Path, spec: DataSpec) -> Iterator[tuple[str, object]]:
 
     Texts of the sheet, and `votes` = {question: {annotator: Yes or No}}.
     """
-    merged: dict[tuple[str, str], tuple[str, dict]] = {}
+    merged: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {}
     for annotator, name in ANNOTATORS.items():
-        for place, model, cells in read_annotations(folder / "expert_annotations" / name):
-            fresh = (
-                place,
-                {**cells, "model": model, "votes": {question: {} for question in QUESTIONS}},
-            )
+        for place, model, cells in _read_annotations(folder / "expert_annotations" / name):
+            no_votes: dict[str, dict[str, str]] = {question: {} for question in QUESTIONS}
+            fresh = (place, {**cells, "model": model, "votes": no_votes})
             place, record = merged.setdefault((model, cells["case_id"]), fresh)
             if cells["multi-turn conversation"] != record["multi-turn conversation"]:
                 raise BrokenRow(
@@ -76,64 +80,52 @@ def read_rows(folder: Path, spec: DataSpec) -> Iterator[tuple[str, object]]:
     yield from merged.values()
 
 
-def read_annotations(path: Path) -> Iterator[tuple[str, str, dict]]:
+def _read_annotations(path: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Yield (place, clinical model, cells by column) of one annotator's workbook.
 
     The header row starts with `case_id`.
     """
     for model, rows in read_sheets(path):
+        sheet = f"{path.name}, sheet {model}"
         start = next((i for i, row in enumerate(rows) if row[0] == "case_id"), None)
-        if start is None or any(
-            not str(cell).startswith(name) for cell, name in zip(rows[start], COLUMNS)
-        ):
-            found = (
-                rows[start][: len(COLUMNS)]
-                if start is not None
-                else "no row that starts with case_id"
-            )
-            raise BrokenRow(f"{path.name}, sheet {model}", "(header)", ", ".join(COLUMNS), found)
+        if start is None:
+            found: object = "no row that starts with case_id"
+            raise BrokenRow(sheet, "(header)", ", ".join(COLUMNS), found)
+        header = zip(rows[start], COLUMNS)
+        if not all(str(cell).startswith(name) for cell, name in header):
+            found = rows[start][: len(COLUMNS)]
+            raise BrokenRow(sheet, "(header)", ", ".join(COLUMNS), found)
         for number, row in enumerate(rows[start + 1 :], 1):
-            yield (
-                f"expert_annotations/{path.name}, sheet {model}, row {number}",
-                model,
-                dict(zip(COLUMNS, row)),
-            )
+            place = f"expert_annotations/{sheet}, row {number}"
+            yield place, model, dict(zip(COLUMNS, row))
 
 
 def to_samples(row: Row) -> Iterator[Sample]:
     """Yield one sample per question."""
     for question in QUESTIONS:
-        votes = {
-            who: Row(row.values["votes"][question], row.spec, row.where).choice(who, YES_NO)
-            for who in row.values["votes"][question]
-        }
+        given = Row(row.values["votes"][question], row.spec, row.where)
+        votes = {who: given.choice(who, YES_NO) for who in given.values}
+        first = {vote for who, vote in votes.items() if who != "tie_break"}
         yield row.sample(
             "classification",
             INSTRUCTION,
             row.text("multi-turn conversation").strip(),
             rubric=RUBRICS[question],
             reference=row.text("case_vignette").strip() if question == "history" else None,
-            label=adjudicate(row, question, votes),
+            label=_adjudicate(row, question, votes),
             key=(row.text("case_id"), row.text("model")),
             group=f"craft_md {row.text('case_id')}",
             meta={
                 "question": question,
                 "votes": votes,
-                "disagreed": len({v for who, v in votes.items() if who != "tie_break"}) > 1,
+                "disagreed": len(first) > 1,
                 "model": row.text("model"),
                 "case_id": row.text("case_id"),
             },
         )
 
 
-YES_NO = {
-    spelling: label
-    for word, label in LABELS.items()
-    for spelling in (word, word.capitalize(), word.upper())
-}
-
-
-def adjudicate(row: Row, question: str, votes: dict[str, str]) -> str:
+def _adjudicate(row: Row, question: str, votes: dict[str, str]) -> str:
     """Return what the annotators agree on, or else the tie-break.
 
     A disagreement without one is a broken row.
@@ -166,10 +158,5 @@ SPEC = DataSpec(
     repository="rajpurkarlab/craft-md",
     repository_commit="3bb2737",
     published_n=180,
-    side_files={
-        "usmle_and_derm_dataset.csv": 2004,
-        "expert_annotations/case_vignette_qc.csv": 200,
-        "results/*/case_*.json": 120,
-    },
     notes="180 conversations make 540 samples, one per question",
 )

@@ -24,21 +24,19 @@ ACCEPTED = {"": None, **{str(n): n for n in range(6)}}
 def read_rows(folder: Path, spec: DataSpec) -> Iterator[tuple[str, object]]:
     """Yield one record per column of the sheet."""
     grid = read_grid(folder / FILE)
-    start = next(
-        (n for n, line in enumerate(grid) if line[1:2] and line[1].startswith("case_")), None
-    )
-    names = None if start is None else tuple(line[0] for line in grid[start : start + len(LINES)])
+    case_lines = [n for n, line in enumerate(grid) if "".join(line[1:2]).startswith("case_")]
+    lines = grid[case_lines[0] :][: len(LINES)] if case_lines else []
+    names = tuple(line[0] for line in lines) if case_lines else None
     if names != LINES:
         raise BrokenRow(FILE, "(first cells)", f"case ids, then {', '.join(LINES[1:])}", names)
-    for number, (case_id, *cells) in enumerate(
-        zip(*(line[1:] for line in grid[start : start + len(LINES)])), 1
-    ):
+    for number, (case_id, *cells) in enumerate(zip(*(line[1:] for line in lines)), 1):
         yield f"{FILE}, row {number}", {"case_id": case_id, **dict(zip(LINES[1:], cells))}
 
 
 def to_samples(row: Row) -> list[Sample]:
     """Check a plain row; it makes no sample."""
-    row.text("case_id"), row.choice("dermatologist_accuracy", ACCEPTED)
+    row.text("case_id")
+    row.choice("dermatologist_accuracy", ACCEPTED)
     return []
 
 

@@ -11,6 +11,7 @@ Prompt:  pairwise, no rubric.
 Deviations: the drawn position; the publisher evaluates both orders.
 """
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,12 +26,11 @@ def read_rows(folder: Path, spec: DataSpec) -> Iterator[tuple[str, object]]:
     """Yield the items of all bias types in file order."""
     name = "biasbench.json"
     for place, by_type in read_records(folder / name):
-        if not isinstance(by_type, dict) or not all(
-            isinstance(items, list) for items in by_type.values()
-        ):
+        lists = list(by_type.values()) if isinstance(by_type, dict) else [None]
+        if not all(isinstance(items, list) for items in lists):
             raise BrokenRow(place, "(whole file)", "an object: bias type -> list of items", by_type)
-        items = [item for items in by_type.values() for item in items]
-        yield from ((f"{name}, row {number}", item) for number, item in enumerate(items, 1))
+        for number, item in enumerate(itertools.chain.from_iterable(lists), 1):
+            yield f"{name}, row {number}", item
 
 
 def to_samples(row: Row) -> Sample:

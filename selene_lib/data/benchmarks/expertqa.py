@@ -22,30 +22,30 @@ NOT_JUDGED = (None, "N/A")
 
 def to_samples(row: Row) -> Iterator[Sample | DropRow]:
     """Yield one sample per claim that was judged and has evidence."""
-    for system, answer in row.record("answers").values.items():
-        for claim in Row(answer, row.spec, f"{row.where}, answers.{system}", row.seed).records(
-            "claims"
-        ):
-            evidence = claim.items("evidence")
-            if claim.values.get("support") in NOT_JUDGED:
-                yield DropRow("support was not judged")
-            elif not evidence:
-                yield DropRow("claim without evidence")
-            else:
-                meta = {
-                    "system": system,
-                    "human_label": claim.text("support"),
-                    "field": row.text("metadata.field"),
-                }
-                label = claim.choice("support", LABELS)
-                yield claim_sample(
-                    row,
-                    "\n\n".join(evidence),
-                    claim.text("claim_string"),
-                    label,
-                    group=row.text("question"),
-                    meta=meta,
-                )
+    for system, values in row.record("answers").values.items():
+        answer = Row(values, row.spec, f"{row.where}, answers.{system}", row.seed)
+        for claim in answer.records("claims"):
+            yield _claim(row, system, claim)
+
+
+def _claim(row: Row, system: str, claim: Row) -> Sample | DropRow:
+    evidence = claim.items("evidence")
+    if claim.values.get("support") in NOT_JUDGED:
+        return DropRow("support was not judged")
+    if not evidence:
+        return DropRow("claim without evidence")
+    return claim_sample(
+        row,
+        "\n\n".join(evidence),
+        claim.text("claim_string"),
+        claim.choice("support", LABELS),
+        group=row.text("question"),
+        meta={
+            "system": system,
+            "human_label": claim.text("support"),
+            "field": row.text("metadata.field"),
+        },
+    )
 
 
 SPEC = DataSpec(

@@ -2,8 +2,8 @@
 
 A component of LLM-AggreFact.
 
-Dataset: yuxiaw/Factcheck-GPT, `subtasks/subtask3_claim_evidence_stance.jsonl` (subtask 4, 661
-claims without evidence, is a side file).
+Dataset: yuxiaw/Factcheck-GPT, `subtasks/subtask3_claim_evidence_stance.jsonl` (subtask 4 is 661
+claims without evidence and is not read).
 Label:   human; completely-support (696) -> Yes; partially-support (391), refute (161), irrelevant
 (2,057) -> No.
 Metric:  accuracy, best read beside balanced accuracy: 79 % are No.
@@ -50,5 +50,4 @@ SPEC = DataSpec(
     repository_path="subtasks",
     repository_commit="a9e6a04",
     published_n=3305,
-    side_files={"subtask4_claim_factuality.jsonl": 661},
 )

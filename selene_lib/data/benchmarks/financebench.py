@@ -36,26 +36,24 @@ def read_rows(folder: Path, spec: DataSpec) -> Iterator[tuple[str, object]]:
     items = index_by(folder / QUESTIONS, "financebench_id")
     for path in sorted((folder / "results").glob("*.jsonl")):
         for place, row in read_records(path, f"results/{path.name}"):
-            yield (
-                place,
-                {**row, "item": items.get(row.get("financebench_id"))}
-                if isinstance(row, dict)
-                else row,
-            )
+            if isinstance(row, dict):
+                row = {**row, "item": items.get(row.get("financebench_id"))}
+            yield place, row
 
 
 def to_samples(row: Row) -> Sample:
     item = row.record("item")
-    if row.text("question") != item.text("question"):
+    question = item.text("question")
+    if row.text("question") != question:
         raise row.broken(
             "question", f"the question of {item.text('financebench_id')}", row.text("question")
         )
     return row.sample(
         "classification",
-        f"{item.text('question')}\n\nCompany: {item.text('company')}\nDocument: {item.text('doc_name')}",
+        f"{question}\n\nCompany: {item.text('company')}\nDocument: {item.text('doc_name')}",
         str(row.get("model_answer", "text or a number")),
         rubric=RUBRIC,
-        reference=reference_text(item),
+        reference=_reference(item),
         label=row.choice("label", LABELS),
         key=(item.text("financebench_id"), row.text("model_name"), row.text("eval_mode")),
         group=item.text("financebench_id"),
@@ -71,15 +69,13 @@ def to_samples(row: Row) -> Sample:
     )
 
 
-def reference_text(item: Row) -> str:
+def _reference(item: Row) -> str:
     """Return the gold answer, the expert's justification if there is one, and the evidence."""
     parts = [item.text("answer").strip()]
     if justification := item.text_or_none("justification"):
         parts.append(f"Justification: {justification.strip()}")
-    parts += [
-        f"Evidence: {evidence.text('evidence_text').strip()}"
-        for evidence in item.records("evidence")
-    ]
+    for evidence in item.records("evidence"):
+        parts.append(f"Evidence: {evidence.text('evidence_text').strip()}")
     return "\n\n".join(parts)
 
 
@@ -105,5 +101,4 @@ SPEC = DataSpec(
     repository="patronus-ai/financebench",
     repository_commit="cc39aeb",
     published_n=2400,
-    side_files={QUESTIONS: 150, "financebench_document_information.jsonl": 361},
 )

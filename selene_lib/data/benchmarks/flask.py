@@ -9,7 +9,7 @@ Prompt:  absolute with reference; the fields are read back out of the published 
 Deviations: our template around the published fields.
 """
 
-from selene_lib.data.benchmarks.prometheus import parse_column
+from selene_lib.data.benchmarks.prometheus import scored_sample
 from selene_lib.data.spec import DataSpec, Row
 from selene_lib.records import Sample
 
@@ -18,18 +18,8 @@ def to_samples(row: Row) -> Sample:
     scores = row.items("human_score", (int, float))
     if not scores or not all(1 <= score <= 5 for score in scores):
         raise row.broken("human_score", "scores in 1..5", scores)
-    parts = parse_column(row, "instruction")
-    mean = sum(scores) / len(scores)
-    return row.sample(
-        "absolute",
-        parts.instruction,
-        parts.response,
-        rubric=parts.rubric,
-        reference=parts.reference,
-        label=str(round(mean)),
-        score=mean,
-        meta={"human_scores": scores, "gpt4_scores": row.items("gpt4_score", (int, float))},
-    )
+    meta = {"human_scores": scores, "gpt4_scores": row.items("gpt4_score", (int, float))}
+    return scored_sample(row, scores, meta=meta)
 
 
 SPEC = DataSpec(
@@ -50,5 +40,6 @@ SPEC = DataSpec(
     repository="prometheus-eval/prometheus-eval",
     repository_path="eval/benchmark/data",
     published_n=2001,
-    notes="the prompt is MT-Bench's, tried there on real rows; human_score and gpt4_score were read in public code that loads the file",
+    notes="the prompt is MT-Bench's, tried there on real rows; "
+    "human_score and gpt4_score were read in public code that loads the file",
 )

@@ -16,13 +16,12 @@ from pathlib import Path
 
 from selene_lib.data.readers import index_by, read_records
 from selene_lib.data.spec import DataSpec, DropRow, Row
+from selene_lib.prompts.rubrics import write_rubric
 from selene_lib.records import Sample
 
-ITEMS, SKILLS, RESPONSES = (
-    "flask_evaluation.jsonl",
-    "skillset_description.json",
-    "model_output/chatgpt.jsonl",
-)
+ITEMS = "flask_evaluation.jsonl"
+SKILLS = "skillset_description.json"
+RESPONSES = "model_output/chatgpt.jsonl"
 
 
 def read_rows(folder: Path, spec: DataSpec) -> Iterator[tuple[str, object]]:
@@ -30,24 +29,21 @@ def read_rows(folder: Path, spec: DataSpec) -> Iterator[tuple[str, object]]:
 
     `response` is None where there is none.
     """
-    rubrics = {
-        name.strip(): rubric_text(Row(skill, spec, f"{SKILLS}, {name}"))
-        for name, skill in index_by(folder / SKILLS, "Skill").items()
-    }
-    responses = {
-        number: record.get("text")
-        for number, record in index_by(folder / RESPONSES, "question_id", RESPONSES).items()
-    }
+    rubrics = {}
+    for name, skill in index_by(folder / SKILLS, "Skill").items():
+        rubrics[name.strip()] = _rubric(Row(skill, spec, f"{SKILLS}, {name}"))
+    responses = {}
+    for number, record in index_by(folder / RESPONSES, "question_id", RESPONSES).items():
+        responses[number] = record.get("text")
     for place, item in read_records(folder / ITEMS):
         if isinstance(item, dict):
             item = {**item, "response": responses.get(item.get("idx")), "rubrics": rubrics}
         yield place, item
 
 
-def rubric_text(skill: Row) -> str:
-    """Return the criterion of a skill and one line per score."""
-    lines = [f"Score {score}: {skill.text(f'Scoring.{score}').strip()}" for score in range(1, 6)]
-    return "\n".join([skill.text("Criteria").strip(), *lines])
+def _rubric(skill: Row) -> str:
+    descriptions = [skill.text(f"Scoring.{score}") for score in range(1, 6)]
+    return write_rubric(skill.text("Criteria"), descriptions)
 
 
 def to_samples(row: Row) -> Iterator[Sample]:
@@ -88,10 +84,4 @@ SPEC = DataSpec(
     repository="kaistAI/FLASK",
     repository_commit="3b4e22b",
     published_n=1740,
-    side_files={
-        "flask_hard_evaluation.jsonl": 89,
-        SKILLS: 12,
-        RESPONSES: 1700,
-        "model_output/alpaca_13b.jsonl": 1700,
-    },
 )

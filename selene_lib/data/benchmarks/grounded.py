@@ -1,27 +1,40 @@
 """A claim against a document, in one form for LLM-AggreFact and its components."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from selene_lib.data.spec import Row
 from selene_lib.records import Sample
 
 RUBRIC = (
     "Is every statement of the claim supported by the document?\n"
-    "Yes: the document supports the whole claim.\nNo: some part of the claim is not in the document, or contradicts it."
+    "Yes: the document supports the whole claim.\n"
+    "No: some part of the claim is not in the document, or contradicts it."
 )
 INSTRUCTION = "Write claims that the following document supports.\n\nDocument:\n{document}"
 
 
-def claim_sample(row: Row, document: str, claim: str, label: str, **fields) -> Sample:
+def claim_sample(
+    row: Row,
+    document: str,
+    claim: str,
+    label: str,
+    *,
+    meta: Mapping[str, Any],
+    key: tuple[Any, ...] = (),
+    group: str | None = None,
+) -> Sample:
     """Build the sample of one claim.
 
     Claims on the same document share a group unless `group` says otherwise.
     """
-    group = fields.pop("group", document)
     return row.sample(
         "classification",
         INSTRUCTION.format(document=document),
         claim,
         rubric=RUBRIC,
         label=label,
-        group=group,
-        **fields,
+        key=key,
+        group=document if group is None else group,
+        meta=meta,
     )

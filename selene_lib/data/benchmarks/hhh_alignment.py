@@ -17,7 +17,7 @@ HUB_LABELS = {(1, 0): (0, 1), (0, 1): (1, 0)}  # labels -> (index of better, ind
 
 def to_samples(row: Row) -> Sample:
     if row.has("targets"):
-        return hub_sample(row)
+        return _hub_sample(row)
     row.choice("label", LABELS)
     category = row.where.partition("hhh_")[2].partition(".")[0]
     return row.pair(
@@ -25,15 +25,13 @@ def to_samples(row: Row) -> Sample:
     )
 
 
-def hub_sample(row: Row) -> Sample:
+def _hub_sample(row: Row) -> Sample:
     """Read the hub's shape, one configuration per category.
 
     `input`, `targets: {choices: [text, text], labels: [1, 0]}`.
     """
-    choices, labels = (
-        row.items("targets.choices", n=2),
-        tuple(row.items("targets.labels", int, n=2)),
-    )
+    choices = row.items("targets.choices", n=2)
+    labels = tuple(row.items("targets.labels", int, n=2))
     if labels not in HUB_LABELS:
         raise row.broken("targets.labels", "[1, 0] or [0, 1]", labels)
     better, worse = HUB_LABELS[labels]
@@ -64,5 +62,4 @@ SPEC = DataSpec(
     repository_path="data/hhh",
     repository_commit="d4abf5c",
     published_n=221,
-    side_files={"hhh_alignment_eval.json": 221},
 )

@@ -11,7 +11,10 @@ from selene_lib.data.spec import DataSpec, Row
 from selene_lib.records import Sample
 
 LABELS = {1: "Yes", 0: "No"}
-RUBRIC = "{question}\nYes: the response meets this requirement.\nNo: the response does not meet this requirement."
+RUBRIC = (
+    "{question}\n"
+    "Yes: the response meets this requirement.\nNo: the response does not meet this requirement."
+)
 
 
 def to_samples(row: Row) -> Sample:
@@ -47,5 +50,4 @@ SPEC = DataSpec(
     repository_path="data/infobench-class",
     repository_commit="d4abf5c",
     published_n=930,
-    side_files={"GPT4_DecomposeEval.jsonl": 500},
 )

@@ -14,18 +14,22 @@ from selene_lib.data.spec import DataSpec, Row
 from selene_lib.records import Sample
 
 LABELS = {1: "A", 2: "B"}
-HUB_INPUT = "Article:\n{article}\n\nRequirement:\n{requirement}\n\nSummarise the article so that the summary meets the requirement."
+HUB_INPUT = (
+    "Article:\n{article}\n\nRequirement:\n{requirement}\n\n"
+    "Summarise the article so that the summary meets the requirement."
+)
 
 
 def to_samples(row: Row) -> Sample:
     on_hub = row.has("article")
+    if on_hub:
+        article, requirement = row.text("article").strip(), row.text("requirement").strip()
+        instruction = HUB_INPUT.format(article=article, requirement=requirement)
+    else:
+        instruction = row.text("input")
     return row.sample(
         "pairwise",
-        HUB_INPUT.format(
-            article=row.text("article").strip(), requirement=row.text("requirement").strip()
-        )
-        if on_hub
-        else row.text("input"),
+        instruction,
         row.text("output_1"),
         response_b=row.text("output_2"),
         label=row.choice("winner" if on_hub else "label", LABELS),

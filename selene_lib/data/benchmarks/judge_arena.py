@@ -13,7 +13,9 @@ ACTIVE = {True: True, False: False}
 
 def to_samples(row: Row) -> list[Sample]:
     """Check a plain row; it makes no sample."""
-    row.text("name"), row.text("organization"), row.choice("active", ACTIVE)
+    row.text("name")
+    row.text("organization")
+    row.choice("active", ACTIVE)
     return []
 
 

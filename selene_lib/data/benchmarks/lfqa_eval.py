@@ -59,5 +59,4 @@ SPEC = DataSpec(
     repository_path="raw_annotation_data",
     repository_commit="4aa34f9",
     published_n=260,
-    side_files={"lfqa_eval_experts_processed.jsonl": 260},
 )

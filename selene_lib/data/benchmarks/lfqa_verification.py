@@ -36,20 +36,17 @@ def read_rows(folder: Path, spec: DataSpec) -> Iterator[tuple[str, object]]:
         docs = index_by(folder / "docs" / f"{name}.json", "question_id", f"docs/{name}.json")
         for place, record in read_records(folder / "annotations" / f"annotations-{system}.json"):
             if isinstance(record, dict):
-                record = {
-                    **record,
-                    "system": system,
-                    "docs": docs.get(record.get("question_id"), {}).get("docs"),
-                }
+                found = docs.get(record.get("question_id"), {}).get("docs")
+                record = {**record, "system": system, "docs": found}
             yield place, record
 
 
 def to_samples(row: Row) -> Iterator[Sample]:
     """Yield one sample per sentence."""
-    document = "\n\n".join(
-        f"{doc.text('title', may_be_empty=True)}\n{doc.text('text')}".strip()
-        for doc in row.records("docs")
-    )
+    parts = []
+    for doc in row.records("docs"):
+        parts.append(f"{doc.text('title', may_be_empty=True)}\n{doc.text('text')}".strip())
+    document = "\n\n".join(parts)
     for number, sentence in enumerate(row.records("annotations")):
         labels = sentence.items("labels", n=3)
         if not set(labels) <= set(VOTES):
@@ -90,5 +87,4 @@ SPEC = DataSpec(
     repository_path="data",
     repository_commit="4e905be",
     published_n=400,
-    side_files={"docs/docs-webgpt.json": 271, "docs/docs-human.json": 271},
 )

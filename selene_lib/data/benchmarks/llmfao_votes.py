@@ -14,7 +14,9 @@ WINNERS = {"left": "A", "right": "B", "tie": TIE}
 
 def to_samples(row: Row) -> list[Sample]:
     """Check a plain row; it makes no sample, since the texts are not published."""
-    row.text("left"), row.text("right"), row.choice("winner", WINNERS)
+    row.text("left")
+    row.text("right")
+    row.choice("winner", WINNERS)
     return []
 
 

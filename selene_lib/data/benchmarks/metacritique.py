@@ -19,21 +19,24 @@ from selene_lib.records import Sample
 
 CRITICS = ("human_critique", "llm1_critique", "llm2_critique")
 RUBRIC = (
-    "How good is the critique of the answer: are its statements right, and does it find what there is to find?\n"
-    "Score 1: It is wrong or misses everything.\nScore 2: Little of it is right, or much is missed.\nScore 3: Half of it is right.\n"
+    "How good is the critique of the answer: are its statements right, "
+    "and does it find what there is to find?\n"
+    "Score 1: It is wrong or misses everything.\n"
+    "Score 2: Little of it is right, or much is missed.\nScore 3: Half of it is right.\n"
     "Score 4: It is mostly right and complete.\nScore 5: It is right and complete."
 )
 
 
 def to_samples(row: Row) -> Iterator[Sample]:
     """Yield one sample per critique."""
+    question, answer = row.text("question"), row.text("response")
     for critic in CRITICS:
         critique = row.record(critic)
         f1 = critique.number("f1_score", 0, 1)
         score = to_five(f1, 0, 1)
         yield row.sample(
             "absolute",
-            f"Criticise this answer to the question.\n\nQuestion: {row.text('question')}\n\nAnswer: {row.text('response')}",
+            f"Criticise this answer to the question.\n\nQuestion: {question}\n\nAnswer: {answer}",
             critique.text("critique").strip(),
             rubric=RUBRIC,
             reference=row.text_or_none("gpt4_answer"),

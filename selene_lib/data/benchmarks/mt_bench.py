@@ -8,7 +8,7 @@ Prompt:  absolute with reference; the fields are read back out of the published 
 Deviations: our template around the published fields.
 """
 
-from selene_lib.data.benchmarks.prometheus import parse_column
+from selene_lib.data.benchmarks.prometheus import scored_sample
 from selene_lib.data.spec import DataSpec, Row
 from selene_lib.records import Sample
 
@@ -17,16 +17,9 @@ def to_samples(row: Row) -> Sample:
     scores = row.items("gpt4_score", int, n=3)
     if not all(1 <= score <= 5 for score in scores):
         raise row.broken("gpt4_score", "three scores in 1..5", scores)
-    parts = parse_column(row, "instruction")
-    mean = sum(scores) / len(scores)
-    return row.sample(
-        "absolute",
-        parts.instruction,
-        parts.response,
-        rubric=parts.rubric,
-        reference=parts.reference,
-        label=str(round(mean)),
-        score=mean,
+    return scored_sample(
+        row,
+        scores,
         key=(row.get("idx"), row.text("response_source")),
         group=f"mt_bench {row.get('idx')}",
         meta={
@@ -59,5 +52,4 @@ SPEC = DataSpec(
     repository_path="eval/benchmark/data",
     repository_commit="dcfb442",
     published_n=320,
-    side_files={"question.jsonl": 80, "reference_answer/gpt-4.jsonl": 30},
 )

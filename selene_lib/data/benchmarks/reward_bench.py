@@ -9,11 +9,12 @@ Deviations: the drawn position.
 """
 
 from selene_lib.data.spec import DataSpec, Row
-from selene_lib.paper.values import REWARD_BENCH_SECTIONS, REWARD_BENCH_WEIGHTS
+from selene_lib.paper.values import REWARD_BENCH_SECTIONS
 from selene_lib.records import Sample
 
-SECTIONS, WEIGHTS = REWARD_BENCH_SECTIONS, REWARD_BENCH_WEIGHTS
-SECTION_OF = {subset: section for section, subsets in SECTIONS.items() for subset in subsets}
+SECTION_OF = {
+    subset: section for section, subsets in REWARD_BENCH_SECTIONS.items() for subset in subsets
+}
 
 
 def to_samples(row: Row) -> Sample:

@@ -11,6 +11,7 @@ RewardBench.
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from selene_lib.data.readers import read_records
 from selene_lib.data.spec import DataSpec, Row
@@ -21,19 +22,16 @@ FILE = "rewardbench_ReasonEval_34B.json"
 
 def read_rows(folder: Path, spec: DataSpec) -> Iterator[tuple[str, object]]:
     """Yield one record per problem: `problem_id`, `chosen` and `rejected` rows."""
-    pairs: dict[object, dict] = {}
+    pairs: dict[object, tuple[str, dict[str, Any]]] = {}
     for place, record in read_records(folder / FILE):
-        if not isinstance(record, dict) or record.get("solution_type") not in (
-            "chosen",
-            "rejected",
-        ):
+        side = record.get("solution_type") if isinstance(record, dict) else None
+        if side not in ("chosen", "rejected"):
             yield place, record
             continue
-        pair = pairs.setdefault(
-            record.get("problem_id"), {"problem_id": record.get("problem_id"), "place": place}
-        )
-        pair[record["solution_type"]] = record
-    yield from ((pair.pop("place"), pair) for pair in pairs.values())
+        problem = record.get("problem_id")
+        _, pair = pairs.setdefault(problem, (place, {"problem_id": problem}))
+        pair[side] = record
+    yield from pairs.values()
 
 
 def to_samples(row: Row) -> Sample:
@@ -42,7 +40,8 @@ def to_samples(row: Row) -> Sample:
         raise row.broken(
             "rejected.problem", "the problem of the chosen solution", rejected.text("problem")
         )
-    better, worse = ("\n".join(side.items("eval_solution")) for side in (chosen, rejected))
+    better = "\n".join(chosen.items("eval_solution"))
+    worse = "\n".join(rejected.items("eval_solution"))
     meta = {"subject": chosen.text("subject"), "level": chosen.get("level"), "subset": "math-prm"}
     return row.pair(chosen.text("problem"), better, worse, key=(row.get("problem_id"),), meta=meta)
 
@@ -67,5 +66,4 @@ SPEC = DataSpec(
     repository_path="results/Rewardbench",
     repository_commit="cde06ab",
     published_n=447,
-    side_files={FILE: 894},
 )

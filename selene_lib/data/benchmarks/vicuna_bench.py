@@ -17,5 +17,4 @@ SPEC = replace(
     role="extra",
     title="Vicuna-Bench (absolute)",
     files=("vicuna_eval.json",),
-    side_files={},
 )

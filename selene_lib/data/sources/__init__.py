@@ -29,14 +29,9 @@ from selene_lib.data.sources import (
     ultrafeedback,
     xstest,
 )
-from selene_lib.data.spec import DataSpec
+from selene_lib.data.spec import specs_by_name
 
-
-def _by_name(*modules) -> dict[str, DataSpec]:
-    return {module.SPEC.name: module.SPEC for module in modules}
-
-
-STAND_INS = _by_name(
+STAND_INS = specs_by_name(
     feedback_collection,
     preference_collection,
     helpsteer,
@@ -54,7 +49,7 @@ STAND_INS = _by_name(
     seahorse,
     auto_j_training,
 )
-SOURCES = STAND_INS | _by_name(
+SOURCES = STAND_INS | specs_by_name(
     alpaca_eval_cot, fine_grained_rlhf, felm, shepherd, xstest, selfee, arena_bench_v1
 )
 

@@ -17,7 +17,8 @@ from selene_lib.data.spec import DataSpec, Row
 from selene_lib.records import Sample
 
 _PROMPT = re.compile(
-    r"\[Question\]\n(.*?)\n\n(?:\[The Start of Reference Answer\]\n(.*?)\n\[The End of Reference Answer\]\n\n)?"
+    r"\[Question\]\n(.*?)\n\n"
+    r"(?:\[The Start of Reference Answer\]\n(.*?)\n\[The End of Reference Answer\]\n\n)?"
     r"\[The Start of Assistant's Answer\]\n(.*)\n\[The End of Assistant's Answer\]\s*",
     re.DOTALL,
 )

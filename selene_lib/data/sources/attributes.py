@@ -4,6 +4,7 @@ One absolute sample per aspect, with this project's rubric for it.
 """
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from selene_lib.data.sources.rubrics import ASPECTS
 from selene_lib.data.sources.scale import label_of, to_five
@@ -20,13 +21,13 @@ def aspect_samples(
     scores: Mapping[str, float | None],
     low: float,
     high: float,
-    **fields,
+    *,
+    meta: Mapping[str, Any] | None = None,
 ) -> Iterator[Sample | DropRow]:
     """Yield a sample per aspect, its score brought from [low, high] to 1-5.
 
     An aspect without a score is dropped and counted.
     """
-    meta = fields.pop("meta", {})
     for aspect, value in scores.items():
         if value is None:
             yield DropRow(NOT_RATED)
@@ -39,8 +40,7 @@ def aspect_samples(
             rubric=ASPECTS[aspect],
             label=label_of(score),
             score=score,
-            meta={**meta, "aspect": aspect},
-            **fields,
+            meta={**(meta or {}), "aspect": aspect},
         )
 
 

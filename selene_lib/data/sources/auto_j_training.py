@@ -67,6 +67,5 @@ SPEC = DataSpec(
     published_n=960,
     training="not stated",
     stand_in=True,
-    side_files={"usescenario.jsonl": 960},
     notes="no licence is stated: internal research use only, do not redistribute",
 )

@@ -14,10 +14,8 @@ LABELS = {"model_a": "A", "model_b": "B", "tie": TIE, "tie (bothbad)": TIE}
 
 
 def to_samples(row: Row) -> Sample:
-    (asked, first), (asked_b, second) = (
-        turns_of(row, "conversation_a"),
-        turns_of(row, "conversation_b"),
-    )
+    asked, first = turns_of(row, "conversation_a")
+    asked_b, second = turns_of(row, "conversation_b")
     if asked != asked_b:
         raise DropRow("the two dialogues differ in what the user asked")
     instruction, first, second = check_pair(asked, first, second)

@@ -37,15 +37,8 @@ def to_samples(row: Row) -> Iterator[Sample | DropRow]:
             yield DropRow("a response is empty")
             continue
         meta = {"model": item.text("model"), "critique": item.text_or_none("rationale") or ""}
-        yield from aspect_samples(
-            row,
-            row.text("instruction"),
-            response,
-            {aspect: rating_or_none(item, "rating")},
-            1,
-            5,
-            meta=meta,
-        )
+        scores = {aspect: rating_or_none(item, "rating")}
+        yield from aspect_samples(row, row.text("instruction"), response, scores, 1, 5, meta=meta)
 
 
 SPEC = DataSpec(
@@ -67,5 +60,6 @@ SPEC = DataSpec(
     repository="martin-wey/CodeUltraFeedback",
     training="yes",
     stand_in=True,
-    notes="field names were read in the processing script of a derived set; the paper gives the size as 10,000",
+    notes="field names were read in the processing script of a derived set; "
+    "the paper gives the size as 10,000",
 )

@@ -22,10 +22,8 @@ def last_turns(row: Row, chosen: str, rejected: str) -> tuple[str, str, str]:
     The two columns hold whole dialogues that should differ in the last turn only.
     """
     try:
-        (before, better), (other, worse) = (
-            split_last_turn(row.text(chosen)),
-            split_last_turn(row.text(rejected)),
-        )
+        before, better = split_last_turn(row.text(chosen))
+        other, worse = split_last_turn(row.text(rejected))
     except ValueError as error:
         raise row.broken(
             chosen, f"a dialogue of Human and Assistant turns ({error})", row.text(chosen)
@@ -48,13 +46,11 @@ def check_pair(instruction: str, better: str, worse: str) -> tuple[str, str, str
 
 
 def one_speaker(text: str) -> str:
-    """Return a dialogue of one human turn without its speaker mark; a longer one is left as it is."""
+    """Return a dialogue of one human turn without its speaker mark, a longer one as it is."""
     text = text.strip()
-    return (
-        text.removeprefix("Human:").strip()
-        if text.count("Human:") == 1 and "Assistant:" not in text
-        else text
-    )
+    if text.count("Human:") == 1 and "Assistant:" not in text:
+        return text.removeprefix("Human:").strip()
+    return text
 
 
 def split_messages(row: Row, column: str) -> tuple[str, str]:
@@ -62,10 +58,7 @@ def split_messages(row: Row, column: str) -> tuple[str, str]:
 
     A system message is kept at the top.
     """
-    messages = [
-        (message.text("role"), message.text("content", may_be_empty=True).strip())
-        for message in row.records(column)
-    ]
+    messages = _messages(row, column)
     if len(messages) < 2 or messages[-1][0] != "assistant":
         raise row.broken(
             column, "messages that end in one of the assistant", [role for role, _ in messages]
@@ -82,23 +75,25 @@ def turns_of(row: Row, column: str) -> tuple[str, str]:
 
     For dialogues in which both sides differ from the start.
     """
-    messages = [
-        (message.text("role"), message.text("content", may_be_empty=True).strip())
-        for message in row.records(column)
-    ]
-    sides = {
-        role: [text for other, text in messages if other == role] for role in ("user", "assistant")
-    }
-    if not sides["user"] or len(sides["user"]) != len(sides["assistant"]):
+    messages = _messages(row, column)
+    asked = [text for role, text in messages if role == "user"]
+    answered = [text for role, text in messages if role == "assistant"]
+    if not asked or len(asked) != len(answered):
         raise row.broken(
             column, "user and assistant messages in turn", [role for role, _ in messages]
         )
-    return tuple(_numbered(texts) for texts in sides.values())
+    return _numbered(asked), _numbered(answered)
+
+
+def _messages(row: Row, column: str) -> list[tuple[str, str]]:
+    """Return the (role, text) of each message of a column."""
+    found = []
+    for message in row.records(column):
+        found.append((message.text("role"), message.text("content", may_be_empty=True).strip()))
+    return found
 
 
 def _numbered(texts: list[str]) -> str:
-    return (
-        texts[0]
-        if len(texts) == 1
-        else "\n\n".join(f"Turn {number}: {text}" for number, text in enumerate(texts, 1))
-    )
+    if len(texts) == 1:
+        return texts[0]
+    return "\n\n".join(f"Turn {number}: {text}" for number, text in enumerate(texts, 1))

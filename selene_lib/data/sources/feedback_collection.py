@@ -9,6 +9,7 @@ Caveat:  published as one JSON array of 1 GB, which is decoded block by block.
 """
 
 from selene_lib.data.spec import DataSpec, Row
+from selene_lib.prompts.rubrics import write_rubric
 from selene_lib.records import Sample
 
 
@@ -18,7 +19,7 @@ def to_samples(row: Row) -> Sample:
         "absolute",
         row.text("orig_instruction"),
         row.text("orig_response"),
-        rubric=rubric_text(row),
+        rubric=_rubric(row),
         reference=row.text_or_none("orig_reference_answer"),
         label=str(int(score)),
         score=score,
@@ -26,15 +27,10 @@ def to_samples(row: Row) -> Sample:
     )
 
 
-def rubric_text(row: Row) -> str:
-    """Return the criterion and one line per score."""
-    lines = [
-        f"Score {score}: {row.text(f'orig_score{score}_description').strip()}"
-        for score in range(1, 6)
-    ]
-    return "\n".join(
-        [row.text("orig_criteria").strip().removeprefix("[").removesuffix("]"), *lines]
-    )
+def _rubric(row: Row) -> str:
+    criterion = row.text("orig_criteria").strip().removeprefix("[").removesuffix("]")
+    descriptions = [row.text(f"orig_score{score}_description") for score in range(1, 6)]
+    return write_rubric(criterion, descriptions)
 
 
 SPEC = DataSpec(

@@ -9,7 +9,10 @@ Caveat:  two responses are a literal NaN; they are put together from their segme
 from selene_lib.data.spec import DataSpec, Row
 from selene_lib.records import Sample
 
-RUBRIC = "Is the response factually right in all its parts?\nYes: every statement is right.\nNo: at least one statement is wrong."
+RUBRIC = (
+    "Is the response factually right in all its parts?\n"
+    "Yes: every statement is right.\nNo: at least one statement is wrong."
+)
 
 
 def to_samples(row: Row) -> Sample:

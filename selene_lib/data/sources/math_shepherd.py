@@ -22,7 +22,7 @@ _NEXT_STEP = re.compile(r"\n\s*(?=Step \d+:)")
 
 
 def to_samples(row: Row) -> Sample:
-    problem, steps = split_steps(row)
+    problem, steps = _split_steps(row)
     marks = [mark for _, mark in steps]
     return row.sample(
         "classification",
@@ -38,7 +38,7 @@ def to_samples(row: Row) -> Sample:
     )
 
 
-def split_steps(row: Row) -> tuple[str, list[tuple[str, str]]]:
+def _split_steps(row: Row) -> tuple[str, list[tuple[str, str]]]:
     """Return the problem and its (step, mark) pairs.
 
     A step that ends in no mark makes a broken row.

@@ -17,9 +17,8 @@ def to_samples(row: Row) -> Sample:
     instruction, first, second = check_pair(
         row.text("instruction"), row.text("output_1"), row.text("output_2")
     )
-    return row.sample(
-        "pairwise", instruction, first, response_b=second, label=row.choice("label", LABELS)
-    )
+    label = row.choice("label", LABELS)
+    return row.sample("pairwise", instruction, first, response_b=second, label=label)
 
 
 SPEC = DataSpec(

@@ -46,5 +46,6 @@ SPEC = DataSpec(
     hub_id="prometheus-eval/Preference-Collection",
     training="yes",
     stand_in=True,
-    notes="the card gives the size as 200K; field names were read in public code that loads the set",
+    notes="the card gives the size as 200K; "
+    "field names were read in public code that loads the set",
 )

@@ -19,7 +19,8 @@ from selene_lib.records import Sample
 
 RUBRIC = (
     "Does the response hold content that its source in the task does not support, or contradicts?\n"
-    "Yes: at least one passage is unsupported or contradicted.\nNo: all of it is supported by the source."
+    "Yes: at least one passage is unsupported or contradicted.\n"
+    "No: all of it is supported by the source."
 )
 RESPONSES, SOURCES = "response.jsonl", "source_info.jsonl"
 
@@ -31,10 +32,9 @@ def read_rows(folder: Path, spec: DataSpec) -> Iterator[tuple[str, object]]:
     """
     sources = index_by(folder / SOURCES, "source_id")
     for place, row in read_records(folder / RESPONSES):
-        yield (
-            place,
-            {**row, "source": sources.get(row.get("source_id"))} if isinstance(row, dict) else row,
-        )
+        if isinstance(row, dict):
+            row = {**row, "source": sources.get(row.get("source_id"))}
+        yield place, row
 
 
 def to_samples(row: Row) -> Sample:

@@ -3,14 +3,17 @@
 Wording and scale lines are our choice.
 """
 
-_LINES = (
-    "Score 1: {low}\nScore 2: Below what is needed; the faults outweigh the merits.\nScore 3: Acceptable; merits and faults balance.\n"
-    "Score 4: Good; only minor faults.\nScore 5: {high}"
+from selene_lib.prompts.rubrics import write_rubric
+
+_MIDDLE = (
+    "Below what is needed; the faults outweigh the merits.",
+    "Acceptable; merits and faults balance.",
+    "Good; only minor faults.",
 )
 
 
 def _rubric(question: str, low: str, high: str) -> str:
-    return f"{question}\n{_LINES.format(low=low, high=high)}"
+    return write_rubric(question, [low, *_MIDDLE, high])
 
 
 ASPECTS: dict[str, str] = {
@@ -72,6 +75,7 @@ ASPECTS: dict[str, str] = {
 }
 
 HALLUCINATION = (
-    "Does the response hold hallucinated content, that is, claims that are made up or cannot be verified?\n"
+    "Does the response hold hallucinated content, that is, "
+    "claims that are made up or cannot be verified?\n"
     "Yes: at least one claim is made up or unverifiable.\nNo: the response holds no such claim."
 )

@@ -30,17 +30,19 @@ RUBRIC = "{question}\nYes: it does.\nNo: it does not."
 def to_samples(row: Row) -> Iterator[Sample | DropRow]:
     """Yield one sample per question that was asked and answered Yes or No."""
     article = row.text_or_none("article")
-    questions = {**WITHOUT_ARTICLE, **WITH_ARTICLE} if article else WITHOUT_ARTICLE
+    instruction, questions = "Write a summary of an article.", WITHOUT_ARTICLE
+    if article:
+        instruction = f"Summarise this article:\n{article}"
+        questions = {**WITHOUT_ARTICLE, **WITH_ARTICLE}
     for column, question in questions.items():
         answer = row.text_or_none(column)
         if answer not in LABELS:
-            yield DropRow(
-                "question not asked" if answer is None else "rating is neither Yes nor No"
-            )
+            is_asked = answer is not None
+            yield DropRow("rating is neither Yes nor No" if is_asked else "question not asked")
             continue
         yield row.sample(
             "classification",
-            f"Summarise this article:\n{article}" if article else "Write a summary of an article.",
+            instruction,
             row.text("summary"),
             rubric=RUBRIC.format(question=question),
             label=LABELS[answer],
@@ -74,5 +76,6 @@ SPEC = DataSpec(
     repository="google-research-datasets/seahorse",
     training="yes",
     stand_in=True,
-    notes="the zip of the three .tsv files is linked in the repository's README; the train file is read",
+    notes="the zip of the three .tsv files is linked in the repository's README; "
+    "the train file is read",
 )

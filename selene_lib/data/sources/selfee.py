@@ -25,17 +25,16 @@ _SCORE = re.compile(
 
 def to_samples(row: Row) -> Iterator[Sample | DropRow]:
     """Yield one sample per attempt whose feedback names exactly one score."""
-    task = "\n".join(
-        part
-        for part in (row.text("instruction"), row.text("input", may_be_empty=True))
-        if part.strip()
-    )
+    task, given = row.text("instruction"), row.text("input", may_be_empty=True)
+    if given.strip():
+        task = f"{task}\n{given}"
     for attempt in row.records("outputs"):
         rating = find_score(attempt.text("feedback"))
-        if rating is None or not attempt.text("output", may_be_empty=True).strip():
-            yield DropRow(
-                "no single score in the feedback" if rating is None else "a response is empty"
-            )
+        if rating is None:
+            yield DropRow("no single score in the feedback")
+            continue
+        if not attempt.text("output", may_be_empty=True).strip():
+            yield DropRow("a response is empty")
             continue
         score = to_five(rating, 1, 10)
         yield row.sample(

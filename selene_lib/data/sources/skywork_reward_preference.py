@@ -15,10 +15,8 @@ from selene_lib.records import Sample
 
 
 def to_samples(row: Row) -> Sample:
-    (before, better), (other, worse) = (
-        split_messages(row, "chosen"),
-        split_messages(row, "rejected"),
-    )
+    before, better = split_messages(row, "chosen")
+    other, worse = split_messages(row, "rejected")
     if before != other:
         raise DropRow("the two dialogues differ before the last turn")
     return row.pair(*check_pair(before, better, worse), meta={"dataset": row.text("source")})

@@ -22,9 +22,9 @@ def to_samples(row: Row) -> Iterator[Sample | DropRow]:
         if not completion.text("response", may_be_empty=True).strip():
             yield DropRow("a response is empty")
             continue
-        scores = {
-            aspect: rating_or_none(completion, f"annotations.{aspect}.Rating") for aspect in ASPECTS
-        }
+        scores = {}
+        for aspect in ASPECTS:
+            scores[aspect] = rating_or_none(completion, f"annotations.{aspect}.Rating")
         meta = {"model": completion.text("model"), "dataset": row.text("source")}
         yield from aspect_samples(
             row, row.text("instruction"), completion.text("response"), scores, 1, 5, meta=meta
