@@ -4,6 +4,7 @@ nothing cut off.
 
 from __future__ import annotations
 
+import io
 import itertools
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -15,9 +16,11 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
+from PIL import Image
 from synthetic_run import HOSTILE, JUDGES, finished_run
 
 from selene_lib import figures
+from selene_lib.curation.decisions import write_decisions
 from selene_lib.errors import UserError
 from selene_lib.figures import everything
 from selene_lib.figures.checks import expected_error, overlap_counts
@@ -50,6 +53,34 @@ def again(run_dir: Path) -> list[figures.Drawing]:
         found = [*everything._drawings(run_dir, True), *everything.published_drawings()]
         assert matplotlib.rcParams["font.size"] == 22
     return found
+
+
+def test_the_chosen_threshold_is_the_one_that_the_ablation_writes(tmp_path: Path) -> None:
+    decisions = {"sources": {"a": {"keep": True}}, "reward_threshold": 0.25}
+    write_decisions(tmp_path / "03_ablate_sources" / "decisions.yaml", decisions)
+    assert everything.chosen_threshold(tmp_path) == 0.25
+    decisions["reward_threshold"] = None
+    write_decisions(tmp_path / "03_ablate_sources" / "decisions.yaml", decisions)
+    assert everything.chosen_threshold(tmp_path) is None
+    assert everything.chosen_threshold(tmp_path / "no run") is None
+
+
+def test_a_palette_makes_a_picture_small_and_looks_the_same() -> None:
+    """The topic map has most colours; its worst pixel is off by a shade, and hardly any is."""
+    rng = np.random.default_rng(0)
+    points = {"x": rng.normal(size=400), "y": rng.normal(size=400)}
+    frame = pd.DataFrame({**points, "topic": np.arange(400) % 12, "task": "pairwise"})
+    drawing = figures.draw_topic_map(frame)
+    with styled():
+        settle(drawing.figure)
+        drawing.figure.savefig(buffer := io.BytesIO(), format="png")
+    full, small = buffer.getvalue(), drawing.to_bytes("png")
+    assert len(small) < len(full) / 2
+    before, after = (
+        np.asarray(Image.open(io.BytesIO(png)).convert("RGB"), dtype=int) for png in (full, small)
+    )
+    off = np.abs(before - after).max(axis=2)
+    assert off.max() <= 40 and (off > 12).mean() < 0.01
 
 
 def test_every_figure_of_the_plan_is_drawn_with_picture_vector_and_numbers(

@@ -1,6 +1,4 @@
-"""Fig. 1: task-average scores of all judges (a), and every benchmark by task type (b); ours, and
-what was published.
-"""
+"""Fig. 1: task-average scores of all judges (a), and every benchmark by task type (b)."""
 
 from __future__ import annotations
 
@@ -10,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
@@ -17,22 +16,18 @@ from selene_lib.figures.drawing import (
     INK,
     QUIET,
     Drawing,
+    baseline_mark,
+    draw_baseline,
     heading,
     light_grid,
     new_figure,
     not_run,
+    published_mark,
     styled,
 )
 from selene_lib.figures.judges import TASK_NAMES, colours, judge_label, order_judges
 from selene_lib.figures.results import headline_rows
 from selene_lib.judges.names import is_base, main_judge
-
-OVERALL = ("overall", "task average", "mean", "all", "task_mean", "mean of tasks")
-
-
-def overall_rows(task_means: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of a task-means table that stand for the mean over the task types."""
-    return task_means[task_means["task"].isin(OVERALL)]
 
 
 def draw_overall(task_means: pd.DataFrame, *, note: str = "", name: str = "fig1a") -> Drawing:
@@ -43,14 +38,10 @@ def draw_overall(task_means: pd.DataFrame, *, note: str = "", name: str = "fig1a
     without interval).
     """
     title = "Fig. 1a  Mean of the task types"
-    rows = overall_rows(task_means)
+    rows = task_means[task_means["task"] == "overall"]
     if rows.empty:
-        means = (
-            task_means[task_means["task"].isin(TASK_NAMES)]
-            .groupby("judge", sort=False)["value"]
-            .mean()
-        )
-        rows = means.rename("value").reset_index()
+        of_tasks = task_means[task_means["task"].isin(TASK_NAMES)]
+        rows = of_tasks.groupby("judge", sort=False)["value"].mean().reset_index()
     rows = rows.dropna(subset=["value"])
     if rows.empty:
         return not_run(name, title, "no task means")
@@ -77,8 +68,7 @@ def draw_benchmarks(
     note: str = "",
     name: str = "fig1b",
 ) -> Drawing:
-    """Fig. 1b: every set by task type, base and trained, with intervals, the majority baseline and
-    the published value.
+    """Fig. 1b: every set by task type, base and trained, beside baseline and published value.
 
     `scores` has the columns of `records.Score`; its headline rows are drawn. `judges` are those
     shown: the main trained one and the base by default.
@@ -90,10 +80,9 @@ def draw_benchmarks(
         return not_run(name, title, "no scores")
     shown = list(judges) if judges else _base_and_main(rows["judge"])
     rows = rows[rows["judge"].isin(shown)].reset_index(drop=True)
+    n_sets = rows["set"].nunique()
     with styled():
-        figure = new_figure(
-            8.2, 1.7 + 0.17 * len(shown) * rows["set"].nunique() + 0.24 * rows["set"].nunique()
-        )
+        figure = new_figure(8.2, 1.7 + (0.17 * len(shown) + 0.24) * n_sets)
         _panels(figure, rows, order_judges(shown))
         heading(figure, title, note)
     return Drawing(name, title, _said(rows), figure, rows)
@@ -108,29 +97,27 @@ def _said(rows: pd.DataFrame) -> str:
     parts = []
     for task, mine in rows.groupby("task", sort=False):
         means = mine.groupby("judge", sort=False)["value"].mean()
-        parts.append(
-            f"{TASK_NAMES.get(task, task)}: "
-            + ", ".join(f"{judge_label(j)} mean {v:.3f}" for j, v in means.items())
-        )
-    return f"Bar chart of {rows['set'].nunique()} sets in {len(parts)} task types. {'; '.join(parts)}. The values stand in the CSV."
+        said = ", ".join(f"{judge_label(j)} mean {v:.3f}" for j, v in means.items())
+        parts.append(f"{TASK_NAMES.get(task, task)}: {said}")
+    n_sets = rows["set"].nunique()
+    return (
+        f"Bar chart of {n_sets} sets in {len(parts)} task types. {'; '.join(parts)}. "
+        "The values stand in the CSV."
+    )
 
 
-def _panels(figure: Any, rows: pd.DataFrame, judges: Sequence[str]) -> None:
+def _panels(figure: Figure, rows: pd.DataFrame, judges: Sequence[str]) -> None:
     tasks = [t for t in TASK_NAMES if t in set(rows["task"])]
     n_sets = [rows.loc[rows["task"] == t, "set"].nunique() for t in tasks]
-    axes = figure.subplots(len(tasks), 1, height_ratios=[n + 0.7 for n in n_sets], squeeze=False)[
-        :, 0
-    ]
+    heights = [n + 0.7 for n in n_sets]
+    axes = figure.subplots(len(tasks), 1, height_ratios=heights, squeeze=False)[:, 0]
     palette = colours(judges)
     for panel, task in zip(axes, tasks):
-        _task_panel(panel, rows[rows["task"] == task], judges, palette)
-        metrics = (
-            ", ".join(dict.fromkeys(rows.loc[rows["task"] == task, "metric"]))
-            if "metric" in rows
-            else "score"
-        )
+        mine = rows[rows["task"] == task]
+        _task_panel(panel, mine, judges, palette)
+        metrics = ", ".join(dict.fromkeys(mine["metric"])) if "metric" in mine else "score"
         panel.set_title(f"{TASK_NAMES[task]} ({metrics.replace('_', ' ')})", fontsize=9.5)
-    handles = [_patch(palette[j], judge_label(j)) for j in judges]
+    handles = [Patch(facecolor=palette[j], label=judge_label(j)) for j in judges]
     axes[0].legend(
         handles=[*handles, *_marks(rows)],
         loc="lower left",
@@ -143,38 +130,12 @@ def _panels(figure: Any, rows: pd.DataFrame, judges: Sequence[str]) -> None:
     )
 
 
-def _patch(colour: str, label: str, hatch: str = "") -> Patch:
-    return Patch(facecolor=colour, label=label, edgecolor=INK if hatch else "none", hatch=hatch)
-
-
 def _marks(rows: pd.DataFrame) -> list[Line2D]:
     marks = []
     if "baseline_majority" in rows and rows["baseline_majority"].notna().any():
-        marks.append(
-            Line2D(
-                [],
-                [],
-                color="#D55E00",
-                marker="|",
-                markersize=11,
-                markeredgewidth=2,
-                linestyle="",
-                label="majority baseline",
-            )
-        )
+        marks.append(baseline_mark())
     if "published" in rows and rows["published"].notna().any():
-        marks.append(
-            Line2D(
-                [],
-                [],
-                color=QUIET,
-                marker="D",
-                markersize=5,
-                mfc="white",
-                linestyle="",
-                label="published value",
-            )
-        )
+        marks.append(published_mark("published value"))
     return marks
 
 
@@ -188,16 +149,16 @@ def _task_panel(
         y = np.arange(len(sets)) - 0.4 + height * (index + 0.5)
         axes.barh(y, mine["value"], height=height * 0.9, color=palette[judge])
         _whiskers(axes, mine, y, palette[judge])
-        _marked(axes, mine, y, "published", "D", QUIET)
-    _majority(axes, rows, sets)
-    counts = rows.drop_duplicates("set").set_index("set")["n"] if "n" in rows else {}
-    axes.set_yticks(
-        range(len(sets)), [f"{s}  (n={int(counts[s])})" if len(counts) else s for s in sets]
-    )
+        _published(axes, mine, y)
+    by_set = rows.drop_duplicates("set").set_index("set")
+    if "baseline_majority" in rows:
+        for index, name in enumerate(sets):
+            draw_baseline(axes, by_set.loc[name, "baseline_majority"], index)
+    labels = [f"{name}  (n={int(by_set.loc[name, 'n'])})" for name in sets] if "n" in rows else sets
+    axes.set_yticks(range(len(sets)), labels)
     axes.set_ylim(len(sets) - 0.45, -0.55)
-    axes.set_xlim(
-        min(0, float(rows[[c for c in ("value", "ci95_low") if c in rows]].min().min())), 1
-    )
+    lowest = float(rows[[c for c in ("value", "ci95_low") if c in rows]].min().min())
+    axes.set_xlim(min(0, lowest), 1)
     light_grid(axes, "x")
     axes.tick_params(axis="y", length=0)
 
@@ -205,9 +166,8 @@ def _task_panel(
 def _whiskers(axes: Axes, rows: pd.DataFrame, y: np.ndarray, colour: str) -> None:
     if "ci95_low" not in rows or rows["ci95_low"].isna().all():
         return
-    ends = np.vstack([rows["value"] - rows["ci95_low"], rows["ci95_high"] - rows["value"]]).astype(
-        float
-    )
+    below, above = rows["value"] - rows["ci95_low"], rows["ci95_high"] - rows["value"]
+    ends = np.vstack([below, above]).astype(float)
     # Grey on black and dark on light: an interval must be seen inside its bar as well as beyond it.
     ink = "#8C8C8C" if colour == "#000000" else INK
     axes.errorbar(
@@ -221,59 +181,41 @@ def _whiskers(axes: Axes, rows: pd.DataFrame, y: np.ndarray, colour: str) -> Non
     )
 
 
-def _marked(
-    axes: Axes, rows: pd.DataFrame, y: np.ndarray, column: str, marker: str, colour: str
-) -> None:
-    if column in rows and rows[column].notna().any():
-        axes.plot(
-            rows[column].astype(float),
-            y,
-            linestyle="",
-            marker=marker,
-            color=colour,
-            mfc="white",
-            markersize=4.5,
-            zorder=4,
-        )
-
-
-def _majority(axes: Axes, rows: pd.DataFrame, sets: Sequence[str]) -> None:
-    if "baseline_majority" not in rows:
+def _published(axes: Axes, rows: pd.DataFrame, y: np.ndarray) -> None:
+    if "published" not in rows or rows["published"].isna().all():
         return
-    values = rows.drop_duplicates("set").set_index("set").reindex(sets)["baseline_majority"]
-    for index, value in enumerate(values):
-        if pd.notna(value):
-            axes.plot(
-                [value, value], [index - 0.42, index + 0.42], color="#D55E00", linewidth=2, zorder=5
-            )
+    axes.plot(
+        rows["published"].astype(float),
+        y,
+        linestyle="",
+        marker="D",
+        color=QUIET,
+        mfc="white",
+        markersize=4.5,
+        zorder=4,
+    )
 
 
 def _bars(axes: Axes, rows: pd.DataFrame, labels: Sequence[str], palette: dict[str, str]) -> None:
-    """Horizontal bars with the value written at the end; a value nobody read is hatched and says
-    so.
-    """
+    """Horizontal bars with the value at the end; an unverified value is hatched and says so."""
     y = np.arange(len(rows))
-    unread = (
-        rows["known"].eq("unverified") if "known" in rows else pd.Series(False, index=rows.index)
-    )
-    for position, row, doubtful in zip(y, rows.itertuples(), unread):
+    for position, row in zip(y, rows.itertuples()):
         bar = axes.barh(position, row.value, height=0.68, color=palette[row.judge])
-        if doubtful:
+        if _is_unverified(row):
             bar[0].set(hatch="////", facecolor="white", edgecolor=palette[row.judge])
     _whiskers(axes, rows.set_index("judge"), y, "")
     ends = rows[[c for c in ("value", "ci95_high") if c in rows]].max(axis=1)
-    for position, row, end, doubtful in zip(y, rows.itertuples(), ends, unread):
-        axes.text(
-            max(end, 0) + 0.012,
-            position,
-            f"{row.value:.3f}{' unverified' if doubtful else ''}",
-            va="center",
-            color=INK,
-            fontsize=9,
-        )
+    for position, row, end in zip(y, rows.itertuples(), ends):
+        said = f"{row.value:.3f}{' unverified' if _is_unverified(row) else ''}"
+        place = (max(end, 0) + 0.012, float(position))
+        axes.text(*place, said, va="center", color=INK, fontsize=9)
     axes.set_yticks(y, labels)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(0, 1)
     axes.set_xlabel("score (mean over the task types)")
     light_grid(axes, "x")
     axes.tick_params(axis="y", length=0)
+
+
+def _is_unverified(row: Any) -> bool:
+    return getattr(row, "known", "") == "unverified"

@@ -6,57 +6,45 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from selene_lib.figures.drawing import (
+    BLUE,
     INK,
     MUTED,
     QUIET,
     Drawing,
+    baseline_mark,
+    draw_baseline,
+    draw_intervals,
     heading,
     light_grid,
     new_figure,
     not_run,
+    published_mark,
     styled,
 )
 from selene_lib.figures.judges import colours, judge_label, order_judges
 from selene_lib.figures.results import meta_of
 from selene_lib.judges.names import is_base, main_judge
 
-INTERVALS = ("ci95_low", "ci95_high")
-
 
 def domain_rows(domain_scores: pd.DataFrame) -> pd.DataFrame:
-    """Bring a domain table into one shape: judge, set, part, reading, n, n_unparsed, value,
-    ci95_low, ci95_high, majority, published.
+    """Return the accuracy rows of a domain table, with the columns part, reading, why, majority.
 
-    Takes rows of `records.Score` (meta names part and reading; the accuracy rows are used) or the
-    wide table with a column `accuracy`.
+    Takes rows of `records.Score`, whose meta names part and reading.
     """
-    if "accuracy" in domain_scores:
-        names = {
-            "accuracy": "value",
-            "accuracy_ci95_low": "ci95_low",
-            "accuracy_ci95_high": "ci95_high",
-        }
-        return domain_scores.rename(columns=names)
-    rows = (
-        domain_scores[domain_scores["metric"].eq("accuracy")]
-        .rename(columns={"baseline_majority": "majority"})
-        .copy()
-    )
-    if "meta" in rows:
-        rows["part"] = rows["meta"].map(lambda cell: meta_of(cell).get("part", ""))
-        rows["reading"] = rows["meta"].map(lambda cell: meta_of(cell).get("reading", ""))
-        rows["why"] = rows["meta"].map(lambda cell: meta_of(cell).get("why", ""))
-    return rows
+    rows = domain_scores[domain_scores["metric"].eq("accuracy")].copy()
+    meta = rows["meta"].map(meta_of)
+    for name in ("part", "reading", "why"):
+        rows[name] = [cell.get(name, "") for cell in meta]
+    return rows.rename(columns={"baseline_majority": "majority"})
 
 
 def first_readings(rows: pd.DataFrame) -> pd.DataFrame:
-    """Keep of each set and part the first reading in the table, and of a set that was scored as a
-    whole (`all`) only the whole.
+    """Keep of each set and part the first reading, and of a set scored as a whole only the whole.
 
     The other readings and the parts of such a set (its configurations) stay in the CSV.
     """
@@ -65,22 +53,23 @@ def first_readings(rows: pd.DataFrame) -> pd.DataFrame:
     part = rows["part"].fillna("")
     whole = part.eq("all").groupby(rows["set"]).transform("any")
     rows = rows[part.eq("all") | ~whole]
-    first = (
-        rows.fillna({"part": ""}).groupby(["set", "part"], sort=False)["reading"].transform("first")
-    )
+    by_part = rows.fillna({"part": ""}).groupby(["set", "part"], sort=False)
+    first = by_part["reading"].transform("first")
     return rows[rows["reading"].eq(first) | rows["reading"].isna()]
 
 
 def part_name(set_name: str, part: str | None) -> str:
-    """Name a set with its part as published cells do: `craft_md:history`, but `craft_md` for the
-    whole or the mean over its parts.
+    """Name a set with its part as published cells do: `craft_md:history`.
+
+    The whole, and the mean over the parts, have the name of the set.
     """
     return set_name if not part or part in ("all", "overall") else f"{set_name}:{part}"
 
 
 def draw_domains(domain_scores: pd.DataFrame, *, note: str = "", name: str = "fig3a") -> Drawing:
-    """Fig. 3a: accuracy on the domain sets, base and trained, with the majority baseline and the
-    published value.
+    """Fig. 3a: accuracy on the domain sets, base and trained, beside baseline and published value.
+
+    `domain_scores` has the columns of `records.Score`.
     """
     title = "Fig. 3a  Accuracy on the domain sets"
     table = domain_rows(domain_scores) if len(domain_scores) else domain_scores
@@ -88,16 +77,10 @@ def draw_domains(domain_scores: pd.DataFrame, *, note: str = "", name: str = "fi
     rows = rows[rows["value"].notna()] if len(rows) else rows
     if rows.empty:
         return not_run(name, title, "no domain scores")
-    judges = [
-        j for j in order_judges(rows["judge"]) if is_base(j) or j == main_judge(rows["judge"])
-    ]
-    rows = rows[rows["judge"].isin(judges)]
-    labels = (
-        rows.drop_duplicates(["set", "part"])[["set", "part"]]
-        .fillna("")
-        .apply(tuple, axis=1)
-        .tolist()
-    )
+    main = main_judge(rows["judge"])
+    judges = [j for j in order_judges(rows["judge"]) if is_base(j) or j == main]
+    rows = rows[rows["judge"].isin(judges)].fillna({"part": ""})
+    labels = list(dict.fromkeys(zip(rows["set"], rows["part"])))
     with styled():
         figure = new_figure(7.8, 1.7 + 0.56 * len(labels))
         axes = figure.add_subplot()
@@ -109,45 +92,21 @@ def draw_domains(domain_scores: pd.DataFrame, *, note: str = "", name: str = "fi
             ncols=4,
             columnspacing=1.2,
         )
-        heading(
-            figure, title, f"One named reading a set; the others stand in the CSV. {note}".strip()
-        )
+        explained = "One named reading a set; the others stand in the CSV."
+        heading(figure, title, f"{explained} {note}".strip())
     said = "; ".join(
-        f"{judge_label(r.judge)} on {r.set} {r.part}: {r.value:.3f}"
-        for r in rows.fillna("").itertuples()
+        f"{judge_label(r.judge)} on {r.set} {r.part}: {r.value:.3f}" for r in rows.itertuples()
     )
-    return Drawing(
-        name, title, f"Bar chart of domain accuracy. {said}.", figure, table.reset_index(drop=True)
-    )
+    alt = f"Bar chart of domain accuracy. {said}."
+    return Drawing(name, title, alt, figure, table.reset_index(drop=True))
 
 
-def _domain_legend(rows: pd.DataFrame, judges: Sequence[str]) -> list:
-    handles: list = [Patch(facecolor=colours(judges)[j], label=judge_label(j)) for j in judges]
-    handles.append(
-        Line2D(
-            [],
-            [],
-            color="#D55E00",
-            marker="|",
-            markersize=11,
-            markeredgewidth=2,
-            linestyle="",
-            label="majority baseline",
-        )
-    )
+def _domain_legend(rows: pd.DataFrame, judges: Sequence[str]) -> list[Artist]:
+    palette = colours(judges)
+    handles: list[Artist] = [Patch(facecolor=palette[j], label=judge_label(j)) for j in judges]
+    handles.append(baseline_mark())
     if "published" in rows and rows["published"].notna().any():
-        handles.append(
-            Line2D(
-                [],
-                [],
-                color=QUIET,
-                marker="D",
-                markersize=5,
-                mfc="white",
-                linestyle="",
-                label="published",
-            )
-        )
+        handles.append(published_mark("published"))
     return handles
 
 
@@ -155,28 +114,17 @@ def _domain_bars(
     axes: Axes, rows: pd.DataFrame, judges: Sequence[str], labels: Sequence[tuple[str, str]]
 ) -> None:
     height, palette = 0.8 / len(judges), colours(judges)
-    keyed = (
-        rows.fillna({"part": ""})
-        .drop_duplicates(["judge", "set", "part"])
-        .set_index(["judge", "set", "part"])
-    )
+    keyed = rows.drop_duplicates(["judge", "set", "part"]).set_index(["judge", "set", "part"])
     names = []
     for i, (set_name, part) in enumerate(labels):
         for k, judge in enumerate(judges):
             if (judge, set_name, part) in keyed.index:
-                _domain_bar(
-                    axes,
-                    keyed.loc[(judge, set_name, part)],
-                    i - 0.4 + height * (k + 0.5),
-                    height * 0.9,
-                    palette[judge],
-                )
-        one = rows[(rows["set"] == set_name) & (rows["part"].fillna("") == part)].iloc[0]
-        if pd.notna(one.get("majority")):
-            axes.plot(
-                [one["majority"]] * 2, [i - 0.42, i + 0.42], color="#D55E00", linewidth=2, zorder=5
-            )
-        names.append(f"{part_name(set_name, part)}\n{one.get('reading') or ''} (n={int(one['n'])})")
+                row = keyed.loc[(judge, set_name, part)]
+                y = i - 0.4 + height * (k + 0.5)
+                _domain_bar(axes, row, y, height * 0.9, palette[judge])
+        one = rows[(rows["set"] == set_name) & (rows["part"] == part)].iloc[0]
+        draw_baseline(axes, one["majority"], i)
+        names.append(f"{part_name(set_name, part)}\n{one['reading']} (n={int(one['n'])})")
     axes.set_yticks(range(len(labels)), names, fontsize=8.5)
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.set_xlim(0, 1)
@@ -187,12 +135,8 @@ def _domain_bars(
 def _domain_bar(axes: Axes, row: pd.Series, y: float, height: float, colour: str) -> None:
     axes.barh(y, row["value"], height=height, color=colour)
     if pd.notna(row.get("ci95_low")):
-        axes.plot(
-            [row["ci95_low"], row["ci95_high"]],
-            [y, y],
-            color="#8C8C8C" if colour == "#000000" else INK,
-            linewidth=1.3,
-        )
+        ink = "#8C8C8C" if colour == "#000000" else INK
+        axes.plot([row["ci95_low"], row["ci95_high"]], [y, y], color=ink, linewidth=1.3)
     if pd.notna(row.get("published")):
         axes.plot(
             [float(row["published"])],
@@ -206,8 +150,9 @@ def _domain_bar(axes: Axes, row: pd.Series, y: float, height: float, colour: str
 
 
 def draw_formats(formats: pd.DataFrame, *, note: str = "", name: str = "fig3b") -> Drawing:
-    """Fig. 3b: accuracy of the same pairs under each prompt format; `formats` has judge, format, n,
-    n_unparsed, value and interval.
+    """Fig. 3b: accuracy of the same pairs under each prompt format.
+
+    `formats` has judge, format, n, n_unparsed, value and interval.
     """
     title = "Fig. 3b  The same pairs under other prompt formats"
     if formats.empty or formats["value"].isna().all():
@@ -218,51 +163,33 @@ def draw_formats(formats: pd.DataFrame, *, note: str = "", name: str = "fig3b") 
         figure = new_figure(7.8, 1.6 + 0.42 * len(order))
         axes = figure.add_subplot()
         for k, judge in enumerate(judges):
-            mine = (
-                formats[formats["judge"] == judge]
-                .drop_duplicates("format")
-                .set_index("format")
-                .reindex(order)
-            )
+            mine = formats[formats["judge"] == judge].drop_duplicates("format")
+            mine = mine.set_index("format").reindex(order)
             y = np.arange(len(order)) + (k - (len(judges) - 1) / 2) * 0.26
             _points(axes, mine, y, palette[judge], "os^Dv<>P"[k % 8], judge_label(judge))
-            _unparsed(axes, mine, y, judge, k, judges)
+            _unparsed(axes, mine, y)
         axes.axvline(0.5, color=QUIET, linestyle=":", linewidth=1)
         axes.set_yticks(range(len(order)), order)
         axes.set_ylim(len(order) - 0.5, -0.6)
         axes.set_xlim(0, 1)
-        axes.set_xlabel("accuracy, an unreadable reply counts as wrong (dotted: a coin)")
+        axes.set_xlabel("accuracy, an unparsed reply counts as wrong (dotted: a coin)")
         light_grid(axes, "x")
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=3)
-        heading(
-            figure,
-            title,
-            f"The published formats are not known; these are our choice. {note}".strip(),
-        )
+        explained = "The published formats are not known; these are our choice."
+        heading(figure, title, f"{explained} {note}".strip())
     said = "; ".join(
         f"{judge_label(j)} {m.min():.3f} to {m.max():.3f}"
         for j, m in formats.groupby("judge", sort=False)["value"]
     )
-    return Drawing(
-        name,
-        title,
-        f"Accuracy under {len(order)} prompt formats, lowest to highest: {said}.",
-        figure,
-        formats,
-    )
+    alt = f"Accuracy under {len(order)} prompt formats, lowest to highest: {said}."
+    return Drawing(name, title, alt, figure, formats)
 
 
 def _points(
     axes: Axes, rows: pd.DataFrame, y: np.ndarray, colour: str, marker: str, label: str
 ) -> None:
-    if set(INTERVALS) <= set(rows):
-        axes.hlines(
-            y,
-            rows["ci95_low"].astype(float),
-            rows["ci95_high"].astype(float),
-            color=colour,
-            linewidth=1.4,
-        )
+    if {"ci95_low", "ci95_high"} <= set(rows):
+        draw_intervals(axes, rows, y, colour, 1.4)
     axes.plot(
         rows["value"].astype(float),
         y,
@@ -276,18 +203,16 @@ def _points(
     )
 
 
-def _unparsed(
-    axes: Axes, rows: pd.DataFrame, y: np.ndarray, judge: str, k: int, judges: Sequence[str]
-) -> None:
+def _unparsed(axes: Axes, rows: pd.DataFrame, y: np.ndarray) -> None:
+    """Write beside a point how many replies of it had no verdict."""
     if "n_unparsed" not in rows:
         return
     for position, row in zip(y, rows.itertuples()):
         if pd.notna(row.n_unparsed) and row.n_unparsed > 0:
-            text = f"{int(row.n_unparsed)} / {int(row.n)} unread"
             axes.text(
                 1.01,
                 position,
-                text,
+                f"{int(row.n_unparsed)} / {int(row.n)} unparsed",
                 fontsize=7.5,
                 color=QUIET,
                 va="center",
@@ -296,73 +221,56 @@ def _unparsed(
 
 
 def draw_arena(arena: pd.DataFrame, *, note: str = "", name: str = "fig3c") -> Drawing:
-    """Fig. 3c: Bradley-Terry ratings with 95 % intervals, best first, beside the leaderboard's own
-    sequential Elo where known.
+    """Fig. 3c: Bradley-Terry ratings with 95 % intervals, best first.
+
+    Beside them the leaderboard's own sequential Elo, where `arena` has it.
     """
     title = "Fig. 3c  Arena ratings with 95 % intervals"
     if arena.empty or arena["rating"].isna().all():
         return not_run(name, title, "no arena votes")
     rows = arena.sort_values("rating", ascending=False, kind="stable").reset_index(drop=True)
-    y = np.arange(len(rows))
-    palette = (
-        colours(rows["judge"])
-        if any(is_base(j) for j in rows["judge"])
-        else dict.fromkeys(rows["judge"], "#0072B2")
-    )
+    own_judges = any(map(is_base, rows["judge"]))
+    voters = "Votes of a file."
+    if own_judges:
+        voters = "The run's own judges meet; the gold label votes, not a crowd."
     with styled():
         figure = new_figure(7.8, 1.7 + 0.33 * len(rows))
         axes = figure.add_subplot()
-        if "elo" in rows:
-            width = rows.get("elo_printed_interval")
-            axes.errorbar(
-                rows["elo"],
-                y + 0.2,
-                xerr=width,
-                fmt="D",
-                mfc="white",
-                color=MUTED,
-                markersize=4,
-                elinewidth=1,
-                label="sequential Elo, printed interval",
-            )
-        axes.hlines(
-            y - 0.1,
-            rows["ci95_low"],
-            rows["ci95_high"],
-            color=[palette[j] for j in rows["judge"]],
-            linewidth=2.2,
-        )
-        axes.plot(
-            rows["rating"],
-            y - 0.1,
-            "o",
-            color=INK,
-            markersize=5.5,
-            label="Bradley-Terry, bootstrap interval",
-        )
-        counts = rows["n_votes"] if "n_votes" in rows else [None] * len(rows)
-        axes.set_yticks(
-            y,
-            [
-                f"{judge_label(j)}  ({int(n)} votes)" if n is not None else judge_label(j)
-                for j, n in zip(rows["judge"], counts)
-            ],
-        )
+        palette = colours(rows["judge"])
+        inks = [palette[j] if own_judges else BLUE for j in rows["judge"]]
+        _ratings(axes, rows, inks)
+        axes.set_yticks(np.arange(len(rows)), _rating_labels(rows))
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.set_xlabel("rating (Elo points)")
         light_grid(axes, "x")
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2)
-        voters = (
-            "The run's own judges meet; the gold label votes, not a crowd."
-            if any(map(is_base, rows["judge"]))
-            else "Votes of a file."
-        )
         heading(figure, title, f"{voters} {note}".strip())
     said = f"{judge_label(rows['judge'][0])} is first with {rows['rating'][0]:.0f}"
-    return Drawing(
-        name,
-        title,
-        f"Ratings of {len(rows)} judges; {said}. Intervals stand in the CSV.",
-        figure,
-        rows,
-    )
+    alt = f"Ratings of {len(rows)} judges; {said}. Intervals stand in the CSV."
+    return Drawing(name, title, alt, figure, rows)
+
+
+def _ratings(axes: Axes, rows: pd.DataFrame, inks: Sequence[str]) -> None:
+    y = np.arange(len(rows))
+    if "elo" in rows:
+        axes.errorbar(
+            rows["elo"],
+            y + 0.2,
+            xerr=rows.get("elo_printed_interval"),
+            fmt="D",
+            mfc="white",
+            color=MUTED,
+            markersize=4,
+            elinewidth=1,
+            label="sequential Elo, printed interval",
+        )
+    axes.hlines(y - 0.1, rows["ci95_low"], rows["ci95_high"], color=inks, linewidth=2.2)
+    label = "Bradley-Terry, bootstrap interval"
+    axes.plot(rows["rating"], y - 0.1, "o", color=INK, markersize=5.5, label=label)
+
+
+def _rating_labels(rows: pd.DataFrame) -> list[str]:
+    labels = [judge_label(judge) for judge in rows["judge"]]
+    if "n_votes" not in rows:
+        return labels
+    return [f"{label}  ({int(n)} votes)" for label, n in zip(labels, rows["n_votes"])]

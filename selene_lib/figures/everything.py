@@ -1,13 +1,15 @@
-"""All figures of a run in one call; what cannot be drawn says why, in the picture and in the table."""
+"""All figures of a run in one call; what cannot be drawn says why, in picture and table."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from selene_lib.curation.decisions import read_decisions
 from selene_lib.errors import UserError
 from selene_lib.figures import results as files
 from selene_lib.figures.benchmarks import draw_benchmarks, draw_overall
@@ -30,63 +32,83 @@ from selene_lib.figures.training import (
     draw_training_curves,
 )
 from selene_lib.files import write_csv
+from selene_lib.models.names import EMBEDDED_MODEL
+from selene_lib.paper import values as paper
 
-TABLES: tuple[tuple[str, str, str, Callable[..., Drawing]], ...] = (
-    ("fig1a", "Fig. 1a  Mean of the task types", f"{files.EVALUATE}/task_means.csv", draw_overall),
-    (
+
+@dataclass(frozen=True)
+class TableFigure:
+    """A figure that needs one table of a run."""
+
+    name: str
+    title: str
+    path: str
+    draw: Callable[..., Drawing]
+
+
+TABLES = (
+    TableFigure(
+        "fig1a", "Fig. 1a  Mean of the task types", f"{files.EVALUATE}/task_means.csv", draw_overall
+    ),
+    TableFigure(
         "fig1b",
         "Fig. 1b  By task type and benchmark",
         f"{files.EVALUATE}/scores.csv",
         draw_benchmarks,
     ),
-    (
+    TableFigure(
         "fig3a",
         "Fig. 3a  Accuracy on the domain sets",
         f"{files.DOMAINS}/domain_scores.csv",
         draw_domains,
     ),
-    (
+    TableFigure(
         "fig3b",
         "Fig. 3b  The same pairs under other prompt formats",
         f"{files.DOMAINS}/formats.csv",
         draw_formats,
     ),
-    (
+    TableFigure(
         "fig3c",
         "Fig. 3c  Arena ratings with 95 % intervals",
         f"{files.DOMAINS}/arena.csv",
         draw_arena,
     ),
-    (
+    TableFigure(
         "fig4",
         "Fig. 4  Topic map of the training data",
         f"{files.EXPLORE}/topic_map.csv",
         draw_topic_map,
     ),
-    ("training_curves", "Training curves", f"{files.TRAIN}/training.csv", draw_training_curves),
-    ("ablation", "Ablation of the training sources", f"{files.ABLATE}/ablation.csv", draw_ablation),
-    (
+    TableFigure(
+        "training_curves", "Training curves", f"{files.TRAIN}/training.csv", draw_training_curves
+    ),
+    TableFigure(
+        "ablation",
+        "Ablation of the training sources",
+        f"{files.ABLATE}/ablation.csv",
+        draw_ablation,
+    ),
+    TableFigure(
         "rewards",
         "Rewards of chosen and rejected replies",
         f"{files.CURATE}/rewards.csv",
         draw_rewards,
     ),
-    (
+    TableFigure(
         "audit",
         "Audit: what moves a verdict that should not",
         f"{files.DOMAINS}/audit.csv",
         draw_audit,
     ),
 )
-"""Figures that need one table: name, title, file of the run, function."""
 NO_TEXT = "the texts of published sets are not redistributed"
 
 
 def draw_all(
     result_dir: Path, out_dir: Path, *, published: bool = True, show_texts: bool = True
 ) -> pd.DataFrame:
-    """Draw every figure of a run from its result files into `out_dir` (PNG, SVG, CSV each), with no
-    model.
+    """Draw every figure of a run from its result files into `out_dir`, PNG, SVG and CSV each.
 
     Returns, and writes as `figures.csv`, one row a figure: figure, title, status (`drawn` or `not
     run`), why, alt. A missing result is a picture that says so. `published=True` also draws the
@@ -107,8 +129,9 @@ def draw_all(
 
 
 def draw_published(out_dir: Path) -> pd.DataFrame:
-    """Draw the published values alone (`selene_lib.paper.values`); unverified ones are hatched.
-    Returns the table of `draw_all`.
+    """Draw the published values alone (`selene_lib.paper.values`); return the table of `draw_all`.
+
+    Unverified values are hatched.
     """
     table = pd.DataFrame([_saved(drawing, Path(out_dir)) for drawing in published_drawings()])
     write_csv(Path(out_dir) / "figures.csv", table)
@@ -117,8 +140,6 @@ def draw_published(out_dir: Path) -> pd.DataFrame:
 
 def published_drawings() -> list[Drawing]:
     """Return the figures of the published values."""
-    from selene_lib.paper import values as paper
-
     cells, task_of = published_frame(paper.PUBLISHED), dict(paper.TASK_OF)
     return [
         draw_published_overall(cells, task_of),
@@ -141,14 +162,8 @@ def _saved(drawing: Drawing, out_dir: Path) -> dict[str, Any]:
 
 def _drawings(result_dir: Path, show_texts: bool) -> Iterator[Drawing]:
     note = f"Run {result_dir.name}{_model_note(result_dir)}."
-    for name, title, path, draw in TABLES:
-        table = files.read_table(result_dir, path)
-        if table is None:
-            yield not_run(name, title, f"{path} is not there")
-        elif table.empty:
-            yield not_run(name, title, f"{path} holds no rows")
-        else:
-            yield draw(table, note=note, name=name)
+    for figure in TABLES:
+        yield _of_table(figure, result_dir, note)
     yield _flow(result_dir, note)
     yield _example(result_dir, note, show_texts)
     yield _threshold(result_dir, note)
@@ -156,35 +171,33 @@ def _drawings(result_dir: Path, show_texts: bool) -> Iterator[Drawing]:
     yield _contamination(result_dir, note)
 
 
+def _of_table(figure: TableFigure, result_dir: Path, note: str) -> Drawing:
+    table = files.run_table(result_dir, figure.path)
+    if table is None or table.empty:
+        return not_run(figure.name, figure.title, f"{figure.path} {_missing(table)}")
+    return figure.draw(table, note=note, name=figure.name)
+
+
+def _missing(table: pd.DataFrame | None) -> str:
+    return "is not there" if table is None else "holds no rows"
+
+
 def _model_note(result_dir: Path) -> str:
-    manifest = files.read_object(result_dir, "manifest.json") or {}
-    used = [
-        manifest.get("steps", {}).get(step, {}).get("parameters", {})
-        for step in (files.TRAIN, files.EVALUATE, files.ABLATE)
-    ]
-    model = next(
-        (parameters["base_model"] for parameters in used if "base_model" in parameters), None
-    )
-    return (
-        ""
-        if model is None
-        else ", the tiny embedded model"
-        if model == "embedded"
-        else f", base model {model}"
-    )
+    model = files.base_model(files.run_object(result_dir, "manifest.json") or {})
+    if model is None:
+        return ""
+    return ", the tiny embedded model" if model == EMBEDDED_MODEL else f", base model {model}"
 
 
 def curation_ledger(result_dir: Path) -> pd.DataFrame | None:
-    """The ledger of a run: reading (01), then curation with the decisions of the mix (04), or
-    without them (02) before that.
+    """The ledger of a run: reading (01), then curation.
+
+    Curation with the decisions of the mix (04), or without them (02) before that.
     """
-    later = [
-        files.read_table(result_dir, f"{step}/ledger.csv") for step in (files.TRAIN, files.CURATE)
-    ]
-    parts = [
-        files.read_table(result_dir, f"{files.EXPLORE}/ledger.csv"),
-        next((t for t in later if t is not None), None),
-    ]
+    curated = files.run_table(result_dir, f"{files.TRAIN}/ledger.csv")
+    if curated is None:
+        curated = files.run_table(result_dir, f"{files.CURATE}/ledger.csv")
+    parts = [files.run_table(result_dir, f"{files.EXPLORE}/ledger.csv"), curated]
     found = [part for part in parts if part is not None and not part.empty]
     return pd.concat(found, ignore_index=True) if found else None
 
@@ -202,10 +215,8 @@ def _flow(result_dir: Path, note: str) -> Drawing:
 
 
 def _evaluation_sets(result_dir: Path) -> set[str]:
-    """Names of evaluation sets: they stand in the ledger of reading too, but are no part of the
-    curation.
-    """
-    table = files.read_table(result_dir, f"{files.EXPLORE}/benchmarks.csv")
+    """Names of evaluation sets: the ledger of reading has them too, curation has not."""
+    table = files.run_table(result_dir, f"{files.EXPLORE}/benchmarks.csv")
     return set(table["name"]) if table is not None and "name" in table else set()
 
 
@@ -225,20 +236,17 @@ def _pair_counts(result_dir: Path) -> dict[str, int]:
 
 def _example(result_dir: Path, note: str, show_texts: bool) -> Drawing:
     title = "Fig. 5  One training example"
-    pair = files.read_object(result_dir, f"{files.CURATE}/example_pair.json")
+    pair = files.run_object(result_dir, f"{files.CURATE}/example_pair.json")
     if pair is None:
         return not_run("fig5", title, f"{files.CURATE}/example_pair.json is not there")
     return draw_example(pair, note=note) if show_texts else not_run("fig5", title, NO_TEXT)
 
 
 def _threshold(result_dir: Path, note: str) -> Drawing:
-    sweep = files.read_table(result_dir, f"{files.ABLATE}/threshold_sweep.csv")
+    path = f"{files.ABLATE}/threshold_sweep.csv"
+    sweep = files.run_table(result_dir, path)
     if sweep is None or sweep.empty:
-        return not_run(
-            "threshold",
-            "Reward threshold",
-            f"{files.ABLATE}/threshold_sweep.csv {'is not there' if sweep is None else 'holds no rows'}",
-        )
+        return not_run("threshold", "Reward threshold", f"{path} {_missing(sweep)}")
     chosen = chosen_threshold(result_dir)
     verdict = "No threshold beat no filter beyond chance. " if chosen is None else ""
     return draw_threshold(sweep, chosen=chosen, note=f"{verdict}{note}")
@@ -246,32 +254,25 @@ def _threshold(result_dir: Path, note: str) -> Drawing:
 
 def chosen_threshold(result_dir: Path) -> float | None:
     """The reward threshold of `decisions.yaml`, None where there is none."""
-    import yaml
-
     path = Path(result_dir) / files.ABLATE / "decisions.yaml"
-    decisions = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
-    value = (
-        decisions.get("threshold", decisions.get("reward_threshold"))
-        if isinstance(decisions, dict)
-        else None
-    )
-    return float(value) if isinstance(value, int | float) else None
+    value = read_decisions(path).get("reward_threshold") if path.is_file() else None
+    return None if value is None else float(value)
 
 
 def _contamination(result_dir: Path, note: str) -> Drawing:
-    overlaps = files.read_table(result_dir, f"{files.EXPLORE}/overlaps.csv")
+    overlaps = files.run_table(result_dir, f"{files.EXPLORE}/overlaps.csv")
     if overlaps is None:
         return not_run(
             "contamination",
             "Training items found in evaluation sets",
             f"{files.EXPLORE}/overlaps.csv is not there",
         )
-    sources, sets = (
-        files.read_table(result_dir, f"{files.EXPLORE}/{name}.csv")
-        for name in ("sources", "benchmarks")
-    )
-    named = [
-        [] if t is None or "name" not in t else list(t.loc[t["n"] > 0, "name"])
-        for t in (sources, sets)
-    ]
-    return draw_contamination(overlaps, *named, note=note)
+    sources = _names_read(files.run_table(result_dir, f"{files.EXPLORE}/sources.csv"))
+    sets = _names_read(files.run_table(result_dir, f"{files.EXPLORE}/benchmarks.csv"))
+    return draw_contamination(overlaps, sources, sets, note=note)
+
+
+def _names_read(catalogue: pd.DataFrame | None) -> list[str]:
+    if catalogue is None or "name" not in catalogue:
+        return []
+    return list(catalogue.loc[catalogue["n"] > 0, "name"])

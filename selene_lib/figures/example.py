@@ -1,6 +1,4 @@
-"""Fig. 5: one training example, typeset: what the judge is shown, the chosen reply and the rejected
-one.
-"""
+"""Fig. 5: one training example, typeset: what the judge is shown, and both replies."""
 
 from __future__ import annotations
 
@@ -25,17 +23,18 @@ LINE, WIDTH, MOST_LINES = 0.125, 80, 18
 
 
 def draw_example(pair: Mapping[str, Any], *, note: str = "", name: str = "fig5") -> Drawing:
-    """Fig. 5 from one pair: `prompt` or its parts (instruction, rubric, response, response_b,
-    reference), `chosen`, `rejected`, label.
+    """Fig. 5 from one pair: what is shown, then chosen and rejected.
 
-    Texts longer than eighteen lines are cut, and the picture says how many characters are left out.
+    `pair` has `prompt` or its parts (instruction, rubric, response, response_b, reference),
+    `chosen`, `rejected` and `label`. Texts longer than eighteen lines are cut, and the picture says
+    how many characters are left out.
     """
     title = "Fig. 5  One training example"
     if not (pair and pair.get("chosen") and pair.get("rejected")):
         return not_run(name, title, "no example pair")
-    parts = [(label, str(pair[key])) for key, label in FIELDS if pair.get(key)] or [
-        ("Prompt", str(pair.get("prompt", "")))
-    ]
+    parts = [(label, str(pair[key])) for key, label in FIELDS if pair.get(key)]
+    if not parts:
+        parts = [("Prompt", str(pair.get("prompt", "")))]
     left = [(label, _wrapped(text, WIDTH), INK) for label, text in parts]
     right = [
         (
@@ -58,17 +57,18 @@ def draw_example(pair: Mapping[str, Any], *, note: str = "", name: str = "fig5")
             figure, title, f"{pair.get('source', '')} · {pair.get('task', '')} {note}".strip(" ·")
         )
     about = f"{pair.get('task', '')} example from {pair.get('source', 'a source')}"
-    said = f"A {about}: the chosen reply ends in {pair.get('label')}, the rejected one in {pair.get('rejected_verdict')}."
+    said = (
+        f"A {about}: the chosen reply ends in {pair.get('label')}, "
+        f"the rejected one in {pair.get('rejected_verdict')}."
+    )
     table = pd.DataFrame([{"field": key, "text": str(value)} for key, value in pair.items()])
     return Drawing(name, title, said, figure, table)
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    lines = [
-        piece
-        for line in text.strip().splitlines()
-        for piece in (textwrap.wrap(line, width) or [""])
-    ]
+    lines: list[str] = []
+    for line in text.strip().splitlines():
+        lines += textwrap.wrap(line, width) or [""]
     if len(lines) <= MOST_LINES:
         return lines
     left_out = len(text) - sum(len(line) + 1 for line in lines[: MOST_LINES - 1])

@@ -1,5 +1,6 @@
-"""Fig. 2: the curation flow with its counts, from the ledger: yellow filters, purple generation,
-red circles for decisions.
+"""Fig. 2: the curation flow with its counts, from the ledger.
+
+Filters are yellow, generation is purple, decisions have a red circle.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from selene_lib.figures.drawing import (
     styled,
 )
 
-FILLS = {"filter": YELLOW, "generation": PURPLE, "decision": "white", "read": "#E8ECEF"}
+GREY = "#E8ECEF"
+FILLS = {"filter": YELLOW, "generation": PURPLE, "decision": "white", "read": GREY}
 READING = ("read", "generate")
 ROW = 1.0
 MAX_REASONS = 3
@@ -34,9 +36,7 @@ MAX_REASONS = 3
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of the flow over all sources: rows in, rows out, and how many were dropped for
-    which reason.
-    """
+    """One stage of the flow over all sources: rows in, rows out, and how many fell to what."""
 
     name: str
     kind: str
@@ -54,39 +54,29 @@ def flow_stages(ledger: pd.DataFrame) -> list[Stage]:
     stages = []
     for name, mine in ledger.groupby("stage", sort=False):
         once = mine.drop_duplicates("source")
-        lost = (
-            mine[mine["n_dropped"].fillna(0) > 0]
-            .groupby("reason", sort=False)["n_dropped"]
-            .sum()
-            .astype(int)
-        )
+        lost = mine[mine["n_dropped"].fillna(0) > 0]
+        dropped = lost.groupby("reason", sort=False)["n_dropped"].sum().astype(int).to_dict()
         kind = "read" if name in READING else str(mine["kind"].iloc[0])
-        stages.append(
-            Stage(
-                str(name), kind, int(once["n_in"].sum()), int(once["n_out"].sum()), lost.to_dict()
-            )
-        )
+        n_in, n_out = int(once["n_in"].sum()), int(once["n_out"].sum())
+        stages.append(Stage(str(name), kind, n_in, n_out, dropped))
     return stages
 
 
 def merge_quiet(stages: Sequence[Stage]) -> list[Stage]:
-    """Draw neighbouring filters that dropped nothing as one box; the ledger itself keeps every
-    stage.
-    """
+    """Draw neighbouring filters that dropped nothing as one box; the ledger keeps every stage."""
     merged: list[Stage] = []
     for stage in stages:
-        last = merged[-1] if merged else None
-        quiet = (
-            last is not None
-            and stage.kind == last.kind == "filter"
-            and not stage.dropped
-            and not last.dropped
-        )
-        if last is not None and quiet and stage.n_in == last.n_out:
-            merged[-1] = Stage(f"{last.name}, {stage.name}", "filter", last.n_in, stage.n_out, {})
-        else:
-            merged.append(stage)
+        if merged and _are_quiet(merged[-1], stage):
+            last = merged.pop()
+            stage = Stage(f"{last.name}, {stage.name}", "filter", last.n_in, stage.n_out, {})
+        merged.append(stage)
     return merged
+
+
+def _are_quiet(one: Stage, following: Stage) -> bool:
+    both = (one, following)
+    nothing_dropped = all(stage.kind == "filter" and not stage.dropped for stage in both)
+    return nothing_dropped and one.n_out == following.n_in
 
 
 def draw_flow(
@@ -96,9 +86,7 @@ def draw_flow(
     note: str = "",
     name: str = "fig2",
 ) -> Drawing:
-    """Fig. 2 from ledger counts; `pairs` counts the pairs before the decisions by kind, where
-    known.
-    """
+    """Fig. 2 from ledger counts; `pairs` counts the pairs before the decisions by kind."""
     title = "Fig. 2  How the training pairs came to be"
     stages = flow_stages(ledger) if len(ledger) else []
     if not stages:
@@ -116,33 +104,38 @@ def draw_flow(
         _draw_pairs(axes, len(stages) * ROW + 0.12, stages[-1].n_out, pairs or {})
         heading(figure, title, _legend_note(note))
     said = "; ".join(f"{s.name}: {s.n_in} in, {s.n_out} out" for s in stages)
-    table = ledger.reset_index(drop=True)
-    return Drawing(
-        name,
-        title,
-        f"Flow chart of the curation. {said}. Ends in {stages[-1].n_out} pairs, chosen and rejected.",
-        figure,
-        table,
-    )
+    end = f"Ends in {stages[-1].n_out} pairs, chosen and rejected."
+    alt = f"Flow chart of the curation. {said}. {end}"
+    return Drawing(name, title, alt, figure, ledger.reset_index(drop=True))
 
 
 def _legend_note(note: str) -> str:
-    legend = "Yellow: filter. Purple: generation. Grey: read. Red circle: decided on evidence. Right: what was dropped and why."
+    legend = (
+        "Yellow: filter. Purple: generation. Grey: read. Red circle: decided on evidence. "
+        "Right: what was dropped and why."
+    )
     return f"{legend} {note}".strip()
+
+
+def _box(
+    axes: Axes, left: float, y: float, width: float, fill: str, edge: str, linewidth: float
+) -> None:
+    box = FancyBboxPatch(
+        (left, y - 0.3),
+        width,
+        0.6,
+        boxstyle="round,pad=0.02,rounding_size=0.12",
+        facecolor=fill,
+        edgecolor=edge,
+        linewidth=linewidth,
+    )
+    axes.add_patch(box)
 
 
 def _draw_stage(axes: Axes, y: float, stage: Stage) -> None:
     decided = stage.kind == "decision"
-    box = FancyBboxPatch(
-        (0.75, y - 0.3),
-        4.3,
-        0.6,
-        boxstyle="round,pad=0.02,rounding_size=0.12",
-        facecolor=FILLS.get(stage.kind, "#E8ECEF"),
-        edgecolor=RED if decided else "#888888",
-        linewidth=1.6 if decided else 0.8,
-    )
-    axes.add_patch(box)
+    edge, linewidth = (RED, 1.6) if decided else ("#888888", 0.8)
+    _box(axes, 0.75, y, 4.3, FILLS.get(stage.kind, GREY), edge, linewidth)
     if decided:
         axes.plot([0.42], [y], marker="o", markersize=15, mfc=RED, mec=RED)
         axes.text(
@@ -165,9 +158,9 @@ def _draw_stage(axes: Axes, y: float, stage: Stage) -> None:
         color=INK,
         linespacing=1.1,
     )
-    counts = (
-        f"{stage.n_in:,} → {stage.n_out:,}" if stage.n_in != stage.n_out else f"{stage.n_out:,}"
-    )
+    counts = f"{stage.n_out:,}"
+    if stage.n_in != stage.n_out:
+        counts = f"{stage.n_in:,} → {stage.n_out:,}"
     axes.text(4.95, y, counts, va="center", ha="right", fontsize=9.5, fontweight="bold", color=INK)
     if stage.dropped:
         axes.annotate(
@@ -186,8 +179,12 @@ def _reasons(dropped: Mapping[str, int]) -> str:
     ordered = sorted(dropped.items(), key=lambda item: -item[1])
     named = [f"{count:,} {reason}" for reason, count in ordered[:MAX_REASONS]]
     rest = sum(count for _, count in ordered[MAX_REASONS:])
-    lines = textwrap.wrap("; ".join(named + ([f"{rest:,} for other reasons"] if rest else [])), 58)
-    return "\n".join(lines[:2] + (["…"] if len(lines) > 2 else []))
+    if rest:
+        named.append(f"{rest:,} for other reasons")
+    lines = textwrap.wrap("; ".join(named), 58)
+    if len(lines) > 2:
+        lines = [*lines[:2], "…"]
+    return "\n".join(lines)
 
 
 def _arrow(axes: Axes, start: float, end: float) -> None:
@@ -202,16 +199,7 @@ def _arrow(axes: Axes, start: float, end: float) -> None:
 def _draw_pairs(axes: Axes, y: float, n_pairs: int, pairs: Mapping[str, int]) -> None:
     """The two ends: chosen replies in blue, rejected ones in red, and what the mix consists of."""
     for x, colour, text in ((0.75, BLUE, "chosen"), (2.98, RED, "rejected")):
-        axes.add_patch(
-            FancyBboxPatch(
-                (x, y - 0.3),
-                2.07,
-                0.6,
-                boxstyle="round,pad=0.02,rounding_size=0.12",
-                facecolor=colour,
-                edgecolor="none",
-            )
-        )
+        _box(axes, x, y, 2.07, colour, "none", 1.0)
         axes.text(
             x + 1.03,
             y,

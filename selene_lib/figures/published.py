@@ -1,12 +1,12 @@
-"""The same figures from published values: what was never read at its source is hatched and called
-unverified.
+"""The same figures from published values; what was never read at its source is hatched.
+
+Such a value is called unverified.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -22,22 +22,21 @@ from selene_lib.figures.drawing import (
     not_run,
     styled,
 )
-from selene_lib.figures.judges import PUBLISHED_TRAINED, TASK_NAMES, colours, order_judges
+from selene_lib.figures.judges import TASK_NAMES, colours, order_judges
+from selene_lib.paper.values import DOMAINS, SELENE_MINI, Published
 
 
-def published_frame(rows: Iterable[Any]) -> pd.DataFrame:
-    """Return published cells (`paper.PUBLISHED`) as a table: judge, set, value, known, source."""
-    return pd.DataFrame(
-        [{k: getattr(r, k) for k in ("judge", "set", "value", "known", "source")} for r in rows]
-    )
+def published_frame(rows: Iterable[Published]) -> pd.DataFrame:
+    """Return published cells as a table: judge, set, value, known, source."""
+    columns = ["judge", "set", "value", "known", "source"]
+    return pd.DataFrame([vars(row) for row in rows], columns=columns)
 
 
 def published_task_means(published: pd.DataFrame, task_of: Mapping[str, str]) -> pd.DataFrame:
-    """Average published cells by task type, then over the task types, for judges that have all
-    eleven sets.
+    """Average published cells by task type, then over the task types.
 
-    A mean that holds one unverified cell is `unverified`, else it is `derived`: nobody printed it,
-    we computed it.
+    For judges that have a cell for every set of `task_of`. A mean that holds one unverified cell is
+    `unverified`, else it is `derived`: nobody printed it, we computed it.
     """
     rows = []
     cells = published[published["set"].isin(task_of)].assign(task=lambda f: f["set"].map(task_of))
@@ -59,7 +58,10 @@ def draw_published_overall(
 ) -> Drawing:
     """Fig. 1a from published cells: unverified means are hatched."""
     means = published_task_means(published, task_of)
-    note = "Published cells averaged by us over the three task types. Hatched: holds cells that we never read at the source (unverified)."
+    note = (
+        "Published cells averaged by us over the three task types. "
+        "Hatched: holds cells that we never read at the source (unverified)."
+    )
     drawing = draw_overall(means, note=note, name=name)
     return drawing if drawing.not_run else _retitled(drawing, "Published: mean of the task types")
 
@@ -72,15 +74,10 @@ def _retitled(drawing: Drawing, title: str) -> Drawing:
 def draw_published_benchmarks(
     published: pd.DataFrame, task_of: Mapping[str, str], *, name: str = "fig1b_published"
 ) -> Drawing:
-    """Fig. 1b from published cells, every judge that has any of the eleven; unverified cells are
-    hatched.
-    """
+    """Fig. 1b from published cells, every judge that has any; unverified cells are hatched."""
     title = "Published: by task type and benchmark"
-    cells = (
-        published[published["set"].isin(task_of)]
-        .assign(task=lambda f: f["set"].map(task_of))
-        .reset_index(drop=True)
-    )
+    cells = published[published["set"].isin(task_of)].reset_index(drop=True)
+    cells["task"] = cells["set"].map(task_of)
     if cells.empty:
         return not_run(name, title, "no published values")
     judges = order_judges(cells["judge"])
@@ -89,22 +86,22 @@ def draw_published_benchmarks(
         figure = new_figure(8.6, 9.6)
         tasks = [t for t in TASK_NAMES if t in set(cells["task"])]
         sizes = [cells.loc[cells["task"] == t, "set"].nunique() for t in tasks]
-        axes = figure.subplots(
-            len(tasks), 1, sharex=True, height_ratios=[n + 0.4 for n in sizes], squeeze=False
-        )[:, 0]
+        heights = [n + 0.4 for n in sizes]
+        grid = figure.subplots(len(tasks), 1, sharex=True, height_ratios=heights, squeeze=False)
+        axes = grid[:, 0]
         for panel, task in zip(axes, tasks):
             _published_panel(panel, cells[cells["task"] == task], judges, palette)
             panel.set_title(f"{TASK_NAMES[task]}", fontsize=9.5)
         handles = [Patch(facecolor=palette[j], label=j) for j in judges]
         handles.append(Patch(facecolor="white", edgecolor=INK, hatch="//////", label="unverified"))
         figure.legend(handles=handles, loc="outside right upper", fontsize=8)
-        heading(
-            figure,
-            title,
-            "As printed at the sources named in the CSV. Hatched: believed, never read by us at the source.",
-        )
-    n_unread = int(cells["known"].eq("unverified").sum())
-    said = f"Bars of {len(cells)} published cells of {len(judges)} judges on {cells['set'].nunique()} benchmarks; {n_unread} are unverified."
+        hatched = "Hatched: believed, never read by us at the source."
+        heading(figure, title, f"As printed at the sources named in the CSV. {hatched}")
+    n_unverified = int(cells["known"].eq("unverified").sum())
+    said = (
+        f"Bars of {len(cells)} published cells of {len(judges)} judges on "
+        f"{cells['set'].nunique()} benchmarks; {n_unverified} are unverified."
+    )
     return Drawing(name, title, said, figure, cells)
 
 
@@ -113,26 +110,15 @@ def _published_panel(
 ) -> None:
     sets = list(dict.fromkeys(cells["set"]))
     height = 0.86 / len(judges)
-    place = {
-        (j, s): i - 0.43 + height * (k + 0.5)
-        for i, s in enumerate(sets)
-        for k, j in enumerate(judges)
-    }
     for cell in cells.itertuples():
-        bar = axes.barh(
-            place[cell.judge, cell.set], cell.value, height=height * 0.92, color=palette[cell.judge]
-        )
+        y = sets.index(cell.set) - 0.43 + height * (judges.index(cell.judge) + 0.5)
+        ink = palette[cell.judge]
+        bar = axes.barh(y, cell.value, height=height * 0.92, color=ink)
         if cell.known == "unverified":
-            bar[0].set(hatch="//////", facecolor="white", edgecolor=palette[cell.judge])
-        if cell.judge == PUBLISHED_TRAINED:
-            axes.text(
-                cell.value + 0.008,
-                place[cell.judge, cell.set],
-                f"{cell.value:.3f}",
-                va="center",
-                fontsize=6.5,
-                color=INK,
-            )
+            bar[0].set(hatch="//////", facecolor="white", edgecolor=ink)
+        if cell.judge == SELENE_MINI:
+            said = f"{cell.value:.3f}"
+            axes.text(cell.value + 0.008, y, said, va="center", fontsize=6.5, color=INK)
     axes.set_yticks(range(len(sets)), sets)
     axes.set_ylim(len(sets) - 0.5, -0.5)
     axes.set_xlim(0, 1)
@@ -143,26 +129,23 @@ def _published_panel(
 def draw_published_domains(published: pd.DataFrame, *, name: str = "fig3a_published") -> Drawing:
     """Fig. 3a from published cells: the two domains, Selene Mini black, base orange."""
     title = "Published: domain accuracy"
-    cells = published[
-        published["set"].str.split(":").str[0].isin(["craft_md", "financebench"])
-    ].reset_index(drop=True)
+    is_domain = published["set"].str.split(":").str[0].isin(DOMAINS)
+    cells = published[is_domain].reset_index(drop=True)
     if cells.empty:
         return not_run(name, title, "no published values")
     judges = order_judges(cells["judge"])
+    palette = colours(judges)
     with styled():
         figure = new_figure(7.4, 1.5 + 0.55 * cells["set"].nunique())
         axes = figure.add_subplot()
-        _published_panel(axes, cells, judges, colours(judges))
-        axes.legend(
-            handles=[Patch(facecolor=colours(judges)[j], label=j) for j in judges],
-            loc="lower left",
-            bbox_to_anchor=(0, 1),
-            ncols=2,
-        )
+        _published_panel(axes, cells, judges, palette)
+        handles = [Patch(facecolor=palette[j], label=j) for j in judges]
+        axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
         heading(
             figure,
             title,
-            "Table 2 of the paper. Always answering No scores .928 (terminology), .672 (diagnosis), .594 (history) on CRAFT-MD.",
+            "Table 2 of the paper. Always answering No scores .928 (terminology), "
+            ".672 (diagnosis), .594 (history) on CRAFT-MD.",
         )
     said = "; ".join(f"{c.judge} on {c.set} {c.value:.3f}" for c in cells.itertuples())
     return Drawing(name, title, f"Bars of published domain accuracy. {said}.", figure, cells)

@@ -1,18 +1,21 @@
-"""Read the result files of a run; a file that is not there is None, a broken one an error that
-names it.
-"""
+"""Read the result files of a run: None for one that is not there, an error for a broken one."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from selene_lib.data.collection import read_sets
 from selene_lib.errors import UserError
-from selene_lib.files import read_json, read_jsonl, read_parquet
+from selene_lib.evaluation.metrics import reliability_bins
+from selene_lib.evaluation.scoring.rescore import read_judgements
+from selene_lib.files import read_json
 from selene_lib.records import Judgement, Sample
 
 EXPLORE, CURATE, ABLATE, TRAIN = (
@@ -24,7 +27,7 @@ EXPLORE, CURATE, ABLATE, TRAIN = (
 EVALUATE, DOMAINS, REPORT = "05_evaluate_benchmarks", "06_evaluate_domains", "07_report"
 
 
-def read_table(result_dir: Path, name: str) -> pd.DataFrame | None:
+def run_table(result_dir: Path, name: str) -> pd.DataFrame | None:
     """Read a CSV of a run; None where it is not there, an empty table where nothing stands in it.
 
     Raises `UserError` for a file that is no table.
@@ -42,10 +45,20 @@ def read_table(result_dir: Path, name: str) -> pd.DataFrame | None:
         ) from error
 
 
-def read_object(result_dir: Path, name: str) -> Any:
+def run_object(result_dir: Path, name: str) -> Any:
     """Read a JSON file of a run; None where it is not there."""
     path = Path(result_dir) / name
     return read_json(path) if path.is_file() else None
+
+
+def base_model(manifest: Mapping[str, Any]) -> str | None:
+    """The base model that was trained or judged with, None where no step tells."""
+    steps = manifest.get("steps", {})
+    for name in (TRAIN, EVALUATE, ABLATE):
+        model = steps.get(name, {}).get("parameters", {}).get("base_model")
+        if model:
+            return str(model)
+    return None
 
 
 def meta_of(cell: Any) -> Mapping[str, Any]:
@@ -54,8 +67,9 @@ def meta_of(cell: Any) -> Mapping[str, Any]:
 
 
 def headline_rows(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return the one row a judge and set that a claim is made on: those whose meta says `headline`,
-    all where none says so.
+    """Return the one row a judge and set that a claim is made on.
+
+    Those whose meta says `headline`; all where none says so.
     """
     if scores.empty or "meta" not in scores:
         return scores
@@ -63,60 +77,46 @@ def headline_rows(scores: pd.DataFrame) -> pd.DataFrame:
     return scores[chosen] if chosen.any() else scores
 
 
-def read_samples(result_dir: Path) -> dict[str, list[Sample]]:
+def run_sets(result_dir: Path) -> dict[str, list[Sample]]:
     """Return the evaluation sets of a run, by name."""
-    return {
-        p.stem: read_parquet(p, Sample)
-        for p in sorted((Path(result_dir) / EXPLORE / "benchmarks").glob("*.parquet"))
-    }
+    return read_sets(Path(result_dir) / EXPLORE / "benchmarks")
 
 
-def read_judgements(result_dir: Path, step: str = EVALUATE) -> list[Judgement]:
-    """Return every stored judgement of a step, `judgements/<judge>/<set>.jsonl`, in the order of
-    the file names.
-    """
-    paths = sorted((Path(result_dir) / step / "judgements").rglob("*.jsonl"))
-    return [
-        judgement for path in paths for judgement in read_jsonl(path, Judgement, skip_broken=True)
-    ]
+def run_judgements(result_dir: Path) -> list[Judgement]:
+    """Return every stored judgement of the evaluation, in the order of the file names."""
+    folder = Path(result_dir) / EVALUATE / "judgements"
+    if not any(folder.rglob("*.jsonl")):
+        return []
+    return read_judgements(folder)
 
 
 def reliability_table(result_dir: Path, n_bins: int = 10) -> pd.DataFrame | None:
-    """Return reliability bins of every judge that gave verdict probabilities: judge, low, high, n,
-    confidence, accuracy.
+    """Return reliability bins of every judge that gave verdict probabilities.
 
-    The confidence is the probability of the verdict that was given; items without verdict,
-    probabilities or gold label are left out. None where no judgement can be used.
+    Columns: judge, low, high, n, confidence, accuracy. The confidence is the probability of the
+    verdict that was given; items without verdict, probabilities or gold label are left out. None
+    where no judgement can be used.
     """
-    from selene_lib.evaluation.metrics import reliability_bins
-
-    gold = {
-        (name, s.id): s.label for name, samples in read_samples(result_dir).items() for s in samples
-    }
+    gold: dict[tuple[str, str], str | None] = {}
+    for name, samples in run_sets(result_dir).items():
+        for sample in samples:
+            gold[name, sample.id] = sample.label
     found: dict[str, list[tuple[float, float]]] = {}
-    for j in read_judgements(result_dir):
-        label = gold.get((j.set, j.sample_id))
-        if (
-            j.verdict is not None
-            and j.verdict_probs
-            and j.verdict in j.verdict_probs
-            and label is not None
-        ):
-            found.setdefault(j.judge, []).append(
-                (min(1.0, j.verdict_probs[j.verdict]), float(j.verdict_of_sample == label))
-            )
+    for j in run_judgements(result_dir):
+        label, probability = gold.get((j.set, j.sample_id)), probability_of_verdict(j)
+        if label is not None and probability is not None:
+            right = float(j.verdict_of_sample == label)
+            found.setdefault(j.judge, []).append((min(1.0, probability), right))
     rows = []
     for judge, pairs in found.items():
-        confidence, correct = (pd.Series(column).to_numpy() for column in zip(*pairs))
-        for b in reliability_bins(confidence, correct, n_bins):
-            rows.append(
-                {
-                    "judge": judge,
-                    "low": b.low,
-                    "high": b.high,
-                    "n": b.n,
-                    "confidence": b.confidence,
-                    "accuracy": b.accuracy,
-                }
-            )
+        confidence, correct = np.array(pairs).T
+        for one in reliability_bins(confidence, correct, n_bins):
+            rows.append({"judge": judge, **asdict(one)})
     return pd.DataFrame(rows) if rows else None
+
+
+def probability_of_verdict(judgement: Judgement) -> float | None:
+    """The probability of the verdict that was given; None without one."""
+    if judgement.verdict is None or not judgement.verdict_probs:
+        return None
+    return judgement.verdict_probs.get(judgement.verdict)

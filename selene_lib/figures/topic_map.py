@@ -26,16 +26,14 @@ COLOURS = (
     "#333333",
 )
 MARKERS = {"absolute": "o", "classification": "s", "pairwise": "^"}
-
-
 RANK_SHARE = 0.7
 
 
 def draw_topic_map(topic_map: pd.DataFrame, *, note: str = "", name: str = "fig4") -> Drawing:
-    """Fig. 4 from a table with x, y, topic or topic_index, topic_name, task: one point a sample,
-    topics numbered in place and named beside.
+    """Fig. 4: one point a sample, topics numbered in place and named beside.
 
-    Crowded regions are stretched (`stretch`): only neighbourhood has a meaning on such a map.
+    `topic_map` has x, y, topic or topic_index, topic_name and task. Crowded regions are stretched
+    (`stretch`): only neighbourhood has a meaning on such a map.
     """
     title = "Fig. 4  Topic map of the training data"
     if topic_map.empty:
@@ -54,64 +52,55 @@ def draw_topic_map(topic_map: pd.DataFrame, *, note: str = "", name: str = "fig4
             handletextpad=0.2,
             labelspacing=0.35,
         )
-        shapes = "Circles: absolute, squares: classification, triangles: pairwise. Crowds are stretched; only neighbourhood has a meaning."
+        shapes = (
+            "Circles: absolute, squares: classification, triangles: pairwise. "
+            "Crowds are stretched; only neighbourhood has a meaning."
+        )
         heading(figure, title, f"{len(frame):,} samples. {shapes} {note}".strip())
-    said = "; ".join(
-        f"{row.name} ({row.n})" for row in topics.itertuples(index=False, name="Topic")
-    )
-    return Drawing(
-        name,
-        title,
-        f"Scatter plot of {len(frame)} samples in {len(topics)} topics: {said}.",
-        figure,
-        topic_map.reset_index(drop=True),
-    )
+    said = "; ".join(f"{name} ({n})" for name, n in zip(topics["name"], topics["n"]))
+    alt = f"Scatter plot of {len(frame)} samples in {len(topics)} topics: {said}."
+    return Drawing(name, title, alt, figure, topic_map.reset_index(drop=True))
 
 
 def stretch(values: np.ndarray) -> np.ndarray:
-    """Spread crowded values out: seven tenths of their rank, three tenths of their place, both in
-    [0, 1]; the order stays.
+    """Spread crowded values out, their order kept.
+
+    Seven tenths of their rank and three tenths of their place, both in [0, 1].
     """
     span = float(values.max() - values.min()) or 1.0
     ranks = pd.Series(values).rank(method="average").to_numpy() - 1
-    return (
-        RANK_SHARE * ranks / max(len(values) - 1, 1)
-        + (1 - RANK_SHARE) * (values - values.min()) / span
-    )
+    rank = RANK_SHARE * ranks / max(len(values) - 1, 1)
+    return rank + (1 - RANK_SHARE) * (values - values.min()) / span
 
 
 def _with_topics(topic_map: pd.DataFrame) -> pd.DataFrame:
     names = topic_map["topic_name"] if "topic_name" in topic_map else topic_map["topic"].astype(str)
-    given = next(
-        (
-            topic_map[c]
-            for c in ("topic", "topic_index")
-            if c in topic_map and pd.api.types.is_numeric_dtype(topic_map[c])
-        ),
-        None,
-    )
-    index = (
-        pd.Series(pd.factorize(names, sort=True)[0], index=topic_map.index)
-        if given is None
-        else given
-    )
-    places = {
-        "x": stretch(topic_map["x"].to_numpy(dtype=float)),
-        "y": stretch(topic_map["y"].to_numpy(dtype=float)),
-    }
-    return topic_map.assign(_topic=index, _name=names.fillna("no topic"), **places)
+    places = {axis: stretch(topic_map[axis].to_numpy(dtype=float)) for axis in ("x", "y")}
+    numbers = _topic_numbers(topic_map, names)
+    return topic_map.assign(_topic=numbers, _name=names.fillna("no topic"), **places)
+
+
+def _topic_numbers(topic_map: pd.DataFrame, names: pd.Series) -> pd.Series:
+    """The topic's number of each sample; counted from the names where the table has none."""
+    for column in ("topic", "topic_index"):
+        if column in topic_map and pd.api.types.is_numeric_dtype(topic_map[column]):
+            return topic_map[column]
+    return pd.Series(pd.factorize(names, sort=True)[0], index=topic_map.index)
 
 
 def _points(axes: Axes, frame: pd.DataFrame) -> None:
-    for topic, mine in frame.groupby("_topic", sort=True):
-        for task, points in mine.groupby("task", sort=True) if "task" in mine else [("", mine)]:
-            look = {
-                "marker": MARKERS.get(str(task), "o"),
-                "color": COLOURS[int(topic) % len(COLOURS)],
-            }
-            axes.scatter(
-                points["x"], points["y"], s=9, alpha=0.65, linewidths=0, rasterized=True, **look
-            )
+    tasks = frame["task"].astype(str) if "task" in frame else pd.Series("", index=frame.index)
+    for (topic, task), points in frame.groupby([frame["_topic"], tasks], sort=True):
+        axes.scatter(
+            points["x"],
+            points["y"],
+            s=9,
+            alpha=0.65,
+            linewidths=0,
+            rasterized=True,
+            marker=MARKERS.get(task, "o"),
+            color=COLOURS[int(topic) % len(COLOURS)],
+        )
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_visible(False)
@@ -119,21 +108,17 @@ def _points(axes: Axes, frame: pd.DataFrame) -> None:
 
 
 def _number_topics(axes: Axes, frame: pd.DataFrame) -> None:
-    """Write each topic's number on the sample nearest to the topic's middle; two numbers that would
-    lie on each other are moved apart.
+    """Write each topic's number on the sample nearest to the topic's middle.
+
+    Two numbers that would lie on each other are moved apart.
     """
     middles = frame.groupby("_topic", sort=True)[["x", "y"]].median()
     places = {}
     for topic, middle in middles.iterrows():
         mine = frame.loc[frame["_topic"] == topic, ["x", "y"]]
         places[topic] = mine.iloc[int(((mine - middle) ** 2).sum(axis=1).argmin())].to_numpy()
-    heights = spread(
-        np.array([p[1] for p in places.values()]),
-        np.array([p[0] for p in places.values()]),
-        0.042,
-        0.035,
-    )
-    for (topic, place), y in zip(places.items(), heights):
+    x, y = np.array(list(places.values())).T
+    for topic, left, height in zip(places, x, spread(y, x, 0.042, 0.035)):
         box = {
             "boxstyle": "circle,pad=0.18",
             "facecolor": "white",
@@ -141,8 +126,8 @@ def _number_topics(axes: Axes, frame: pd.DataFrame) -> None:
             "linewidth": 1.6,
         }
         axes.text(
-            place[0],
-            y,
+            left,
+            height,
             str(int(topic) + 1),
             ha="center",
             va="center",
@@ -176,8 +161,9 @@ def _short(name: str, most: int = 32) -> str:
 def spread(
     y: np.ndarray, x: np.ndarray, least_y: float, near_x: float, n_rounds: int = 200
 ) -> np.ndarray:
-    """Move positions apart in `y` until any two closer than `near_x` in `x` lie `least_y` apart (or
-    the rounds are spent).
+    """Move positions apart in `y` until any two that are near in `x` lie `least_y` apart.
+
+    Near is closer than `near_x`. Stops when the rounds are spent.
     """
     placed = y.astype(float).copy()
     for _ in range(n_rounds):

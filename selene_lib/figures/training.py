@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from selene_lib.figures.drawing import (
     BLUE,
@@ -13,6 +14,7 @@ from selene_lib.figures.drawing import (
     RED,
     TRAINED,
     Drawing,
+    draw_intervals,
     heading,
     light_grid,
     new_figure,
@@ -38,24 +40,21 @@ MACHINE_PANELS = (
 def draw_training_curves(
     training: pd.DataFrame, *, note: str = "", name: str = "training_curves"
 ) -> Drawing:
-    """Loss, NLL, margin, reward accuracy and learning rate by step; one line an arm, seeds of a
-    loss in the same look.
+    """Loss, NLL, margin, reward accuracy and learning rate by step, one line an arm.
 
-    `training` is long: arm, loss_kind, seed, step and any of loss, nll, margin, reward_accuracy,
-    learning_rate. Lines are running means over a twentieth of the steps; the CSV holds what was
-    logged.
+    Seeds of a loss look the same. `training` is long: arm, loss_kind, seed, step and any of loss,
+    nll, margin, reward_accuracy, learning_rate. Lines are running means over a twentieth of the
+    steps; the CSV holds what was logged.
     """
     title = "Training curves"
-    panels = [
-        (column, label)
-        for column, label in PANELS
-        if column in training and training[column].notna().any()
-    ]
-    if training.empty or not panels:
+    logged = [column for column in training if training[column].notna().any()]
+    panels = [(column, label) for column, label in PANELS if column in logged]
+    if not panels:
         return not_run(name, title, "no training log")
+    n_rows = (len(panels) + 1) // 2
     with styled():
-        figure = new_figure(9.0, 1.0 + 2.5 * ((len(panels) + 1) // 2))
-        axes = figure.subplots((len(panels) + 1) // 2, 2, squeeze=False).ravel()
+        figure = new_figure(9.0, 1.0 + 2.5 * n_rows)
+        axes = figure.subplots(n_rows, 2, squeeze=False).ravel()
         for panel, (column, label) in zip(axes, panels):
             _curves(panel, training, column)
             panel.set_title(label, fontsize=9.5)
@@ -63,28 +62,20 @@ def draw_training_curves(
             light_grid(panel, "y")
         for panel in axes[len(panels) :]:
             panel.axis("off")
-        handles = _unique_handles(axes[0])
-        figure.legend(
-            handles=list(handles.values()), labels=list(handles), loc="outside upper right", ncols=3
-        )
+        _legend(figure, axes[0])
         heading(figure, title, note)
     column, label = max(panels, key=lambda panel: panel[0] == "reward_accuracy")
     ends = training.groupby("arm", sort=False)[column].last()
     said = "; ".join(f"{arm} {value:.3f}" for arm, value in ends.items())
-    return Drawing(
-        name,
-        title,
-        f"Curves of {training['arm'].nunique()} arms. Last {label}: {said}.",
-        figure,
-        training,
-    )
+    alt = f"Curves of {len(ends)} arms. Last {label}: {said}."
+    return Drawing(name, title, alt, figure, training)
 
 
 def draw_telemetry(telemetry: pd.DataFrame, *, note: str = "", name: str = "telemetry") -> Drawing:
-    """Tokens a second and peak memory by step, one line an arm: what this machine did, so it
-    differs from run to run.
+    """Tokens a second and peak memory by step, one line an arm: what this machine did.
 
-    `telemetry` is long: arm, loss_kind, step, tokens_per_second, peak_memory_bytes.
+    It differs from run to run. `telemetry` is long: arm, loss_kind, step, tokens_per_second,
+    peak_memory_bytes.
     """
     title = "Speed and memory of the training"
     if telemetry.empty:
@@ -97,20 +88,12 @@ def draw_telemetry(telemetry: pd.DataFrame, *, note: str = "", name: str = "tele
             panel.set_xlabel("step")
             panel.set_ylim(bottom=0)
             light_grid(panel, "y")
-        handles = _unique_handles(figure.axes[0])
-        figure.legend(
-            handles=list(handles.values()), labels=list(handles), loc="outside upper right", ncols=3
-        )
+        _legend(figure, figure.axes[0])
         heading(figure, title, note)
-    means = telemetry.groupby("arm", sort=False)["tokens_per_second"].median()
-    said = "; ".join(f"{arm} {value:,.0f}" for arm, value in means.items())
-    return Drawing(
-        name,
-        title,
-        f"Curves of {len(means)} arms. Median tokens a second: {said}.",
-        figure,
-        telemetry,
-    )
+    medians = telemetry.groupby("arm", sort=False)["tokens_per_second"].median()
+    said = "; ".join(f"{arm} {value:,.0f}" for arm, value in medians.items())
+    alt = f"Curves of {len(medians)} arms. Median tokens a second: {said}."
+    return Drawing(name, title, alt, figure, telemetry)
 
 
 def _curves(axes: Axes, training: pd.DataFrame, column: str) -> None:
@@ -129,9 +112,13 @@ def _curves(axes: Axes, training: pd.DataFrame, column: str) -> None:
         )
 
 
-def _unique_handles(axes: Axes) -> dict:
+def _legend(figure: Figure, axes: Axes) -> None:
+    """One entry a loss, whatever the number of its arms."""
     handles, labels = axes.get_legend_handles_labels()
-    return dict(zip(reversed(labels), reversed(handles)))
+    first = dict(zip(reversed(labels), reversed(handles)))
+    figure.legend(
+        handles=list(first.values()), labels=list(first), loc="outside upper right", ncols=3
+    )
 
 
 def draw_ablation(ablation: pd.DataFrame, *, note: str = "", name: str = "ablation") -> Drawing:
@@ -153,58 +140,41 @@ def draw_ablation(ablation: pd.DataFrame, *, note: str = "", name: str = "ablati
     parts = [part for part in parts if len(part[0])]
     with styled():
         figure = new_figure(8.2, 1.0 + 0.3 * len(rows) + 0.75 * len(parts))
-        axes = figure.subplots(
-            len(parts), 1, height_ratios=[len(p[0]) + 0.8 for p in parts], squeeze=False
-        )[:, 0]
+        heights = [len(mine) + 0.8 for mine, _, _ in parts]
+        axes = figure.subplots(len(parts), 1, height_ratios=heights, squeeze=False)[:, 0]
         for panel, (mine, column, label) in zip(axes, parts):
             _effects(panel, mine, column)
             panel.set_xlabel(f"{label}, paired 95 % interval")
-        heading(
-            figure,
-            title,
-            f"Right of zero helps, left of it harms. A red cross marks what was dropped. {note}".strip(),
-        )
-    said = "; ".join(
-        f"{r.source if r.kind == 'leave_out' else r.arm} {r.effect:+.3f}" for r in rows.itertuples()
-    )
+        explained = "Right of zero helps, left of it harms. A red cross marks what was dropped."
+        heading(figure, title, f"{explained} {note}".strip())
+    names = rows["source"].where(left_out, rows["arm"])
+    said = "; ".join(f"{name} {effect:+.3f}" for name, effect in zip(names, rows["effect"]))
     return Drawing(name, title, f"Effects of {len(rows)} arms: {said}.", figure, ablation)
 
 
 def _effects(axes: Axes, rows: pd.DataFrame, column: str) -> None:
     y = np.arange(len(rows))
-    decisions = (
-        rows["decision"].fillna("").astype(str).tolist() if "decision" in rows else [""] * len(rows)
-    )
-    inks = [RED if decision.startswith("drop") else INK for decision in decisions]
+    decisions = [""] * len(rows)
+    if "decision" in rows:
+        decisions = rows["decision"].fillna("").astype(str).tolist()
+    looks = [(RED, "X") if decision.startswith("drop") else (INK, "o") for decision in decisions]
     axes.axvline(0, color=QUIET, linewidth=1)
-    axes.hlines(
-        y, rows["ci95_low"].astype(float), rows["ci95_high"].astype(float), color=inks, linewidth=2
-    )
-    for position, effect, ink, decision in zip(y, rows["effect"], inks, decisions):
+    draw_intervals(axes, rows, y, [ink for ink, _ in looks], 2)
+    for position, effect, (ink, marker) in zip(y, rows["effect"], looks):
         axes.plot(
-            [effect],
-            [position],
-            marker="X" if decision.startswith("drop") else "o",
-            color=ink,
-            markersize=9,
-            mec="white",
-            mew=0.8,
+            [effect], [position], marker=marker, color=ink, markersize=9, mec="white", mew=0.8
         )
-    axes.set_yticks(
-        y,
-        [
-            f"{label}  [{decision}]" if decision else str(label)
-            for label, decision in zip(rows[column], decisions)
-        ],
-    )
+    said = [f"  [{decision}]" if decision else "" for decision in decisions]
+    axes.set_yticks(y, [f"{label}{decision}" for label, decision in zip(rows[column], said)])
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.margins(x=0.08)
     light_grid(axes, "x")
 
 
 def draw_rewards(rewards: pd.DataFrame, *, note: str = "", name: str = "rewards") -> Drawing:
-    """Histograms of the reward by source, chosen blue and rejected red dashed; `rewards` has
-    source, side, low, high, n (bins).
+    """Histograms of the reward by source, chosen blue and rejected red dashed.
+
+    `rewards` has source, side, low, high, n: one row a bin.
     """
     title = "Rewards of chosen and rejected replies"
     if rewards.empty or not rewards["n"].sum():
@@ -216,15 +186,8 @@ def draw_rewards(rewards: pd.DataFrame, *, note: str = "", name: str = "rewards"
         figure = new_figure(9.0, 1.2 + 1.5 * n_rows)
         panels = figure.subplots(n_rows, n_columns, squeeze=False, sharex=True).ravel()
         for panel, source in zip(panels, sources):
-            for side, (colour, line) in {"chosen": (BLUE, "-"), "rejected": (RED, "--")}.items():
-                mine = rewards[
-                    (rewards["source"] == source) & (rewards["side"] == side)
-                ].sort_values("low")
-                if len(mine):
-                    edges = [*mine["low"], mine["high"].iloc[-1]]
-                    panel.stairs(
-                        mine["n"], edges, color=colour, linestyle=line, linewidth=1.4, label=side
-                    )
+            _histogram(panel, _side(rewards, source, "chosen"), BLUE, "-")
+            _histogram(panel, _side(rewards, source, "rejected"), RED, "--")
             panel.set_title(source, fontsize=9)
             panel.set_yticks([])
             panel.spines["left"].set_visible(False)
@@ -232,29 +195,33 @@ def draw_rewards(rewards: pd.DataFrame, *, note: str = "", name: str = "rewards"
             panel.axis("off")
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles=handles, labels=labels, loc="outside upper right", ncols=2)
-        heading(
-            figure,
-            title,
-            f"Number of pairs by the reward model's score, each panel on its own height. {note}".strip(),
-        )
-    said = "; ".join(
-        f"{s} {_mean_reward(rewards, s, 'chosen')} against {_mean_reward(rewards, s, 'rejected')}"
-        for s in sources
-    )
-    return Drawing(
-        name,
-        title,
-        f"Histograms of {len(sources)} sources. Mean reward, chosen against rejected: {said}.",
-        figure,
-        rewards,
-    )
+        explained = "Number of pairs by the reward model's score, each panel on its own height."
+        heading(figure, title, f"{explained} {note}".strip())
+    means = []
+    for source in sources:
+        chosen = _mean_reward(_side(rewards, source, "chosen"))
+        rejected = _mean_reward(_side(rewards, source, "rejected"))
+        means.append(f"{source} {chosen} against {rejected}")
+    said = f"Mean reward, chosen against rejected: {'; '.join(means)}."
+    return Drawing(name, title, f"Histograms of {len(sources)} sources. {said}", figure, rewards)
 
 
-def _mean_reward(rewards: pd.DataFrame, source: str, side: str) -> str:
-    mine = rewards[(rewards["source"] == source) & (rewards["side"] == side) & (rewards["n"] > 0)]
-    if mine.empty:
+def _side(rewards: pd.DataFrame, source: str, side: str) -> pd.DataFrame:
+    mine = rewards[(rewards["source"] == source) & (rewards["side"] == side)]
+    return mine.sort_values("low")
+
+
+def _histogram(axes: Axes, bins: pd.DataFrame, colour: str, line: str) -> None:
+    if bins.empty:
+        return
+    edges, label = [*bins["low"], bins["high"].iloc[-1]], bins["side"].iloc[0]
+    axes.stairs(bins["n"], edges, color=colour, linestyle=line, linewidth=1.4, label=label)
+
+
+def _mean_reward(bins: pd.DataFrame) -> str:
+    if not bins["n"].sum():
         return "none"
-    return f"{np.average((mine['low'] + mine['high']) / 2, weights=mine['n']):.2f}"
+    return f"{np.average((bins['low'] + bins['high']) / 2, weights=bins['n']):.2f}"
 
 
 def draw_threshold(
@@ -276,35 +243,18 @@ def draw_threshold(
         figure = new_figure(7.2, 3.7)
         axes = figure.add_subplot()
         if {"ci95_low", "ci95_high"} <= set(rows):
-            axes.vlines(
-                x,
-                rows["ci95_low"].astype(float),
-                rows["ci95_high"].astype(float),
-                color=INK,
-                linewidth=1.6,
-            )
+            low, high = rows["ci95_low"].astype(float), rows["ci95_high"].astype(float)
+            axes.vlines(x, low, high, color=INK, linewidth=1.6)
         axes.plot(x, rows["accuracy"], marker="o", color=INK, linewidth=1)
         axes.set_xticks(x, [f"{t}\n{int(n):,} pairs" for t, n in zip(names, rows["n_pairs"])])
         axes.set_xlabel("threshold")
         axes.set_ylabel("accuracy, development items")
         axes.margins(x=0.08, y=0.15)
-        picked = (
-            rows["decision"].eq("chosen") if "decision" in rows else rows["threshold"].eq(chosen)
-        )
-        mark = np.flatnonzero(picked)
-        if len(mark):
-            axes.plot(
-                x[mark],
-                rows["accuracy"].iloc[mark],
-                marker="o",
-                markersize=15,
-                mfc="none",
-                mec="#C0392B",
-                mew=2,
-                linestyle="",
-                label="chosen",
-            )
-            axes.legend(loc="best")
+        if "decision" in rows:
+            picked = rows["decision"].eq("chosen").to_numpy()
+        else:
+            picked = rows["threshold"].eq(chosen).to_numpy()
+        _ring(axes, x[picked], rows["accuracy"][picked])
         light_grid(axes, "y")
         heading(figure, title, note)
     said = "; ".join(
@@ -312,3 +262,21 @@ def draw_threshold(
         for t, a, n in zip(names, rows["accuracy"], rows["n_pairs"])
     )
     return Drawing(name, title, f"Accuracy by reward threshold. {said}.", figure, sweep)
+
+
+def _ring(axes: Axes, x: np.ndarray, y: pd.Series) -> None:
+    """Circle the chosen points in red, with a legend; nothing where there is none."""
+    if not len(x):
+        return
+    axes.plot(
+        x,
+        y,
+        marker="o",
+        markersize=15,
+        mfc="none",
+        mec=RED,
+        mew=2,
+        linestyle="",
+        label="chosen",
+    )
+    axes.legend(loc="best")

@@ -1,6 +1,4 @@
-"""The report of a run: one HTML file that opens from disk, built from result files and figures
-alone.
-"""
+"""The report of a run: one HTML file that opens from disk, built from results and figures."""
 
 from selene_lib.report.build import build_report
 

@@ -1,6 +1,4 @@
-"""Build the report: read result files and figures, fill one template, write one HTML file that
-needs nothing else.
-"""
+"""Build the report: read result files and figures, write one HTML file that needs nothing else."""
 
 from __future__ import annotations
 
@@ -15,15 +13,14 @@ import pandas as pd
 from selene_lib.errors import UserError
 from selene_lib.figures import results as files
 from selene_lib.figures.everything import curation_ledger
-from selene_lib.figures.flow import flow_stages
+from selene_lib.figures.flow import Stage, flow_stages
 from selene_lib.figures.judges import LOSS_NAMES, TASK_NAMES, judge_label, order_judges
 from selene_lib.files import write_text
 from selene_lib.judges.names import is_base, loss_of, main_judge
-from selene_lib.report.claims import claims, count_statuses
+from selene_lib.report.claims import Claim, claims, count_statuses
 from selene_lib.report.items import worst_items
 from selene_lib.report.provenance import (
-    base_model,
-    commands,
+    command_rows,
     machine,
     run_manifest,
     scale_sentences,
@@ -57,8 +54,7 @@ MAX_ROWS = 400
 def build_report(
     result_dir: Path, figures_dir: Path, out: Path, *, show_texts: bool = False
 ) -> Path:
-    """Write the report of the run in `result_dir` to `out`, one self-contained HTML file; return
-    its path.
+    """Write the report of the run in `result_dir` to `out`; return its path.
 
     What a run does not have is shown as `not run`. `show_texts=True` shows the texts of judged
     items: only for generated items or your own, since published sets must not be redistributed.
@@ -78,7 +74,10 @@ def build_report(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number, "share": share, "count": count, "label": judge_label}
+    environment.filters["number"] = number
+    environment.filters["share"] = share
+    environment.filters["count"] = count
+    environment.filters["label"] = judge_label
     page = environment.get_template("template.html").render(
         **_context(result_dir, figures_dir, show_texts)
     )
@@ -92,7 +91,7 @@ def _context(result_dir: Path, figures_dir: Path, show_texts: bool) -> dict[str,
     items, n_items = worst_items(result_dir, show_texts=show_texts)
     figures = _figures(figures_dir)
     hardware, versions = machine(manifest)
-    model = base_model(manifest)
+    model = files.base_model(manifest)
     return {
         "run": run,
         "style": (HERE / "style.css").read_text(encoding="utf-8"),
@@ -102,19 +101,11 @@ def _context(result_dir: Path, figures_dir: Path, show_texts: bool) -> dict[str,
         "headline": _headline(result_dir, judged),
         "claims": rows,
         "n_judged": len(judged),
-        "worse": [
-            row
-            for row in judged
-            if row.trained.value is not None
-            and row.base.value is not None
-            and row.trained.value < row.base.value
-        ],
+        "worse": [row for row in judged if _is_worse(row)],
         "statuses": count_statuses(rows),
         "tasks": _task_table(result_dir),
         "seeds": _seeds(result_dir),
-        "groups": [
-            (title, [figures[name] for name in names if name in figures]) for title, names in GROUPS
-        ],
+        "groups": [(title, _those_of(figures, names)) for title, names in GROUPS],
         "flow": figures.get("fig2"),
         "map_figure": figures.get("fig4"),
         "stages": _stages(result_dir),
@@ -126,17 +117,26 @@ def _context(result_dir: Path, figures_dir: Path, show_texts: bool) -> dict[str,
         "steps": step_rows(manifest),
         "hardware": hardware,
         "versions": versions,
-        "commands": commands(run),
+        "commands": command_rows(run),
     }
+
+
+def _is_worse(row: Claim) -> bool:
+    trained, base = row.trained.value, row.base.value
+    return trained is not None and base is not None and trained < base
+
+
+def _those_of(figures: dict[str, dict[str, Any]], names: Sequence[str]) -> list[dict[str, Any]]:
+    return [figures[name] for name in names if name in figures]
 
 
 def _text(path: Path) -> str | None:
     return path.read_text(encoding="utf-8") if path.is_file() else None
 
 
-def _headline(result_dir: Path, judged: Sequence[Any]) -> dict[str, Any]:
+def _headline(result_dir: Path, judged: Sequence[Claim]) -> dict[str, Any]:
     """The overall score of base and trained, and over how many items and sets."""
-    means = files.read_table(result_dir, f"{files.EVALUATE}/task_means.csv")
+    means = files.run_table(result_dir, f"{files.EVALUATE}/task_means.csv")
     facts: dict[str, Any] = {
         "n_sets": len({row.set.split(":")[0] for row in judged}),
         "base": None,
@@ -148,19 +148,20 @@ def _headline(result_dir: Path, judged: Sequence[Any]) -> dict[str, Any]:
         overall = means[means["task"] == "overall"]
         main = main_judge(overall["judge"])
         for row in overall.to_dict("records"):
-            role = "trained" if row["judge"] == main else "base" if is_base(row["judge"]) else None
-            if role:
-                facts[role] = row
+            if row["judge"] == main:
+                facts["trained"] = row
+            elif is_base(row["judge"]):
+                facts["base"] = row
     stages = _stages(result_dir)
     facts["n_pairs"] = stages[-1].n_out if stages else None
-    sources = files.read_table(result_dir, f"{files.EXPLORE}/sources.csv")
+    sources = files.run_table(result_dir, f"{files.EXPLORE}/sources.csv")
     facts["sources"] = None if sources is None or sources.empty else int((sources["n"] > 0).sum())
     return facts
 
 
 def _task_table(result_dir: Path) -> list[dict[str, Any]]:
     """One row a judge: its cell for each task type and overall."""
-    means = files.read_table(result_dir, f"{files.EVALUATE}/task_means.csv")
+    means = files.run_table(result_dir, f"{files.EVALUATE}/task_means.csv")
     if means is None or means.empty:
         return []
     names = {**TASK_NAMES, "overall": "Mean of the task types"}
@@ -179,41 +180,45 @@ def _task_table(result_dir: Path) -> list[dict[str, Any]]:
 
 
 def _seeds(result_dir: Path) -> list[dict[str, Any]]:
-    """Gain over the base in points of every seed, a row a loss, the main one first: values, lowest,
-    highest, mean, intervals apart.
-    """
-    seeds = files.read_table(result_dir, f"{files.EVALUATE}/seeds.csv")
+    """Gain over the base in points of every seed, a row a loss, the main one first."""
+    seeds = files.run_table(result_dir, f"{files.EVALUATE}/seeds.csv")
     if seeds is None or seeds.empty or "gain_points" not in seeds:
         return []
     main = loss_of(main_judge(seeds["judge"]) or "")
-    losses = sorted(
-        {loss_of(j) for j in seeds["judge"] if not is_base(j)},
-        key=lambda loss: (loss != main, loss),
-    )
-    return [_seeds_of_loss(seeds[seeds["judge"].map(loss_of) == loss], loss) for loss in losses]
+    trained = seeds[~seeds["judge"].map(is_base)]
+    loss_of_row = trained["judge"].map(loss_of)
+    losses = sorted(set(loss_of_row), key=lambda loss: (loss != main, loss))
+    return [_seeds_of_loss(trained[loss_of_row == loss], loss) for loss in losses]
 
 
 def _seeds_of_loss(mine: pd.DataFrame, loss: str) -> dict[str, Any]:
+    """Values, lowest, highest and mean, and how many intervals lie above that of the base."""
     gains = mine["gain_points"].astype(float)
-    apart = (
-        int(mine["intervals_apart"].astype(str).str.lower().eq("true").sum())
-        if "intervals_apart" in mine
-        else None
-    )
-    facts = {"loss": LOSS_NAMES.get(loss, loss), "gains": gains.tolist(), "n_apart": apart}
-    return facts | {"lowest": gains.min(), "highest": gains.max(), "mean": gains.mean()}
+    n_apart = None
+    if "intervals_apart" in mine:
+        n_apart = int(mine["intervals_apart"].astype(str).str.lower().eq("true").sum())
+    return {
+        "loss": LOSS_NAMES.get(loss, loss),
+        "gains": gains.tolist(),
+        "n_apart": n_apart,
+        "lowest": gains.min(),
+        "highest": gains.max(),
+        "mean": gains.mean(),
+    }
 
 
-def _stages(result_dir: Path) -> list[Any]:
+def _stages(result_dir: Path) -> list[Stage]:
     ledger = curation_ledger(result_dir)
     return flow_stages(ledger) if ledger is not None else []
 
 
 def _figures(figures_dir: Path) -> dict[str, dict[str, Any]]:
     """Read `figures.csv` and embed each PNG and its CSV as data URIs."""
-    table = files.read_table(figures_dir, "figures.csv")
-    found = {}
-    for row in [] if table is None or table.empty else table.fillna("").to_dict("records"):
+    table = files.run_table(figures_dir, "figures.csv")
+    found: dict[str, dict[str, Any]] = {}
+    if table is None or table.empty:
+        return found
+    for row in table.fillna("").to_dict("records"):
         image, numbers = figures_dir / f"{row['figure']}.png", figures_dir / f"{row['figure']}.csv"
         if not image.is_file():
             continue
@@ -238,10 +243,8 @@ def _data_uri(kind: str, content: bytes) -> str:
 
 
 def _table(result_dir: Path, anchor: str, title: str, path: str) -> dict[str, Any]:
-    """A result table as text cells, the first `MAX_ROWS` rows; `rows` is None where the file is not
-    there.
-    """
-    table = files.read_table(result_dir, path)
+    """The first rows of a result table as text cells; `rows` is None where there is no file."""
+    table = files.run_table(result_dir, path)
     facts: dict[str, Any] = {
         "anchor": anchor,
         "title": title,
@@ -264,17 +267,23 @@ def _table(result_dir: Path, anchor: str, title: str, path: str) -> dict[str, An
 
 def number(value: Any) -> str:
     """Write a cell: floats with three decimals, whole numbers as such, nothing as a dash."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    if _is_missing(value):
         return "–"
     if isinstance(value, float):
-        return (
-            f"{value:,.0f}"
-            if value.is_integer() and abs(value) >= 1000
-            else f"{value:.3f}"
-            if abs(value) < 1000
-            else f"{value:,.1f}"
-        )
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+        return _decimal(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return str(value)
+
+
+def _decimal(value: float) -> str:
+    if abs(value) < 1000:
+        return f"{value:.3f}"
+    return f"{value:,.0f}" if value.is_integer() else f"{value:,.1f}"
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def share(value: float | None) -> str:
@@ -284,8 +293,4 @@ def share(value: float | None) -> str:
 
 def count(value: Any) -> str:
     """Write a count with thousands separators, a missing one as a dash."""
-    return (
-        "–"
-        if value is None or (isinstance(value, float) and math.isnan(value))
-        else f"{int(value):,}"
-    )
+    return "–" if _is_missing(value) else f"{int(value):,}"

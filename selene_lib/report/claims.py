@@ -1,11 +1,10 @@
-"""What is claimed and what was found: every published cell beside ours, with interval, counts,
-baselines and status.
-"""
+"""What is claimed and what was found: every published cell beside ours."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,10 @@ from selene_lib.paper import values as paper
 
 @dataclass(frozen=True)
 class Cell:
-    """One judge's number on one set; `n` is None where it was not run, `value` alone where the
-    metric is undefined (constant verdicts).
+    """One judge's number on one set.
+
+    `n` is None where it was not run, `value` alone where the metric is undefined, as a correlation
+    is for constant verdicts.
     """
 
     value: float | None = None
@@ -32,9 +33,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Claim:
-    """One row of the claims table: a set with the published value, ours (trained and base), the
-    baselines, and what that amounts to.
-    """
+    """One row of the claims table: a set with the published value, ours, and baselines."""
 
     set: str
     task: str
@@ -48,50 +47,35 @@ class Claim:
     random: float | None = None
     status: str = "not run"
     why: str = ""
-    details: dict[str, Any] = field(default_factory=dict)
 
 
 def claims(result_dir: Path) -> list[Claim]:
-    """Return the sets of a run, then its domains, then every published cell that this run has no
-    row for (as `not run`).
+    """Return the sets of a run, its domains, then every published cell that it has no row for.
+
+    The latter as `not run`.
     """
-    scores = files.read_table(result_dir, f"{files.EVALUATE}/scores.csv")
-    domains = files.read_table(result_dir, f"{files.DOMAINS}/domain_scores.csv")
-    rows = (
-        _set_claims(files.headline_rows(scores)) if scores is not None and not scores.empty else []
-    )
-    rows += (
-        _domain_claims(first_readings(domain_rows(domains)))
-        if domains is not None and not domains.empty
-        else []
-    )
-    done = {row.set for row in rows}
-    reasons = _reasons(result_dir)
-    missing = [
-        cell for cell in paper.PUBLISHED if cell.judge == paper.SELENE_MINI and cell.set not in done
-    ]
-    return rows + [
-        _absent(cell, reasons.get(cell.set.split(":")[0], "not part of this run"))
-        for cell in missing
-    ]
+    rows: list[Claim] = []
+    scores = files.run_table(result_dir, f"{files.EVALUATE}/scores.csv")
+    if scores is not None and not scores.empty:
+        rows += _set_claims(files.headline_rows(scores))
+    domains = files.run_table(result_dir, f"{files.DOMAINS}/domain_scores.csv")
+    if domains is not None and not domains.empty:
+        rows += _domain_claims(first_readings(domain_rows(domains)))
+    done, reasons = {row.set for row in rows}, _reasons(result_dir)
+    for cell in paper.PUBLISHED:
+        if cell.judge == paper.SELENE_MINI and cell.set not in done:
+            why = reasons.get(cell.set.split(":")[0], "not part of this run")
+            rows.append(_absent(cell, why))
+    return rows
 
 
 def _set_claims(rows: pd.DataFrame) -> list[Claim]:
     main = main_judge(rows["judge"])
     found = []
     for (name, task, metric), mine in rows.groupby(["set", "task", "metric"], sort=False):
-        cells = {
-            "trained": _cell(mine[mine["judge"] == main]),
-            "base": _cell(mine[mine["judge"].map(is_base)]),
-        }
-        one = next(
-            (mine[mine["judge"] == j].iloc[0] for j in (main,) if (mine["judge"] == j).any()),
-            mine.iloc[0],
-        )
+        one = _first_of(mine, main)
         cell = paper.published(paper.SELENE_MINI, str(name))
-        why = (
-            str(files.meta_of(one.get("meta")).get("why", "")) if one["status"] == "not run" else ""
-        )
+        not_run = one["status"] == "not run"
         found.append(
             Claim(
                 str(name),
@@ -100,11 +84,12 @@ def _set_claims(rows: pd.DataFrame) -> list[Claim]:
                 _number(one.get("published")),
                 cell.known if cell else "",
                 cell.source if cell else "",
-                **cells,
+                trained=_cell(mine[mine["judge"] == main]),
+                base=_cell(mine[mine["judge"].map(is_base)]),
                 majority=_number(one.get("baseline_majority")),
                 random=_number(one.get("baseline_random")),
                 status=str(one["status"]),
-                why=why,
+                why=str(files.meta_of(one.get("meta")).get("why", "")) if not_run else "",
             )
         )
     return found
@@ -114,36 +99,31 @@ def _domain_claims(rows: pd.DataFrame) -> list[Claim]:
     main = main_judge(rows["judge"])
     found = []
     for (name, part), mine in rows.fillna({"part": ""}).groupby(["set", "part"], sort=False):
-        one = next(
-            (mine[mine["judge"] == j].iloc[0] for j in (main,) if (mine["judge"] == j).any()),
-            mine.iloc[0],
-        )
-        shown = part_name(str(name), str(part))
-        cell = paper.published(paper.SELENE_MINI, shown)
-        trained, base = _cell(mine[mine["judge"] == main]), _cell(mine[mine["judge"].map(is_base)])
+        one, shown = _first_of(mine, main), part_name(str(name), str(part))
         published = _number(one.get("published"))
-        known, source = (cell.known, cell.source) if cell and published is not None else ("", "")
-        status, why = (
-            str(one.get("status") or ""),
-            str(one.get("why") or "") or f"reading: {one.get('reading')}",
-        )
+        cell = paper.published(paper.SELENE_MINI, shown) if published is not None else None
         found.append(
             Claim(
                 shown,
                 "domain",
                 "accuracy",
                 published,
-                known,
-                source,
-                trained,
-                base,
-                _number(one.get("majority")),
-                None,
-                status,
-                why,
+                cell.known if cell else "",
+                cell.source if cell else "",
+                trained=_cell(mine[mine["judge"] == main]),
+                base=_cell(mine[mine["judge"].map(is_base)]),
+                majority=_number(one.get("majority")),
+                status=str(one.get("status") or ""),
+                why=str(one.get("why") or "") or f"reading: {one.get('reading')}",
             )
         )
     return found
+
+
+def _first_of(rows: pd.DataFrame, judge: str | None) -> pd.Series:
+    """The judge's first row, any first row where it has none."""
+    mine = rows[rows["judge"] == judge]
+    return rows.iloc[0] if mine.empty else mine.iloc[0]
 
 
 def _absent(cell: paper.Published, why: str) -> Claim:
@@ -155,12 +135,10 @@ def _absent(cell: paper.Published, why: str) -> Claim:
 
 
 def _reasons(result_dir: Path) -> dict[str, str]:
-    table = files.read_table(result_dir, f"{files.EXPLORE}/benchmarks.csv")
-    return (
-        {}
-        if table is None or "status" not in table
-        else dict(zip(table["name"], table["status"].astype(str)))
-    )
+    table = files.run_table(result_dir, f"{files.EXPLORE}/benchmarks.csv")
+    if table is None or "status" not in table:
+        return {}
+    return dict(zip(table["name"], table["status"].astype(str)))
 
 
 def _cell(rows: pd.DataFrame) -> Cell:
@@ -182,4 +160,4 @@ def _number(value: Any) -> float | None:
 
 def count_statuses(rows: Sequence[Claim]) -> dict[str, int]:
     """Count claims by status, in the order in which they occur."""
-    return pd.Series([row.status for row in rows], dtype=object).value_counts(sort=False).to_dict()
+    return dict(Counter(row.status for row in rows))

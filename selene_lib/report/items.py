@@ -1,6 +1,4 @@
-"""The worst disagreements with the gold label, item by item: what was asked, what was replied in
-each order, what was right.
-"""
+"""The worst disagreements with the gold label, item by item: asked, replied, and right."""
 
 from __future__ import annotations
 
@@ -11,16 +9,15 @@ from pathlib import Path
 from selene_lib.errors import UserError
 from selene_lib.figures import results as files
 from selene_lib.figures.judges import judge_label
+from selene_lib.figures.results import probability_of_verdict
 from selene_lib.judges.names import is_base, main_judge
 from selene_lib.prompts.rendering import render
 from selene_lib.records import Judgement, Sample
 
 
 @dataclass(frozen=True)
-class Reply:
-    """What one judge said in one order; `verdict` is in the sample's own words, whatever order was
-    shown.
-    """
+class ShownReply:
+    """What one judge said in one order; `verdict` is in the words of the sample as it stands."""
 
     judge: str
     order: str
@@ -41,26 +38,25 @@ class Item:
     gold: str
     severity: float
     kinds: tuple[str, ...]
-    replies: tuple[Reply, ...]
+    replies: tuple[ShownReply, ...]
     texts: Mapping[str, str] = field(default_factory=dict)
 
 
 def worst_items(result_dir: Path, *, show_texts: bool, n_most: int = 120) -> tuple[list[Item], int]:
-    """Return at most `n_most` items of the trained judge's mistakes, worst first within each set,
-    and how many there are in all.
+    """Return the trained judge's worst mistakes, by set, and how many there are in all.
 
     An item is worse the further the verdict lies from the gold (absolute), the surer the judge was
     (else), and if a right base was spoilt. `n_most` is shared among the sets, so that a large set
     does not hide a small one.
     """
-    judgements = files.read_judgements(result_dir)
+    judgements = files.run_judgements(result_dir)
     main = main_judge(j.judge for j in judgements)
     shown = [j for j in judgements if j.judge == main or is_base(j.judge)]
     by_item: dict[tuple[str, str], list[Judgement]] = {}
     for judgement in shown:
         by_item.setdefault((judgement.set, judgement.sample_id), []).append(judgement)
     found: dict[str, list[Item]] = {}
-    for name, samples in files.read_samples(result_dir).items():
+    for name, samples in files.run_sets(result_dir).items():
         items = [
             _item(s, name, by_item[name, s.id], main, show_texts)
             for s in samples
@@ -72,14 +68,14 @@ def worst_items(result_dir: Path, *, show_texts: bool, n_most: int = 120) -> tup
 
 def _shared(found: Mapping[str, list[Item]], n_most: int) -> list[Item]:
     """Deal the places out, one a set in turn, and return the chosen items set by set."""
-    longest = max((len(items) for items in found.values()), default=0)
-    dealt = [
-        (name, rank)
-        for rank in range(longest)
-        for name, items in found.items()
-        if rank < len(items)
-    ][:n_most]
-    return [found[name][rank] for name in found for chosen, rank in dealt if chosen == name]
+    n_of_set = dict.fromkeys(found, 0)
+    left = n_most
+    while left and any(n < len(found[name]) for name, n in n_of_set.items()):
+        for name, items in found.items():
+            if left and n_of_set[name] < len(items):
+                n_of_set[name] += 1
+                left -= 1
+    return [item for name, n in n_of_set.items() for item in found[name][:n]]
 
 
 def _item(
@@ -98,11 +94,11 @@ def _item(
         kinds.append("orders disagree")
     if any(j.verdict is None for j in mine):
         kinds.append("no verdict read")
-    severity = (
-        max(_distance(j, sample) for j in wrong)
-        + 0.5 * ("base right" in kinds)
-        - 0.25 * ("orders disagree" in kinds)
-    )
+    severity = max(_distance(j, sample) for j in wrong)
+    if "base right" in kinds:
+        severity += 0.5
+    if "orders disagree" in kinds:
+        severity -= 0.25
     texts = _texts(sample, judgements[0]) if show_texts else {}
     replies = tuple(_reply(j, sample, show_texts) for j in judgements)
     return Item(
@@ -115,45 +111,48 @@ def _distance(judgement: Judgement, sample: Sample) -> float:
         return 0.5
     if sample.task == "absolute":
         return abs(int(judgement.verdict) - int(sample.label or 0)) / 4
-    return (judgement.verdict_probs or {}).get(judgement.verdict, 0.75)
+    probability = probability_of_verdict(judgement)
+    return 0.75 if probability is None else probability
 
 
-def _reply(judgement: Judgement, sample: Sample, show_texts: bool) -> Reply:
+def _reply(judgement: Judgement, sample: Sample, show_texts: bool) -> ShownReply:
     verdict = judgement.verdict_of_sample
-    probability = (judgement.verdict_probs or {}).get(judgement.verdict or "")
     said = judgement.reply if show_texts else ""
-    return Reply(
+    return ShownReply(
         judge_label(judgement.judge),
         judgement.order,
         judgement.status,
         verdict or judgement.status,
         verdict == sample.label,
-        probability,
+        probability_of_verdict(judgement),
         said,
     )
 
 
 def _texts(sample: Sample, judgement: Judgement) -> dict[str, str]:
-    """The prompt as the judge was shown it in the order AB, and the rubric; says so where the
-    prompt was shortened for the judge.
+    """The prompt as the judge was shown it in the order AB, the rubric and the reference."""
+    texts = _prompt_of(sample, judgement)
+    texts |= {"Rubric": sample.rubric, "Reference": sample.reference or ""}
+    return {name: text for name, text in texts.items() if text}
+
+
+def _prompt_of(sample: Sample, judgement: Judgement) -> dict[str, str]:
+    """The prompt under a label that says whether the judge saw another one.
+
+    The parts of the sample where the templates of the judgement are not here.
     """
     family, _, rest = judgement.template.partition("/")
+    escape, critique = "+plain" not in rest, "+verdict" not in rest
     try:
-        prompt = render(
-            sample, family=family, escape="+plain" not in rest, critique="+verdict" not in rest
-        )
-        label = "Prompt (order AB)"
-        if judgement.order == "AB" and prompt.sha256 != judgement.prompt_sha256:
-            label = "Prompt (order AB; the judge saw a shortened or otherwise formatted one)"
-        texts = {label: prompt.text}
+        prompt = render(sample, family=family, escape=escape, critique=critique)
     except UserError:
-        texts = {
+        return {
             "Instruction": sample.instruction,
             "Response": sample.response,
             "Response B": sample.response_b or "",
         }
-    return {
-        k: v
-        for k, v in {**texts, "Rubric": sample.rubric, "Reference": sample.reference or ""}.items()
-        if v
-    }
+    if judgement.order == "AB" and prompt.sha256 != judgement.prompt_sha256:
+        label = "Prompt (order AB; the judge saw a shortened or otherwise formatted one)"
+    else:
+        label = "Prompt (order AB)"
+    return {label: prompt.text}

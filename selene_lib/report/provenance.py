@@ -1,6 +1,4 @@
-"""Where the numbers come from: the manifest as tables, the scale of the run in words, and the
-command behind each number.
-"""
+"""Where the numbers come from: the manifest as tables, the scale in words, the commands."""
 
 from __future__ import annotations
 
@@ -9,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from selene_lib.figures import results as files
+from selene_lib.models.names import EMBEDDED_MODEL
 from selene_lib.paper.values import BASE_MODEL, BENCHMARKS, DOMAINS
 
 PRODUCED = (
@@ -23,15 +22,9 @@ PRODUCED = (
 
 
 def step_rows(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """One row a finished step: seconds, peak memory, when, commit, parameters and outputs with
-    their hashes.
-    """
+    """One row a finished step: seconds, memory, when, commit, parameters, outputs with hashes."""
     rows = []
     for name, step in sorted(manifest.get("steps", {}).items()):
-        git = step.get("git") or {}
-        commit = (git.get("commit") or "no git checkout")[:12] + (
-            " (with uncommitted changes)" if git.get("dirty") else ""
-        )
         outputs = [
             {"name": k, "bytes": v["bytes"], "sha256": v["sha256"]}
             for k, v in sorted(step.get("outputs", {}).items())
@@ -42,7 +35,7 @@ def step_rows(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "seconds": step.get("wall_seconds"),
                 "peak_gib": (step.get("peak_memory_bytes") or 0) / 2**30,
                 "finished": step.get("finished_at", ""),
-                "commit": commit,
+                "commit": _commit(step.get("git") or {}),
                 "fingerprint": step.get("fingerprint", ""),
                 "parameters": dict(sorted(step.get("parameters", {}).items())),
                 "outputs": outputs,
@@ -51,20 +44,26 @@ def step_rows(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
+def _commit(git: Mapping[str, Any]) -> str:
+    commit = str(git.get("commit") or "no git checkout")[:12]
+    return f"{commit} (with uncommitted changes)" if git.get("dirty") else commit
+
+
 def machine(manifest: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """Hardware and package versions of the last finished step."""
-    steps = list(manifest.get("steps", {}).values())
-    last = max(steps, key=lambda step: step.get("finished_at", ""), default={})
-    hardware = {
-        k: v for k, v in (last.get("hardware") or {}).items() if not k.endswith("memory_bytes")
-    }
+    steps: list[dict[str, Any]] = list(manifest.get("steps", {}).values())
+    if not steps:
+        return {}, {}
+    last = max(steps, key=lambda step: step.get("finished_at", ""))
+    found = last.get("hardware") or {}
+    hardware = {k: v for k, v in found.items() if not k.endswith("memory_bytes")}
     for name in ("memory_bytes", "gpu_memory_bytes"):
-        if (last.get("hardware") or {}).get(name):
-            hardware[name.replace("_bytes", "")] = f"{last['hardware'][name] / 2**30:.1f} GiB"
+        if found.get(name):
+            hardware[name.removesuffix("_bytes")] = f"{found[name] / 2**30:.1f} GiB"
     return hardware, last.get("versions") or {}
 
 
-def commands(run: str) -> list[dict[str, str]]:
+def command_rows(run: str) -> list[dict[str, str]]:
     """The command that makes each kind of number again."""
     rows = [
         {
@@ -89,46 +88,43 @@ def commands(run: str) -> list[dict[str, str]]:
     ]
 
 
-def base_model(manifest: Mapping[str, Any]) -> str | None:
-    """The base model that was trained or judged with, None where no step tells."""
-    steps = manifest.get("steps", {})
-    for name in (files.TRAIN, files.EVALUATE, files.ABLATE):
-        model = steps.get(name, {}).get("parameters", {}).get("base_model")
-        if model:
-            return str(model)
-    return None
-
-
 def scale_sentences(model: str | None, set_names: list[str]) -> list[str]:
     """Say in plain words how far this run is from the paper: model and data, nothing flattering."""
     published = {name.split(":")[0] for name in set_names} & {*BENCHMARKS, *DOMAINS}
-    said = []
-    if model is None:
-        said.append(
-            "No step of this run tells which model was used, so nothing here can be compared with the paper."
-        )
-    elif model == "embedded":
-        said.append(
-            "This is not the paper's scale: the judge is a tiny embedded model (under 10 MB) on a CPU, not an 8B model. It shows that the "
-            "recipe works from end to end, not how good Selene Mini is."
-        )
-    elif BASE_MODEL.lower() in model.lower():
-        said.append(
-            f"The base model is the paper's ({model}). The data are our stand-in for its 16 sources, which were not published."
-        )
-    else:
-        said.append(f"This is not the paper's scale: the base model is {model}, not {BASE_MODEL}.")
+    said = [_model_sentence(model)]
     if set_names and not published:
         said.append(
-            "None of the paper's benchmarks was judged, so no number here is the paper's; sets named nano-* are generated."
+            "None of the paper's benchmarks was judged, so no number here is the paper's; "
+            "sets named nano-* are generated."
         )
-    elif published and model == "embedded":
+    elif published and model == EMBEDDED_MODEL:
         said.append(
-            "On real text a model of this size judges near chance: read every number beside its majority and random baseline."
+            "On real text a model of this size judges near chance: "
+            "read every number beside its majority and random baseline."
         )
     return said
 
 
+def _model_sentence(model: str | None) -> str:
+    if model is None:
+        return (
+            "No step of this run tells which model was used, "
+            "so nothing here can be compared with the paper."
+        )
+    if model == EMBEDDED_MODEL:
+        return (
+            "This is not the paper's scale: the judge is a tiny embedded model (under 10 MB) on a "
+            "CPU, not an 8B model. It shows that the recipe works from end to end, "
+            "not how good Selene Mini is."
+        )
+    if BASE_MODEL.lower() in model.lower():
+        return (
+            f"The base model is the paper's ({model}). "
+            "The data are our stand-in for its 16 sources, which were not published."
+        )
+    return f"This is not the paper's scale: the base model is {model}, not {BASE_MODEL}."
+
+
 def run_manifest(result_dir: Path) -> Mapping[str, Any]:
     """The manifest of a run, empty where there is none."""
-    return files.read_object(result_dir, "manifest.json") or {}
+    return files.run_object(result_dir, "manifest.json") or {}
