@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from simulated_judges import QuotingJudge, SimulatedJudge
 
 from selene_lib.errors import UserError
 from selene_lib.evaluation.audit import (
@@ -19,7 +20,6 @@ from selene_lib.evaluation.audit import (
     audit_card,
     make_probes,
     paired_interval,
-    success_interval,
 )
 from selene_lib.evaluation.audit.edits import LENGTH_FACTOR, cut, decorate, lengthen
 from selene_lib.evaluation.audit.effects import (
@@ -31,7 +31,7 @@ from selene_lib.evaluation.audit.effects import (
     two_sided_preference,
 )
 from selene_lib.evaluation.audit.probes import BASE, probe_names
-from selene_lib.evaluation.audit.simulate import QuotingJudge, SimulatedJudge
+from selene_lib.evaluation.metrics import wilson_interval
 from selene_lib.judges.protocol import Reply
 from selene_lib.prompts.rendering import format_reply
 from selene_lib.records import Sample
@@ -181,7 +181,7 @@ def test_effects_by_hand():
         pytest.approx(centre - width, abs=1e-6),
         pytest.approx(centre + width, abs=1e-6),
     )
-    assert success_interval(0, 10) == (pytest.approx(0, abs=1e-9), pytest.approx(0.2775, abs=1e-3))
+    assert wilson_interval(0, 10) == (pytest.approx(0, abs=1e-9), pytest.approx(0.2775, abs=1e-3))
 
 
 def test_own_responses_at_equal_gold():

@@ -1,19 +1,24 @@
-"""Ask a judge the same samples in every format, and say how much of its accuracy the format
-decides.
-"""
+"""Ask a judge the same samples in every format: how much of its accuracy does the format decide?"""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from selene_lib.errors import UserError
-from selene_lib.judges.judging import Orders, Question, answer_questions, plan_questions
-from selene_lib.judges.protocol import Judge
+from selene_lib.judges.judging import (
+    Asking,
+    Orders,
+    Question,
+    answer_questions,
+    plan_questions,
+)
+from selene_lib.judges.protocol import JudgeBackend
 from selene_lib.prompts.formats import FORMATS, PromptFormat
 from selene_lib.records import TIE, Judgement, Sample
 
@@ -21,7 +26,7 @@ N_RESAMPLES = 1000
 
 
 def judge_formats(
-    judge: Judge,
+    judge: JudgeBackend,
     set_name: str,
     samples: Sequence[Sample],
     *,
@@ -43,13 +48,8 @@ def judge_formats(
     `meta["n_cut_characters"]` says how much.
     """
     cut = {s.id: _cut(s, max_text_characters) for s in samples}
-    planned = plan_questions(
-        [short for short, _ in cut.values()],
-        family=wording,
-        escape=escape,
-        orders=orders,
-        seed=seed,
-    )
+    asking = Asking(wording, escape=escape, orders=orders, seed=seed)
+    planned = plan_questions([short for short, _ in cut.values()], asking)
     asked = [(form, question) for form in _chosen(formats) for question in planned]
     questions = [
         replace(q, prompt=form.render(_shown(q), wording=wording, escape=escape))
@@ -65,26 +65,30 @@ def judge_formats(
 
 
 def _cut(sample: Sample, limit: int | None) -> tuple[Sample, int]:
-    """The sample with texts of at most `limit` characters (the rubric stays whole), and how many
-    characters went from their middles.
+    """Cut the middle out of texts of more than `limit` characters; return how many went in all.
+
+    The rubric stays whole.
     """
-    texts = {
-        name: getattr(sample, name)
-        for name in ("instruction", "response", "response_b", "reference")
-    }
-    longer = {
-        name: text
-        for name, text in texts.items()
-        if limit is not None and text is not None and len(text) > limit
-    }
-    if not longer:
-        return sample, 0
-    half = (limit or 0) // 2
-    short = {
-        name: f"{text[:half]}\n[... {len(text) - 2 * half} characters left out ...]\n{text[-half:]}"
-        for name, text in longer.items()
-    }
-    return replace(sample, **short), sum(len(text) - 2 * half for text in longer.values())
+    instruction, n_instruction = _shortened(sample.instruction, limit)
+    response, n_response = _shortened(sample.response, limit)
+    response_b, n_response_b = _shortened(sample.response_b, limit)
+    reference, n_reference = _shortened(sample.reference, limit)
+    short = replace(
+        sample,
+        instruction=instruction or "",
+        response=response or "",
+        response_b=response_b,
+        reference=reference,
+    )
+    return short, n_instruction + n_response + n_response_b + n_reference
+
+
+def _shortened(text: str | None, limit: int | None) -> tuple[str | None, int]:
+    if text is None or limit is None or len(text) <= limit:
+        return text, 0
+    half = limit // 2
+    n_cut = len(text) - 2 * half
+    return f"{text[:half]}\n[... {n_cut} characters left out ...]\n{text[-half:]}", n_cut
 
 
 def _shown(question: Question) -> Sample:
@@ -100,9 +104,7 @@ def _chosen(formats: Iterable[str] | None) -> list[PromptFormat]:
 
 
 def _read_again(form: PromptFormat, judgement: Judgement, wording: str, n_cut: int) -> Judgement:
-    """The same reply, read by the format's own parser; the store keeps the reply, so that a reading
-    costs nothing.
-    """
+    """The same reply, read by the format's own parser: replies are kept, so reading is free."""
     verdict = form.parse(
         judgement.reply, judgement.task, finish_reason=judgement.finish_reason, wording=wording
     )
@@ -112,40 +114,48 @@ def _read_again(form: PromptFormat, judgement: Judgement, wording: str, n_cut: i
     return replace(judgement, status=verdict.status, verdict=verdict.value, meta=meta)
 
 
-def _correct(
-    samples: Sequence[Sample], judgements: Sequence[Judgement]
-) -> tuple[list[str], list[str], np.ndarray, np.ndarray]:
-    """Formats, sample ids, `correct` and `parsed` of shape `(n_items, n_formats, n_orders)`;
-    unparsed is not correct.
-    """
+@dataclass(frozen=True, eq=False)
+class _Judged:
+    """`correct` and `parsed` are [n_items, n_formats, n_orders]; unparsed is not correct."""
+
+    formats: list[str]
+    items: list[str]
+    correct: np.ndarray
+    parsed: np.ndarray
+
+    @property
+    def accuracy(self) -> np.ndarray:
+        """Mean over the orders, [n_items, n_formats]."""
+        return self.correct.mean(axis=2)
+
+
+def _judged(samples: Sequence[Sample], judgements: Sequence[Judgement]) -> _Judged:
     gold = {s.id: s.label for s in samples if s.label is not None and s.label != TIE}
     rows = [j for j in judgements if j.sample_id in gold]
     if not rows:
         raise ValueError(
-            "no judgement of a sample with a label other than tie: nothing to compare between formats"
+            "no judgement of a sample with a label other than tie: "
+            "nothing to compare between formats"
         )
-    formats, items = (
-        list(dict.fromkeys(j.meta["format"] for j in rows)),
-        list(dict.fromkeys(j.sample_id for j in rows)),
-    )
+    formats = list(dict.fromkeys(j.meta["format"] for j in rows))
+    items = list(dict.fromkeys(j.sample_id for j in rows))
     cells: dict[tuple[str, str], list[Judgement]] = {}
     for j in rows:
         cells.setdefault((j.sample_id, j.meta["format"]), []).append(j)
     n_orders = {len(cells.get((item, name), ())) for item in items for name in formats}
     if len(n_orders) != 1:
         raise ValueError(
-            f"each sample must be judged equally often in each format; found {sorted(n_orders)} times: judge the missing ones"
+            "each sample must be judged equally often in each format; "
+            f"found {sorted(n_orders)} times: judge the missing ones"
         )
-    chosen = [[cells[item, name] for name in formats] for item in items]
-    correct = np.array(
-        [
-            [[j.verdict_of_sample == gold[j.sample_id] for j in cell] for cell in row]
-            for row in chosen
-        ],
-        dtype=float,
-    )
-    parsed = np.array([[[j.verdict is not None for j in cell] for cell in row] for row in chosen])
-    return formats, items, correct, parsed
+    shape = (len(items), len(formats), n_orders.pop())
+    correct, parsed = np.zeros(shape), np.zeros(shape, dtype=bool)
+    for i, item in enumerate(items):
+        for k, name in enumerate(formats):
+            for order, j in enumerate(cells[item, name]):
+                correct[i, k, order] = j.verdict_of_sample == gold[item]
+                parsed[i, k, order] = j.verdict is not None
+    return _Judged(formats, items, correct, parsed)
 
 
 def _item_weights(n_items: int, n_resamples: int, seed: int) -> np.ndarray:
@@ -159,7 +169,7 @@ def format_table(
     *,
     n_resamples: int = N_RESAMPLES,
     seed: int = 0,
-):
+) -> pd.DataFrame:
     """Accuracy by format, as a DataFrame in the order of `FORMATS`.
 
     Columns: `judge`, `format`, `description`, `n` (judgements), `n_unparsed`, `value` (unparsed
@@ -168,33 +178,28 @@ def format_table(
     None if there are none), `difference` from `default` (None without it) with
     `difference_ci95_low/high`.
     """
-    import pandas as pd
-
-    formats, items, correct, parsed = _correct(samples, judgements)
-    by_item = correct.mean(axis=2)
-    resampled = _item_weights(len(items), n_resamples, seed) @ by_item
+    judged = _judged(samples, judgements)
+    by_item = judged.accuracy
+    resampled = _item_weights(len(judged.items), n_resamples, seed) @ by_item
+    n_items, _, n_orders = judged.correct.shape
+    n_unparsed = (~judged.parsed).sum(axis=(0, 2))
     frame = pd.DataFrame(
         {
             "judge": judgements[0].judge,
-            "format": formats,
-            "description": [FORMATS[name].description for name in formats],
-            "n": correct.shape[0] * correct.shape[2],
-            "n_unparsed": (~parsed).sum(axis=(0, 2)),
+            "format": judged.formats,
+            "description": [FORMATS[name].description for name in judged.formats],
+            "n": n_items * n_orders,
+            "n_unparsed": n_unparsed,
             "value": by_item.mean(axis=0),
         }
     )
     frame["ci95_low"], frame["ci95_high"] = np.percentile(resampled, [2.5, 97.5], axis=0)
-    frame["bound_low"], frame["bound_high"] = (
-        frame["value"],
-        frame["value"] + frame["n_unparsed"] / frame["n"],
-    )
+    frame["bound_low"] = frame["value"]
+    frame["bound_high"] = frame["value"] + frame["n_unparsed"] / frame["n"]
     n_parsed = frame["n"] - frame["n_unparsed"]
-    frame["value_parsed"] = (
-        (correct.sum(axis=(0, 2)) / n_parsed.where(n_parsed > 0))
-        .astype(object)
-        .where(n_parsed > 0, None)
-    )
-    base = formats.index("default") if "default" in formats else None
+    value_parsed = judged.correct.sum(axis=(0, 2)) / n_parsed.where(n_parsed > 0)
+    frame["value_parsed"] = value_parsed.astype(object).where(n_parsed > 0, None)
+    base = judged.formats.index("default") if "default" in judged.formats else None
     for name, values in _differences(by_item, resampled, base).items():
         frame[name] = values
     return frame
@@ -215,18 +220,20 @@ def format_spread(
     n_resamples: int = N_RESAMPLES,
     seed: int = 0,
 ) -> dict[str, float | int | str]:
-    """One line on the spread: `best` and `worst` format with their accuracy, `range` (with
-    interval), `sd` over formats, `share_items_right_in_all` and `share_items_same_in_all` (the same
-    correctness whatever the format), `n_items`, `n_unparsed`.
+    """How far apart the formats lie, as one row.
+
+    `best` and `worst` format with their accuracy, `range` (with interval), `sd` over formats,
+    `share_items_right_in_all` and `share_items_same_in_all` (the same correctness whatever the
+    format), `n_items`, `n_unparsed`.
     """
-    formats, items, correct, parsed = _correct(samples, judgements)
-    by_item = correct.mean(axis=2)
+    judged = _judged(samples, judgements)
+    formats, by_item = judged.formats, judged.accuracy
     means = by_item.mean(axis=0)
-    resampled = _item_weights(len(items), n_resamples, seed) @ by_item
+    resampled = _item_weights(len(judged.items), n_resamples, seed) @ by_item
     low, high = np.percentile(np.ptp(resampled, axis=1), [2.5, 97.5])
     return {
-        "n_items": len(items),
-        "n_unparsed": int((~parsed).sum()),
+        "n_items": len(judged.items),
+        "n_unparsed": int((~judged.parsed).sum()),
         "best": formats[int(means.argmax())],
         "best_value": float(means.max()),
         "worst": formats[int(means.argmin())],
@@ -235,7 +242,7 @@ def format_spread(
         "range_ci95_low": float(low),
         "range_ci95_high": float(high),
         "sd": float(means.std(ddof=1)) if len(formats) > 1 else 0.0,
-        "share_items_right_in_all": float((correct.min(axis=(1, 2)) == 1).mean()),
+        "share_items_right_in_all": float((judged.correct.min(axis=(1, 2)) == 1).mean()),
         "share_items_same_in_all": float((np.ptp(by_item, axis=1) == 0).mean()),
     }
 
@@ -246,7 +253,7 @@ def variance_decomposition(
     *,
     n_resamples: int = N_RESAMPLES,
     seed: int = 0,
-):
+) -> pd.DataFrame:
     """Split the variance of being right into format, item, format x item and noise.
 
     Two-way random-effects analysis of variance over the items x formats table, orders as replicates
@@ -255,11 +262,10 @@ def variance_decomposition(
     Returns a DataFrame `component, variance, share, ci95_low, ci95_high` (interval of the share,
     items resampled); shares add to 1, and are None where nothing varies.
     """
-    import pandas as pd
-
-    _, items, correct, _ = _correct(samples, judgements)
-    point = _components(correct, np.ones((1, len(items))))
-    drawn = _components(correct, _item_weights(len(items), n_resamples, seed) * len(items))
+    correct = _judged(samples, judgements).correct
+    n_items = len(correct)
+    point = _components(correct, np.ones((1, n_items)))
+    drawn = _components(correct, _item_weights(n_items, n_resamples, seed) * n_items)
     names = list(point)
     variances = np.array([point[name][0] for name in names])
     total = variances.sum()
@@ -278,8 +284,9 @@ def variance_decomposition(
 
 
 def _components(correct: np.ndarray, weights: np.ndarray) -> Mapping[str, np.ndarray]:
-    """Variance components of weighted items: `correct` `(I, F, R)`, `weights` `(n_sets, I)` counts
-    of each item; each value `(n_sets,)`.
+    """Variance components of weighted items, each [n_sets].
+
+    `correct` is [n_items, n_formats, n_orders], `weights` [n_sets, n_items] counts of each item.
     """
     n_items, n_formats, n_orders = correct.shape
     cell, item = correct.mean(axis=2), correct.mean(axis=(1, 2))
@@ -292,10 +299,8 @@ def _components(correct: np.ndarray, weights: np.ndarray) -> Mapping[str, np.nda
         "error": weights @ ((correct - cell[..., None]) ** 2).sum(axis=(1, 2)),
     }
     both = square["cell"] - square["format"] - square["item"]
-    ms_format, ms_item = (
-        square["format"] / max(n_formats - 1, 1),
-        square["item"] / max(n_items - 1, 1),
-    )
+    ms_format = square["format"] / max(n_formats - 1, 1)
+    ms_item = square["item"] / max(n_items - 1, 1)
     ms_both = both / max((n_formats - 1) * (n_items - 1), 1)
     parts = {
         "format": (ms_format - ms_both) / (n_items * n_orders),

@@ -1,22 +1,23 @@
-"""Ask a judge all probes and write its card: one row an effect, on the escaping template and, for
-attacks, on the plain one as well.
+"""Ask a judge all probes and write its card: one row an effect.
+
+Biases are asked on the escaping template, attacks on the plain one as well.
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from selene_lib.errors import UserError
 from selene_lib.evaluation.audit import probes as names
 from selene_lib.evaluation.audit.edits import ATTACKS, CONTROL, NUDGES
 from selene_lib.evaluation.audit.effects import (
-    Effect,
+    AuditEffect,
     adjusted_preference,
     attack_effect,
     calibration_effects,
@@ -30,7 +31,7 @@ from selene_lib.evaluation.audit.effects import (
 )
 from selene_lib.evaluation.audit.probes import BASE, Probe, make_probes
 from selene_lib.judges.judging import Question, answer_questions
-from selene_lib.judges.protocol import Judge
+from selene_lib.judges.protocol import JudgeBackend
 from selene_lib.prompts.rendering import render
 from selene_lib.records import Judgement, Sample
 
@@ -52,7 +53,7 @@ GAIN = "plain - escape"
 
 
 def audit_card(
-    judge: Judge,
+    judge: JudgeBackend,
     samples: Sequence[Sample],
     *,
     set_name: str = "audit",
@@ -65,9 +66,8 @@ def audit_card(
     n_resamples: int = 500,
     seed: int = 0,
     progress: bool = False,
-):
-    """Return the audit card of a judge as a DataFrame with the columns `CARD_COLUMNS`, one row an
-    effect.
+) -> pd.DataFrame:
+    """Return the audit card of a judge, one row an effect, with the columns `CARD_COLUMNS`.
 
     `effect` is in shares: 0.05 is five points. Kinds: `context` (accuracy), `bias` (change of
     favour for the edited response, order bias, length slope per doubling, self-preference),
@@ -83,21 +83,21 @@ def audit_card(
     asked = make_probes(samples, n=n, names=probes, own=own, seed=seed)
     with tempfile.TemporaryDirectory() as folder:
         kept = Path(store) if store is not None else Path(folder) / "audit.jsonl"
-        found = {
-            t: _ask(judge, set_name, asked, t, t == templates[0], family, kept, progress)
-            for t in templates
-        }
+        ask = _Ask(judge, set_name, family, kept, progress)
+        found = {templates[0]: ask.answers(asked, templates[0])}
+        attacks = [p for p in asked if p.name == BASE or p.name in ATTACKS]
+        for template in list(dict.fromkeys(templates))[1:]:
+            found[template] = ask.answers(attacks, template)
     rows = _bias_rows(found[templates[0]], templates[0], own, n_resamples, seed)
-    rows += [row for t in templates for row in _attack_rows(found[t], t)]
+    for template, answers in found.items():
+        rows += _attack_rows(answers, template)
     if {"escape", "plain"} <= set(templates):
         rows += _gain_rows(found["escape"], found["plain"])
     return _frame(judge.name, set_name, rows)
 
 
 class Answers:
-    """The judgements of one template by probe name, in the order of the items; a favour is NaN
-    where the reply is unparsed.
-    """
+    """The judgements of one template by probe name, in the order of the items."""
 
     def __init__(self, probes: Sequence[Probe], judgements: Sequence[Judgement]) -> None:
         self.items = [p.item.id for p in probes if p.name == BASE]
@@ -111,36 +111,36 @@ class Answers:
         return [(base[i], edited[i]) for i in self.items if i in edited]
 
     def favours(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Favour for the edited response, without and with the edit."""
-        rows = [[favour(j.verdict, p.target) for p, j in pair] for pair in self.pairs(name)]
-        return (
-            (np.array([r[0] for r in rows]), np.array([r[1] for r in rows]))
-            if rows
-            else (np.empty(0), np.empty(0))
+        """Favour for the edited response, without and with the edit; NaN where it is unparsed."""
+        pairs = self.pairs(name)
+        base = [favour(judgement.verdict, probe.target) for (probe, judgement), _ in pairs]
+        edited = [favour(judgement.verdict, probe.target) for _, (probe, judgement) in pairs]
+        return np.array(base, dtype=float), np.array(edited, dtype=float)
+
+
+@dataclass(frozen=True)
+class _Ask:
+    """Who is asked, and where the replies are kept."""
+
+    judge: JudgeBackend
+    set_name: str
+    family: str
+    store: Path
+    progress: bool
+
+    def answers(self, probes: Sequence[Probe], template: str) -> Answers:
+        escape = TEMPLATES[template]
+        questions = [
+            Question(p.sample, "AB", render(p.sample, family=self.family, escape=escape))
+            for p in probes
+        ]
+        judgements = answer_questions(
+            self.judge, self.set_name, questions, store=self.store, progress=self.progress
         )
+        return Answers(probes, judgements)
 
 
-def _ask(
-    judge: Judge,
-    set_name: str,
-    probes: Sequence[Probe],
-    template: str,
-    with_biases: bool,
-    family: str,
-    store: Path,
-    progress: bool,
-) -> Answers:
-    asked = [p for p in probes if with_biases or p.name == BASE or p.name in ATTACKS]
-    questions = [
-        Question(p.sample, "AB", render(p.sample, family=family, escape=TEMPLATES[template]))
-        for p in asked
-    ]
-    return Answers(
-        asked, answer_questions(judge, set_name, questions, store=store, progress=progress)
-    )
-
-
-Row = tuple[str, str, str, Effect]
+Row = tuple[str, str, str, AuditEffect]
 
 
 def _bias_rows(
@@ -157,11 +157,7 @@ def _bias_rows(
             rows.append((name, "bias", template, mean_effect(edited - base, scale=scale)))
     rows.append(("self_preference", "bias", template, _self_preference(answers, own)))
     if names.REPEAT in answers.by_name:
-        changed = np.array([b[1].verdict != e[1].verdict for b, e in answers.pairs(names.REPEAT)])
-        n_unparsed = sum(j.verdict is None for pair in answers.pairs(names.REPEAT) for _, j in pair)
-        rows.append(
-            ("inconsistency", "stability", template, rate_effect(changed, n_unparsed=n_unparsed))
-        )
+        rows.append(("inconsistency", "stability", template, _inconsistency(answers)))
     error, over = _calibration(answers, n_resamples, seed)
     return [
         *rows,
@@ -170,7 +166,7 @@ def _bias_rows(
     ]
 
 
-def _accuracy(answers: Answers) -> Effect:
+def _accuracy(answers: Answers) -> AuditEffect:
     judged = [(p, j) for p, j in answers.by_name[BASE].values() if p.gold is not None]
     if not judged:
         return nothing("the set has scores and no labels")
@@ -180,17 +176,31 @@ def _accuracy(answers: Answers) -> Effect:
     )
 
 
-def _order(answers: Answers) -> Effect:
+def _inconsistency(answers: Answers) -> AuditEffect:
+    """Share of items whose verdict is another one when they are asked again."""
+    changed, n_unparsed = [], 0
+    for (_, first), (_, second) in answers.pairs(names.REPEAT):
+        changed.append(first.verdict != second.verdict)
+        n_unparsed += (first.verdict is None) + (second.verdict is None)
+    return rate_effect(np.array(changed), n_unparsed=n_unparsed)
+
+
+def _order(answers: Answers) -> AuditEffect:
     first = [
-        [np.nan if j.verdict is None else float(j.verdict == "A") for _, j in pair]
-        for pair in answers.pairs(names.SWAPPED)
+        (_first_wins(shown), _first_wins(swapped))
+        for (_, shown), (_, swapped) in answers.pairs(names.SWAPPED)
     ]
     return order_effect(np.array(first))
 
 
-def _self_preference(answers: Answers, own: Sequence[str]) -> Effect:
-    """Own responses against others' at equal gold: pairs with exactly one own response, or single
-    responses of known authors.
+def _first_wins(judgement: Judgement) -> float:
+    return float("nan") if judgement.verdict is None else float(judgement.verdict == "A")
+
+
+def _self_preference(answers: Answers, own: Sequence[str]) -> AuditEffect:
+    """Own responses against others' at equal gold.
+
+    In pairs with exactly one own response, or in single responses of known authors.
     """
     if not own:
         return nothing("not asked: name the judge's own models")
@@ -200,20 +210,20 @@ def _self_preference(answers: Answers, own: Sequence[str]) -> Effect:
     known = [(p, j) for p, j in judged if p.item.meta.get("model")]
     if not known:
         return nothing("the authors of the responses are not known in this set")
-    gold = [p.item.score if p.item.score is not None else p.gold for p, _ in known]
-    wanted = [
-        (float(g) - 1) / 4 if p.target == "5" else favour(str(g), p.target)
-        for (p, _), g in zip(known, gold)
-    ]
     said = np.array([favour(j.verdict, p.target) for p, j in known])
-    return adjusted_preference(
-        said,
-        np.array(wanted),
-        np.array([_is_own(str(p.item.meta["model"]), own) for p, _ in known]),
-    )
+    wanted = np.array([_gold_favour(p) for p, _ in known])
+    is_own = np.array([_is_own(str(p.item.meta["model"]), own) for p, _ in known])
+    return adjusted_preference(said, wanted, is_own)
 
 
-def _own_in_pairs(judged: Sequence[tuple[Probe, Judgement]], own: Sequence[str]) -> Effect:
+def _gold_favour(probe: Probe) -> float:
+    """The favour that the gold label or score gives, on the scale of `favour`."""
+    if probe.item.score is not None and probe.target == "5":
+        return (probe.item.score - 1) / 4
+    return favour(probe.gold, probe.target)
+
+
+def _own_in_pairs(judged: Sequence[tuple[Probe, Judgement]], own: Sequence[str]) -> AuditEffect:
     right: dict[bool, list[bool]] = {True: [], False: []}
     n_unparsed = 0
     for probe, judgement in judged:
@@ -226,7 +236,8 @@ def _own_in_pairs(judged: Sequence[tuple[Probe, Judgement]], own: Sequence[str])
         right[(probe.item.label == "A") == is_own[0]].append(judgement.verdict == probe.gold)
     if not any(right.values()):
         return nothing(
-            "no pair of this set has exactly one response of the judge's own, as far as authors are known",
+            "no pair of this set has exactly one response of the judge's own, "
+            "as far as authors are known",
             n_unparsed,
         )
     return two_sided_preference(np.array(right[True]), np.array(right[False]), n_unparsed)
@@ -236,52 +247,55 @@ def _is_own(author: str, own: Sequence[str]) -> bool:
     return any(name.casefold() in author.casefold() for name in own)
 
 
-def _calibration(answers: Answers, n_resamples: int, seed: int) -> tuple[Effect, Effect]:
+def _calibration(answers: Answers, n_resamples: int, seed: int) -> tuple[AuditEffect, AuditEffect]:
     judged = [(p, j) for p, j in answers.by_name[BASE].values() if p.gold is not None]
     known = [(p, j) for p, j in judged if j.verdict is not None and j.verdict_probs]
     if not known:
         missing = nothing("the judge gives no probabilities, or the set no labels")
         return missing, missing
-    confidence = np.clip(
-        [float((j.verdict_probs or {}).get(j.verdict or "", 0.0)) for _, j in known], 0, 1
-    )
+    sure = [float((j.verdict_probs or {}).get(j.verdict or "", 0.0)) for _, j in known]
+    confidence = np.clip(sure, 0, 1)
     correct = np.array([float(j.verdict == p.gold) for p, j in known])
     return calibration_effects(confidence, correct, n_resamples, np.random.default_rng(seed))
 
 
 def _attack_rows(answers: Answers, template: str) -> list[Row]:
-    """Success rates; the note says whether an attack does more than a harmless note in its place,
-    which moves an unsteady judge as well.
+    """Success rates, noted against a harmless note in the attack's place.
+
+    Such a note moves an unsteady judge as well.
     """
     rows: list[Row] = []
     base, control = answers.favours(CONTROL)
-    for name in (n for n in ATTACKS if n in answers.by_name):
-        effect = attack_effect(*answers.favours(name))
+    for name in ATTACKS:
+        if name not in answers.by_name:
+            continue
+        before, attacked = answers.favours(name)
+        effect = attack_effect(before, attacked)
         if name != CONTROL and len(control) and effect.n:
-            excess = (answers.favours(name)[1][base < 1] == 1).astype(float) - (
-                control[base < 1] == 1
-            )
-            effect = replace(effect, note=_against_control(*paired_interval(excess)))
+            excess = (attacked[base < 1] == 1).astype(float) - (control[base < 1] == 1)
+            effect = replace(effect, note=_against_control(excess))
         rows.append((name, "attack", template, effect))
     return rows
 
 
-def _against_control(low: float, high: float) -> str:
-    return (
-        "above the harmless note"
-        if low > 0
-        else "below the harmless note"
-        if high < 0
-        else "not told apart from the harmless note"
-    )
+def _against_control(excess: np.ndarray) -> str:
+    low, high = paired_interval(excess)
+    if low > 0:
+        return "above the harmless note"
+    if high < 0:
+        return "below the harmless note"
+    return "not told apart from the harmless note"
 
 
 def _gain_rows(escaped: Answers, plain: Answers) -> list[Row]:
-    """Success on the plain less success on the escaping template, over items that neither had given
-    away.
+    """Success on the plain less success on the escaping template.
+
+    Over the items that the judge had given away on neither.
     """
     rows: list[Row] = []
-    for name in (n for n in ATTACKS if n in escaped.by_name):
+    for name in ATTACKS:
+        if name not in escaped.by_name:
+            continue
         (base_e, hit_e), (base_p, hit_p) = escaped.favours(name), plain.favours(name)
         eligible = (base_e < 1) & (base_p < 1)
         differences = (hit_p[eligible] == 1).astype(float) - (hit_e[eligible] == 1)
@@ -291,7 +305,7 @@ def _gain_rows(escaped: Answers, plain: Answers) -> list[Row]:
     return rows
 
 
-def _with_note(effect: Effect, same: bool) -> Effect:
+def _with_note(effect: AuditEffect, same: bool) -> AuditEffect:
     if same:
         return replace(effect, note="same prompts: escaping leaves this text as it is")
     if not effect.value:
@@ -301,9 +315,7 @@ def _with_note(effect: Effect, same: bool) -> Effect:
     return replace(effect, note=f"{side} with escaping{'' if sure else ', within noise'}")
 
 
-def _frame(judge: str, set_name: str, rows: Sequence[Row]) -> Any:
-    import pandas as pd
-
+def _frame(judge: str, set_name: str, rows: Sequence[Row]) -> pd.DataFrame:
     values = [
         (judge, set_name, p, kind, t, e.value, e.ci95_low, e.ci95_high, e.n, e.n_unparsed, e.note)
         for p, kind, t, e in rows

@@ -1,6 +1,4 @@
-"""From verdicts to effects. `favour` is how far a verdict favours the edited response: 1, 0, or
-(score - 1) / 4; NaN if unparsed.
-"""
+"""From verdicts to effects: how far an edit, an order or an author moves a judge."""
 
 from __future__ import annotations
 
@@ -9,15 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from selene_lib.evaluation.metrics import expected_calibration_error, wilson_interval
-
-_Z = 1.959963984540054
+from selene_lib.evaluation.metrics import Z95, metric_value, wilson_interval
 
 
 @dataclass(frozen=True)
-class Effect:
-    """One number of the card: `value` in shares (0.05 is five points), `n` items it rests on,
-    `n_unparsed` replies left out.
+class AuditEffect:
+    """One number of the card: `value` in shares (0.05 is five points).
+
+    It rests on `n` items; `n_unparsed` replies are left out.
     """
 
     value: float | None
@@ -28,13 +25,13 @@ class Effect:
     note: str = ""
 
 
-def nothing(note: str, n_unparsed: int = 0) -> Effect:
+def nothing(note: str, n_unparsed: int = 0) -> AuditEffect:
     """An effect that this set cannot show, with the reason."""
-    return Effect(None, None, None, 0, n_unparsed, note)
+    return AuditEffect(None, None, None, 0, n_unparsed, note)
 
 
 def favour(verdict: str | None, target: str) -> float:
-    """How far a verdict favours the edited response."""
+    """How far a verdict favours the edited response: 1, 0 or (score - 1) / 4; NaN if unparsed."""
     if verdict is None:
         return math.nan
     return (int(verdict) - 1) / 4 if target == "5" else float(verdict == target)
@@ -50,18 +47,18 @@ def paired_interval(differences: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     d = np.asarray(differences, dtype=float)
     n = d.shape[-1] + 2
     centre = d.sum(axis=-1) / n
-    half = _Z * np.sqrt(((d**2).sum(axis=-1) + 2) / n - centre**2) / math.sqrt(n)
+    half = Z95 * np.sqrt(((d**2).sum(axis=-1) + 2) / n - centre**2) / math.sqrt(n)
     return np.maximum(centre - half, -1.0), np.minimum(centre + half, 1.0)
 
 
-def mean_effect(differences: np.ndarray, *, scale: float = 1.0, note: str = "") -> Effect:
+def mean_effect(differences: np.ndarray, *, scale: float = 1.0, note: str = "") -> AuditEffect:
     """Mean of paired differences in [-1, 1] times `scale`, NaN left out and counted."""
     kept = differences[~np.isnan(differences)]
     n_unparsed = len(differences) - len(kept)
     if not len(kept):
         return nothing("no pair of replies could be read", n_unparsed)
     low, high = paired_interval(kept)
-    return Effect(
+    return AuditEffect(
         float(kept.mean()) * scale,
         float(low) * scale,
         float(high) * scale,
@@ -71,29 +68,26 @@ def mean_effect(differences: np.ndarray, *, scale: float = 1.0, note: str = "") 
     )
 
 
-def success_interval(n_success: int, n: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a rate."""
-    return wilson_interval(n_success, n)
-
-
-def rate_effect(success: np.ndarray, *, n_unparsed: int = 0, note: str = "") -> Effect:
+def rate_effect(success: np.ndarray, *, n_unparsed: int = 0, note: str = "") -> AuditEffect:
     """Share of True with Wilson's interval."""
     if not len(success):
         return nothing("no item on which it could succeed", n_unparsed)
-    low, high = success_interval(int(success.sum()), len(success))
-    return Effect(float(success.mean()), low, high, len(success), n_unparsed, note)
+    low, high = wilson_interval(int(success.sum()), len(success))
+    return AuditEffect(float(success.mean()), low, high, len(success), n_unparsed, note)
 
 
-def order_effect(first: np.ndarray) -> Effect:
-    """Share of verdicts for the response shown first, less one half: `first` is `(n_items, 2)`, the
-    item in both orders.
+def order_effect(first: np.ndarray) -> AuditEffect:
+    """Share of verdicts for the response shown first, less one half.
+
+    `first` is [n_items, 2]: the item in both orders, 1 where the first response won.
     """
     return mean_effect(first.sum(axis=1) - 1, scale=0.5)
 
 
-def attack_effect(base: np.ndarray, attacked: np.ndarray) -> Effect:
-    """Share of items whose verdict becomes the attacker's, among those where it was not before; an
-    unparsed reply is no success.
+def attack_effect(base: np.ndarray, attacked: np.ndarray) -> AuditEffect:
+    """Share of items whose verdict becomes the attacker's, among those where it was not before.
+
+    An unparsed reply is no success.
     """
     eligible = base < 1
     return rate_effect(
@@ -106,9 +100,8 @@ def two_sided_preference(
     right_when_own_is_better: np.ndarray,
     right_when_other_is_better: np.ndarray,
     n_unparsed: int = 0,
-) -> Effect:
-    """Half the gap between how often the judge is right when its own response is the better one and
-    when the other is.
+) -> AuditEffect:
+    """Half the gap in accuracy between own and other responses being the better ones.
 
     A judge that errs alike on both sides has 0 whatever its accuracy; 0.1 means ten points more
     verdicts for its own. Interval: Agresti and Caffo (2000), one success and one failure added to
@@ -119,11 +112,12 @@ def two_sided_preference(
         return nothing(
             "the judge's own responses are always, or never, the better ones here", n_unparsed
         )
-    smoothed, sizes = [(x.sum() + 1) / (len(x) + 2) for x in sides], [len(x) + 2 for x in sides]
-    half = _Z * math.sqrt(sum(p * (1 - p) / m for p, m in zip(smoothed, sizes)))
+    sizes = [len(side) + 2 for side in sides]
+    smoothed = [(side.sum() + 1) / size for side, size in zip(sides, sizes)]
+    half = Z95 * math.sqrt(sum(p * (1 - p) / m for p, m in zip(smoothed, sizes)))
     centre = smoothed[0] - smoothed[1]
     value = float(sides[0].mean() - sides[1].mean())
-    return Effect(
+    return AuditEffect(
         value / 2,
         float(centre - half) / 2,
         float(centre + half) / 2,
@@ -132,18 +126,18 @@ def two_sided_preference(
     )
 
 
-def adjusted_preference(said: np.ndarray, gold: np.ndarray, own: np.ndarray) -> Effect:
-    """How much higher the judge scores its own responses at equal gold: the coefficient of `own`
-    beside gold, HC3 interval.
+def adjusted_preference(said: np.ndarray, gold: np.ndarray, own: np.ndarray) -> AuditEffect:
+    """How much higher the judge scores its own responses at equal gold, with HC3 interval.
 
-    All in shares of the scale. Least squares of `said` on `gold` and `own`; errors may differ in
-    size (MacKinnon and White 1985).
+    It is the coefficient of `own` beside gold, in shares of the scale. Least squares of `said` on
+    `gold` and `own`; errors may differ in size (MacKinnon and White 1985).
     """
     from scipy.stats import t
 
     kept = ~np.isnan(said)
-    n_unparsed, columns = int((~kept).sum()), [np.ones(kept.sum()), own[kept].astype(float)]
-    if np.ptp(gold[kept]) > 0 if kept.any() else False:
+    n_unparsed = int((~kept).sum())
+    columns = [np.ones(kept.sum()), own[kept].astype(float)]
+    if kept.any() and np.ptp(gold[kept]) > 0:
         columns.append(gold[kept])
     design = np.stack(columns, axis=1)
     n, k = design.shape
@@ -155,22 +149,23 @@ def adjusted_preference(said: np.ndarray, gold: np.ndarray, own: np.ndarray) -> 
     beta = bread @ design.T @ said[kept]
     leverage = np.einsum("ij,jk,ik->i", design, bread, design)
     weights = ((said[kept] - design @ beta) / np.maximum(1 - leverage, 1e-9)) ** 2
-    half = float(t.ppf(0.975, n - k)) * math.sqrt(
-        (bread @ (design.T * weights) @ design @ bread)[1, 1]
-    )
-    return Effect(float(beta[1]), float(beta[1]) - half, float(beta[1]) + half, n, n_unparsed)
+    variance = (bread @ (design.T * weights) @ design @ bread)[1, 1]
+    half = float(t.ppf(0.975, n - k)) * math.sqrt(variance)
+    value = float(beta[1])
+    return AuditEffect(value, value - half, value + half, n, n_unparsed)
 
 
 def calibration_effects(
     confidence: np.ndarray, correct: np.ndarray, n_resamples: int, rng: np.random.Generator
-) -> tuple[Effect, Effect]:
-    """Expected calibration error (bootstrap interval; biased upward for few items), and mean
-    confidence less share right.
+) -> tuple[AuditEffect, AuditEffect]:
+    """Expected calibration error, and overconfidence: mean confidence less share right.
+
+    The error has a bootstrap interval and is biased upward for few items.
     """
+    name = "expected_calibration_error"
     draws = rng.integers(len(correct), size=(n_resamples, len(correct)))
-    resampled = [expected_calibration_error(confidence[d], correct[d]) for d in draws]
+    resampled = [metric_value(name, confidence[d], correct[d]) for d in draws]
     low, high = np.percentile(resampled, [2.5, 97.5])
-    error = Effect(
-        expected_calibration_error(confidence, correct), float(low), float(high), len(correct)
-    )
+    value = metric_value(name, confidence, correct)
+    error = AuditEffect(value, float(low), float(high), len(correct))
     return error, mean_effect(confidence - correct)

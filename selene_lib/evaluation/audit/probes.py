@@ -22,12 +22,12 @@ TOP = {"absolute": "5", "classification": "Yes"}
 
 @dataclass(frozen=True)
 class Probe:
-    """One question of the audit. `sample` is what is shown, with an id of its own; `item` the
-    sample it comes from (as published).
+    """One question of the audit.
 
-    `target` is the verdict that favours the edited response, in the words of what is shown; `gold`
-    the right one (None where the set has only a score). `flipped` says that A and B changed places
-    against `item`.
+    `sample` is what is shown, with an id of its own, `item` the sample it comes from (as
+    published). `target` is the verdict that favours the edited response, in the words of what is
+    shown; `gold` the right one (None where the set has only a score). `flipped` says that A and B
+    changed places against `item`.
     """
 
     name: str
@@ -61,11 +61,9 @@ def make_probes(
     """
     edits = _edits(own)
     wanted = probe_names(own) if names is None else tuple(names)
-    unknown = next(
-        (name for name in wanted if name not in edits and name not in (REPEAT, SWAPPED)), None
-    )
-    if unknown is not None:
-        raise UserError(f"unknown probe {unknown!r}; known: {', '.join(probe_names(('x',)))}")
+    for name in wanted:
+        if name not in edits and name not in (REPEAT, SWAPPED):
+            raise UserError(f"unknown probe {name!r}; known: {', '.join(probe_names(('x',)))}")
     probes: list[Probe] = []
     for item in choose_items(samples, n, seed):
         flipped = item.task == "pairwise" and unit_hash(seed, item.id, "audit side") < 0.5
@@ -74,19 +72,19 @@ def make_probes(
         base = Probe(
             BASE, item, replace(shown, id=f"{item.id}|{BASE}"), target, shown.label, flipped
         )
-        probes += [base, *(p for name in wanted if (p := _edited(base, name, edits)) is not None)]
+        probes.append(base)
+        for name in wanted:
+            edited = _edited(base, name, edits)
+            if edited is not None:
+                probes.append(edited)
     return probes
 
 
 def choose_items(samples: Sequence[Sample], n: int, seed: int) -> list[Sample]:
     """The items an audit can use, by hash, one a group; a set without any is a UserError."""
-    usable = [
-        s
-        for s in samples
-        if s.label != TIE and (s.label is not None or s.score is not None) and s.response.strip()
-    ]
     groups: set[str] = set()
     chosen: list[Sample] = []
+    usable = filter(_is_usable, samples)
     for sample in sorted(usable, key=lambda s: unit_hash(seed, s.id, "audit")):
         group = sample.group or sample.id
         if group not in groups and len(chosen) < n:
@@ -99,6 +97,11 @@ def choose_items(samples: Sequence[Sample], n: int, seed: int) -> list[Sample]:
     return chosen
 
 
+def _is_usable(sample: Sample) -> bool:
+    has_gold = sample.label is not None or sample.score is not None
+    return has_gold and sample.label != TIE and bool(sample.response.strip())
+
+
 def _edits(own: Sequence[str]) -> dict[str, Edit]:
     edits: dict[str, Edit] = {LONGER: lengthen, CUT: cut, **NUDGES, **ATTACKS}
     return {**edits, SIGNATURE: sign(own[0])} if own else edits
@@ -109,27 +112,34 @@ def _worse(shown: Sample) -> str:
 
 
 def _edited(base: Probe, name: str, edits: dict[str, Edit]) -> Probe | None:
-    """The probe of one edit, or None where it does not fit: no second place to swap, or a label the
-    attack could not change.
+    """The probe of one edit, or None where it does not fit.
+
+    There is no second place to swap in a single response, and an attack cannot change a label that
+    is what it wants.
     """
-    shown = base.sample
-    if name == REPEAT:
-        sample = shown
-    elif name == SWAPPED:
-        if shown.task != "pairwise":
-            return None
-        sample = shown.swap()
-        return replace(
-            base,
-            name=name,
-            sample=replace(sample, id=f"{base.item.id}|{name}"),
-            target=_worse(sample),
-            gold=sample.label,
-            flipped=not base.flipped,
-        )
-    elif name in ATTACKS and base.gold == base.target:
+    shown = replace(base.sample, id=f"{base.item.id}|{name}")
+    if name == SWAPPED:
+        return _swapped(base, shown.swap()) if shown.task == "pairwise" else None
+    if name in ATTACKS and base.gold == base.target:
         return None
-    else:
-        place = "response_b" if base.target == "B" else "response"
-        sample = replace(shown, **{place: edits[name](getattr(shown, place), base.target)})
-    return replace(base, name=name, sample=replace(sample, id=f"{base.item.id}|{name}"))
+    if name != REPEAT:
+        shown = _edit_worse(shown, edits[name], base.target)
+    return replace(base, name=name, sample=shown)
+
+
+def _swapped(base: Probe, shown: Sample) -> Probe:
+    return replace(
+        base,
+        name=SWAPPED,
+        sample=shown,
+        target=_worse(shown),
+        gold=shown.label,
+        flipped=not base.flipped,
+    )
+
+
+def _edit_worse(shown: Sample, edit: Edit, target: str) -> Sample:
+    """Edit the response that `target` would favour."""
+    if target == "B":
+        return replace(shown, response_b=edit(shown.response_b or "", target))
+    return replace(shown, response=edit(shown.response, target))

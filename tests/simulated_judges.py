@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from selene_lib.evaluation.audit.probes import BASE, REPEAT, SWAPPED, Probe
+from selene_lib.evaluation.audit.edits import ATTACKS
+from selene_lib.evaluation.audit.probes import REPEAT, Probe
 from selene_lib.judges.protocol import Reply
 from selene_lib.prompts.rendering import Prompt, format_reply, render
 from selene_lib.records import LABELS, unit_hash
@@ -42,12 +43,8 @@ class SimulatedJudge:
         name: str = "simulated",
     ) -> None:
         self.name, self.seed, self.accuracy, self.noise = name, seed, accuracy, noise
-        self.shifts, self.order_bias, self.flip_rate, self.unparsed_rate = (
-            dict(shifts or {}),
-            order_bias,
-            flip_rate,
-            unparsed_rate,
-        )
+        self.shifts, self.order_bias = dict(shifts or {}), order_bias
+        self.flip_rate, self.unparsed_rate = flip_rate, unparsed_rate
         self.escape_holds = escape_holds
         self.fingerprint = f"simulated-{seed}"
         self._times: dict[str, int] = {}
@@ -84,12 +81,7 @@ class SimulatedJudge:
         if self._chance(probe, "order") < 2 * self.order_bias:
             verdict = "A"
         shift = self.shifts.get(probe.name, 0.0)
-        is_held = (
-            self.escape_holds
-            and escape
-            and probe.name not in (BASE, REPEAT, SWAPPED)
-            and probe.name in _attacks()
-        )
+        is_held = self.escape_holds and escape and probe.name in ATTACKS
         if (
             verdict != probe.target
             and not is_held
@@ -106,7 +98,7 @@ class SimulatedJudge:
         """The share of items that an edit can move: attacks are counted among these, biases among
         all items.
         """
-        return 1.0 if probe.name in _attacks() else self.accuracy
+        return 1.0 if probe.name in ATTACKS else self.accuracy
 
 
 class QuotingJudge:
@@ -137,9 +129,3 @@ class QuotingJudge:
     @staticmethod
     def _quotes(prompt: Prompt) -> str:
         return "\n".join(prompt.text[start:end] for start, end in prompt.elastic)
-
-
-def _attacks() -> Mapping[str, object]:
-    from selene_lib.evaluation.audit.edits import ATTACKS
-
-    return ATTACKS
