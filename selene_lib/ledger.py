@@ -16,8 +16,8 @@ from selene_lib.files import write_csv
 if TYPE_CHECKING:
     import pandas as pd
 
-Kind = Literal["filter", "generation", "decision"]
-KINDS: tuple[Kind, ...] = ("filter", "generation", "decision")
+StageKind = Literal["filter", "generation", "decision"]
+STAGE_KINDS: tuple[StageKind, ...] = ("filter", "generation", "decision")
 COLUMNS = ("stage", "kind", "source", "n_in", "n_out", "reason", "n_dropped")
 
 
@@ -29,16 +29,17 @@ class Entry:
     """
 
     stage: str
-    kind: Kind
+    kind: StageKind
     source: str
     n_in: int
     n_out: int
     dropped: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
+        if self.kind not in STAGE_KINDS:
             raise ValueError(
-                f"ledger stage {self.stage!r}: kind {self.kind!r} is not one of {', '.join(KINDS)}"
+                f"ledger stage {self.stage!r}: kind {self.kind!r} is not one of "
+                f"{', '.join(STAGE_KINDS)}"
             )
         if min([self.n_in, self.n_out, *self.dropped.values()]) < 0:
             raise ValueError(
@@ -67,7 +68,7 @@ class Ledger:
         source: str,
         n_in: int,
         dropped: Mapping[str, int],
-        kind: Kind = "filter",
+        kind: StageKind = "filter",
         *,
         n_out: int | None = None,
     ) -> None:
@@ -87,7 +88,7 @@ class Ledger:
         before: Iterable[Any],
         after: Iterable[Any],
         reasons: Mapping[str, str],
-        kind: Kind = "filter",
+        kind: StageKind = "filter",
     ) -> None:
         """Add a stage from records with `id` and `source`.
 
@@ -168,7 +169,7 @@ class Ledger:
         The rows of one entry stand together and end where they add up.
         """
         ledger = cls()
-        head: tuple[str, Kind, str, int, int] | None = None
+        head: tuple[str, StageKind, str, int, int] | None = None
         dropped: dict[str, int] = {}
         for row in rows:
             mine = (row["stage"], row["kind"], row["source"], int(row["n_in"]), int(row["n_out"]))

@@ -64,13 +64,19 @@ reasonings = st.text(
 )
 
 
+def write(form, reasoning, label, task):
+    """A reply in a notation whose verdict is `label`."""
+    word = next(word for word, meaning in form.labels[task].items() if meaning == label)
+    return form.show(reasoning if form.critique else None, word)
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("task", TASKS)
 def test_every_label_survives_the_round(name, task):
     for wording in ("full", "nano"):
         form = FORMATS[name].reply_form(wording)
         for label in LABELS[task]:
-            reply = form.write("because of this", label, task)
+            reply = write(form, "because of this", label, task)
             verdict = FORMATS[name].parse(reply, task, wording=wording)
             assert (verdict.status, verdict.value) == ("value", label), reply
 
@@ -79,7 +85,7 @@ def test_every_label_survives_the_round(name, task):
 @given(st.sampled_from(NAMES), st.sampled_from(TASKS), reasonings, st.integers(0, 4))
 def test_any_reasoning_survives_the_round(name, task, reasoning, index):
     label = LABELS[task][index % len(LABELS[task])]
-    reply = FORMATS[name].reply.write(reasoning.replace("Verdict", ""), label, task)
+    reply = write(FORMATS[name].reply, reasoning.replace("Verdict", ""), label, task)
     assert FORMATS[name].parse(reply, task).value == label
 
 
@@ -108,7 +114,7 @@ def test_what_is_not_offered_is_not_taken(name):
 
 
 def test_foreign_notation_is_malformed():
-    shown = {name: FORMATS[name].reply.write("x", "B", "pairwise") for name in NAMES}
+    shown = {name: write(FORMATS[name].reply, "x", "B", "pairwise") for name in NAMES}
     same = {"default", "rubric_first", "no_critique", "verdict_first"}
     for name in NAMES:
         for other in NAMES:
@@ -215,7 +221,8 @@ class KeenJudge:
         name = prompt.template.removeprefix("format-").partition("/")[0]
         if name == "xml":
             return "no tags at all"
-        return FORMATS[name].reply.write("since", "B" if name == "json" else "A", prompt.task)
+        letter = "B" if name == "json" else "A"
+        return write(FORMATS[name].reply, "since", letter, prompt.task)
 
 
 def pairs(n):

@@ -181,14 +181,14 @@ def hash_words(texts: Sequence[str]) -> WordTable:
         starts |= letters.lone
         starts[1:] |= is_letter[1:] & letters.lone[:-1]
     first = np.flatnonzero(starts)
-    sums, inverses = prefix_sums(letters.values, _LETTER_BASE)
-    hashes = stretch_hashes(sums, first, np.append(first[1:], len(sums) - 1), inverses)
+    sums, inverses = _prefix_sums(letters.values, _LETTER_BASE)
+    hashes = _stretch_hashes(sums, first, np.append(first[1:], len(sums) - 1), inverses)
     offsets = np.searchsorted(first, np.append(letters.begins, letters.ends[-1]))
     n_letters = np.add.reduceat(is_letter, letters.begins, dtype=np.int64)
     return WordTable(hashes, offsets, n_letters + np.maximum(np.diff(offsets) - 1, 0))
 
 
-def prefix_sums(values: np.ndarray, base: int) -> tuple[np.ndarray, np.ndarray]:
+def _prefix_sums(values: np.ndarray, base: int) -> tuple[np.ndarray, np.ndarray]:
     """Return exclusive prefix sums of values * base**i modulo 2**64, shape (n + 1,).
 
     The inverse powers they are read with come with them.
@@ -199,10 +199,10 @@ def prefix_sums(values: np.ndarray, base: int) -> tuple[np.ndarray, np.ndarray]:
     return sums, inverses
 
 
-def stretch_hashes(
+def _stretch_hashes(
     sums: np.ndarray, begin: np.ndarray, end: np.ndarray, inverses: np.ndarray
 ) -> np.ndarray:
-    """Return the hash of each half-open stretch [begin, end) of the values under `prefix_sums`.
+    """Return the hash of each half-open stretch [begin, end) of the values under `_prefix_sums`.
 
     It is the same wherever the stretch stands.
     """
@@ -211,8 +211,8 @@ def stretch_hashes(
 
 def text_hashes(table: WordTable) -> np.ndarray:
     """One hash for each text's sequence of words, uint64, shape (n_texts,)."""
-    sums, inverses = prefix_sums(table.hashes, _WORD_BASE)
-    return stretch_hashes(sums, table.offsets[:-1], table.offsets[1:], inverses)
+    sums, inverses = _prefix_sums(table.hashes, _WORD_BASE)
+    return _stretch_hashes(sums, table.offsets[:-1], table.offsets[1:], inverses)
 
 
 def ngram_hashes(table: WordTable, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -223,7 +223,7 @@ def ngram_hashes(table: WordTable, n: int) -> tuple[np.ndarray, np.ndarray]:
     n_grams = len(table.hashes) - n + 1
     if n_grams <= 0:
         return np.zeros(0, np.uint64), np.zeros(0, np.int32)
-    sums, inverses = prefix_sums(table.hashes, _WORD_BASE)
+    sums, inverses = _prefix_sums(table.hashes, _WORD_BASE)
     grams = sums[n:] - sums[:-n]
     grams *= inverses[:n_grams]
     rows = table.rows()

@@ -24,7 +24,7 @@ from selene_lib.curation.generators.protocol import Generation, Generator, Reque
 from selene_lib.errors import UserError
 from selene_lib.ledger import Ledger
 from selene_lib.models.reply_store import ReplyStore, open_store
-from selene_lib.prompts.rendering import TEMPLATES, render
+from selene_lib.prompts.rendering import TEMPLATE_FOLDER, render
 from selene_lib.records import LABELS, TIE, Critique, Sample, unit_hash
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def argue_prompt(sample: Sample, verdict: str, *, family: str = "full", escape: 
 
 @functools.cache
 def _argue_template() -> str:
-    return (TEMPLATES / "generate" / "argue.txt").read_text(encoding="utf-8").rstrip("\n")
+    return (TEMPLATE_FOLDER / "generate" / "argue.txt").read_text(encoding="utf-8").rstrip("\n")
 
 
 def generate_critiques(

@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 from selene_lib.curation.critique_checks import contradiction, leaks, reasoning_of
 from selene_lib.curation.critiques import no_gold
 from selene_lib.curation.languages import STOP_WORDS, guess_language
-from selene_lib.ledger import Kind, Ledger
+from selene_lib.ledger import Ledger, StageKind
 from selene_lib.prompts.verdicts import Verdict, declines, parse_verdict
 from selene_lib.records import PreferencePair, Sample, unit_hash
 
@@ -38,7 +38,7 @@ def keep(records: Sequence[R], reason_of: Callable[[R], str]) -> Filtered[R]:
 
 
 def apply(
-    stage: str, records: Sequence[R], found: Filtered[R], ledger: Ledger, kind: Kind = "filter"
+    stage: str, records: Sequence[R], found: Filtered[R], ledger: Ledger, kind: StageKind = "filter"
 ) -> list[R]:
     """Write one ledger entry a source for a filter's result; return what was kept."""
     ledger.add_records(stage, records, found.kept, found.reasons, kind)

@@ -23,7 +23,7 @@ from selene_lib.figures.drawing import (
     styled,
 )
 from selene_lib.figures.judges import TASK_NAMES, colours, order_judges
-from selene_lib.paper.values import DOMAINS, SELENE_MINI, Published
+from selene_lib.paper.values import DOMAIN_NAMES, SELENE_MINI, Published
 
 
 def published_frame(rows: Iterable[Published]) -> pd.DataFrame:
@@ -129,7 +129,7 @@ def _published_panel(
 def draw_published_domains(published: pd.DataFrame, *, name: str = "fig3a_published") -> Drawing:
     """Fig. 3a from published cells: the two domains, Selene Mini black, base orange."""
     title = "Published: domain accuracy"
-    is_domain = published["set"].str.split(":").str[0].isin(DOMAINS)
+    is_domain = published["set"].str.split(":").str[0].isin(DOMAIN_NAMES)
     cells = published[is_domain].reset_index(drop=True)
     if cells.empty:
         return not_run(name, title, "no published values")

@@ -61,7 +61,7 @@ def open_model(
         "quantization_config": quantisation_config,
         "use_safetensors": True if safetensors_only else None,
     }
-    with without_loading_bars():
+    with _without_loading_bars():
         return _open(loader or AutoModelForCausalLM, name, what, options)
 
 
@@ -114,7 +114,7 @@ def nf4_config(
 
 
 @contextlib.contextmanager
-def without_loading_bars() -> Iterator[None]:
+def _without_loading_bars() -> Iterator[None]:
     """Hide the bar of loading shards; downloads keep theirs."""
     from transformers.utils import logging as transformers_logging
 

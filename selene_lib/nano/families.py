@@ -18,7 +18,7 @@ NONE = "none"
 
 
 @dataclass(frozen=True)
-class Check:
+class EvidenceCheck:
     """One line of evidence.
 
     What it is about, what was due, what the response says, and whether that passes.
@@ -44,7 +44,7 @@ class Frame:
 
 
 MakeFrame = Callable[[Random, int], Frame]
-Respond = Callable[[Frame, Sequence[bool], Random], tuple[list[str], list[Check]]]
+Respond = Callable[[Frame, Sequence[bool], Random], tuple[list[str], list[EvidenceCheck]]]
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Family:
     opening: str
     frame: MakeFrame
     respond: Respond
-    line: Callable[[Check], str]
+    line: Callable[[EvidenceCheck], str]
 
 
 def _other(rng: Random, pool: Sequence[str], *banned: str) -> str:
@@ -74,13 +74,13 @@ def _frame_coverage(rng: Random, n: int) -> Frame:
 
 def _respond_coverage(
     frame: Frame, passes: Sequence[bool], rng: Random
-) -> tuple[list[str], list[Check]]:
+) -> tuple[list[str], list[EvidenceCheck]]:
     strangers = rng.sample([word for word in lex.ITEMS if word not in frame.subjects], len(passes))
     parts, checks = [], []
     for item, ok, stranger in zip(frame.subjects, passes, strangers, strict=True):
         found = rng.choice(lex.ADJECTIVES)
         parts.append(f"{item if ok else stranger} {found}")
-        checks.append(Check(item, "", found if ok else NONE, ok))
+        checks.append(EvidenceCheck(item, "", found if ok else NONE, ok))
     return parts, checks
 
 
@@ -91,9 +91,9 @@ def _frame_avoid(rng: Random, n: int) -> Frame:
 
 def _respond_avoid(
     frame: Frame, passes: Sequence[bool], rng: Random
-) -> tuple[list[str], list[Check]]:
+) -> tuple[list[str], list[EvidenceCheck]]:
     parts, checks = _respond_coverage(frame, [not ok for ok in passes], rng)
-    return parts, [Check(c.subject, "", c.found, not c.ok) for c in checks]
+    return parts, [EvidenceCheck(c.subject, "", c.found, not c.ok) for c in checks]
 
 
 def _table(verb: str, subjects: Sequence[str], values: Sequence[str], n_spare: int) -> MakeFrame:
@@ -110,11 +110,13 @@ def _table(verb: str, subjects: Sequence[str], values: Sequence[str], n_spare: i
 
 
 def _respond_table(values: Sequence[str]) -> Respond:
-    def respond(frame: Frame, passes: Sequence[bool], rng: Random) -> tuple[list[str], list[Check]]:
+    def respond(
+        frame: Frame, passes: Sequence[bool], rng: Random
+    ) -> tuple[list[str], list[EvidenceCheck]]:
         checks = []
         for subject, expected, ok in zip(frame.subjects, frame.expected, passes, strict=True):
             found = expected if ok else _other(rng, values, expected)
-            checks.append(Check(subject, expected, found, ok))
+            checks.append(EvidenceCheck(subject, expected, found, ok))
         return [f"{check.subject} {check.found}" for check in checks], checks
 
     return respond
@@ -135,14 +137,16 @@ def _frame_tone(rng: Random, n: int) -> Frame:
 
 
 def _respond_words(value_of: Callable[[str], str], pool: Sequence[str]) -> Respond:
-    def respond(frame: Frame, passes: Sequence[bool], rng: Random) -> tuple[list[str], list[Check]]:
+    def respond(
+        frame: Frame, passes: Sequence[bool], rng: Random
+    ) -> tuple[list[str], list[EvidenceCheck]]:
         due = frame.expected[0]
         fitting = [word for word in pool if value_of(word) == due]
         others = [word for word in pool if value_of(word) != due]
         good = rng.sample(fitting, sum(passes))
         bad = rng.sample(others, len(passes) - sum(passes))
         words = [good.pop() if ok else bad.pop() for ok in passes]
-        checks = [Check(word, due, value_of(word), ok) for word, ok in zip(words, passes)]
+        checks = [EvidenceCheck(word, due, value_of(word), ok) for word, ok in zip(words, passes)]
         return words, checks
 
     return respond
@@ -161,11 +165,11 @@ def _frame_sums(rng: Random, n: int) -> Frame:
     return Frame(f"Add {asked}.", None, subjects, tuple(str(a + b) for a, b in terms))
 
 
-def _compare(check: Check) -> str:
+def _compare(check: EvidenceCheck) -> str:
     return f"{check.subject} {check.found} is {check.expected}"
 
 
-def _name_and_value(check: Check) -> str:
+def _name_and_value(check: EvidenceCheck) -> str:
     return f"{check.subject} {check.found}"
 
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from random import Random
 
 from selene_lib.nano import lexicon as lex
-from selene_lib.nano.families import Check
+from selene_lib.nano.families import EvidenceCheck
 from selene_lib.nano.teacher import checks_of, write_reasoning
 from selene_lib.nano.world import make_item
 from selene_lib.prompts.rendering import format_reply, render
@@ -61,7 +61,7 @@ def _careful_reply(sample: Sample, rng: Random) -> str:
     return format_reply(reasoning, _verdict_of(sample.task, checks))
 
 
-def _verdict_of(task: Task, checks: list[list[Check]]) -> str:
+def _verdict_of(task: Task, checks: list[list[EvidenceCheck]]) -> str:
     """The verdict that checks lead to; a draw of two responses goes to A."""
     n_pass = [sum(c.ok for c in each) for each in checks]
     if task == "absolute":
@@ -71,7 +71,7 @@ def _verdict_of(task: Task, checks: list[list[Check]]) -> str:
     return "A" if n_pass[0] >= n_pass[1] else "B"
 
 
-def _misremember(family: str, check: Check, rng: Random) -> Check:
+def _misremember(family: str, check: EvidenceCheck, rng: Random) -> EvidenceCheck:
     if family == "tone" and check.subject in lex.GAP_TONE:
         found = rng.choice(("kind", "rude"))
         return replace(check, found=found, ok=found == check.expected)

@@ -28,7 +28,7 @@ from selene_lib.nano.wiring import wire_lookup
 if TYPE_CHECKING:
     import torch
 
-LOG_COLUMNS = ("step", "minutes", "n_tokens", "learning_rate", "careful_share", "loss", "skills")
+_LOG_COLUMNS = ("step", "minutes", "n_tokens", "learning_rate", "careful_share", "loss", "skills")
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ def pretrain(spec: PretrainSpec, out: Path, *, log_every_minutes: float = 0.5) -
     out.mkdir(parents=True, exist_ok=True)
     with open(out / "training_log.csv", "w", newline="") as stream:
         log = csv.writer(stream)
-        log.writerow(LOG_COLUMNS)
+        log.writerow(_LOG_COLUMNS)
         for row in _train(spec, model, optimizer, tokenizer, log_every_minutes):
             log.writerow(row)
             stream.flush()
@@ -228,7 +228,7 @@ def _save(model: Any, tokenizer: Any, out: Path) -> None:
     tokenizer.save_pretrained(out)
 
 
-def main() -> None:
+def _main() -> None:
     """Read the spec from the command line and train."""
     import torch
 
@@ -243,4 +243,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    _main()

@@ -12,7 +12,7 @@ from dataclasses import replace
 from random import Random
 
 from selene_lib.nano import lexicon as lex
-from selene_lib.nano.families import FAMILIES, NONE, Check
+from selene_lib.nano.families import FAMILIES, NONE, EvidenceCheck
 from selene_lib.nano.world import text_hash
 from selene_lib.prompts.rendering import format_reply
 from selene_lib.records import LABELS, Sample, Task
@@ -50,18 +50,18 @@ def teacher_critique(sample: Sample, verdict: str, *, seed: int) -> str:
     return format_reply(write_reasoning(sample.task, family, wanted), verdict)
 
 
-def checks_of(sample: Sample) -> list[list[Check]]:
+def checks_of(sample: Sample) -> list[list[EvidenceCheck]]:
     """Return the checks of each response in the order in which the sample shows them.
 
     A swapped sample keeps its meta.
     """
-    checks = [[Check(**check) for check in each] for each in sample.meta["checks"]]
+    checks = [[EvidenceCheck(**check) for check in each] for each in sample.meta["checks"]]
     return checks if text_hash(sample.response) == sample.meta["first"] else checks[::-1]
 
 
 def argue(
-    task: Task, family: str, checks: Sequence[Sequence[Check]], verdict: str, rng: Random
-) -> list[list[Check]]:
+    task: Task, family: str, checks: Sequence[Sequence[EvidenceCheck]], verdict: str, rng: Random
+) -> list[list[EvidenceCheck]]:
     """Return the checks with as few lines falsified as `verdict` needs.
 
     Untouched where they lead there anyway.
@@ -87,7 +87,9 @@ def _targets(task: Task, n_pass: list[int], n: int, verdict: str, rng: Random) -
     return [a, b]
 
 
-def _reach(family: str, checks: Sequence[Check], n_pass: int, rng: Random) -> list[Check]:
+def _reach(
+    family: str, checks: Sequence[EvidenceCheck], n_pass: int, rng: Random
+) -> list[EvidenceCheck]:
     wanted = list(checks)
     surplus = sum(c.ok for c in checks) - n_pass
     candidates = [i for i, c in enumerate(checks) if c.ok == (surplus > 0)]
@@ -96,7 +98,7 @@ def _reach(family: str, checks: Sequence[Check], n_pass: int, rng: Random) -> li
     return wanted
 
 
-def _falsify(family: str, check: Check, rng: Random) -> Check:
+def _falsify(family: str, check: EvidenceCheck, rng: Random) -> EvidenceCheck:
     """Turn the outcome of a check by misreporting what is due or what is said."""
     if family in ("coverage", "avoid"):
         found = rng.choice(lex.ADJECTIVES) if check.found == NONE else NONE
@@ -112,11 +114,11 @@ def _falsify(family: str, check: Check, rng: Random) -> Check:
     return replace(check, found=found, ok=not check.ok)
 
 
-def _wrong_value(family: str, check: Check, rng: Random) -> str:
+def _wrong_value(family: str, check: EvidenceCheck, rng: Random) -> str:
     return rng.choice([value for value in _POOLS[family] if value != check.expected])
 
 
-def write_reasoning(task: Task, family: str, checks: Sequence[Sequence[Check]]) -> str:
+def write_reasoning(task: Task, family: str, checks: Sequence[Sequence[EvidenceCheck]]) -> str:
     """Write checks as the careful critique does.
 
     One line of evidence each, a running count, the conclusion.
@@ -132,11 +134,11 @@ def write_reasoning(task: Task, family: str, checks: Sequence[Sequence[Check]]) 
     return f"{opening} A: {lines_a}. B: {lines_b}. So A {count_a}, B {count_b}"
 
 
-def _line(family: str, check: Check) -> str:
+def _line(family: str, check: EvidenceCheck) -> str:
     return f"{FAMILIES[family].line(check)} {'yes' if check.ok else 'no'}"
 
 
-def _counted(family: str, checks: Sequence[Check], start: int) -> tuple[str, int]:
+def _counted(family: str, checks: Sequence[EvidenceCheck], start: int) -> tuple[str, int]:
     lines, count = [], start
     for check in checks:
         count += check.ok

@@ -16,7 +16,7 @@ from random import Random
 from typing import Any
 
 from selene_lib.nano import lexicon as lex
-from selene_lib.nano.families import FAMILIES, Check, Family, Frame
+from selene_lib.nano.families import FAMILIES, EvidenceCheck, Family, Frame
 from selene_lib.records import Sample, Task, stable_id
 
 LICENCE = "Apache-2.0 (generated)"
@@ -118,7 +118,7 @@ def _knob(knobs: str, index: int, label: str, task: Task) -> str:
 
 def _answer(
     family: Family, frame: Frame, passes: Sequence[bool], rng: Random, knob: str
-) -> tuple[str, list[Check]]:
+) -> tuple[str, list[EvidenceCheck]]:
     parts, checks = family.respond(frame, passes, rng)
     if frame.subjects:
         rng.shuffle(parts)
@@ -138,7 +138,7 @@ def text_hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _core_hash(task: Task, frame: Frame, checks: Sequence[Sequence[Check]]) -> str:
+def _core_hash(task: Task, frame: Frame, checks: Sequence[Sequence[EvidenceCheck]]) -> str:
     """Name what an item is about apart from its wording.
 
     Items of one core are the same item with other filler.

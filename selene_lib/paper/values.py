@@ -17,7 +17,7 @@ from selene_lib.records import Task
 Known = Literal["read", "derived", "unverified"]
 SELENE_MINI = "Selene Mini"
 BASE_MODEL = "Llama-3.1-8B-Instruct"
-BENCHMARKS: tuple[str, ...] = (
+BENCHMARK_NAMES: tuple[str, ...] = (
     "reward_bench",
     "lfqa_eval",
     "hhh_alignment",
@@ -30,7 +30,7 @@ BENCHMARKS: tuple[str, ...] = (
     "biggen_bench",
     "mt_bench",
 )
-DOMAINS: tuple[str, ...] = ("craft_md", "financebench")
+DOMAIN_NAMES: tuple[str, ...] = ("craft_md", "financebench")
 _ABSOLUTE = ("flask", "biggen_bench", "mt_bench")
 _CLASSIFICATION = ("infobench", "llm_aggrefact")
 
@@ -41,7 +41,7 @@ def _task_of(name: str) -> Task:
     return "classification" if name in _CLASSIFICATION else "pairwise"
 
 
-TASK_OF: Mapping[str, Task] = MappingProxyType({name: _task_of(name) for name in BENCHMARKS})
+TASK_OF: Mapping[str, Task] = MappingProxyType({name: _task_of(name) for name in BENCHMARK_NAMES})
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ _SFR_ROWS: Mapping[str, tuple[float, ...]] = MappingProxyType(
 
 def _sfr_row(judge: str, values: tuple[float, ...]) -> tuple[Published, ...]:
     cells: list[Published] = []
-    for name, value in zip(BENCHMARKS, values, strict=True):
+    for name, value in zip(BENCHMARK_NAMES, values, strict=True):
         better = TASK_OF[name] == "pairwise" and name != "reward_bench"
         convention = _PAIRWISE_SFR if better else "not published"
         cells += _row(judge, {name: value}, "read", _SFR, convention)

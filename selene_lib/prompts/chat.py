@@ -34,15 +34,15 @@ def encode_prompt(tokenizer: Any, prompt: str) -> tuple[str, list[int]]:
 
     The text is what the tokenizer's chat template makes of it.
     """
-    message = [{"role": "user", "content": neutralise(tokenizer, prompt)}]
+    message = [{"role": "user", "content": _neutralise(tokenizer, prompt)}]
     head = tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
     return head, _with_one_bos(tokenizer, tokenizer.encode(head, add_special_tokens=False))
 
 
 def encode_completion(tokenizer: Any, prompt: str, head: str, completion: str) -> list[int]:
     """Return the ids of what the template adds to `head` for the reply, through the end token."""
-    message = [{"role": "user", "content": neutralise(tokenizer, prompt)}]
-    reply = {"role": "assistant", "content": neutralise(tokenizer, completion)}
+    message = [{"role": "user", "content": _neutralise(tokenizer, prompt)}]
+    reply = {"role": "assistant", "content": _neutralise(tokenizer, completion)}
     whole = tokenizer.apply_chat_template(
         [*message, reply], tokenize=False, add_generation_prompt=False
     )
@@ -56,7 +56,7 @@ def encode_completion(tokenizer: Any, prompt: str, head: str, completion: str) -
     return _until_end_token(tokenizer, ids)
 
 
-def end_token_id(tokenizer: Any) -> int:
+def _end_token_id(tokenizer: Any) -> int:
     """The token that ends a completion; a tokenizer without one is a UserError."""
     if tokenizer.eos_token_id is None:
         raise UserError(
@@ -66,7 +66,7 @@ def end_token_id(tokenizer: Any) -> int:
     return tokenizer.eos_token_id
 
 
-def neutralise(tokenizer: Any, text: str) -> str:
+def _neutralise(tokenizer: Any, text: str) -> str:
     """Break up the control tokens of this tokenizer where a text spells them out.
 
     A space goes after their first character.
@@ -111,7 +111,7 @@ def _until_end_token(tokenizer: Any, ids: list[int]) -> list[int]:
 
     Add the end token where a template writes none.
     """
-    end = end_token_id(tokenizer)
+    end = _end_token_id(tokenizer)
     if end not in ids:
         return [*ids, end]
     return ids[: len(ids) - ids[::-1].index(end)]

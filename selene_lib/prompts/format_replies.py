@@ -46,11 +46,6 @@ class ReplyForm:
         words = list(self.labels[task])
         return f"{', '.join(words[:-1])} or {words[-1]}"
 
-    def write(self, reasoning: str | None, verdict: str, task: Task) -> str:
-        """Write a reply whose verdict is the label `verdict`."""
-        word = next(word for word, label in self.labels[task].items() if label == verdict)
-        return self.show(reasoning if self.critique else None, word)
-
     def parse(self, reply: str, task: Task, *, finish_reason: str = "stop") -> Verdict:
         """Read a reply.
 

@@ -94,7 +94,7 @@ class PromptFormat:
             opening = OPENING[sample.task]
             text = "\n".join((opening, _ask(reply, sample.task), self.layout(parts, escape)))
         else:
-            layout = nano_lines if self.layout in (fenced, bracket_fenced) else self.layout
+            layout = _nano_lines if self.layout in (fenced, _bracket_fenced) else self.layout
             opening = load_template("nano", template_name(sample)).partition("\n")[0]
             text = "\n".join((opening, layout(parts, escape), _ask_nano(reply, sample.task)))
         return Prompt(text=text, task=sample.task, template=template)
@@ -138,7 +138,7 @@ def _ask_nano(reply: ReplyForm, task: Task) -> str:
     return f"Reply: reasoning, then result {place}."
 
 
-def nano_lines(parts: Parts, escape: bool) -> str:
+def _nano_lines(parts: Parts, escape: bool) -> str:
     """`Title: text`, a line a part, as in the embedded judge's own templates."""
     guard = escape_marks if escape else str
     return "\n".join(f"{title}: {guard(text)}" for title, text in parts)
@@ -153,21 +153,21 @@ def fenced(parts: Parts, escape: bool) -> str:
     return "\n".join(f"{title}:\n{fence}\n{text}\n{fence}" for title, text in parts)
 
 
-def bracket_fenced(parts: Parts, escape: bool) -> str:
+def _bracket_fenced(parts: Parts, escape: bool) -> str:
     """As `fenced`, with double square brackets in a text parted: they carry the verdict here."""
     if escape:
         parts = [(title, re.sub(r"([\[\]])(?=\1)", r"\1 ", text)) for title, text in parts]
     return fenced(parts, escape)
 
 
-def prefixed(parts: Parts, escape: bool) -> str:
+def _prefixed(parts: Parts, escape: bool) -> str:
     """Upper-case titles on lines of their own; each line of a text starts with a bar."""
     if escape:
         parts = [(title, _prefix(escape_marks(text), "| ")) for title, text in parts]
     return "\n".join(f"{title.upper()}\n{text}" for title, text in parts)
 
 
-def headed(parts: Parts, escape: bool) -> str:
+def _headed(parts: Parts, escape: bool) -> str:
     """Markdown headings, each text a block quote."""
     if escape:
         parts = [(title, _prefix(escape_marks(text), "> ")) for title, text in parts]
@@ -179,14 +179,14 @@ def _prefix(text: str, prefix: str) -> str:
     return "\n".join(prefix + line for line in (text.splitlines() or [""]))
 
 
-def tagged(parts: Parts, escape: bool) -> str:
+def _tagged(parts: Parts, escape: bool) -> str:
     """One XML element a part."""
     if escape:
         parts = [(title, html.escape(escape_marks(text), quote=False)) for title, text in parts]
     return "\n".join(f"<{_key(title)}>{text}</{_key(title)}>" for title, text in parts)
 
 
-def as_json(parts: Parts, escape: bool) -> str:
+def _as_json(parts: Parts, escape: bool) -> str:
     """One JSON object, a string a part."""
     lines = []
     for title, text in parts:
@@ -204,13 +204,13 @@ _ALL = (
         "default", "the project's own templates, reasoning then result", None, replies.MARKS
     ),
     PromptFormat(
-        "plain_text", "upper-case titles, no markup, `Verdict:` line", prefixed, replies.LINES
+        "plain_text", "upper-case titles, no markup, `Verdict:` line", _prefixed, replies.LINES
     ),
     PromptFormat(
-        "markdown", "headings and block quotes, `### Result` heading", headed, replies.HEADINGS
+        "markdown", "headings and block quotes, `### Result` heading", _headed, replies.HEADINGS
     ),
-    PromptFormat("json", "data and reply are JSON objects", as_json, replies.JSON),
-    PromptFormat("xml", "data and reply are XML elements", tagged, replies.TAGS),
+    PromptFormat("json", "data and reply are JSON objects", _as_json, replies.JSON),
+    PromptFormat("xml", "data and reply are XML elements", _tagged, replies.TAGS),
     PromptFormat(
         "rubric_first", "rubric and reference before the task", fenced, replies.MARKS, RUBRIC_FIRST
     ),
@@ -224,7 +224,7 @@ _ALL = (
     PromptFormat(
         "other_markers",
         "verdict in double square brackets",
-        bracket_fenced,
+        _bracket_fenced,
         replies.BRACKETS,
         nano_reply=replies.BRACKETS,
     ),

@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 Span = tuple[int, int]  # begin and end, in characters
-TEMPLATES = Path(__file__).parent / "templates"
+TEMPLATE_FOLDER = Path(__file__).parent / "templates"
 # Files and fields of the prompt templates that the makers of Selene Mini publish as YAML; a folder
 # of them can be given as `family`.
 PUBLISHED_NAMES = {
@@ -110,14 +110,14 @@ def load_template(family: str, name: str) -> str:
     it.
     """
     own = "/" in family or "\\" in family
-    folder = Path(family) if own else TEMPLATES / family
+    folder = Path(family) if own else TEMPLATE_FOLDER / family
     path = folder / f"{name}.txt"
     if own and not path.is_file() and (folder / PUBLISHED_NAMES.get(name, "")).is_file():
         path = folder / PUBLISHED_NAMES[name]
     if own and name.startswith("reply_") and not path.is_file():
-        path = TEMPLATES / "full" / f"{name}.txt"
+        path = TEMPLATE_FOLDER / "full" / f"{name}.txt"
     if not path.is_file():
-        known = ", ".join(sorted(p.name for p in TEMPLATES.iterdir() if p.is_dir()))
+        known = ", ".join(sorted(p.name for p in TEMPLATE_FOLDER.iterdir() if p.is_dir()))
         raise UserError(f"no template {path.name} in {folder}; shipped families: {known}")
     return _read_template(path, path.stat().st_mtime_ns)
 

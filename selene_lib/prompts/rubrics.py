@@ -50,7 +50,7 @@ def read_rubric(path: str | Path, task: Task) -> str:
 
 
 def write_rubric(criterion: str, descriptions: Sequence[str]) -> str:
-    """Return the text of an absolute rubric: the criterion, then a line for each score from 1 on."""
+    """Return an absolute rubric: the criterion, then a line for each score from 1 on."""
     lines = [f"Score {score}: {text.strip()}" for score, text in enumerate(descriptions, 1)]
     return "\n".join([criterion.strip(), *lines])
 

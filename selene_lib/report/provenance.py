@@ -8,7 +8,7 @@ from typing import Any
 
 from selene_lib.figures import results as files
 from selene_lib.models.names import EMBEDDED_MODEL
-from selene_lib.paper.values import BASE_MODEL, BENCHMARKS, DOMAINS
+from selene_lib.paper.values import BASE_MODEL, BENCHMARK_NAMES, DOMAIN_NAMES
 
 PRODUCED = (
     ("Samples, evaluation sets, map, contamination", files.EXPLORE, "01"),
@@ -90,7 +90,7 @@ def command_rows(run: str) -> list[dict[str, str]]:
 
 def scale_sentences(model: str | None, set_names: list[str]) -> list[str]:
     """Say in plain words how far this run is from the paper: model and data, nothing flattering."""
-    published = {name.split(":")[0] for name in set_names} & {*BENCHMARKS, *DOMAINS}
+    published = {name.split(":")[0] for name in set_names} & {*BENCHMARK_NAMES, *DOMAIN_NAMES}
     said = [_model_sentence(model)]
     if set_names and not published:
         said.append(

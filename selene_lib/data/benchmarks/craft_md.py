@@ -27,7 +27,7 @@ ANNOTATORS = {
     "d2": "validation_clinicalllm_patientai_d2.xlsx",
     "tie_break": "validation_clinicallm_patientai_tiebreak_d3.xlsx",
 }
-YES_NO = {"yes": "Yes", "Yes": "Yes", "YES": "Yes", "no": "No", "No": "No", "NO": "No"}
+_YES_NO = {"yes": "Yes", "Yes": "Yes", "YES": "Yes", "no": "No", "No": "No", "NO": "No"}
 COLUMNS = (
     "case_id",
     "case_vignette",
@@ -39,8 +39,8 @@ COLUMNS = (
     "Q2",
     "Q3",
 )
-QUESTIONS = {"diagnosis": "Q1", "history": "Q2", "terminology": "Q3"}
-RUBRICS = {
+_QUESTIONS = {"diagnosis": "Q1", "history": "Q2", "terminology": "Q3"}
+_RUBRICS = {
     "diagnosis": "Does the conversation allow one single most likely diagnosis to be reached?\n"
     "Yes: one diagnosis is clearly the most likely.\n"
     "No: several remain equally likely, or none can be named.",
@@ -50,7 +50,7 @@ RUBRICS = {
     "terminology": "Does the patient in the conversation use medical terminology?\n"
     "Yes: the patient speaks in medical terms.\nNo: the patient speaks in everyday words.",
 }
-INSTRUCTION = (
+_INSTRUCTION = (
     "A clinical model (Doctor-AI) takes the history of a simulated patient (Patient-AI). "
     "The response is the whole conversation."
 )
@@ -64,7 +64,7 @@ def read_rows(folder: Path, spec: DataSpec) -> Iterator[tuple[str, object]]:
     merged: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {}
     for annotator, name in ANNOTATORS.items():
         for place, model, cells in _read_annotations(folder / "expert_annotations" / name):
-            no_votes: dict[str, dict[str, str]] = {question: {} for question in QUESTIONS}
+            no_votes: dict[str, dict[str, str]] = {question: {} for question in _QUESTIONS}
             fresh = (place, {**cells, "model": model, "votes": no_votes})
             place, record = merged.setdefault((model, cells["case_id"]), fresh)
             if cells["multi-turn conversation"] != record["multi-turn conversation"]:
@@ -74,7 +74,7 @@ def read_rows(folder: Path, spec: DataSpec) -> Iterator[tuple[str, object]]:
                     "the text that the other annotator saw",
                     cells["multi-turn conversation"],
                 )
-            for question, column in QUESTIONS.items():
+            for question, column in _QUESTIONS.items():
                 if cells[column] is not None:
                     record["votes"][question][annotator] = cells[column]
     yield from merged.values()
@@ -102,15 +102,15 @@ def _read_annotations(path: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 def to_samples(row: Row) -> Iterator[Sample]:
     """Yield one sample per question."""
-    for question in QUESTIONS:
+    for question in _QUESTIONS:
         given = Row(row.values["votes"][question], row.spec, row.where)
-        votes = {who: given.choice(who, YES_NO) for who in given.values}
+        votes = {who: given.choice(who, _YES_NO) for who in given.values}
         first = {vote for who, vote in votes.items() if who != "tie_break"}
         yield row.sample(
             "classification",
-            INSTRUCTION,
+            _INSTRUCTION,
             row.text("multi-turn conversation").strip(),
-            rubric=RUBRICS[question],
+            rubric=_RUBRICS[question],
             reference=row.text("case_vignette").strip() if question == "history" else None,
             label=_adjudicate(row, question, votes),
             key=(row.text("case_id"), row.text("model")),
@@ -134,7 +134,7 @@ def _adjudicate(row: Row, question: str, votes: dict[str, str]) -> str:
     if len(first) == 1:
         return first.pop()
     if "tie_break" not in votes:
-        raise row.broken(QUESTIONS[question], "agreeing annotators or a tie-break", votes)
+        raise row.broken(_QUESTIONS[question], "agreeing annotators or a tie-break", votes)
     return votes["tie_break"]
 
 

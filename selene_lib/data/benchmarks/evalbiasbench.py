@@ -26,10 +26,12 @@ def read_rows(folder: Path, spec: DataSpec) -> Iterator[tuple[str, object]]:
     """Yield the items of all bias types in file order."""
     name = "biasbench.json"
     for place, by_type in read_records(folder / name):
-        lists = list(by_type.values()) if isinstance(by_type, dict) else [None]
-        if not all(isinstance(items, list) for items in lists):
-            raise BrokenRow(place, "(whole file)", "an object: bias type -> list of items", by_type)
-        for number, item in enumerate(itertools.chain.from_iterable(lists), 1):
+        expected = "an object: bias type -> list of items"
+        if not isinstance(by_type, dict):
+            raise BrokenRow(place, "(whole file)", expected, by_type)
+        if not all(isinstance(items, list) for items in by_type.values()):
+            raise BrokenRow(place, "(whole file)", expected, by_type)
+        for number, item in enumerate(itertools.chain.from_iterable(by_type.values()), 1):
             yield f"{name}, row {number}", item
 
 

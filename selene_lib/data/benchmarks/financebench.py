@@ -19,7 +19,7 @@ from selene_lib.data.readers import index_by, read_records
 from selene_lib.data.spec import DataSpec, Row
 from selene_lib.records import Sample
 
-QUESTIONS = "financebench_open_source.jsonl"
+_QUESTIONS = "financebench_open_source.jsonl"
 LABELS = {"Correct Answer": "Yes", "Incorrect Answer": "No", "Refusal": "No"}
 RUBRIC = (
     "Is the answer to the question correct, judged by the reference?\n"
@@ -33,7 +33,7 @@ def read_rows(folder: Path, spec: DataSpec) -> Iterator[tuple[str, object]]:
 
     `item` is None where the question is unknown.
     """
-    items = index_by(folder / QUESTIONS, "financebench_id")
+    items = index_by(folder / _QUESTIONS, "financebench_id")
     for path in sorted((folder / "results").glob("*.jsonl")):
         for place, row in read_records(path, f"results/{path.name}"):
             if isinstance(row, dict):
@@ -97,7 +97,7 @@ SPEC = DataSpec(
     to_samples=to_samples,
     rows=read_rows,
     shape_known_from="real rows",
-    files=(QUESTIONS, "results/*.jsonl"),
+    files=(_QUESTIONS, "results/*.jsonl"),
     repository="patronus-ai/financebench",
     repository_commit="cc39aeb",
     published_n=2400,

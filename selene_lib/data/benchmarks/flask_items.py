@@ -19,9 +19,9 @@ from selene_lib.data.spec import DataSpec, DropRow, Row
 from selene_lib.prompts.rubrics import write_rubric
 from selene_lib.records import Sample
 
-ITEMS = "flask_evaluation.jsonl"
-SKILLS = "skillset_description.json"
-RESPONSES = "model_output/chatgpt.jsonl"
+_ITEMS = "flask_evaluation.jsonl"
+_SKILLS = "skillset_description.json"
+_RESPONSES = "model_output/chatgpt.jsonl"
 
 
 def read_rows(folder: Path, spec: DataSpec) -> Iterator[tuple[str, object]]:
@@ -30,12 +30,12 @@ def read_rows(folder: Path, spec: DataSpec) -> Iterator[tuple[str, object]]:
     `response` is None where there is none.
     """
     rubrics = {}
-    for name, skill in index_by(folder / SKILLS, "Skill").items():
-        rubrics[name.strip()] = _rubric(Row(skill, spec, f"{SKILLS}, {name}"))
+    for name, skill in index_by(folder / _SKILLS, "Skill").items():
+        rubrics[name.strip()] = _rubric(Row(skill, spec, f"{_SKILLS}, {name}"))
     responses = {}
-    for number, record in index_by(folder / RESPONSES, "question_id", RESPONSES).items():
+    for number, record in index_by(folder / _RESPONSES, "question_id", _RESPONSES).items():
         responses[number] = record.get("text")
-    for place, item in read_records(folder / ITEMS):
+    for place, item in read_records(folder / _ITEMS):
         if isinstance(item, dict):
             item = {**item, "response": responses.get(item.get("idx")), "rubrics": rubrics}
         yield place, item
@@ -80,7 +80,7 @@ SPEC = DataSpec(
     to_samples=to_samples,
     rows=read_rows,
     shape_known_from="real rows",
-    files=(ITEMS, SKILLS, RESPONSES),
+    files=(_ITEMS, _SKILLS, _RESPONSES),
     repository="kaistAI/FLASK",
     repository_commit="3b4e22b",
     published_n=1740,

@@ -11,7 +11,7 @@ RUBRIC = (
     "Yes: the document supports the whole claim.\n"
     "No: some part of the claim is not in the document, or contradicts it."
 )
-INSTRUCTION = "Write claims that the following document supports.\n\nDocument:\n{document}"
+_INSTRUCTION = "Write claims that the following document supports.\n\nDocument:\n{document}"
 
 
 def claim_sample(
@@ -30,7 +30,7 @@ def claim_sample(
     """
     return row.sample(
         "classification",
-        INSTRUCTION.format(document=document),
+        _INSTRUCTION.format(document=document),
         claim,
         rubric=RUBRIC,
         label=label,

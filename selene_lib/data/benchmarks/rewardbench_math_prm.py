@@ -17,13 +17,13 @@ from selene_lib.data.readers import read_records
 from selene_lib.data.spec import DataSpec, Row
 from selene_lib.records import Sample
 
-FILE = "rewardbench_ReasonEval_34B.json"
+_FILE = "rewardbench_ReasonEval_34B.json"
 
 
 def read_rows(folder: Path, spec: DataSpec) -> Iterator[tuple[str, object]]:
     """Yield one record per problem: `problem_id`, `chosen` and `rejected` rows."""
     pairs: dict[object, tuple[str, dict[str, Any]]] = {}
-    for place, record in read_records(folder / FILE):
+    for place, record in read_records(folder / _FILE):
         side = record.get("solution_type") if isinstance(record, dict) else None
         if side not in ("chosen", "rejected"):
             yield place, record
@@ -61,7 +61,7 @@ SPEC = DataSpec(
     to_samples=to_samples,
     rows=read_rows,
     shape_known_from="real rows",
-    files=(FILE,),
+    files=(_FILE,),
     repository="kimsh0507/RewardMATH_official",
     repository_path="results/Rewardbench",
     repository_commit="cde06ab",

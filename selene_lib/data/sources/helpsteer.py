@@ -13,12 +13,12 @@ from selene_lib.data.sources.attributes import aspect_samples
 from selene_lib.data.spec import DataSpec, DropRow, Row
 from selene_lib.records import Sample
 
-ASPECTS = ("helpfulness", "correctness", "coherence")
-COLUMNS = {"prompt": "text", "response": "text", **dict.fromkeys(ASPECTS, "0..4")}
+_ASPECTS = ("helpfulness", "correctness", "coherence")
+COLUMNS = {"prompt": "text", "response": "text", **dict.fromkeys(_ASPECTS, "0..4")}
 
 
 def to_samples(row: Row) -> Iterator[Sample | DropRow]:
-    scores = {aspect: row.number(aspect, 0, 4) for aspect in ASPECTS}
+    scores = {aspect: row.number(aspect, 0, 4) for aspect in _ASPECTS}
     return aspect_samples(row, row.text("prompt"), row.text("response"), scores, 0, 4)
 
 

@@ -13,7 +13,7 @@ from selene_lib.data.sources.attributes import aspect_samples, rating_or_none
 from selene_lib.data.spec import DataSpec, DropRow, Row
 from selene_lib.records import Sample
 
-ASPECTS = ("instruction_following", "honesty", "truthfulness", "helpfulness")
+_ASPECTS = ("instruction_following", "honesty", "truthfulness", "helpfulness")
 
 
 def to_samples(row: Row) -> Iterator[Sample | DropRow]:
@@ -23,7 +23,7 @@ def to_samples(row: Row) -> Iterator[Sample | DropRow]:
             yield DropRow("a response is empty")
             continue
         scores = {}
-        for aspect in ASPECTS:
+        for aspect in _ASPECTS:
             scores[aspect] = rating_or_none(completion, f"annotations.{aspect}.Rating")
         meta = {"model": completion.text("model"), "dataset": row.text("source")}
         yield from aspect_samples(
