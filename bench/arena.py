@@ -21,8 +21,8 @@ import numpy as np
 from selene_lib.evaluation.arena import (
     arena_table,
     bootstrap_ratings,
-    bradley_terry,
-    elo,
+    fit_bradley_terry,
+    sequential_elo,
     simulate_battles,
 )
 
@@ -49,8 +49,8 @@ def measure() -> dict[str, float]:
             lambda: bootstrap_ratings(battles, n_resamples=N_RESAMPLES)
         ),
         "table_seconds": seconds(lambda: arena_table(battles, n_resamples=N_RESAMPLES)),
-        "fit_seconds": seconds(lambda: bradley_terry(battles, ties="half")),
-        "elo_seconds": seconds(lambda: elo(battles)),
+        "fit_seconds": seconds(lambda: fit_bradley_terry(battles, ties="half")),
+        "elo_seconds": seconds(lambda: sequential_elo(battles)),
     }
     if importlib.util.find_spec("evalica"):
         import evalica

@@ -15,11 +15,11 @@ from selene_lib.evaluation.arena import (
     arena_table,
     battles_of_judges,
     bootstrap_ratings,
-    bradley_terry,
     coverage_study,
-    elo,
+    fit_bradley_terry,
     printed_interval,
     read_votes,
+    sequential_elo,
     shuffle_elo,
     simulate_battles,
 )
@@ -44,7 +44,7 @@ def test_elo_by_hand():
     gain_b = 32 * (0.5 - 1 / (1 + 10 ** (first / 400)))
     a, b, c = 1200 + first, 1200 - first + gain_b, 1200 - gain_b
     gain_c = 32 * (0 - 1 / (1 + 10 ** ((a - c) / 400)))
-    np.testing.assert_allclose(elo(battles), [a - gain_c, b, c + gain_c], atol=1e-9)
+    np.testing.assert_allclose(sequential_elo(battles), [a - gain_c, b, c + gain_c], atol=1e-9)
 
 
 def test_printed_interval_is_the_leaderboards():
@@ -53,7 +53,7 @@ def test_printed_interval_is_the_leaderboards():
 
 @pytest.mark.parametrize(("wins", "ties", "losses"), [(3, 0, 1), (6, 4, 3), (50, 20, 50)])
 def test_bradley_terry_of_two_judges_has_a_closed_form(wins, ties, losses):
-    fit = bradley_terry(two_judges(wins, ties, losses), ridge=1e-9)
+    fit = fit_bradley_terry(two_judges(wins, ties, losses), ridge=1e-9)
     assert fit.ratings[0] - fit.ratings[1] == pytest.approx(400 * np.log10(wins / losses), abs=1e-3)
     assert fit.ratings.mean() == pytest.approx(1200)
     assert fit.tie_log_odds == (
@@ -62,7 +62,7 @@ def test_bradley_terry_of_two_judges_has_a_closed_form(wins, ties, losses):
 
 
 def test_half_ties_count_half_a_win():
-    fit = bradley_terry(two_judges(5, 2, 2), ties="half", ridge=1e-9)
+    fit = fit_bradley_terry(two_judges(5, 2, 2), ties="half", ridge=1e-9)
     assert fit.ratings[0] - fit.ratings[1] == pytest.approx(400 * np.log10(6 / 3), abs=1e-3)
 
 
@@ -80,7 +80,7 @@ def test_ratings_agree_with_a_general_optimiser():
         return np.sum(np.logaddexp(np.logaddexp(half, -half), eta) - chosen)
 
     best = minimize(loss, np.zeros(4), tol=1e-12).x
-    fit = bradley_terry(battles, ridge=0)
+    fit = fit_bradley_terry(battles, ridge=0)
     np.testing.assert_allclose(
         (fit.ratings - fit.ratings[0])[1:], best[:3] * 400 / np.log(10), atol=0.01
     )
@@ -93,9 +93,9 @@ def test_order_and_sides_do_not_matter(n_judges, n, seed):
     rng = np.random.default_rng(seed)
     battles = simulate_battles(rng.normal(0, 100, n_judges), n + 30 * n_judges, rng)
     mirrored = Battles(battles.judges, battles.right, battles.left, 1 - battles.score_left)
-    expected = bradley_terry(battles)
+    expected = fit_bradley_terry(battles)
     for same in (battles.shuffle(rng), mirrored):
-        np.testing.assert_allclose(bradley_terry(same).ratings, expected.ratings, atol=1e-6)
+        np.testing.assert_allclose(fit_bradley_terry(same).ratings, expected.ratings, atol=1e-6)
         np.testing.assert_array_equal(
             bootstrap_ratings(same, n_resamples=3), bootstrap_ratings(battles, n_resamples=3)
         )
@@ -115,7 +115,7 @@ def test_a_judge_that_never_lost_is_marked_and_finite():
 def test_without_the_prior_such_a_judge_is_an_error():
     battles = Battles(("a", "b"), np.zeros(3, int), np.ones(3, int), np.ones(3))
     with pytest.raises(ValueError, match="no finite maximum"):
-        bradley_terry(battles, ridge=0)
+        fit_bradley_terry(battles, ridge=0)
 
 
 def test_unlinked_groups_are_refused():
@@ -123,13 +123,13 @@ def test_unlinked_groups_are_refused():
         ("a", "b", "c", "d"), np.array([0, 2]), np.array([1, 3]), np.array([1.0, 1.0])
     )
     with pytest.raises(UserError, match="2 groups of judges never met"):
-        bradley_terry(battles)
+        fit_bradley_terry(battles)
 
 
 def test_bootstrap_spread_matches_the_closed_form():
     battles = simulate_battles(np.linspace(-100, 100, 6), 3000, np.random.default_rng(5))
     spread = bootstrap_ratings(battles, n_resamples=1500, seed=1).std(axis=0)
-    np.testing.assert_allclose(spread, bradley_terry(battles).standard_errors, rtol=0.12)
+    np.testing.assert_allclose(spread, fit_bradley_terry(battles).standard_errors, rtol=0.12)
 
 
 def test_resampling_people_is_wider_when_each_repeats_one_vote():
@@ -159,7 +159,7 @@ def test_shuffling_moves_the_leaderboards_formula_but_not_the_fit():
     assert 25 < shuffled.std(axis=0, ddof=1).mean() < 60
     assert len(set(shuffled.argmax(axis=1))) >= 3, "the order alone decides who is first"
     one = battles.shuffle(np.random.default_rng(1))
-    assert np.abs(elo(one) - elo(battles)).max() > 10
+    assert np.abs(sequential_elo(one) - sequential_elo(battles)).max() > 10
 
 
 def test_table_is_whole_and_json(tmp_path):

@@ -65,7 +65,7 @@ def _cells(battles: Battles) -> tuple[np.ndarray, np.ndarray]:
     return pairs, 3 * pair + np.rint(2 - 2 * score_first).astype(int)
 
 
-def bradley_terry(
+def fit_bradley_terry(
     battles: Battles, *, ties: Ties = "davidson", ridge: float = RIDGE
 ) -> BradleyTerry:
     """Fit the ratings of all judges.

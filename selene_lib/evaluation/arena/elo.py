@@ -15,7 +15,7 @@ K_FACTOR = 32.0
 START = 1200.0
 
 
-def elo(battles: Battles, *, k: float = K_FACTOR, start: float = START) -> np.ndarray:
+def sequential_elo(battles: Battles, *, k: float = K_FACTOR, start: float = START) -> np.ndarray:
     """Return the Elo rating of each judge after one pass over the battles in their order."""
     ratings = [start] * len(battles.judges)
     columns = (battles.left.tolist(), battles.right.tolist(), battles.score_left.tolist())

@@ -12,11 +12,11 @@ from selene_lib.evaluation.arena.bradley_terry import (
     ResampledBy,
     Ties,
     bootstrap_ratings,
-    bradley_terry,
     count_outcomes,
     finite_ratings,
+    fit_bradley_terry,
 )
-from selene_lib.evaluation.arena.elo import START, elo, printed_interval, shuffle_elo
+from selene_lib.evaluation.arena.elo import START, printed_interval, sequential_elo, shuffle_elo
 from selene_lib.evaluation.arena.votes import Battles, read_votes, simulate_battles
 from selene_lib.evaluation.metrics import Z95
 
@@ -40,7 +40,7 @@ def arena_table(
     that only the weak prior keeps its rating finite).
     """
     battles = votes if isinstance(votes, Battles) else read_votes(votes)
-    fit = bradley_terry(battles, ties=ties)
+    fit = fit_bradley_terry(battles, ties=ties)
     resampled = bootstrap_ratings(battles, n_resamples=n_resamples, seed=seed, by=by, ties=ties)
     low, high = np.percentile(resampled, [2.5, 97.5], axis=0)
     shuffled = shuffle_elo(battles, np.random.default_rng(seed), n_shuffles=n_shuffles)
@@ -53,7 +53,7 @@ def arena_table(
             "n_wins": results[:, 0],
             "n_ties": results[:, 1],
             "n_losses": results[:, 2],
-            "elo": elo(battles),
+            "elo": sequential_elo(battles),
             "elo_printed_interval": printed_interval(n_votes),
             "elo_shuffle_sd": shuffled.std(axis=0, ddof=1),
             "rating": fit.ratings,
@@ -100,11 +100,11 @@ def coverage_study(
 def _intervals(
     battles: Battles, n_resamples: int, seed: int
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    fit = bradley_terry(battles)
+    fit = fit_bradley_terry(battles)
     resampled = bootstrap_ratings(battles, n_resamples=n_resamples, seed=seed)
     low, high = np.percentile(resampled, [2.5, 97.5], axis=0)
     printed, error = printed_interval(battles.n_votes()), Z95 * fit.standard_errors
-    rating = elo(battles)
+    rating = sequential_elo(battles)
     return {
         "bootstrap": (low, high),
         "closed_form": (fit.ratings - error, fit.ratings + error),
