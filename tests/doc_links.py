@@ -46,7 +46,7 @@ PROGRAMS = (
     "wget",
 )
 SHELLS = ("bash", "sh", "shell", "console")
-FOLDERS = ("bench", "figures", "notebooks", "reports", "runs", "selene_lib", "tests")
+FOLDERS = ("bench", "docs", "figures", "notebooks", "reports", "runs", "selene_lib", "tests")
 FENCE = re.compile(r"^( *)```([\w-]*)[^\n]*\n(.*?)^\1```", flags=re.DOTALL | re.MULTILINE)
 SPAN = re.compile(r"`((?:(?!\n\s*\n)[^`])+)`")
 LINK = re.compile(
@@ -187,7 +187,8 @@ def path_problems(text: str, folder: Path) -> list[str]:
 
     A path starts with one of the repository's folders, or has a slash and the ending of a committed
     kind of file. `<name>`, `...` and `*` stand for anything; a bare module name may lie anywhere.
-    What a run writes (`artefacts/...`, `figures/<run>/`) is not looked for.
+    What a run or a build writes (`artefacts/...`, `figures/<run>/`, `docs/_build/`) is not looked
+    for.
     """
     spans = [span for match in SPAN.finditer(without_fences(text)) for span in match[1].split()]
     return [
@@ -199,7 +200,7 @@ def path_problems(text: str, folder: Path) -> list[str]:
 
 def _is_path(span: str) -> bool:
     if not re.fullmatch(r"[\w.<>*-]+(/[\w.<>*-]+)*/?", span) or re.match(
-        r"artefacts/|(figures|reports)/[^/]+/?$", span
+        r"artefacts/|docs/_|(figures|reports)/[^/]+/?$", span
     ):
         return False
     committed = re.search(r"\.(py|ipynb|md|toml|ya?ml|txt|html|png|json)$", span)

@@ -28,13 +28,9 @@ from test_readme_commands import option, uncovered
 from selene_lib.pipeline.readme import fill, readme_blocks
 
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
-DOCUMENTS = [
-    *(
-        REPOSITORY / name
-        for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "reports/LOG.md")
-    ),
-    *NOTEBOOKS,
-]
+NAMES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "reports/LOG.md")
+PAGES = [*(REPOSITORY / name for name in NAMES), *sorted((REPOSITORY / "docs").glob("*.md"))]
+DOCUMENTS = [*PAGES, *NOTEBOOKS]
 REPORT = REPOSITORY / "reports" / "nano" / "report.html"
 
 
@@ -107,7 +103,7 @@ def test_what_pip_is_told_to_install_exists_and_agrees_with_the_pins():
     pinned = {name.lower().replace("_", "-"): version for name, version in pinned.items()}
     told = [
         words(c)
-        for path in DOCUMENTS[:4]
+        for path in PAGES
         for c in commands_of(path.read_text(encoding="utf-8"))
         if "pip install" in c
     ]
@@ -138,13 +134,23 @@ def test_the_numbers_of_the_readme_are_those_of_the_committed_results(tmp_path):
     )
     if archive.returncode != 0:
         pytest.skip("not a git checkout with committed results")
-    with tarfile.open(
-        fileobj=io.BytesIO(archive.stdout)
-    ) as committed:  # not the working tree's, which every run changes
+    # not those of the working tree, which every run changes
+    with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as committed:
         committed.extractall(tmp_path, filter="data")
     text, blocks = (REPOSITORY / "README.md").read_text(encoding="utf-8"), readme_blocks(tmp_path)
     assert [name for name in blocks if f"<!-- {name} -->" not in text] == []
     assert fill(text, blocks) == text, "run `python -m selene_lib.pipeline.readme`"
+
+
+def test_the_citation_names_the_version_and_an_address_only_where_the_project_has_one():
+    import yaml
+
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    citation = yaml.safe_load((REPOSITORY / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == project["version"]
+    assert citation["license"] == project["license"]
+    assert citation.get("repository-code") == project["urls"].get("Repository")
+    assert citation["references"][0]["url"] == project["urls"]["Paper"]
 
 
 def test_nothing_large_or_private_is_tracked():
