@@ -13,7 +13,7 @@ import shutil
 import tempfile
 import types
 import typing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -221,7 +221,7 @@ def write_parquet(path: str | os.PathLike, records: Iterable[Any], cls: type) ->
     import pyarrow.parquet as pq
 
     schema = arrow_schema(cls)
-    rows = [_to_row(record) for record in records]
+    rows = [to_arrow_row(record) for record in records]
     with atomic_path(path) as temporary:
         pq.write_table(pa.Table.from_pylist(rows, schema=schema), temporary, compression="zstd")
     return Path(path)
@@ -231,17 +231,21 @@ def read_parquet(path: str | os.PathLike, cls: type[T]) -> list[T]:
     """Read records written by `write_parquet`."""
     import pyarrow.parquet as pq
 
+    return list(from_arrow_rows(cls, pq.read_table(path).to_pylist()))
+
+
+def from_arrow_rows(cls: type[T], rows: Iterable[dict[str, Any]]) -> Iterator[T]:
+    """Yield the records of rows as Parquet gives them back."""
     mappings = [name for name, kind in _kinds(cls).items() if kind is dict]
-    records = []
-    for row in pq.read_table(path).to_pylist():
+    for row in rows:
         for name in mappings:
             if row.get(name) is not None:
                 row[name] = json.loads(row[name])
-        records.append(from_dict(cls, row))
-    return records
+        yield from_dict(cls, row)
 
 
-def _to_row(record: Any) -> dict[str, Any]:
+def to_arrow_row(record: Any) -> dict[str, Any]:
+    """Return a record as a row for `arrow_schema`: mappings become JSON text."""
     row = to_dict(record)
     for name, value in row.items():
         if isinstance(value, dict):
@@ -314,10 +318,10 @@ class PathLock:
         self.close()
 
 
-def copy_folder(source: Path, target: Path) -> None:
-    """Copy a folder so that `target` is whole or absent."""
+def copy_folder(source: Path, target: Path, *, leave_out: Sequence[str] = ()) -> None:
+    """Copy a folder so that `target` is whole or absent; `leave_out` are patterns of file names."""
     temporary = target.with_name(f".{target.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
-    shutil.copytree(source, temporary)
+    shutil.copytree(source, temporary, ignore=shutil.ignore_patterns(*leave_out))
     shutil.rmtree(target, ignore_errors=True)
     temporary.rename(target)

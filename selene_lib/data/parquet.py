@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
-from selene_lib.files import arrow_schema, atomic_path, from_dict, to_dict
+from selene_lib.files import arrow_schema, atomic_path, from_arrow_rows, to_arrow_row
 from selene_lib.records import Sample
 
 
@@ -27,7 +25,7 @@ def write_batches(path: str | Path, samples: Iterable[Sample], batch_rows: int =
     ):
         stream = iter(samples)
         while batch := list(islice(stream, batch_rows)):
-            rows = [_row(sample) for sample in batch]
+            rows = [to_arrow_row(sample) for sample in batch]
             writer.write_table(pa.Table.from_pylist(rows, schema=schema))
             n += len(batch)
     return n
@@ -39,10 +37,4 @@ def iter_parquet(path: str | Path, batch_rows: int = 2048) -> Iterator[Sample]:
 
     with pq.ParquetFile(path) as table:
         for batch in table.iter_batches(batch_rows):
-            for row in batch.to_pylist():
-                yield from_dict(Sample, {**row, "meta": json.loads(row["meta"])})
-
-
-def _row(sample: Sample) -> dict[str, Any]:
-    row = to_dict(sample)
-    return {**row, "meta": json.dumps(row["meta"], sort_keys=True, ensure_ascii=False)}
+            yield from from_arrow_rows(Sample, batch.to_pylist())
