@@ -110,8 +110,7 @@ def _generate(judge: LocalJudge, prompts: Sequence[Prompt]) -> list[Reply]:
 
 
 def ours(judge: LocalJudge, prompts: Sequence[Prompt]) -> list[Reply]:
-    """A fresh judge's view: nothing encoded before."""
-    judge.forget()
+    """Encoding counts: a judge forgets a prompt once it is answered."""
     return judge.judge(prompts)
 
 

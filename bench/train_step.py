@@ -1,11 +1,11 @@
-"""How fast is a training step, against `trl.DPOTrainer` with the reference log-probs precomputed
-for both?
+"""How fast is a training step, against `trl.DPOTrainer` with the reference log-probs cached too?
 
-    python bench/train_step.py                                  # the three CPU shapes python
-    bench/train_step.py --prompt 1024 --completion 128   # one shape python bench/train_step.py
-    --json                           # one JSON object a shape, one a line python
-    bench/train_step.py --gpu                            # Llama-3.1-8B shape, random weights, NF4
-    QLoRA: TRL, Unsloth, ours
+    python bench/train_step.py                            # the three CPU shapes
+    python bench/train_step.py --prompt 1024 --completion 128    # one shape
+    python bench/train_step.py --json                     # one JSON object a shape, one a line
+    python bench/train_step.py --gpu                      # Llama-3.1-8B shape: TRL, Unsloth, ours
+
+On a GPU the weights are random, trained as NF4 QLoRA (see `train_step_gpu.py`).
 
 CPU side: a Llama of 256 x 4 layers whose vocabulary (1,024) has the share of the work that
 Llama-3.1-8B's has, LoRA r=16 on all linear layers, fp32, the same number of pairs in one
@@ -110,10 +110,12 @@ def measure_shape(args: argparse.Namespace, prompt: int, completion: int) -> dic
 
 
 def as_text(row: dict) -> str:
+    ours, theirs = row["pairs_per_s_selene"], row["pairs_per_s_trl"]
     return (
-        f"prompt {row['prompt']:>4} completion {row['completion']}: {row['pairs_per_s_ratio']:.2f}x pairs/s of TRL "
-        f"({row['pairs_per_s_selene']:.2f} against {row['pairs_per_s_trl']:.2f}), peak memory {row['peak_memory_ratio']:.2f}x, "
-        f"token ratio {row['token_ratio']:.2f}  [{row['pairs']} pairs, {row['repeats']} repeats, {row['threads']} thread(s)]"
+        f"prompt {row['prompt']:>4} completion {row['completion']}: "
+        f"{row['pairs_per_s_ratio']:.2f}x pairs/s of TRL ({ours:.2f} against {theirs:.2f}), "
+        f"peak memory {row['peak_memory_ratio']:.2f}x, token ratio {row['token_ratio']:.2f}  "
+        f"[{row['pairs']} pairs, {row['repeats']} repeats, {row['threads']} thread(s)]"
     )
 
 

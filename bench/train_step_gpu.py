@@ -1,9 +1,10 @@
-"""The GPU table of `train_step.py --gpu`: Llama-3.1-8B shape, random weights on local disk, NF4
-QLoRA r=16, bf16, checkpointing.
+"""The GPU table of `train_step.py --gpu`: Llama-3.1-8B shape with random weights.
 
-Each side runs in a process of its own (Unsloth rewrites the libraries the others use) on the same
-pairs: prompts of 1,500 and completions of 250 tokens unless told otherwise. A side that cannot run
-here is a row `not run` or `failed` with the reason; nothing is estimated.
+They lie on local disk and are trained as NF4 QLoRA r=16 in bf16 with checkpointing. Each side runs
+in a process of its own (Unsloth rewrites the libraries the others use) on the same pairs: prompts
+of 1,500 and completions of 250 tokens unless told otherwise. A side that cannot run here is a row
+`not run` or `failed` with the reason; nothing is estimated.
+
 Share of the chip: FLOPs of the tokens that side computes (forward, backward for frozen weights,
 forward again under checkpointing) over its seconds, over the dense bf16 rate its maker states.
 """
@@ -81,7 +82,8 @@ def why_not(side: str, torch: Any) -> str | None:
 
 
 def as_text(row: dict[str, Any]) -> str:
-    head = f"{row['side']:<22} prompt {row['prompt']} completion {row['completion']}, {row['pairs']} pairs: "
+    shape = f"prompt {row['prompt']} completion {row['completion']}, {row['pairs']} pairs"
+    head = f"{row['side']:<22} {shape}: "
     if row["status"] != "run":
         return head + f"{row['status']} ({row['reason']})"
     ratios = "".join(
@@ -91,8 +93,8 @@ def as_text(row: dict[str, Any]) -> str:
     )
     share = f"{row['chip_share']:.0%}" if row["chip_share"] is not None else "not known"
     return head + (
-        f"{row['pairs_per_s']:.3f} pairs/s, {row['tokens_per_s']:.0f} tokens/s, peak {row['peak_bytes'] / 1e9:.1f} GB, "
-        f"share of bf16 rate {share}{ratios}"
+        f"{row['pairs_per_s']:.3f} pairs/s, {row['tokens_per_s']:.0f} tokens/s, "
+        f"peak {row['peak_bytes'] / 1e9:.1f} GB, share of bf16 rate {share}{ratios}"
     )
 
 

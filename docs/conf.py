@@ -25,6 +25,7 @@ templates_path = ["_templates"]
 html_theme = "furo"
 html_title = f"selene_lib {release}"
 html_show_sourcelink = False
+smartquotes = False  # what a docstring quotes may be code
 
 # A reference into this library must lead somewhere; other projects' pages are not at hand, and a
 # type variable has none.
@@ -36,6 +37,7 @@ myst_heading_anchors = 3
 autodoc_default_options = {"members": True, "ignore-module-all": True}
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
+add_module_names = False
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 90
 
@@ -64,17 +66,17 @@ def write_commands(app: Sphinx) -> None:
 def as_restructured_text(
     app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]
 ) -> None:
-    """Turn a docstring, plain text with code in backticks, into what Sphinx reads.
+    """Turn a docstring, plain text with `code` and **stress**, into what Sphinx reads.
 
     Code becomes a literal; what would be markup elsewhere is escaped; the fields that open the
     module of a set (`Label: ...`) become a list of fields.
     """
     lines[:] = "\n".join(_fields(lines)).splitlines()
-    parts = re.split(r"(`[^`]+`)", "\n".join(lines))
+    parts = re.split(r"(`[^`]+`|\*\*\w[^*\n]*\*\*)", "\n".join(lines))
     for i, part in enumerate(parts):
-        if i % 2:
+        if part.startswith("`"):
             parts[i] = f"``{part[1:-1]}``"
-        else:
+        elif i % 2 == 0:
             parts[i] = re.sub(r"([*|\\]|_\b)", r"\\\1", part)
     lines[:] = "".join(parts).splitlines()
 

@@ -23,9 +23,10 @@ from selene_lib.errors import UserError
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+    from _typeshed import DataclassInstance
     from filelock import BaseFileLock
 
-T = TypeVar("T")
+T = TypeVar("T", bound="DataclassInstance")
 
 
 @contextmanager
@@ -143,7 +144,7 @@ def _plain(value: Any) -> Any:
 
 def from_dict(cls: type[T], row: Mapping[str, Any]) -> T:
     """Build a record from a dict; an unknown or missing field is a ValueError that names it."""
-    fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    fields = {f.name: f for f in dataclasses.fields(cls)}
     unknown = sorted(set(row) - set(fields))
     if unknown:
         raise ValueError(

@@ -1,5 +1,6 @@
-"""Judge your own data: one call for one response, one for a file of them. Resumable, with every
-reply kept beside the result.
+"""Judge your own data: one call for one response, one for a file of them.
+
+A file is judged resumably, with every reply kept beside the result.
 """
 
 from __future__ import annotations
@@ -23,9 +24,8 @@ TEXT_COLUMNS = ("instruction", "response", "response_b", "rubric", "reference")
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What a judge found for one item. `verdict` is None where there is none; `status` then says
-    why.
+class ItemResult:
+    """What a judge said of one item; `verdict` is None where there is none, `status` says why.
 
     A pairwise item is judged in both orders: where the two name different responses, `verdict` is
     None and `status` is `inconsistent`. `confidence` is the probability of the verdict, None where
@@ -41,8 +41,9 @@ class Finding:
 
 
 class Judge:
-    """`Judge().score("The sky is green.", instruction="What colour is the sky?", rubric="Is it
-    true?", task="classification")`.
+    """A judge of your own responses.
+
+        Judge().score("Green.", instruction="What colour is the sky?", rubric="Is it true?")
 
     `model` is `embedded`, a folder or hub id, `http://host/v1#model` for a server, `vllm:PATH` or
     `replay:FILE`; further arguments go to that judge. `family` names the prompt templates (default:
@@ -69,28 +70,26 @@ class Judge:
         reference: str | None = None,
         response_b: str | None = None,
         task: Task | None = None,
-    ) -> Finding:
-        """Judge one response (or two, with `response_b`). `task` defaults to pairwise for two
-        responses and to absolute for one.
+    ) -> ItemResult:
+        """Judge one response, or two with `response_b`.
+
+        `task` defaults to pairwise for two responses and to absolute for one.
         """
         kind = task or ("pairwise" if response_b is not None else "absolute")
         identity = stable_id("mine", kind, instruction, response, response_b, rubric, reference)
-        return self.score_samples(
-            [
-                Sample(
-                    identity,
-                    "mine",
-                    kind,
-                    instruction,
-                    response,
-                    response_b,
-                    rubric=rubric,
-                    reference=reference,
-                )
-            ]
-        )[0]
+        sample = Sample(
+            identity,
+            "mine",
+            kind,
+            instruction,
+            response,
+            response_b,
+            rubric=rubric,
+            reference=reference,
+        )
+        return self.score_samples([sample])[0]
 
-    def score_samples(self, samples: Sequence[Sample]) -> list[Finding]:
+    def score_samples(self, samples: Sequence[Sample]) -> list[ItemResult]:
         """Judge samples without keeping anything; `judging.judge_samples` is the resumable way."""
         questions = plan_questions(samples, self.asking)
         replies = self.judge.judge([q.prompt for q in questions])
@@ -98,50 +97,47 @@ class Judge:
             to_judgement(self.judge.name, "mine", q, reply)
             for q, reply in zip(questions, replies, strict=True)
         ]
-        return findings(samples, judgements)
+        return item_results(samples, judgements)
 
 
 def family_of(model: str) -> str:
-    """The template family a model was made for: the embedded one knows only its own short wording."""
+    """The template family a model was made for: the embedded one knows only its short wording."""
     return "nano" if model == EMBEDDED_MODEL else "full"
 
 
-def findings(samples: Sequence[Sample], judgements: Sequence[Judgement]) -> list[Finding]:
-    """One finding a sample, from the judgements of one judge on one set."""
+def item_results(samples: Sequence[Sample], judgements: Sequence[Judgement]) -> list[ItemResult]:
+    """One result a sample, from the judgements of one judge on one set."""
     by_id: dict[str, list[Judgement]] = {}
     for judgement in judgements:
         by_id.setdefault(judgement.sample_id, []).append(judgement)
-    return [_finding(sorted(by_id[s.id], key=lambda j: j.order)) for s in samples]
+    return [_item_result(sorted(by_id[s.id], key=lambda j: j.order)) for s in samples]
 
 
-def _finding(mine: list[Judgement]) -> Finding:
-    verdicts = [j.verdict_of_sample for j in mine]
+def _item_result(mine: list[Judgement]) -> ItemResult:
+    critique, judgements = mine[0].reply, tuple(mine)
     broken = next((j for j in mine if j.status != "value"), None)
     if broken is not None:
-        return Finding(
-            None,
-            broken.status,
-            str(broken.meta.get("reason", "")),
-            mine[0].reply,
-            None,
-            tuple(mine),
-        )
+        reason = str(broken.meta.get("reason", ""))
+        return ItemResult(None, broken.status, reason, critique, None, judgements)
+    verdicts = [j.verdict_of_sample for j in mine]
     if len(set(verdicts)) > 1:
         reason = f"the two orders name different responses: {verdicts[0]} then {verdicts[1]}"
-        return Finding(None, "inconsistent", reason, mine[0].reply, None, tuple(mine))
-    sure = [
-        j.verdict_probs[j.verdict]
-        for j in mine
-        if j.verdict_probs and j.verdict and j.verdict in j.verdict_probs
-    ]
-    confidence = round(sum(sure) / len(sure), 6) if len(sure) == len(mine) else None
-    return Finding(verdicts[0], "value", "", mine[0].reply, confidence, tuple(mine))
+        return ItemResult(None, "inconsistent", reason, critique, None, judgements)
+    return ItemResult(verdicts[0], "value", "", critique, _confidence(mine), judgements)
+
+
+def _confidence(mine: list[Judgement]) -> float | None:
+    """Mean probability of the verdict over the orders, None where it is not known in one."""
+    known = [j.verdict_probability for j in mine if j.verdict_probability is not None]
+    return round(sum(known) / len(known), 6) if len(known) == len(mine) else None
 
 
 @dataclass(frozen=True)
 class FileResult:
-    """What `judge_file` did. `usage` holds prompt and reply tokens, and `usd` where a price is
-    known; `scores` only with a label column.
+    """What `judge_file` did.
+
+    `usage` holds prompt and reply tokens, and `usd` where a price is known; `scores` is empty
+    without a label column.
     """
 
     output: Path
@@ -167,8 +163,7 @@ def judge_file(
     progress: bool = True,
     **options: Any,
 ) -> FileResult:
-    """Judge every row of a CSV, JSON Lines or Parquet file and write the rows with the verdict
-    columns added, in the output's format.
+    """Judge every row of a CSV, JSON Lines or Parquet file and add the verdict columns.
 
     Needed columns: `instruction`, `response`, and `response_b` for pairwise; used where there:
     `rubric` (else the rubric file is for all rows), `reference`, `label`, `id`. `columns` maps
@@ -181,7 +176,7 @@ def judge_file(
         raise UserError(f"task {task!r} is not one of {', '.join(TASKS)}")
     rows = read_table(input_path)
     text = read_rubric(rubric, task) if rubric is not None else ""
-    samples = to_samples(rows, task, text, columns or {}, Path(input_path))
+    samples = samples_of_rows(rows, task, text, columns or {}, Path(input_path))
     judge = open_judge(model, **options)
     output = Path(output_path)
     kept = Path(store) if store else output.with_name(f"{output.name}.replies.jsonl")
@@ -194,7 +189,7 @@ def judge_file(
         store=kept,
         progress=progress,
     )
-    results = findings(samples, found)
+    results = item_results(samples, found)
     write_parquet(output.with_name(f"{output.name}.samples.parquet"), samples, Sample)
     write_table(
         output,
@@ -214,22 +209,20 @@ def judge_file(
     )
 
 
-def to_samples(
+def samples_of_rows(
     rows: Sequence[Mapping[str, Any]],
     task: Task,
     rubric: str,
     columns: Mapping[str, str],
     path: Path,
 ) -> list[Sample]:
-    """Turn table rows into samples; ids are those of an `id` column, or made from the row's texts
-    and number.
+    """Turn table rows into samples.
+
+    Ids are those of an `id` column, or made from the row's texts and number.
     """
-    needed = (
-        "instruction",
-        "response",
-        *(["response_b"] if task == "pairwise" else []),
-        *([] if rubric or task == "pairwise" else ["rubric"]),
-    )
+    needed = _response_columns(task)
+    if not rubric and task != "pairwise":
+        needed.append("rubric")
     for column in needed:
         if columns.get(column, column) not in rows[0]:
             there = ", ".join(map(str, rows[0]))
@@ -239,11 +232,18 @@ def to_samples(
                 f"{remedy}rename it or map it with columns"
             )
     return [
-        _to_sample(row, number, task, rubric, columns, path) for number, row in enumerate(rows, 1)
+        _sample_of_row(row, number, task, rubric, columns, path)
+        for number, row in enumerate(rows, 1)
     ]
 
 
-def _to_sample(
+def _response_columns(task: Task) -> list[str]:
+    """What every row must have."""
+    columns = ["instruction", "response"]
+    return [*columns, "response_b"] if task == "pairwise" else columns
+
+
+def _sample_of_row(
     row: Mapping[str, Any],
     number: int,
     task: Task,
@@ -256,16 +256,9 @@ def _to_sample(
         return None if value is None or value != value else str(value)
 
     texts = {name: cell(name) for name in TEXT_COLUMNS}
-    empty = next(
-        (
-            name
-            for name in ("instruction", "response", *(["response_b"] if task == "pairwise" else []))
-            if texts[name] is None
-        ),
-        None,
-    )
-    if empty:
-        raise UserError(f"{path}, row {number}: {empty} is missing")
+    for name in _response_columns(task):
+        if texts[name] is None:
+            raise UserError(f"{path}, row {number}: {name} is missing")
     label = cell("label")
     try:
         return Sample(
@@ -283,7 +276,7 @@ def _to_sample(
         raise UserError(f"{path}, row {number}: {error}") from error
 
 
-def _columns_of(result: Finding, task: Task) -> dict[str, Any]:
+def _columns_of(result: ItemResult, task: Task) -> dict[str, Any]:
     added = {
         "verdict": result.verdict,
         "status": result.status,

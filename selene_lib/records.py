@@ -189,6 +189,13 @@ class Judgement:
         """The verdict in the words of the sample: under `BA` the letters change places."""
         return swap_verdict(self.verdict) if self.order == "BA" else self.verdict
 
+    @property
+    def verdict_probability(self) -> float | None:
+        """The probability of the verdict that was given; None where either is not known."""
+        if self.verdict is None or self.verdict_probs is None:
+            return None
+        return self.verdict_probs.get(self.verdict)
+
 
 @dataclass(frozen=True)
 class Score:

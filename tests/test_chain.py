@@ -156,7 +156,7 @@ def test_work_begun_under_the_same_fingerprint_is_kept_and_other_work_is_removed
 
 def test_a_missing_input_names_the_notebook_to_run_first(project):
     with pytest.raises(UserError, match="run notebook 01_explore_sources of run 'nano' first"):
-        runs.input_paths(places.run_folder("nano"), ("01_explore_sources/samples.parquet",))
+        runs._input_paths(places.run_folder("nano"), ("01_explore_sources/samples.parquet",))
 
 
 def test_run_files_are_strict(project):
@@ -197,9 +197,7 @@ def test_what_a_run_needs_is_asked_for_only_where_a_chosen_notebook_takes_it(pro
 @pytest.fixture
 def pair(project, monkeypatch):
     """The same project with a second notebook that reads what the first one writes."""
-    second = notebooks.StepSpec(
-        "01_second", "reads the first", ("00_quickstart/judgements.csv",), ("copy.csv",), 75
-    )
+    second = notebooks.StepSpec("01_second", ("00_quickstart/judgements.csv",), ("copy.csv",), 75)
     begin = (
         "from selene_lib.pipeline.runs import begin_step\nstep = begin_step('01_second', globals())"
     )

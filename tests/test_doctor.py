@@ -9,8 +9,8 @@ import pytest
 from selene_lib.pipeline import doctor
 
 
-def test_locked_versions_are_the_pinned_lines_only():
-    assert doctor.locked_versions(
+def test_pinned_versions_are_the_pinned_lines_only():
+    assert doctor._pinned_versions(
         "torch==2.1.0\n# numpy==1\nscipy>=1\nx-y.z==3.0 ; python_version < '3.12'\n"
     ) == {
         "torch": "2.1.0",

@@ -28,7 +28,7 @@ from selene_lib.evaluation.audit.swap_probe import (
 )
 from selene_lib.evaluation.scoring.rescore import read_judgements, read_samples, rescore
 from selene_lib.files import PathLock, read_jsonl, write_jsonl
-from selene_lib.judge import Judge, findings, judge_file
+from selene_lib.judge import Judge, item_results, judge_file
 from selene_lib.judges.judging import Asking, judge_samples, plan_questions, random_order
 from selene_lib.judges.protocol import Reply
 from selene_lib.prompts.rubrics import read_rubric
@@ -378,7 +378,7 @@ def test_one_line_judges_one_response(replay):
     finding = Judge("anything").score("an odd answer", instruction="do", rubric="good?")
     assert (finding.verdict, finding.status, finding.confidence) == ("4", "value", None)
     assert Judge("anything").score("even", rubric="good?").status == "malformed"
-    assert findings([], []) == []
+    assert item_results([], []) == []
 
 
 def error_of(tmp_path: Path, content: str, name: str = "in.csv", **changes) -> str:

@@ -1,8 +1,9 @@
-"""What was published, as notebook 08 shows it; executed copies as readers get them."""
+"""What was published, as notebook 08 shows it; what a run publishes, as readers get it."""
 
 from __future__ import annotations
 
 import json
+import subprocess
 from collections import Counter
 from pathlib import Path
 
@@ -13,6 +14,11 @@ from selene_lib.paper import values as paper
 from selene_lib.paper.tables import cells_table, known_table, reward_bench_table
 from selene_lib.pipeline import executed
 from selene_lib.pipeline.executed import MARK, WIDGET, publish_executed
+from selene_lib.pipeline.runs import Step
+from selene_lib.steps.published import publish_values, selene_mini_cells
+from selene_lib.steps.report import publish
+
+REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 def test_the_tables_hold_every_cell_once_with_how_it_is_known():
@@ -26,6 +32,65 @@ def test_reward_bench_adds_up_to_its_published_sections():
     table = reward_bench_table()
     assert table["n_subsets"].tolist() == [5, 6, 5, 7, 23]
     assert (table["added_up"].round(4) == table["published"]).all()
+
+
+def test_selene_mini_s_cells_are_all_of_its_published_ones():
+    shown = selene_mini_cells()
+    of_selene = [c for c in paper.PUBLISHED if c.judge == paper.SELENE_MINI]
+    assert set(shown["set"]) >= {cell.set for cell in of_selene}
+    assert list(shown) == ["set", "value", "known", "convention", "source"]
+
+
+def step_of(tmp_path: Path, name: str) -> Step:
+    folder = tmp_path / "artefacts" / "x" / name
+    folder.mkdir(parents=True)
+    return Step(name, "x", folder, {}, {}, (), (), "")
+
+
+def test_of_the_published_values_pictures_are_published_and_numbers_stay(tmp_path, monkeypatch):
+    monkeypatch.setenv("SELENE_HOME", str(tmp_path))
+    step = step_of(tmp_path, "08_published_values")
+    assert publish_values(step) == "figures/published"
+    names = {"fig1a_published", "fig1b_published", "fig3a_published"}
+    published = {path.name for path in (tmp_path / "figures" / "published").iterdir()}
+    assert published == {f"{name}.png" for name in names}
+    kept = {path.name for path in (step.folder / "figures").iterdir()}
+    assert kept > {f"{name}.{kind}" for name in names for kind in ("png", "svg", "csv")}
+    assert (step.folder / "published.csv").is_file()
+
+
+def test_a_run_publishes_what_a_reader_opens_and_no_more(tmp_path, monkeypatch):
+    monkeypatch.setenv("SELENE_HOME", str(tmp_path))
+    step = step_of(tmp_path, "07_report")
+    (step.folder / "figures").mkdir()
+    for name in ("fig1a.png", "fig1a.svg", "fig1a.csv", "fig1a_published.png", "figures.csv"):
+        (step.folder / "figures" / name).write_text("new")
+    for name in ("results.json", "report.html"):
+        (step.folder / name).write_text("new")
+    old = tmp_path / "figures" / "x" / "fig9.png"
+    old.parent.mkdir(parents=True)
+    old.write_text("old")
+    written = ["figures/x", "reports/x/results.json", "reports/x/report.html"]
+    assert publish(step, "x") == written
+    found = [p for part in ("figures", "reports") for p in (tmp_path / part).rglob("*.*")]
+    assert {path.relative_to(tmp_path).as_posix() for path in found} == {
+        "figures/x/fig1a.png",
+        *written[1:],
+    }
+
+
+def test_git_holds_of_figures_and_reports_what_a_reader_opens_under_5_mb():
+    listed = subprocess.run(
+        ["git", "-C", str(REPOSITORY), "ls-files", "figures", "reports"],
+        capture_output=True,
+        text=True,
+    )
+    if listed.returncode != 0:
+        pytest.skip("not a git checkout")
+    paths = [REPOSITORY / name for name in listed.stdout.splitlines()]
+    paths = [path for path in paths if path.is_file()]
+    assert {path.suffix for path in paths} <= {".png", ".html", ".json", ".md", ".ipynb"}
+    assert sum(path.stat().st_size for path in paths) < 5_000_000
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from training_world import make_base, make_pairs
 from selene_lib.errors import UserError
 from selene_lib.judges.names import arm_names
 from selene_lib.records import Sample, Score
-from selene_lib.steps.curate import forecast, open_writer
+from selene_lib.steps.curate import forecast, open_priced_generator
 from selene_lib.steps.train import compare_losses, held_out_pairs, train_arms
 from selene_lib.training.spec import TrainSpec
 
@@ -27,14 +27,14 @@ SAMPLES = [
 
 def test_a_forecast_counts_requests_and_dollars_and_asks_nobody(tmp_path):
     prices = {"usd_per_million_prompt_tokens": 1.0, "usd_per_million_reply_tokens": 10.0}
-    writer = open_writer("server", "m", "http://localhost:9/v1", budget_usd=3.0, **prices)
-    facts = forecast(SAMPLES, writer, store=tmp_path / "store.jsonl", seed=0, family="nano")[
+    critic = open_priced_generator("server", "m", "http://localhost:9/v1", budget_usd=3.0, **prices)
+    facts = forecast(SAMPLES, critic, store=tmp_path / "store.jsonl", seed=0, family="nano")[
         "forecast"
     ]
     assert (facts["asks a server"], facts["n_requests"], facts["n_stored"]) == ("yes", 10, 0)
     expected = (facts["n_prompt_tokens"] + 10 * facts["n_reply_tokens_max"]) / 1e6
     assert facts["usd_max"] == pytest.approx(expected)
-    free = open_writer("server", "m", "http://localhost:9/v1")
+    free = open_priced_generator("server", "m", "http://localhost:9/v1")
     assert (
         forecast(SAMPLES, free, store=tmp_path / "store.jsonl", seed=0, family="nano")["forecast"][
             "usd_max"
@@ -46,12 +46,16 @@ def test_a_forecast_counts_requests_and_dollars_and_asks_nobody(tmp_path):
 def test_no_forecast_where_nothing_is_paid_and_no_budget_without_prices(tmp_path):
     for kind in ("teacher", "published"):
         table = forecast(
-            SAMPLES, open_writer(kind, "", ""), store=tmp_path / "s.jsonl", seed=0, family="nano"
+            SAMPLES,
+            open_priced_generator(kind, "", ""),
+            store=tmp_path / "s.jsonl",
+            seed=0,
+            family="nano",
         )
         assert table["forecast"].to_dict() == {"asks a server": "no"}
-    writer = open_writer("server", "m", "http://localhost:9/v1", budget_usd=3.0)
+    critic = open_priced_generator("server", "m", "http://localhost:9/v1", budget_usd=3.0)
     with pytest.raises(UserError, match="needs the prices"):
-        forecast(SAMPLES, writer, store=tmp_path / "s.jsonl", seed=0, family="nano")
+        forecast(SAMPLES, critic, store=tmp_path / "s.jsonl", seed=0, family="nano")
 
 
 def test_held_out_pairs_are_drawn_by_seed_and_id_and_not_by_place():

@@ -235,7 +235,8 @@ def test_what_unsloth_would_change_on_its_own_is_refused():
 
 def test_importing_the_package_loads_nothing_heavy():
     program = (
-        "import sys, selene_lib.training.spec, selene_lib.training.run, selene_lib.training.planner;"
+        "import sys\n"
+        "import selene_lib.training.spec, selene_lib.training.run, selene_lib.training.planner\n"
         "print({'torch', 'transformers'} & set(sys.modules))"
     )
     done = subprocess.run(

@@ -16,18 +16,11 @@ from selene_lib.prompts.chat import encode_chat
 from selene_lib.records import Sample
 from selene_lib.training.card import write_model_card
 from selene_lib.training.counting import GB, saved_per_token
-from selene_lib.training.export import (
-    choose_merge,
-    compare_verdicts,
-    export_judge,
-    golden_verdicts,
-    merge_adapter,
-    refuse_flips,
-    serving_commands,
-    write_modelfile,
-)
+from selene_lib.training.export import export_judge, merge_adapter
+from selene_lib.training.flips import choose_merge, compare_verdicts, golden_verdicts, refuse_flips
 from selene_lib.training.planner import generation_cost_usd, plan_training
 from selene_lib.training.run import train
+from selene_lib.training.serving import serving_commands, write_modelfile
 from selene_lib.training.shapes import read_shape
 from selene_lib.training.spec import TrainSpec
 

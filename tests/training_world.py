@@ -50,7 +50,8 @@ MARKS = [
     "]",
 ]
 TEMPLATE = (
-    "{{ bos_token }}{% for message in messages %}<|start|>{{ message['role'] }}<|head|>{{ message['content'] }}<|end|>\n{% endfor %}"
+    "{{ bos_token }}{% for message in messages %}"
+    "<|start|>{{ message['role'] }}<|head|>{{ message['content'] }}<|end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|start|>assistant<|head|>{% endif %}"
 )
 
@@ -109,7 +110,7 @@ def make_base(folder: Path, *, hidden: int = 64, layers: int = 2, seed: int = 0,
 
 
 def make_pairs(n: int, *, seed: int = 0, longest: int = 30) -> list[PreferencePair]:
-    """Pairs of many lengths: a prompt with a fenced reply, a critique and a verdict on both sides."""
+    """Pairs of many lengths: a prompt with a fenced reply, critique and verdict on both sides."""
     rng = np.random.default_rng(seed)
 
     def words(low: int, high: int) -> str:

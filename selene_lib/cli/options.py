@@ -19,7 +19,7 @@ DataDir = Annotated[
     typer.Option("--data-dir", help="folder with the publishers' files, one folder a set"),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
-Settings = Annotated[
+SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="key=value, or notebook.key=value")
 ]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from selene_lib.cli.options import DataDir, RunOption, Settings, folder
+from selene_lib.cli.options import DataDir, RunOption, SetOption, folder
 
 if TYPE_CHECKING:
     from selene_lib.pipeline.notebooks import StepSpec
@@ -26,7 +26,7 @@ def reproduce(
         str | None, typer.Option("--to", help="last notebook, by number or name")
     ] = None,
     data_dir: DataDir = None,
-    set_: Settings = None,
+    set_: SetOption = None,
     dry_run: Annotated[
         bool,
         typer.Option(

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, cast
 
 import typer
 
-from selene_lib.cli.options import JsonOption, RunOption, Settings, print_rows
+from selene_lib.cli.options import JsonOption, RunOption, SetOption, print_rows
 
 
 def plan(
@@ -29,7 +29,7 @@ def plan(
             "--device", help="T4, L4, A100-80GB, H100-80GB, H200 ..., cpu; default: what is here"
         ),
     ] = None,
-    set_: Settings = None,
+    set_: SetOption = None,
     json: JsonOption = False,
 ) -> None:
     """Predict memory, tokens/s and hours of a run's training, and tokens and cost of a hosted

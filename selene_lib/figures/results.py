@@ -103,7 +103,7 @@ def reliability_table(result_dir: Path, n_bins: int = 10) -> pd.DataFrame | None
             gold[name, sample.id] = sample.label
     found: dict[str, list[tuple[float, float]]] = {}
     for j in run_judgements(result_dir):
-        label, probability = gold.get((j.set, j.sample_id)), probability_of_verdict(j)
+        label, probability = gold.get((j.set, j.sample_id)), j.verdict_probability
         if label is not None and probability is not None:
             right = float(j.verdict_of_sample == label)
             found.setdefault(j.judge, []).append((min(1.0, probability), right))
@@ -113,10 +113,3 @@ def reliability_table(result_dir: Path, n_bins: int = 10) -> pd.DataFrame | None
         for one in reliability_bins(confidence, correct, n_bins):
             rows.append({"judge": judge, **asdict(one)})
     return pd.DataFrame(rows) if rows else None
-
-
-def probability_of_verdict(judgement: Judgement) -> float | None:
-    """The probability of the verdict that was given; None without one."""
-    if judgement.verdict is None or not judgement.verdict_probs:
-        return None
-    return judgement.verdict_probs.get(judgement.verdict)

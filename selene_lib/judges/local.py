@@ -132,10 +132,6 @@ class LocalJudge:
             plan[-1].append(index)
         return plan
 
-    def forget(self) -> None:
-        """Drop the encoded prompts that are kept between planning and asking."""
-        self._ids.clear()
-
     def _encode(self, prompt: Prompt) -> tuple[list[int], int]:
         key = prompt.sha256
         if key not in self._ids:

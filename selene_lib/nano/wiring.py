@@ -14,7 +14,11 @@ trained afterwards.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 WORD_SHARE, CONSTANT_SHARE = 0.8, 0.6
 EMBEDDING_NORM = 0.5
@@ -28,11 +32,11 @@ class _Spaces:
     A shared constant, the words, room for the words one and two tokens back, a spare.
     """
 
-    constant: Any
-    words: Any
-    back1: Any
-    back2: Any
-    spare: Any
+    constant: Tensor
+    words: Tensor
+    back1: Tensor
+    back2: Tensor
+    spare: Tensor
 
 
 def wire_lookup(model: Any, *, seed: int, silent_ids: tuple[int, ...] = ()) -> None:
@@ -68,7 +72,9 @@ def wire_lookup(model: Any, *, seed: int, silent_ids: tuple[int, ...] = ()) -> N
         _wire_match(second, 1, before_same_word, spaces.words, theta, generator)
 
 
-def _embedding(n_vocab: int, spaces: _Spaces, silent_ids: tuple[int, ...], generator: Any) -> Any:
+def _embedding(
+    n_vocab: int, spaces: _Spaces, silent_ids: tuple[int, ...], generator: torch.Generator
+) -> Tensor:
     import torch
 
     words = torch.randn(n_vocab, len(spaces.words), generator=generator)
@@ -83,9 +89,9 @@ def _wire_back(
     head: int,
     distance: int,
     spaces: _Spaces,
-    target: Any,
-    theta: Any,
-    generator: Any,
+    target: Tensor,
+    theta: Tensor,
+    generator: torch.Generator,
 ) -> None:
     """Head `head` writes the word that stands `distance` tokens back into `target`."""
     import torch
@@ -109,7 +115,12 @@ def _wire_back(
 
 
 def _wire_match(
-    attention: Any, head: int, parts: tuple[Any, Any, Any], target: Any, theta: Any, generator: Any
+    attention: Any,
+    head: int,
+    parts: tuple[Tensor, Tensor, Tensor],
+    target: Tensor,
+    theta: Tensor,
+    generator: torch.Generator,
 ) -> None:
     """Head `head` copies the `said` part into `target`.
 
@@ -134,7 +145,7 @@ def _wire_match(
     attention.o_proj.weight[:, rows] = target.T @ torch.linalg.pinv(squeeze) * 1.5 / size
 
 
-def _orthogonal(n_rows: int, n_columns: int, generator: Any) -> Any:
+def _orthogonal(n_rows: int, n_columns: int, generator: torch.Generator) -> Tensor:
     """A random matrix whose rows (or columns, where they are fewer) are orthonormal."""
     import torch
 

@@ -58,15 +58,15 @@ def map_stage(
     """
     folder = Path(cluster.folder).resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    done = stored_rows(folder)
+    done = _stored_rows(folder)
     missing = [{"key": key, "row": row} for key, row in rows.items() if key not in done]
     if missing:
         _run(missing, make_answer, cluster, folder)
-        done = stored_rows(folder)
+        done = _stored_rows(folder)
     return {key: done[key] for key in rows if key in done}
 
 
-def stored_rows(folder: Path) -> dict[str, dict[str, Any]]:
+def _stored_rows(folder: Path) -> dict[str, dict[str, Any]]:
     """Everything that workers have answered in a folder so far, by key."""
     found: dict[str, dict[str, Any]] = {}
     for path in sorted(folder.glob("*.jsonl")):
@@ -109,7 +109,7 @@ class _Worker:
         self._mine = self._folder / f"{uuid.uuid4().hex}.jsonl"
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        done = stored_rows(self._folder)
+        done = _stored_rows(self._folder)
         todo = [
             (key, row)
             for key, row in zip(batch["key"].tolist(), batch["row"].tolist())

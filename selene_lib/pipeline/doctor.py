@@ -42,14 +42,14 @@ def _python() -> Check:
     )
 
 
-def locked_versions(text: str) -> dict[str, str]:
+def _pinned_versions(text: str) -> dict[str, str]:
     """Read `name==version` lines."""
     return dict(re.findall(r"^([A-Za-z0-9._-]+)==([^\s;]+)", text, flags=re.MULTILINE))
 
 
 def _versions() -> list[Check]:
     try:
-        locked = locked_versions((project_root() / "constraints.txt").read_text(encoding="utf-8"))
+        locked = _pinned_versions((project_root() / "constraints.txt").read_text(encoding="utf-8"))
     except (UserError, FileNotFoundError):
         return [Check("constraints.txt not found, versions not compared", True)]
     checks = []

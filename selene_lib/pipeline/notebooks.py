@@ -22,7 +22,6 @@ class StepSpec:
     """
 
     name: str
-    title: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     expected_seconds: int
@@ -40,10 +39,9 @@ class StepSpec:
 
 
 STEPS: tuple[StepSpec, ...] = (
-    StepSpec("00_quickstart", "Judge three responses of your own", (), ("judgements.csv",), 15),
+    StepSpec("00_quickstart", (), ("judgements.csv",), 15),
     StepSpec(
         "01_explore_sources",
-        "Sources to samples, and their map",
         (),
         (
             "samples.parquet",
@@ -61,7 +59,6 @@ STEPS: tuple[StepSpec, ...] = (
     ),
     StepSpec(
         "02_curate_preferences",
-        "Samples to critiques to preference pairs",
         ("01_explore_sources/samples.parquet",),
         (
             "critiques.jsonl",
@@ -75,7 +72,6 @@ STEPS: tuple[StepSpec, ...] = (
     ),
     StepSpec(
         "03_ablate_sources",
-        "Which sources, which threshold",
         (
             "01_explore_sources/dev.parquet",
             "02_curate_preferences/pairs.parquet",
@@ -87,7 +83,6 @@ STEPS: tuple[StepSpec, ...] = (
     ),
     StepSpec(
         "04_train_judge",
-        "Pairs to adapter: DPO+NLL",
         (
             "02_curate_preferences/pairs.parquet",
             "02_curate_preferences/validation.parquet",
@@ -100,7 +95,6 @@ STEPS: tuple[StepSpec, ...] = (
     ),
     StepSpec(
         "05_evaluate_benchmarks",
-        "Judgements on the benchmarks",
         (
             "01_explore_sources/benchmarks",
             "01_explore_sources/benchmarks.csv",
@@ -112,7 +106,6 @@ STEPS: tuple[StepSpec, ...] = (
     ),
     StepSpec(
         "06_evaluate_domains",
-        "Domains, prompt formats, arena, audit",
         (
             "01_explore_sources/benchmarks",
             "01_explore_sources/benchmarks.csv",
@@ -124,7 +117,6 @@ STEPS: tuple[StepSpec, ...] = (
     ),
     StepSpec(
         "07_report",
-        "Figures and report",
         (
             "01_explore_sources/sources.csv",
             "01_explore_sources/topic_map.csv",
@@ -143,7 +135,6 @@ STEPS: tuple[StepSpec, ...] = (
     ),
     StepSpec(
         "08_published_values",
-        "The published values, drawn the same way",
         (),
         ("published.csv", "figures"),
         6,

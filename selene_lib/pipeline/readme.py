@@ -25,15 +25,15 @@ def readme_blocks(root: Path) -> dict[str, str]:
     """
     reports = root / "reports" / "nano"
     blocks = {
-        "results:nano": f"\n{results_table(read_json(reports / 'results.json'))}\n",
-        "plan": f"\n{plan_table()}\n",
+        "results:nano": f"\n{_results_table(read_json(reports / 'results.json'))}\n",
+        "plan": f"\n{_plan_table()}\n",
     }
     seconds = {step.name: _seconds(reports / "notebooks" / f"{step.name}.ipynb") for step in STEPS}
     blocks |= {f"time:{name[:2]}": clock(value) for name, value in seconds.items()}
     return blocks | {"time:all": clock(sum(seconds.values()))}
 
 
-def results_table(results: Mapping[str, Any]) -> str:
+def _results_table(results: Mapping[str, Any]) -> str:
     """Return base and every trained arm, by task type and over them, with interval: a Markdown
     table from `results.json`.
     """
@@ -50,17 +50,17 @@ def results_table(results: Mapping[str, Any]) -> str:
         gain = "" if judge == BASE else f"{gains[judge]:+.1f}"
         counts = [str(row["n"]), str(row["n_unparsed"])]
         table.append([judge, *values, mean, interval, *counts, gain])
-    return markdown_table(table)
+    return _markdown_table(table)
 
 
-def markdown_table(rows: Sequence[Sequence[str]]) -> str:
+def _markdown_table(rows: Sequence[Sequence[str]]) -> str:
     """Return a Markdown table; the first row is the heading."""
     lines = [f"| {' | '.join(row)} |" for row in rows]
     lines.insert(1, "|---" * len(rows[0]) + "|")
     return "\n".join(lines)
 
 
-def plan_table() -> str:
+def _plan_table() -> str:
     """Return what `selene plan` predicts for the runs that need a GPU: a Markdown table."""
     from selene_lib.pipeline.plan import spec_of_run
     from selene_lib.training.planner import plan_training
@@ -81,7 +81,7 @@ def plan_table() -> str:
                 f"{found.hours:.1f}",
             ]
         )
-    return markdown_table(table)
+    return _markdown_table(table)
 
 
 def _seconds(executed: Path) -> float:

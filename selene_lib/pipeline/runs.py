@@ -42,7 +42,7 @@ PATH_PARAMETERS = (
 
 
 @functools.cache
-def code_sha256() -> str:
+def _library_sha256() -> str:
     """Return one hash over the library's source and data files: a changed library means steps are
     done again.
     """
@@ -56,10 +56,10 @@ def code_sha256() -> str:
 
 def step_code_sha256(notebook: Path) -> str:
     """Return one hash over the library and the code cells of a step's notebook."""
-    return hashlib.sha256((code_sha256() + notebook_code_sha256(notebook)).encode()).hexdigest()
+    return hashlib.sha256((_library_sha256() + _notebook_sha256(notebook)).encode()).hexdigest()
 
 
-def notebook_code_sha256(path: Path) -> str:
+def _notebook_sha256(path: Path) -> str:
     """Return a hash over the code cells of a notebook: prose, outputs, metadata and the cell for
     Colab do not count.
     """
@@ -143,7 +143,7 @@ class Step:
             **environment(),
         }
         write_json(self.folder / "step.json", record)
-        write_manifest(self.folder.parent)
+        _write_manifest(self.folder.parent)
         if self._lock is not None:
             self._lock.close()
         rows = [
@@ -207,7 +207,7 @@ def begin_step(name: str, namespace: Mapping[str, Any]) -> Step:
         run=parameters["run"],
         folder=folder,
         parameters=parameters,
-        inputs=input_paths(run_dir, spec.inputs),
+        inputs=_input_paths(run_dir, spec.inputs),
         outputs=spec.outputs,
         telemetry=spec.telemetry,
         code=step_code_sha256(notebook),
@@ -219,7 +219,7 @@ def begin_step(name: str, namespace: Mapping[str, Any]) -> Step:
     return step
 
 
-def input_paths(run_dir: Path, inputs: tuple[str, ...]) -> dict[str, Path]:
+def _input_paths(run_dir: Path, inputs: tuple[str, ...]) -> dict[str, Path]:
     """Map declared inputs (`step/file`) to paths; a missing one is a UserError that names the
     notebook to run first.
     """
@@ -246,7 +246,7 @@ def _clear_other_work(step: Step) -> None:
         write_json(mark, {"fingerprint": step.fingerprint})
 
 
-def write_manifest(run_dir: Path) -> Path:
+def _write_manifest(run_dir: Path) -> Path:
     """Assemble `manifest.json` of a run from the `step.json` of its finished steps."""
     steps = {p.parent.name: read_json(p) for p in sorted(run_dir.glob("*/step.json"))}
     return write_json(run_dir / "manifest.json", {"run": run_dir.name, "steps": steps})

@@ -9,7 +9,6 @@ from pathlib import Path
 from selene_lib.errors import UserError
 from selene_lib.figures import results as files
 from selene_lib.figures.judges import judge_label
-from selene_lib.figures.results import probability_of_verdict
 from selene_lib.judges.names import is_base, main_judge
 from selene_lib.prompts.rendering import render
 from selene_lib.records import Judgement, Sample
@@ -111,7 +110,7 @@ def _distance(judgement: Judgement, sample: Sample) -> float:
         return 0.5
     if sample.task == "absolute":
         return abs(int(judgement.verdict) - int(sample.label or 0)) / 4
-    probability = probability_of_verdict(judgement)
+    probability = judgement.verdict_probability
     return 0.75 if probability is None else probability
 
 
@@ -124,7 +123,7 @@ def _reply(judgement: Judgement, sample: Sample, show_texts: bool) -> ShownReply
         judgement.status,
         verdict or judgement.status,
         verdict == sample.label,
-        probability_of_verdict(judgement),
+        judgement.verdict_probability,
         said,
     )
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from selene_lib.curation.filters import apply, filter_contradictions, filter_length, filter_refusals
+from selene_lib.curation.generators.opening import open_generator
+from selene_lib.curation.generators.protocol import Generator, GeneratorSpec
 from selene_lib.curation.pairs import build_pairs
+from selene_lib.curation.rewards.opening import open_reward
+from selene_lib.curation.rewards.protocol import RewardModel
 from selene_lib.errors import UserError
 from selene_lib.ledger import Ledger
 from selene_lib.records import Critique, PreferencePair, Sample
@@ -15,7 +21,7 @@ from selene_lib.records import Critique, PreferencePair, Sample
 N_TRUSTED = 240
 
 
-def open_writer(
+def open_priced_generator(
     kind: str,
     model: str,
     base_url: str,
@@ -23,53 +29,57 @@ def open_writer(
     budget_usd: float = 0.0,
     usd_per_million_prompt_tokens: float = 0.0,
     usd_per_million_reply_tokens: float = 0.0,
-) -> Any:
-    """Return the generator of that kind, None for `published`. A budget or price of 0 is none; a
-    budget needs prices.
-    """
-    from selene_lib.curation.generators.opening import open_generator
-    from selene_lib.curation.generators.protocol import GeneratorSpec
+) -> Generator | None:
+    """Return the generator of that kind with its budget and prices, None for `published`.
 
-    prices = {
-        "usd_per_million_prompt_tokens": usd_per_million_prompt_tokens,
-        "usd_per_million_reply_tokens": usd_per_million_reply_tokens,
-    }
-    known = prices if any(prices.values()) else {}
+    A budget of 0 is none, prices of 0 are not known; a budget needs prices.
+    """
+    priced = usd_per_million_prompt_tokens > 0 or usd_per_million_reply_tokens > 0
     return open_generator(
-        GeneratorSpec(kind, model, base_url, budget_usd=budget_usd or None, **known)
+        GeneratorSpec(
+            kind,
+            model,
+            base_url,
+            budget_usd=budget_usd or None,
+            usd_per_million_prompt_tokens=usd_per_million_prompt_tokens if priced else None,
+            usd_per_million_reply_tokens=usd_per_million_reply_tokens if priced else None,
+        )
     )
 
 
 def forecast(
-    samples: Sequence[Sample], generator: Any, *, store: Path, seed: int, family: str
-) -> Any:
-    """Return requests, tokens and dollars that the critiques will take, as a table; says so where
-    nothing is asked of a server.
-    """
-    import pandas as pd
+    samples: Sequence[Sample],
+    generator: Generator | None,
+    *,
+    store: Path,
+    seed: int,
+    family: str,
+) -> pd.DataFrame:
+    """Return requests, tokens and dollars that the critiques will take, as a table.
 
+    It says so where no server is asked.
+    """
     from selene_lib.curation.critiques import plan_critiques
 
-    plan = (
-        None
-        if generator is None
-        else plan_critiques(samples, generator, store=store, seed=seed, family=family)
-    )
+    plan = None
+    if generator is not None:
+        plan = plan_critiques(samples, generator, store=store, seed=seed, family=family)
     facts = {"asks a server": "no"} if plan is None else {"asks a server": "yes", **vars(plan)}
     return pd.DataFrame({"forecast": facts})
 
 
 def write_critiques(
     samples: Sequence[Sample],
-    generator: Any,
+    generator: Generator | None,
     ledger: Ledger,
     *,
     store: Path,
     seed: int,
     family: str,
 ) -> list[Critique]:
-    """Return two verified critiques a sample; none where there is no generator (`published`), and
-    pairs then hold the judgement only.
+    """Return two verified critiques a sample.
+
+    None where there is no generator (`published`): pairs then hold the judgement only.
     """
     from selene_lib.curation.critiques import generate_critiques
 
@@ -80,85 +90,79 @@ def write_critiques(
     return result.critiques
 
 
-def keep_written(samples: Sequence[Sample], critiques: Sequence[Critique]) -> list[Sample]:
+def with_critiques(samples: Sequence[Sample], critiques: Sequence[Critique]) -> list[Sample]:
     """Return the samples that got both critiques; all of them where no generator was used."""
+    if not critiques:
+        return list(samples)
     written = {c.sample_id for c in critiques}
-    return [s for s in samples if s.id in written] if critiques else list(samples)
+    return [s for s in samples if s.id in written]
 
 
-def open_scorer(name: str, *, family: str, seed: int) -> Any:
+def open_reward_model(name: str, *, family: str, seed: int) -> RewardModel | None:
     """Return the reward model of that name, None for `none`.
 
     `nano` is fitted here, on critiques of generated samples that are in no source and in no
     evaluation set of the run.
     """
-    from selene_lib.curation.rewards.nano import NanoReward
-    from selene_lib.curation.rewards.opening import open_reward
-
     if name != "nano":
         return open_reward(name)
     from selene_lib import nano
+    from selene_lib.curation.rewards.nano import NanoReward
 
-    trusted = [
-        s
-        for set_name in nano.NANO_SETS
-        for s in nano.make_set(set_name, N_TRUSTED, seed=seed + 2_000_003)
-        if not s.meta["ood"]
-    ]
+    trusted: list[Sample] = []
+    for set_name in nano.NANO_SETS:
+        made = nano.make_set(set_name, N_TRUSTED, seed=seed + 2_000_003)
+        trusted += [s for s in made if not s.meta["ood"]]
     return NanoReward.fit_teacher(trusted, family=family, seed=seed)
 
 
-def finish_pairs(
+def build_filtered_pairs(
     samples: Sequence[Sample],
     critiques: Sequence[Critique],
-    scorer: Any,
+    reward_model: RewardModel | None,
     ledger: Ledger,
     *,
     critique_share: float,
     family: str,
     seed: int,
     max_tokens: int,
-    count_tokens: Any,
+    count_tokens: Callable[[str], int],
 ) -> list[PreferencePair]:
-    """Score the critiques, build one pair a sample, and drop pairs that are too long, refuse, or
-    contradict their own verdict.
+    """Score the critiques, build one pair a sample, and filter the pairs.
+
+    Dropped are pairs that are too long, refuse, or contradict their own verdict. Raises UserError
+    where none is left.
     """
     from selene_lib.curation.rewards.thresholds import score_critiques
 
-    if scorer is not None and critiques:
-        critiques = score_critiques(samples, critiques, scorer, family=family, seed=seed)
+    if reward_model is not None and critiques:
+        critiques = score_critiques(samples, critiques, reward_model, family=family, seed=seed)
     pairs = build_pairs(samples, critiques, critique_share=critique_share, family=family, seed=seed)
-    pairs = apply(
-        "pair length", pairs, filter_length(pairs, count_tokens, max_tokens=max_tokens), ledger
-    )
+    short = filter_length(pairs, count_tokens, max_tokens=max_tokens)
+    pairs = apply("pair length", pairs, short, ledger)
     pairs = apply("pair refusals", pairs, filter_refusals(pairs), ledger)
     pairs = apply("contradictions", pairs, filter_contradictions(pairs), ledger)
     if not pairs:
         raise UserError(
-            "no pair is left after the filters; look at the ledger above for the reason that took them"
+            "no pair is left after the filters; "
+            "look at the ledger above for the reason that took them"
         )
     return pairs
 
 
-def pair_table(pairs: Sequence[PreferencePair]) -> Any:
+def pair_table(pairs: Sequence[PreferencePair]) -> pd.DataFrame:
     """Return pairs by source and task: n, share with a critique, mean rewards of both sides."""
-    import pandas as pd
-
-    rows = [(p.source, p.task, p.with_critique, p.chosen_reward, p.rejected_reward) for p in pairs]
-    table = pd.DataFrame(
-        rows, columns=["source", "task", "with_critique", "chosen_reward", "rejected_reward"]
-    ).astype({"chosen_reward": float, "rejected_reward": float})
+    values = ["with_critique", "chosen_reward", "rejected_reward"]
+    columns = ["source", "task", *values]
+    table = pd.DataFrame([vars(p) for p in pairs], columns=columns)
+    table = table.astype({"chosen_reward": float, "rejected_reward": float})
     grouped = table.groupby(["source", "task"])
-    means = grouped[["with_critique", "chosen_reward", "rejected_reward"]].mean()
-    return means.assign(n=grouped.size()).reset_index()[
-        ["source", "task", "n", "with_critique", "chosen_reward", "rejected_reward"]
-    ]
+    means = grouped[values].mean().assign(n=grouped.size()).reset_index()
+    return means[["source", "task", "n", *values]]
 
 
-def reward_table(pairs: Sequence[PreferencePair]) -> Any:
+def reward_table(pairs: Sequence[PreferencePair]) -> pd.DataFrame:
     """Return the histogram of rewards by source and side; no row where nothing was scored."""
-    import pandas as pd
-
     from selene_lib.curation.rewards.thresholds import reward_histogram
 
     scored = [p for p in pairs if p.chosen_reward is not None and p.rejected_reward is not None]
@@ -167,16 +171,14 @@ def reward_table(pairs: Sequence[PreferencePair]) -> Any:
 
 
 def example_pair(pairs: Sequence[PreferencePair], samples: Sequence[Sample]) -> dict[str, Any]:
-    """Return one absolute pair with a critique (the first by id; any pair if there is none) with
-    its sample, for Fig. 5.
+    """Return one pair with its sample for Fig. 5: the first by id of those that show most.
+
+    An absolute pair with a critique, any pair with a critique, or any pair.
     """
     from selene_lib.files import to_dict
 
-    best = (
-        [p for p in pairs if p.with_critique and p.task == "absolute"]
-        or [p for p in pairs if p.with_critique]
-        or list(pairs)
-    )
-    pair = min(best, key=lambda p: p.id)
+    with_critique = [p for p in pairs if p.with_critique]
+    absolute = [p for p in with_critique if p.task == "absolute"]
+    pair = min(absolute or with_critique or pairs, key=lambda p: p.id)
     sample = next(s for s in samples if s.id == pair.sample_id)
     return {**to_dict(sample), **to_dict(pair)}

@@ -1,20 +1,29 @@
-"""Notebook 06: the judges of a run on domains, under changed prompt formats, in an arena and under
-audit.
-"""
+"""Notebook 06: the judges of a run on domains, under other formats, in an arena, under audit."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+import numpy as np
+import pandas as pd
+
+from selene_lib.data.user_domain import load_user_domain
 from selene_lib.errors import UserError
+from selene_lib.evaluation.arena import Battles, battles_of_judges, read_votes
+from selene_lib.evaluation.audit import audit_card
+from selene_lib.evaluation.format_study import format_table, judge_formats
+from selene_lib.evaluation.readings import ceilings, readings
+from selene_lib.evaluation.scoring import not_run_score
+from selene_lib.files import read_jsonl
 from selene_lib.judges.judging import Asking, judge_sets
 from selene_lib.judges.opening import Limits, open_arm
 from selene_lib.models.names import is_embedded
 from selene_lib.models.parallel import side_by_side, use_one_thread
-from selene_lib.records import Judgement, Sample, Score, unit_hash
+from selene_lib.paper.values import published
+from selene_lib.pipeline.places import project_root
+from selene_lib.records import Judgement, Sample, Score, Task, unit_hash
 from selene_lib.steps.evaluate import published_name
 
 MAX_TEXT_CHARACTERS = 800
@@ -23,29 +32,21 @@ MAX_TEXT_CHARACTERS = 800
 def score_domains(
     domains: Mapping[str, Sequence[Sample]],
     judgements: Sequence[Judgement],
-    catalogue: Any,
+    catalogue: pd.DataFrame,
     *,
     n_resamples: int,
     seed: int,
 ) -> list[Score]:
-    """Score every judge on every domain set in every reading, with the annotators' agreement as the
-    ceiling; absent sets are `not run`.
-    """
-    from selene_lib.evaluation.readings import ceilings, readings
-    from selene_lib.evaluation.scoring import not_run_score
-    from selene_lib.paper.values import published
+    """Score every judge on every domain set in every reading; absent sets are `not run`.
 
+    The annotators' agreement with each other is the ceiling of a set.
+    """
     scores: list[Score] = []
     judges = list(dict.fromkeys(j.judge for j in judgements))
     for row in catalogue.query("role == 'domain'").to_dict("records"):
         name = row["name"]
         if name not in domains:
-            for judge in judges:
-                cell = published(published_name(judge), name)
-                absent = not_run_score(judge, name, row["task"], "accuracy", cell, row["status"])
-                scores.append(
-                    replace(absent, meta={**absent.meta, "part": "all", "reading": "not run"})
-                )
+            scores += [_absent(judge, name, row["task"], row["status"]) for judge in judges]
             continue
         for judge in judges:
             mine = [j for j in judgements if j.judge == judge and j.set == name]
@@ -61,18 +62,21 @@ def score_domains(
     return scores
 
 
+def _absent(judge: str, name: str, task: Task, why: str) -> Score:
+    cell = published(published_name(judge), name)
+    score = not_run_score(judge, name, task, "accuracy", cell, why)
+    return replace(score, meta={**score.meta, "part": "all", "reading": "not run"})
+
+
 def choose_pairwise(
-    sets: Mapping[str, Sequence[Sample]], catalogue: Any, n: int, seed: int
+    sets: Mapping[str, Sequence[Sample]], catalogue: pd.DataFrame, n: int, seed: int
 ) -> list[Sample]:
     """Return `n` pairwise items with a winner from all benchmark sets, by the hash of the item."""
-    names = set(catalogue.query("role == 'benchmark'")["name"])
-    pool = [
-        s
-        for name, samples in sorted(sets.items())
-        if name in names
-        for s in samples
-        if s.task == "pairwise" and s.label in ("A", "B")
-    ]
+    pool: list[Sample] = []
+    for name in sorted(catalogue.query("role == 'benchmark'")["name"]):
+        for sample in sets.get(name, ()):
+            if sample.task == "pairwise" and sample.label in ("A", "B"):
+                pool.append(sample)
     if not pool:
         raise UserError("no pairwise item in any set of this run; add one to `sets` of notebook 01")
     return sorted(pool, key=lambda s: unit_hash(seed, "format", s.id))[:n]
@@ -80,19 +84,21 @@ def choose_pairwise(
 
 @dataclass(frozen=True)
 class Asked:
-    """What the judges said: judgements of the domain items, accuracy by judge and prompt format,
-    the judges' audit cards.
+    """What the judges said to a `DomainStudy`.
+
+    Judgements of the domain items, accuracy by judge and prompt format, and the audit cards.
     """
 
     judgements: list[Judgement]
-    formats: Any
-    audit: Any
+    formats: pd.DataFrame
+    audit: pd.DataFrame
 
 
 @dataclass(frozen=True)
 class DomainStudy:
-    """What every judge is asked: the domains, `pairwise` items in every prompt format, and
-    `n_audit` of them under every probe.
+    """What every judge is asked.
+
+    The domains, `pairwise` items in every prompt format, and `n_audit` of them under every probe.
     """
 
     domains: Mapping[str, Sequence[Sample]]
@@ -110,8 +116,6 @@ def ask_judges(
 
     Each judge is loaded once and asked everything; the embedded model one a core.
     """
-    import pandas as pd
-
     jobs = [
         (_ask_judge, (base_model, name, adapter, study, folder))
         for name, adapter in adapters.items()
@@ -127,9 +131,6 @@ def ask_judges(
 def _ask_judge(
     base_model: str, name: str, adapter: Path | None, study: DomainStudy, folder: Path
 ) -> Asked:
-    from selene_lib.evaluation.audit import audit_card
-    from selene_lib.evaluation.format_study import format_table, judge_formats
-
     shows = not is_embedded(base_model)
     if not shows:
         use_one_thread()
@@ -161,44 +162,38 @@ def _ask_judge(
 
 
 def open_votes(
-    votes: str, judgements: Path, sets: Mapping[str, Sequence[Sample]], catalogue: Any, seed: int
-) -> Any:
-    """Read a votes file; without one the run's judges meet on its benchmark items
-    (`judgements/<judge>/<set>.jsonl`), voter the gold label.
+    votes: str,
+    judgements: Path,
+    sets: Mapping[str, Sequence[Sample]],
+    catalogue: pd.DataFrame,
+    seed: int,
+) -> Battles:
+    """Read a votes file; without one the run's judges meet on its benchmark items.
 
-    Sets that are made to lie out of the training distribution are left out, as in the task means.
-    The battles come in an order drawn from `seed`, since the leaderboard's own formula depends on
-    it.
+    Then the gold label votes on what lies in `judgements/<judge>/<set>.jsonl`. Sets that are made
+    to lie out of the training distribution are left out, as in the task means. The battles come in
+    an order drawn from `seed`, since the leaderboard's own formula depends on it.
     """
-    import numpy as np
-
-    from selene_lib.evaluation.arena import battles_of_judges, read_votes
-    from selene_lib.files import read_jsonl
-
     if votes:
         return read_votes(votes)
-    names = [name for name in catalogue.query("role == 'benchmark'")["name"] if name in sets]
-    found = [
-        j
-        for name in names
-        for path in sorted(judgements.glob(f"*/{name}.jsonl"))
-        for j in read_jsonl(path, Judgement)
-    ]
-    battles = battles_of_judges([sample for name in names for sample in sets[name]], found)
+    samples: list[Sample] = []
+    found: list[Judgement] = []
+    for name in catalogue.query("role == 'benchmark'")["name"]:
+        if name in sets:
+            samples += sets[name]
+            for path in sorted(judgements.glob(f"*/{name}.jsonl")):
+                found += read_jsonl(path, Judgement)
+    battles = battles_of_judges(samples, found)
     return battles.shuffle(np.random.default_rng(seed))
 
 
 def add_user_domain(
-    domains: dict[str, Sequence[Sample]], catalogue: Any, path: str
-) -> tuple[dict[str, Sequence[Sample]], Any]:
-    """Return domains and catalogue with the user's own domain of the YAML file at `path` added;
-    both as they were for an empty path.
+    domains: dict[str, Sequence[Sample]], catalogue: pd.DataFrame, path: str
+) -> tuple[dict[str, Sequence[Sample]], pd.DataFrame]:
+    """Return domains and catalogue with the user's own domain of the YAML file at `path` added.
+
+    Both as they were for an empty path.
     """
-    import pandas as pd
-
-    from selene_lib.data.user_domain import load_user_domain
-    from selene_lib.pipeline.places import project_root
-
     if not path:
         return domains, catalogue
     found = load_user_domain(project_root() / path)
@@ -212,6 +207,5 @@ def add_user_domain(
         "licence": "yours",
         "status": "read",
     }
-    return {**domains, name: found.samples}, pd.concat(
-        [catalogue, pd.DataFrame([row])], ignore_index=True
-    )
+    with_row = pd.concat([catalogue, pd.DataFrame([row])], ignore_index=True)
+    return {**domains, name: found.samples}, with_row

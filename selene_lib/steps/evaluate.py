@@ -27,7 +27,7 @@ from selene_lib.records import TASKS, Judgement, Sample, Score
 
 
 @dataclass(frozen=True)
-class _Scorer:
+class _Scoring:
     """How every set of a run is scored."""
 
     judge: str
@@ -68,7 +68,7 @@ def score_sets(
     judges = list(dict.fromkeys(judge for judge, _ in by_cell))
     scores: list[Score] = []
     for judge in judges:
-        scorer = _Scorer(judge, n_resamples, seed)
+        scoring = _Scoring(judge, n_resamples, seed)
         for row in catalogue.to_dict("records"):
             name = row["name"]
             if row["role"] not in ("benchmark", SHIFTED):
@@ -77,8 +77,8 @@ def score_sets(
                 scores.append(_absent(judge, row))
                 continue
             cell = by_cell[judge, name]
-            scores += scorer.score(sets[name], cell, name)
-            scores += _clean_scores(scorer, sets[name], cell, name, overlaps)
+            scores += scoring.score(sets[name], cell, name)
+            scores += _clean_scores(scoring, sets[name], cell, name, overlaps)
     return scores
 
 
@@ -100,7 +100,7 @@ def _absent(judge: str, row: Mapping[str, Any]) -> Score:
 
 
 def _clean_scores(
-    scorer: _Scorer,
+    scoring: _Scoring,
     samples: Sequence[Sample],
     cell: Sequence[Judgement],
     name: str,
@@ -111,7 +111,7 @@ def _clean_scores(
     if len(clean) in (0, len(samples)):
         return []
     kept = {s.id for s in clean}
-    rows = scorer.score(clean, [j for j in cell if j.sample_id in kept], name)
+    rows = scoring.score(clean, [j for j in cell if j.sample_id in kept], name)
     return [
         replace(row, convention="clean part", meta={**row.meta, "headline": False})
         for row in headline(rows)

@@ -1,83 +1,71 @@
-"""Notebook 01: what the training samples repeat of the evaluation sets, and the trusted development
-set.
-"""
+"""Notebook 01: what training samples repeat of evaluation sets, and the development set."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
+from selene_lib.contamination import (
+    Overlap,
+    all_texts,
+    find_overlaps,
+    remove_contaminated,
+    sample_id,
+)
+from selene_lib.data import is_present, load
 from selene_lib.data.collection import Collection, chosen_names, is_embedded_set, spec_of
 from selene_lib.files import write_parquet
 from selene_lib.ledger import Ledger
 from selene_lib.records import Sample
 
-if TYPE_CHECKING:
-    from selene_lib.contamination import Overlap
-
 
 def drop_contaminated(
     samples: Sequence[Sample], overlaps: Sequence[Overlap], ledger: Ledger
 ) -> list[Sample]:
-    """Take out the training samples that an evaluation set repeats; each is counted under the
-    method that found it.
+    """Take out the training samples that an evaluation set repeats.
+
+    Each is counted in the ledger under the method that found it first.
     """
-    from selene_lib.contamination import remove_contaminated, sample_id
-
-    removal = remove_contaminated(samples, overlaps)
-    kept = {s.id for s in removal.kept}
-    method = {
-        sample_id(o.train_id): f"in an evaluation set ({o.method})" for o in reversed(overlaps)
-    }
-    ledger.add_records(
-        "contamination",
-        samples,
-        removal.kept,
-        {s.id: method[s.id] for s in samples if s.id not in kept},
-    )
-    return removal.kept
+    kept = remove_contaminated(samples, overlaps).kept
+    method: dict[str, str] = {}
+    for overlap in overlaps:
+        reason = f"in an evaluation set ({overlap.method})"
+        method.setdefault(sample_id(overlap.train_id), reason)
+    kept_ids = {s.id for s in kept}
+    reasons = {s.id: method[s.id] for s in samples if s.id not in kept_ids}
+    ledger.add_records("contamination", samples, kept, reasons)
+    return kept
 
 
-def overlap_frame(overlaps: Sequence[Overlap]) -> Any:
-    """Return the overlaps as a table with the columns train_id, bench_id, method, similarity, also
-    where there are none.
-    """
-    import pandas as pd
-
-    rows = [(o.train_id, o.bench_id, o.method, o.similarity) for o in overlaps]
-    return pd.DataFrame(rows, columns=["train_id", "bench_id", "method", "similarity"])
+def overlap_frame(overlaps: Sequence[Overlap]) -> pd.DataFrame:
+    """Return the overlaps as a table with the columns train_id, bench_id, method, similarity."""
+    columns = ["train_id", "bench_id", "method", "similarity"]
+    return pd.DataFrame([vars(overlap) for overlap in overlaps], columns=columns)
 
 
 def overlap_table(
     overlaps: Sequence[Overlap], training: Sequence[Sample], evaluation: Sequence[Sample]
-) -> Any:
-    """Return how many training samples of each source repeat text of each evaluation set, by
-    method.
-    """
-    import pandas as pd
-
-    from selene_lib.contamination import sample_id
-
+) -> pd.DataFrame:
+    """Return how many training samples of a source repeat text of a set, by method."""
     home = {s.id: s.source for s in [*training, *evaluation]}
-    found = {
-        (home[sample_id(o.train_id)], home[sample_id(o.bench_id)], o.method, sample_id(o.train_id))
-        for o in overlaps
-    }
-    counts = Counter((source, name, method) for source, name, method, _ in found)
+    found: dict[tuple[str, str, str], set[str]] = {}
+    for overlap in overlaps:
+        sample, item = sample_id(overlap.train_id), sample_id(overlap.bench_id)
+        found.setdefault((home[sample], home[item], overlap.method), set()).add(sample)
     return pd.DataFrame(
-        [(*key, n) for key, n in sorted(counts.items())],
+        [(*key, len(samples)) for key, samples in sorted(found.items())],
         columns=["source", "set", "method", "n_training_samples"],
     )
 
 
 def write_development_set(path: Path, evaluation: Collection, *, n_dev: int, seed: int) -> int:
-    """Write trusted items to decide the ablations on: `n_dev` items a task type of the embedded
-    world, none of which is evaluated on.
+    """Write trusted items to decide the ablations on; return how many.
 
-    A run on published data has no such set (its validation pairs serve instead): the file then
-    holds no row.
+    They are `n_dev` items a task type of the embedded world, none of which is evaluated on. A run
+    on published data has no such set (its validation pairs serve instead): the file then holds no
+    row.
     """
     from selene_lib import nano
 
@@ -86,48 +74,41 @@ def write_development_set(path: Path, evaluation: Collection, *, n_dev: int, see
     found: dict[str, list[Sample]] = {}
     for name in names:
         for sample in nano.make_set(name, 2 * n_dev, seed=seed + 1_000_003):
-            if (
-                not sample.meta.get("ood")
-                and sample.id not in taken
-                and _text_of(sample) not in taken
-            ):
-                found.setdefault(sample.task, []).append(sample)
+            if sample.meta.get("ood") or taken & {sample.id, _text_of(sample)}:
+                continue
+            found.setdefault(sample.task, []).append(sample)
     chosen = [sample for samples in found.values() for sample in samples[:n_dev]]
     write_parquet(path, chosen, Sample)
     return len(chosen)
 
 
 def _text_of(sample: Sample) -> str:
-    return "\x1f".join(
-        map(str, (sample.instruction, sample.reference, sample.response, sample.response_b))
-    )
+    parts = (sample.instruction, sample.reference, sample.response, sample.response_b)
+    return "\x1f".join(map(str, parts))
 
 
-def scan_whole_sets(names: str, sets: str, *, data_dir: str, seed: int) -> Any:
-    """Return the overlap table of the complete local sources and sets, not of a run's sample; empty
-    without a data folder.
+def scan_whole_sets(sources: str, sets: str, *, data_dir: str, seed: int) -> pd.DataFrame:
+    """Return the overlap table of the complete local sources and sets, not of a run's sample.
 
-    Columns as in `overlap_table`. What is not in the data folder is left out here; the tables above
-    name it.
+    Empty without a data folder. Columns as in `overlap_table`. What is not in the data folder is
+    left out here; the tables above name it.
     """
-    from selene_lib.contamination import all_texts, find_overlaps
-    from selene_lib.data import is_present, load
-
     folder = Path(data_dir) if data_dir else None
-    sides: list[list[Sample]] = []
-    for role, chosen in (("source", names), ("benchmark", sets)):
-        specs = [
-            spec_of(name, role)
-            for name in chosen_names(chosen, "sources" if role == "source" else "sets")
-            if not is_embedded_set(name)
-        ]
-        sides.append(
-            [
-                s
-                for spec in specs
-                if is_present(spec, folder)
-                for s in load(spec, data_dir=folder, seed=seed).samples
-            ]
-        )
-    overlaps = find_overlaps(all_texts(sides[0]), all_texts(sides[1])) if all(sides) else []
-    return overlap_table(overlaps, *sides)
+    training = _whole(chosen_names(sources, "sources"), "source", folder, seed)
+    evaluation = _whole(chosen_names(sets, "sets"), "benchmark", folder, seed)
+    if not training or not evaluation:
+        return overlap_table([], training, evaluation)
+    overlaps = find_overlaps(all_texts(training), all_texts(evaluation))
+    return overlap_table(overlaps, training, evaluation)
+
+
+def _whole(names: Sequence[str], role: str, folder: Path | None, seed: int) -> list[Sample]:
+    """Every sample of the named sets that lie in the data folder."""
+    samples: list[Sample] = []
+    for name in names:
+        if is_embedded_set(name):
+            continue
+        spec = spec_of(name, role)
+        if is_present(spec, folder):
+            samples += load(spec, data_dir=folder, seed=seed).samples
+    return samples

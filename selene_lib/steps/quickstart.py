@@ -3,37 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+import pandas as pd
+
+from selene_lib.judges.protocol import Reply
 from selene_lib.prompts.verdicts import parse_verdict
-from selene_lib.records import Sample, stable_id
+from selene_lib.records import TASKS, Sample, Task, stable_id
 
 COLUMNS = ("task", "instruction", "response", "response_b", "rubric", "reference")
 
 
-def example_items() -> Any:
+def example_items() -> pd.DataFrame:
     """Return three generated items, one for each task type, as an editable table."""
-    import pandas as pd
-
     from selene_lib import nano
 
-    samples = [
-        s
-        for name in nano.NANO_SOURCES
-        if "poison" not in name
-        for s in nano.make_source(name, 12, seed=99)
-    ]
-    chosen = [
-        next(s for s in samples if s.task == task)
-        for task in ("absolute", "classification", "pairwise")
-    ]
+    first: dict[Task, Sample] = {}
+    for name in nano.NANO_SOURCES:
+        if "poison" in name:
+            continue
+        for sample in nano.make_source(name, 12, seed=99):
+            first.setdefault(sample.task, sample)
+    chosen = [first[task] for task in TASKS]
     return pd.DataFrame([{name: getattr(s, name) or "" for name in COLUMNS} for s in chosen])
 
 
-def to_samples(items: Any) -> list[Sample]:
-    """Turn a table with the columns task, instruction, response, response_b, rubric, reference into
-    samples without labels.
-    """
+def samples_of_items(items: pd.DataFrame) -> list[Sample]:
+    """Turn a table with the columns `COLUMNS` into samples without labels."""
     samples = []
     for row in items.to_dict("records"):
         pairwise = row["task"] == "pairwise"
@@ -53,16 +48,10 @@ def to_samples(items: Any) -> list[Sample]:
     return samples
 
 
-def verdict_table(samples: Sequence[Sample], replies: Sequence[Any]) -> Any:
+def verdict_table(samples: Sequence[Sample], replies: Sequence[Reply]) -> pd.DataFrame:
     """Return one row an item: task, verdict or why there is none, and the whole reply."""
-    import pandas as pd
-
-    verdicts = [
-        parse_verdict(reply.text, sample.task, finish_reason=reply.finish_reason)
-        for sample, reply in zip(samples, replies)
-    ]
-    rows = [
-        (s.task, v.value or v.status, v.reason, r.text)
-        for s, v, r in zip(samples, verdicts, replies)
-    ]
+    rows = []
+    for sample, reply in zip(samples, replies):
+        verdict = parse_verdict(reply.text, sample.task, finish_reason=reply.finish_reason)
+        rows.append((sample.task, verdict.value or verdict.status, verdict.reason, reply.text))
     return pd.DataFrame(rows, columns=["task", "verdict", "reason", "reply"])

@@ -1,5 +1,7 @@
-"""What a finished run shows the world: `results.json`, and copies of figures and report under
-`figures/<run>` and `reports/<run>`.
+"""Notebook 07: what a finished run shows the world.
+
+`results.json`, and of figures and report what a reader opens, under `figures/<run>` and
+`reports/<run>`.
 """
 
 from __future__ import annotations
@@ -9,26 +11,29 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from selene_lib.evaluation.scoring import headline, read_scores
-from selene_lib.files import copy_folder, read_json, to_dict
+from selene_lib.figures import results as files
+from selene_lib.files import atomic_path, copy_folder, read_json, to_dict
 from selene_lib.judges.names import BASE, loss_of, main_arm
 from selene_lib.pipeline.places import home
 from selene_lib.pipeline.presets import load_run
 from selene_lib.pipeline.runs import Step
 
+PUBLISHED = "published"  # the folder of figures of the published values
+
 
 def collect_results(run_dir: Path) -> dict[str, Any]:
-    """Return everything a reader of the run needs as plain values: headline, a row a benchmark and
-    domain set, task means, seeds, gains.
+    """Return everything a reader of the run needs as plain values.
+
+    The headline, a row a benchmark and domain set, task means, seeds and gains.
     """
-    evaluated, domains = run_dir / "05_evaluate_benchmarks", run_dir / "06_evaluate_domains"
-    scores = read_scores(evaluated / "scores.csv")
-    rows = [{**to_dict(s), "role": "benchmark"} for s in headline(scores)]
-    rows += [
-        {**to_dict(s), "role": "domain"}
-        for s in read_scores(domains / "domain_scores.csv")
-        if s.metric == "accuracy"
-    ]
+    evaluated, domains = run_dir / files.EVALUATE, run_dir / files.DOMAINS
+    benchmark_scores = headline(read_scores(evaluated / "scores.csv"))
+    domain_scores = read_scores(domains / "domain_scores.csv")
+    rows = [{**to_dict(s), "role": "benchmark"} for s in benchmark_scores]
+    rows += [{**to_dict(s), "role": "domain"} for s in domain_scores if s.metric == "accuracy"]
     means = _records(evaluated / "task_means.csv")
     seeds = _records(evaluated / "seeds.csv")
     return {
@@ -44,20 +49,15 @@ def collect_results(run_dir: Path) -> dict[str, Any]:
 
 
 def _headline(means: list[dict[str, Any]], seeds: list[dict[str, Any]]) -> dict[str, Any]:
-    """Base and the main arm on the mean over task types, and the gain of every seed of the main
-    loss.
-    """
+    """Base and the main arm on the mean over task types, and every seed's gain of the main loss."""
     overall = {row["judge"]: row for row in means if row["task"] == "overall"}
     arm = main_arm(overall)
-    gains = {
-        row["judge"]: row["gain_points"] for row in seeds if loss_of(row["judge"]) == loss_of(arm)
-    }
+    same_loss = [row for row in seeds if loss_of(row["judge"]) == loss_of(arm)]
+    gains = {row["judge"]: row["gain_points"] for row in same_loss}
     return {"base": overall[BASE], "trained": overall[arm], "gain_points_by_seed": gains}
 
 
 def _records(path: Path) -> list[dict[str, Any]]:
-    import pandas as pd
-
     table = pd.read_csv(path)
     return table.astype(object).where(table.notna(), None).to_dict("records")
 
@@ -67,23 +67,29 @@ def _steps(run_dir: Path) -> Mapping[str, Any]:
 
 
 def publish(step: Step, run: str) -> list[str]:
-    """Copy figures and report to `figures/<run>` and `reports/<run>`; return what was written,
-    relative to the project.
+    """Copy figures and report to `figures/<run>` and `reports/<run>`.
+
+    Returns what was written, relative to the project.
     """
-    reports = home() / "reports" / run
-    reports.mkdir(parents=True, exist_ok=True)
+    written = [publish_figures(step, run)]
     for name in ("results.json", "report.html"):
-        shutil.copyfile(step.folder / name, reports / f".{name}.tmp")
-        (reports / f".{name}.tmp").replace(reports / name)
-    written = [
-        (reports / name).relative_to(home()).as_posix() for name in ("results.json", "report.html")
-    ]
-    return [publish_figures(step, run), *written]
+        target = home() / "reports" / run / name
+        with atomic_path(target) as temporary:
+            shutil.copyfile(step.folder / name, temporary)
+        written.append(target.relative_to(home()).as_posix())
+    return written
 
 
 def publish_figures(step: Step, name: str) -> str:
-    """Copy a step's figures to `figures/<name>`; return that folder, relative to the project."""
+    """Copy a step's pictures to `figures/<name>`; return that folder, relative to the project.
+
+    Only PNG, which a reader opens: the SVG and the CSV of each stay in the step's own folder. The
+    published values have a folder of their own.
+    """
     figures = home() / "figures" / name
     figures.parent.mkdir(parents=True, exist_ok=True)
-    copy_folder(step.folder / "figures", figures)
+    leave_out = ["*.svg", "*.csv"]
+    if name != PUBLISHED:
+        leave_out.append("*_published.png")
+    copy_folder(step.folder / "figures", figures, leave_out=leave_out)
     return figures.relative_to(home()).as_posix()

@@ -8,5 +8,5 @@
 4. `layout` puts pairs into rows, the prompt once; `attention` keeps the rows' documents apart.
 5. `logprobs` reads the completions' log-probabilities; `reference` those of the base, once.
 6. `loss` is the objective; `trainer` (or `trl_trainer`) minimises it; `checkpoints` resume it.
-7. `saving` writes the adapter; `export` merges it into a model for servers, with a `card`.
+7. `saving` writes the adapter; `export` merges it, refuses `flips`, adds `serving` and `card`.
 """

@@ -23,7 +23,7 @@ from selene_lib.training.counting import (
     memory_parts,
     training_flops_per_token,
 )
-from selene_lib.training.shapes import read_shape
+from selene_lib.training.shapes import Shape, read_shape
 from selene_lib.training.spec import TrainSpec
 
 # dense bf16 (fp16 for the T4) FLOP/s and memory as the makers state them
@@ -79,18 +79,14 @@ def plan_training(
 
     `device` is a name of `DEVICES`, `cpu`, or None for what is here. The micro-batch is the spec's,
     or the largest that fits. `n_pairs` is needed when the spec counts epochs. Lengths default to
-    1,500 and 250 tokens, or what `max_length_tokens` leaves of them. Raises UserError where the
-    shape is unknown.
+    1,500 and 250 tokens, or what `max_length_tokens` leaves. An unknown shape is a UserError.
     """
     shape = read_shape(spec)
-    completion_tokens = completion_tokens or min(250, spec.max_length_tokens // 4)
-    prompt_tokens = prompt_tokens or min(1500, spec.max_length_tokens - completion_tokens)
+    prompt_tokens, completion_tokens = _lengths(spec, prompt_tokens, completion_tokens)
     name, rate, memory = _device(spec, device, flops_per_second, device_memory_bytes)
     kind = "cpu" if name == "cpu" else "cuda"
     tokens = _tokens_per_pair(spec, prompt_tokens, completion_tokens)
-    checkpointing = spec.gradient_checkpointing
-    if checkpointing is None:
-        checkpointing = kind == "cuda"
+    checkpointing = _checkpoints(spec, kind)
     micro = _micro_tokens(spec, kind, checkpointing, tokens, memory)
     parts = memory_parts(spec, shape, micro, kind=kind, checkpointing=checkpointing)
     peak = round(sum(parts.values()))
@@ -99,13 +95,13 @@ def plan_training(
     context = prompt_tokens + completion_tokens
     per_token = training_flops_per_token(spec, shape, context, checkpointing)
     speed = rate * ASSUMED_SHARE[kind] / per_token
+    # the reference reads each pair once, forward only
     reference_speed = speed * per_token / forward_flops(shape, prompt_tokens)
     reference_seconds = min(n_pairs or pairs_seen, pairs_seen) * tokens / reference_speed
-    hours = (pairs_seen * tokens / speed + reference_seconds) / 3600
     return Plan(
         name,
         shape.n_parameters,
-        shape.n_lora(spec.lora_r) if spec.adapter == "lora" else shape.n_parameters,
+        _n_trainable(spec, shape),
         micro,
         {k: round(v) for k, v in parts.items()},
         peak,
@@ -115,9 +111,24 @@ def plan_training(
         speed,
         n_steps,
         reference_seconds / 3600,
-        hours,
+        (pairs_seen * tokens / speed + reference_seconds) / 3600,
         _assumptions(spec, kind, prompt_tokens, completion_tokens, rate),
     )
+
+
+def _n_trainable(spec: TrainSpec, shape: Shape) -> int:
+    return shape.n_lora(spec.lora_r) if spec.adapter == "lora" else shape.n_parameters
+
+
+def _checkpoints(spec: TrainSpec, kind: str) -> bool:
+    asked = spec.gradient_checkpointing
+    return kind == "cuda" if asked is None else asked
+
+
+def _lengths(spec: TrainSpec, prompt: int | None, completion: int | None) -> tuple[int, int]:
+    """The lengths as given, else as assumed: the prompt and one completion, in tokens."""
+    completion = completion or min(250, spec.max_length_tokens // 4)
+    return prompt or min(1500, spec.max_length_tokens - completion), completion
 
 
 def _tokens_per_pair(spec: TrainSpec, prompt_tokens: int, completion_tokens: int) -> int:

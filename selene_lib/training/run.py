@@ -17,9 +17,8 @@ from selene_lib.training import checkpoints
 from selene_lib.training.batching import global_batches, n_steps_for
 from selene_lib.training.encoding import EncodedSet, encode_pairs
 from selene_lib.training.job import Trained, TrainingJob
-from selene_lib.training.model import open_for_training
+from selene_lib.training.model import Loaded, open_for_training
 from selene_lib.training.processes import join
-from selene_lib.training.saving import save_adapter
 from selene_lib.training.spec import TrainSpec
 
 RESULT = "training.json"
@@ -64,34 +63,29 @@ def train(
     model trains on one thread (more are slower for it) and, unless asked, without a bar, since its
     arms run side by side.
     """
-    embedded = is_embedded(spec.base_model)
+    embedded, held_out = is_embedded(spec.base_model), validation or ()
     if embedded:
         use_one_thread()
-    if progress is None:
-        progress = not embedded
     out_dir, loaded = Path(out_dir), open_for_training(spec)
-    spec = loaded.spec
-    process = join(loaded.decision.device)
+    spec, process = loaded.spec, join(loaded.decision.device)
     if process.rank == 0:
-        checkpoints.claim(
-            out_dir, spec, pairs, loaded.base_fingerprint, resume=resume, held_out=validation or ()
-        )
+        base = loaded.base_fingerprint
+        checkpoints.claim(out_dir, spec, pairs, base, resume=resume, held_out=held_out)
         checkpoints.remove_broken(out_dir)
     process.wait_for_others()
     finished = _read_result(out_dir) if resume else None
     if finished is not None:
         return finished
-    encoded = encode_pairs(
-        loaded.tokenizer, pairs, max_length_tokens=spec.max_length_tokens, overlong=spec.overlong
+    encoded, measured = _encode(loaded, pairs), _encode(loaded, held_out)
+    job = TrainingJob(
+        loaded,
+        encoded.pairs,
+        measured.pairs,
+        out_dir,
+        n_steps_for(len(encoded.pairs), spec.batch_size, spec.n_steps, spec.n_epochs),
+        progress=not embedded if progress is None else progress,
+        process=process,
     )
-    n_steps = n_steps_for(len(encoded.pairs), spec.batch_size, spec.n_steps, spec.n_epochs)
-    held_out = encode_pairs(
-        loaded.tokenizer,
-        validation or [],
-        max_length_tokens=spec.max_length_tokens,
-        overlong=spec.overlong,
-    )
-    job = TrainingJob(loaded, encoded.pairs, held_out.pairs, out_dir, n_steps, progress, process)
     if spec.trainer == "trl":
         from selene_lib.training.trl_trainer import train_with_trl
 
@@ -101,11 +95,23 @@ def train(
     return _write_result(job, encoded, trained)
 
 
+def _encode(loaded: Loaded, pairs: Sequence[PreferencePair]) -> EncodedSet:
+    spec = loaded.spec
+    return encode_pairs(
+        loaded.tokenizer, pairs, max_length_tokens=spec.max_length_tokens, overlong=spec.overlong
+    )
+
+
 def train_with_selene(job: TrainingJob) -> Trained:
     """Run the steps with our trainer."""
     from transformers import TrainingArguments, set_seed
 
-    from selene_lib.training.trainer import PairTrainer, ProgressBar, argument_values, measure_pairs
+    from selene_lib.training.trainer import (
+        PairTrainer,
+        ProgressBar,
+        argument_values,
+        train_and_save,
+    )
 
     spec, loaded, pairs = job.spec, job.loaded, job.pairs
     batches = global_batches([pair.id for pair in pairs], spec.batch_size, job.n_steps, spec.seed)
@@ -126,12 +132,7 @@ def train_with_selene(job: TrainingJob) -> Trained:
     trainer = PairTrainer(
         loaded, spec, pairs, reference, batches, args, from_step=from_step, callbacks=callbacks
     )
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    validation = None
-    if job.held_out:
-        validation = measure_pairs(loaded, spec, job.held_out, known[len(used) :])
-    save_adapter(trainer, job.out_dir / "adapter")
-    return Trained(from_step, validation)
+    return train_and_save(trainer, job, checkpoint, known[len(used) :])
 
 
 def _write_result(job: TrainingJob, encoded: EncodedSet, trained: Trained) -> TrainResult:

@@ -22,10 +22,12 @@ from selene_lib.training import checkpoints
 from selene_lib.training.batching import micro_batches
 from selene_lib.training.encoding import EncodedPair
 from selene_lib.training.forward import autocast, lay_out_for
+from selene_lib.training.job import Trained, TrainingJob
 from selene_lib.training.logprobs import completion_inputs, sum_by_sequence
 from selene_lib.training.loss import PairLoss, pair_loss
 from selene_lib.training.model import Loaded
 from selene_lib.training.runlog import LOG_COLUMNS, TELEMETRY_COLUMNS, StepLog, peak_memory_bytes
+from selene_lib.training.saving import save_adapter
 from selene_lib.training.spec import TrainSpec
 
 _METRICS = ("loss", "dpo", "nll", "margin", "reward_accuracy")
@@ -278,6 +280,20 @@ class _Steps(Dataset[int]):
 
     def __getitem__(self, step: int) -> int:
         return step
+
+
+def train_and_save(
+    trainer: Trainer, job: TrainingJob, checkpoint: Path | None, held_out_reference: np.ndarray
+) -> Trained:
+    """Run a trainer to its last step, from a checkpoint if there is one; measure the held-out pairs
+    and write the adapter.
+    """
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    validation = None
+    if job.held_out:
+        validation = measure_pairs(job.loaded, job.spec, job.held_out, held_out_reference)
+    save_adapter(trainer, job.out_dir / "adapter")
+    return Trained(checkpoints.step_of(checkpoint) if checkpoint else 0, validation)
 
 
 def _one_step(items: list[int]) -> dict[str, int]:

@@ -26,13 +26,12 @@ from selene_lib.training.batching import global_batches
 from selene_lib.training.encoding import EncodedPair
 from selene_lib.training.job import Trained, TrainingJob
 from selene_lib.training.runlog import LOG_COLUMNS, TELEMETRY_COLUMNS, StepLog, peak_memory_bytes
-from selene_lib.training.saving import save_adapter
 from selene_lib.training.spec import TrainSpec
 from selene_lib.training.trainer import (
     ProgressBar,
     argument_values,
-    measure_pairs,
     output_folder,
+    train_and_save,
 )
 
 LOSS_TYPES = {"dpo_nll": ["sigmoid", "sft"], "dpo": ["sigmoid"], "nll": ["sft"]}
@@ -151,9 +150,4 @@ def train_with_trl(job: TrainingJob) -> Trained:
         log_dir=job.out_dir,
         from_step=from_step,
     )
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    validation = None
-    if job.held_out:
-        validation = measure_pairs(loaded, spec, job.held_out, known[len(pairs) :])
-    save_adapter(trainer, job.out_dir / "adapter")
-    return Trained(from_step, validation)
+    return train_and_save(trainer, job, checkpoint, known[len(pairs) :])

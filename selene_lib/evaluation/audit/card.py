@@ -253,7 +253,7 @@ def _calibration(answers: Answers, n_resamples: int, seed: int) -> tuple[AuditEf
     if not known:
         missing = nothing("the judge gives no probabilities, or the set no labels")
         return missing, missing
-    sure = [float((j.verdict_probs or {}).get(j.verdict or "", 0.0)) for _, j in known]
+    sure = [j.verdict_probability or 0.0 for _, j in known]
     confidence = np.clip(sure, 0, 1)
     correct = np.array([float(j.verdict == p.gold) for p, j in known])
     return calibration_effects(confidence, correct, n_resamples, np.random.default_rng(seed))

@@ -68,7 +68,7 @@ def is_doubtful(first: Judgement, probe: Judgement, threshold: float) -> bool:
     winner = swap_verdict(probe.verdict)
     if first.status != "value" or probe.status != "value" or winner != first.verdict:
         return True
-    probability = (probe.verdict_probs or {}).get(probe.verdict or "")
+    probability = probe.verdict_probability
     return probability is not None and probability < threshold
 
 
