@@ -1,5 +1,6 @@
-"""`selene`: one command for every stage. Exit code 0 done, 1 failed, 2 something the user can mend
-(one line says what and how).
+"""`selene`: one command for every stage.
+
+Exit code 0 done, 1 failed, 2 something the user can mend (one line says what and how).
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ for room in (running, data, judging, training):
 
 
 def main() -> None:
-    """Entry point: turn the errors a user can mend into one line and exit code 2, a failed notebook
-    into exit code 1 or 2.
+    """Run a command; one line where it fails.
+
+    An error that a user can mend ends with exit code 2, a failed notebook with 1 or 2.
     """
     from selene_lib.pipeline import execution
 

@@ -13,15 +13,17 @@ LISTED = ("name", "role", "task", "n", "present", "licence", "revision", "shape_
 
 
 def sources(data_dir: DataDir = None, json: JsonOption = False) -> None:
-    """List every training source: task, licence, revision, how its shape is known, whether it is
-    here.
+    """List every training source.
+
+    Task, licence, revision, how its shape is known, whether it is here.
     """
     _list("sources", data_dir, json)
 
 
 def benchmarks(data_dir: DataDir = None, json: JsonOption = False) -> None:
-    """List every benchmark and domain set: task, licence, revision, how its shape is known, whether
-    it is here.
+    """List every benchmark and domain set.
+
+    Task, licence, revision, how its shape is known, whether it is here.
     """
     _list("benchmarks", data_dir, json)
 
@@ -64,8 +66,9 @@ def arena(
     seed: Annotated[int, typer.Option(help="decides resamples and shuffles")] = 0,
     n_resamples: Annotated[int, typer.Option(help="bootstrap resamples")] = 1000,
 ) -> None:
-    """Rate the judges of a votes file: the public leaderboard's Elo beside Bradley-Terry with
-    bootstrap intervals.
+    """Rate the judges of a votes file.
+
+    The public leaderboard's Elo beside Bradley-Terry with bootstrap intervals.
     """
     from selene_lib.evaluation.arena import arena_table
 

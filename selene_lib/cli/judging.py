@@ -122,8 +122,9 @@ def audit(
     json: JsonOption = False,
     seed: Annotated[int, typer.Option(help="decides items and resamples")] = 0,
 ) -> None:
-    """Print a judge's audit card: order, length, flattery and format biases, stability,
-    calibration, success of attacks.
+    """Print a judge's audit card.
+
+    Order, length, flattery and format biases, stability, calibration, success of attacks.
     """
     from selene_lib.evaluation.audit import audit_card
     from selene_lib.evaluation.scoring.rescore import read_samples

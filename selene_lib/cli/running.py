@@ -34,8 +34,9 @@ def reproduce(
         ),
     ] = False,
 ) -> None:
-    """Execute the notebooks of a run in order; unchanged ones are skipped, a broken chain goes on
-    where it stopped.
+    """Execute the notebooks of a run in order.
+
+    Unchanged ones are skipped; a broken chain goes on where it stopped.
     """
     from selene_lib.pipeline import chain, presets
 
@@ -55,13 +56,12 @@ def reproduce(
 def print_dry_run(
     run: str, first: str | None, last: str | None, settings: Mapping[str, Any]
 ) -> int:
-    """Print what `chain.reproduce` would do, one line a notebook; execute and write nothing. Return
-    how many it would execute.
+    """Print what `chain.reproduce` would do, one line a notebook; execute and write nothing.
 
-    A line says `would run` or `unchanged`, the time it takes, an input that no notebook would
-    write, and the parameters that differ from the notebook's defaults. What reads from a notebook
-    that would run would run too: whether that input changes is known only afterwards. Raises the
-    `UserError` that `chain.reproduce` would raise before it starts.
+    Returns how many it would execute. A line says `would run` or `unchanged`, the time it takes, an
+    input that no notebook would write, and the parameters that differ from the notebook's defaults.
+    What reads from a notebook that would run would run too: whether that input changes is known
+    only afterwards. Raises the `UserError` that `chain.reproduce` would raise before it starts.
     """
     from selene_lib.pipeline import chain, execution
     from selene_lib.pipeline.places import run_folder
@@ -170,8 +170,9 @@ def figures(
 
 
 def doctor() -> None:
-    """Compare what is installed with what the project was tested with, and say the one command that
-    mends it.
+    """Compare what is installed with what was tested.
+
+    Every difference comes with the one command that mends it.
     """
     from selene_lib.pipeline.doctor import examine
 

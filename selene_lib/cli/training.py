@@ -32,8 +32,9 @@ def plan(
     set_: SetOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Predict memory, tokens/s and hours of a run's training, and tokens and cost of a hosted
-    generator, before anything is loaded.
+    """Predict memory, speed, hours and cost of a run.
+
+    Of its training, and of a hosted generator in tokens and dollars, before anything is loaded.
     """
     from selene_lib.files import read_parquet
     from selene_lib.pipeline.places import run_folder
@@ -97,8 +98,9 @@ def export(
     ] = 0.02,
     n: Annotated[int, typer.Option("-n", help="golden samples to use, the first n")] = 200,
 ) -> None:
-    """Merge an adapter, write Modelfile, commands and card; refuse when the merged model judges
-    differently.
+    """Merge an adapter into a model that can be served.
+
+    Writes weights, Modelfile, commands and card; refuses when the merged model judges differently.
     """
     from selene_lib.evaluation.scoring.rescore import read_samples
     from selene_lib.models.names import resolve_model

@@ -1,3 +1,4 @@
-"""The chain: where files live, what each notebook reads and writes, runs, resumption, the
-environment.
+"""Notebooks as a chain.
+
+Where files live, what each notebook reads and writes, runs, resumption, the environment.
 """

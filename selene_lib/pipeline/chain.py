@@ -1,5 +1,4 @@
-"""The notebooks of a run in order, and papermill made safe: checked parameters, a fixed kernel,
-whole files, resumption.
+"""The notebooks of a run in order, and papermill made safe.
 
 papermill itself only warns about an unknown parameter, runs whatever kernel it finds, writes its
 output in place and cannot resume. Here an unknown or wrongly typed parameter is an error, the
@@ -47,8 +46,9 @@ def wanted_fingerprint(spec: StepSpec, parameters: Mapping[str, Any], run_dir: P
 def resolve_run(
     run: str, first: str | None, last: str | None, settings: Mapping[str, Any]
 ) -> tuple[RunSpec, tuple[StepSpec, ...], dict[str, dict[str, Any]]]:
-    """Return a run, its chosen steps and all their parameters; every mistake in them, and a missing
-    need of the run, is a UserError.
+    """Return a run, its chosen steps and all their parameters.
+
+    Every mistake in them, and a missing need of the run, is a `UserError`.
     """
     spec = load_run(run)
     steps = select_steps(first, last)
@@ -64,8 +64,9 @@ def resolve_run(
 def step_state(
     step: StepSpec, parameters: Mapping[str, Any], run_dir: Path
 ) -> tuple[bool, float | None]:
-    """Return whether a finished step is unchanged, so that it need not run again, and the seconds
-    it took when it last finished (None if it never did).
+    """Return whether a finished step is unchanged, and the seconds it took when it last finished.
+
+    An unchanged step need not run again; the seconds are None where it never finished.
     """
     mark = run_dir / step.name / "step.json"
     record = read_json(mark) if mark.is_file() else {}
@@ -100,8 +101,9 @@ def reproduce(
 
 
 def _resume_command(run: str, last: str | None, settings: Mapping[str, Any]) -> str:
-    """Return the command that does the same again from a notebook on, `{first}` standing for its
-    number.
+    """Return the command that does the same again from a notebook on.
+
+    `{first}` in it stands for the number of that notebook.
     """
     words = ["--run", shlex.quote(run), "--from", "{first}"]
     if last:

@@ -1,5 +1,4 @@
-"""The map-style stages on many machines with Ray Data (extra `scale`): generation, reward scoring,
-judging.
+"""Generation, reward scoring and judging on many machines, with Ray Data (extra `scale`).
 
 On one machine this is never the faster way (Ray takes seconds to start); it is for a cluster with a
 folder that all nodes see. Workers append every batch to a file of their own in that folder before
@@ -35,8 +34,10 @@ Answer = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
 
 @dataclass(frozen=True)
 class Cluster:
-    """Where stages run. `address` is that of a Ray cluster (None: one is started here); `folder`
-    must be visible to all of its nodes.
+    """Where stages run.
+
+    `address` is that of a Ray cluster (None: one is started here); `folder` must be visible to all
+    of its nodes.
     """
 
     folder: str | Path
@@ -49,12 +50,11 @@ class Cluster:
 def map_stage(
     rows: Mapping[str, dict[str, Any]], make_answer: Callable[[], Answer], cluster: Cluster
 ) -> dict[str, dict[str, Any]]:
-    """Return `answer(row)` for every key of `rows`, in their order; an answer with an `error` is
-    not kept and not returned.
+    """Return `answer(row)` for every key of `rows`, in their order.
 
-    `make_answer` is pickled and called once in each worker (it loads the model there); what it
-    returns maps a list of rows to as many rows of JSON values. Raises UserError where Ray is not
-    installed.
+    An answer with an `error` is neither kept nor returned. `make_answer` is pickled and called once
+    in each worker (it loads the model there); what it returns maps a list of rows to as many rows
+    of JSON values. Raises UserError where Ray is not installed.
     """
     folder = Path(cluster.folder).resolve()
     folder.mkdir(parents=True, exist_ok=True)
@@ -100,8 +100,9 @@ def _run(
 
 
 class _Worker:
-    """Runs in a Ray actor: answers what no worker has answered yet, and appends it to its own file
-    before the batch counts as done.
+    """Runs in a Ray actor and answers what no worker has answered yet.
+
+    What it answers is in its own file before the batch counts as done.
     """
 
     def __init__(self, make_answer: Callable[[], Answer], folder: str) -> None:
@@ -128,10 +129,10 @@ class _Worker:
 
 @dataclass(frozen=True)
 class RayGenerator:
-    """A generator whose requests are spread over a cluster; replies end in the store that they
-    would be in without it.
+    """A generator whose requests are spread over a cluster.
 
-    A budget cannot be shared between workers, so a spec with one is a UserError.
+    Replies end in the store that they would be in without it. A budget cannot be shared between
+    workers, so a spec with one is a UserError.
     """
 
     spec: GeneratorSpec
@@ -240,8 +241,9 @@ def score_on_cluster(
 def judge_on_cluster(
     prompts: Sequence[Prompt], make_judge: Callable[[], JudgeBackend], cluster: Cluster
 ) -> list[Reply]:
-    """Replies to prompts in their order; `make_judge` loads the judge in each worker. A folder
-    belongs to one judge.
+    """Return the replies to prompts, in their order.
+
+    `make_judge` loads the judge in each worker. A folder belongs to one judge.
     """
     from selene_lib.judges.protocol import Reply
     from selene_lib.prompts.rendering import Prompt

@@ -1,9 +1,9 @@
-"""Google Colab: the cell that opens every notebook fetches the project there and hands over to
-`prepare`; nothing here runs anywhere else.
+"""Google Colab: what the second cell of every notebook hands over to.
 
+The cell fetches the project there and calls `prepare`; nothing here runs anywhere else.
 `python -m selene_lib.pipeline.colab REPOSITORY` writes a public address into those cells and the
-badges of README and notebooks, in one place.
-Standard library only: it runs before the project's packages are installed.
+badges of README and notebooks, in one place. Standard library only: it runs before the project's
+packages are installed.
 """
 
 from __future__ import annotations
@@ -41,12 +41,11 @@ def prepare(
     root: Path | None = None,
     run: Callable[..., object] = subprocess.run,
 ) -> list[str]:
-    """Install the project with an extra (`gpu` or none), restart the kernel where that replaced
-    what it holds, mount Drive if asked.
+    """Install the project with an extra (`gpu` or none); mount Drive if asked.
 
-    Returns what was done, in words. Pins come from the project's own constraints. Results go to
-    Drive where `save_to_drive` is set, so they outlive the machine and the next notebook finds
-    them.
+    Restarts the kernel where that replaced what it holds. Returns what was done, in words. Pins
+    come from the project's own constraints. Results go to Drive where `save_to_drive` is set, so
+    they outlive the machine and the next notebook finds them.
     """
     root = root or project_root()
     done = []
@@ -88,8 +87,9 @@ def is_installed(extra: str) -> bool:
 
 
 def clashes(loaded: Mapping[str, object]) -> list[str]:
-    """Name the packages whose version in memory is not the one on disk, as `numpy 2.0.2 in memory,
-    2.3.5 on disk`.
+    """Name the packages whose version in memory is not the one on disk.
+
+    As in `numpy 2.0.2 in memory, 2.3.5 on disk`.
     """
     found = []
     for package in VERSIONED:
@@ -104,9 +104,9 @@ def clashes(loaded: Mapping[str, object]) -> list[str]:
 
 
 def stamp(root: Path, repository: str, tag: str) -> list[str]:
-    """Write address and tag into the Colab cell and the badge of every notebook and into the
-    README's badges; return what changed.
+    """Write address and tag into cells and badges; return the names of the files that changed.
 
+    They stand in the Colab cell and the badge of every notebook, and in the README's badges.
     `repository` is an address such as https://github.com/OWNER/NAME. Doing it again with other
     values replaces the first ones.
     """

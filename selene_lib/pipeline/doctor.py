@@ -1,5 +1,6 @@
-"""`selene doctor`: what is installed against what was tested, known clashes, and the one command
-that mends each. Imports nothing heavy.
+"""`selene doctor`: what is installed against what was tested.
+
+Known clashes too, and the one command that mends each. Imports nothing heavy.
 """
 
 from __future__ import annotations

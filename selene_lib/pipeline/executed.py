@@ -1,5 +1,6 @@
-"""Executed copies of a run's notebooks for readers: marked as generated, without a path of the
-machine that made them.
+"""Executed copies of a run's notebooks, for readers.
+
+They are marked as generated and name no path of the machine that made them.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ PAPERMILL_KEPT = ("duration", "end_time", "parameters", "version")
 
 
 def publish_executed(run_dir: Path, out: Path) -> list[Path]:
-    """Write a readable copy of every executed notebook of a run to `out`; return the paths. Copies
-    of what is no notebook now go.
+    """Write a readable copy of every executed notebook of a run to `out`; return the paths.
 
-    A copy opens with a note that it is generated, from which commit, and how to make it again.
-    Paths below the project and those given as parameters lose their place on this machine; progress
-    widgets, which show nothing without their kernel, are left out.
+    Copies of what is no notebook now are removed. A copy opens with a note that it is generated,
+    from which commit, and how to make it again. Paths below the project and those given as
+    parameters lose their place on this machine; progress widgets, which show nothing without their
+    kernel, are left out.
     """
     out.mkdir(parents=True, exist_ok=True)
     sources = sorted(
@@ -103,8 +104,9 @@ def _readable_cell(cell: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _without_paths(notebook: Mapping[str, Any], given: Sequence[str]) -> dict[str, Any]:
-    """Leave out the project's and the results' folder and all but the name of a path that was
-    given, wherever they stand in a text.
+    """Leave out where the project, its results and given paths lie, wherever a text says it.
+
+    Of a path that was given as a parameter its name stays.
     """
     text = json.dumps(notebook, ensure_ascii=False)
     for path in sorted(given, key=len, reverse=True):

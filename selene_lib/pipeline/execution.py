@@ -1,5 +1,6 @@
-"""One notebook through papermill, made safe: this interpreter as the kernel, one line of progress,
-whole copies only.
+"""One notebook through papermill, made safe.
+
+This interpreter is the kernel, progress is one line, and copies are whole or absent.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from selene_lib.pipeline.places import home, project_root
 
 
 class StepFailed(RuntimeError):
-    """A notebook's cell failed. `user_error` says whether the user can mend it (then the command
-    exits 2, else 1).
+    """A notebook's cell failed.
+
+    `user_error` says whether the user can mend it (then the command exits 2, else 1).
     """
 
     def __init__(self, message: str, user_error: bool) -> None:
@@ -41,10 +43,10 @@ def execute_notebook(
     again: str,
     say: Callable[[str], None],
 ) -> None:
-    """Run one notebook under papermill; the executed copy is
-    `artefacts/<run>/notebooks/<name>.ipynb`, or `.failed.ipynb`.
+    """Run one notebook under papermill.
 
-    `again` is the command that a failure names to go on with.
+    The executed copy is `artefacts/<run>/notebooks/<name>.ipynb`, or `.failed.ipynb`. `again` is
+    the command that a failure names to go on with.
     """
     import papermill
     from papermill.exceptions import PapermillExecutionError
@@ -96,8 +98,9 @@ def _failure_line(step: StepSpec, error: Any, copy: Path, again: str) -> str:
 
 @contextlib.contextmanager
 def kernel_here(name: str = "selene") -> Iterator[None]:
-    """Offer a kernel of that name that is this very interpreter, whatever kernels the machine has
-    registered.
+    """Offer a kernel of that name that is this very interpreter.
+
+    Whatever kernels the machine has registered, this one is found first.
     """
     with tempfile.TemporaryDirectory(prefix="selene-kernel-") as folder:
         spec = Path(folder) / "kernels" / name
@@ -129,8 +132,9 @@ def kernel_here(name: str = "selene") -> Iterator[None]:
 
 @contextlib.contextmanager
 def _progress_line(prefix: str, expected: float) -> Iterator[None]:
-    """Keep one line of elapsed and expected time up to date on a terminal; say it once where there
-    is none.
+    """Keep one line of elapsed and expected time up to date on a terminal.
+
+    Where there is no terminal it is said once.
     """
     stream, stop, started = sys.stderr, threading.Event(), time.monotonic()
     if not stream.isatty():

@@ -1,6 +1,4 @@
-"""The ordered notebooks of the chain: what each reads and writes, where it lies, which parameters
-it has.
-"""
+"""The ordered notebooks of the chain: what each reads, writes and takes as parameters."""
 
 from __future__ import annotations
 
@@ -17,8 +15,9 @@ from selene_lib.pipeline.places import project_root
 
 @dataclass(frozen=True)
 class StepSpec:
-    """One notebook: what it reads and writes (paths below `artefacts/<run>/` and below its own
-    folder), and how long `nano` takes it.
+    """One notebook: what it reads and writes, and how long run `nano` takes it.
+
+    Inputs are paths below `artefacts/<run>/`, outputs and telemetry below the step's own folder.
     """
 
     name: str
@@ -160,8 +159,10 @@ def notebook_path(name: str) -> Path:
 
 @functools.cache
 def parameter_defaults(notebook: Path) -> dict[str, Any]:
-    """Return the names and default values of a notebook's one cell tagged `parameters` (literals
-    only).
+    """Return names and defaults of the one cell that is tagged `parameters`.
+
+    Literals only. Raises `UserError` where the file is no notebook or has another number of such
+    cells.
     """
     try:
         cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]

@@ -11,8 +11,9 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def project_root() -> Path:
-    """Return the folder with `notebooks/` and `pyproject.toml`: the working directory or one above
-    it, else the clone installed from.
+    """Return the folder with `notebooks/` and `pyproject.toml`.
+
+    The working directory or one above it, else the clone that the library was installed from.
     """
     for folder in (Path.cwd(), *Path.cwd().parents, PACKAGE.parent):
         if (folder / "notebooks").is_dir() and (folder / "pyproject.toml").is_file():
@@ -24,7 +25,8 @@ def project_root() -> Path:
 
 
 def home() -> Path:
-    """Return the folder in which `artefacts/`, `figures/` and `reports/` are written:
+    """Return the folder in which `artefacts/`, `figures/` and `reports/` are written.
+
     `SELENE_HOME`, else the project root.
     """
     given = os.environ.get("SELENE_HOME")

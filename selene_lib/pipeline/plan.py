@@ -10,8 +10,10 @@ from selene_lib.training.spec import TrainSpec
 
 
 def spec_of_run(run: str, settings: Mapping[str, Any] | None = None) -> TrainSpec:
-    """The training spec of a named run: defaults of notebook 04, `runs/<run>.yaml`, `settings`; the
-    first loss is the one planned for.
+    """Return the training spec of a named run.
+
+    Defaults of notebook 04, then `runs/<run>.yaml`, then `settings`; the first loss is the one
+    planned for.
     """
     from dataclasses import fields
 
@@ -36,12 +38,12 @@ def plan_generation(
     prompt_tokens: int | None = None,
     reply_tokens: int | None = None,
 ) -> dict[str, Any] | None:
-    """Requests, tokens and dollars of a run's hosted generator, None where it asks none: two
-    critiques a sample, first attempts only.
+    """Return requests, tokens and dollars of a run's hosted generator, None where it asks none.
 
-    The number of samples is the most the run may read (sources times `n_per_source`), lengths
-    default to 1,500 and 250 tokens; prices are those of the run's notebook 02, and without them the
-    cost is None. Notebook 02 forecasts it from the samples that are there.
+    Two critiques a sample, first attempts only. The number of samples is the most the run may read
+    (sources times `n_per_source`), lengths default to 1,500 and 250 tokens; prices are those of the
+    run's notebook 02, and without them the cost is None. Notebook 02 forecasts it from the samples
+    that are there.
     """
     from selene_lib.pipeline import presets
     from selene_lib.pipeline.notebooks import step_spec

@@ -1,5 +1,6 @@
-"""Named runs: the YAML files of `runs/`, and `--set` laid over them; an unknown parameter is an
-error.
+"""Named runs: the YAML files of `runs/`, and `--set` laid over them.
+
+An unknown parameter is an error.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from selene_lib.pipeline.places import project_root
 
 @dataclass(frozen=True)
 class RunSpec:
-    """A named run: `parameters` for every notebook that has one of the name, `notebooks` for one
-    notebook alone.
+    """A named run.
+
+    `parameters` are for every notebook that has one of the name, `notebooks` for one notebook
+    alone, and `needs` names parameters that must be given.
     """
 
     name: str
@@ -29,8 +32,9 @@ class RunSpec:
 
 
 def load_run(run: str) -> RunSpec:
-    """Read `runs/<run>.yaml` or the YAML file at that path; `nano` needs none (the notebooks' own
-    defaults).
+    """Read `runs/<run>.yaml`, or the YAML file at that path.
+
+    `nano` needs none: it is the notebooks' own defaults.
     """
     import yaml
 
@@ -77,11 +81,10 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
 def resolve_parameters(
     spec: RunSpec, steps: tuple[StepSpec, ...], settings: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
-    """Return for each step all its parameters: notebook defaults, then the run file, then
-    `settings`.
+    """Return for each step all its parameters.
 
-    Raises `UserError` for a name that no notebook has and for a value of another type than the
-    default's.
+    Notebook defaults, then the run file, then `settings`. Raises `UserError` for a name that no
+    notebook has and for a value of another type than the default's.
     """
     defaults = {s.name: parameter_defaults(notebook_path(s.name)) for s in notebooks.STEPS}
     resolved = {name: {**values, "run": spec.name} for name, values in defaults.items()}

@@ -1,7 +1,7 @@
-"""The README's numbers, made from result files: `python -m selene_lib.pipeline.readme` writes them
-between its markers, a test compares them.
+"""The README's numbers, made from result files.
 
-A marker pair `<!-- NAME -->...<!-- /NAME -->` may enclose lines or one cell of a table.
+`python -m selene_lib.pipeline.readme` writes them between its markers; a test compares them. A
+marker pair `<!-- NAME -->...<!-- /NAME -->` may enclose lines or one cell of a table.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ PLANNED = (("colab", "T4"), ("paper", "A100-80GB"), ("paper", "H100-80GB"))
 
 
 def readme_blocks(root: Path) -> dict[str, str]:
-    """Return the text of every marker: results and times of the published embedded run, predictions
-    of `selene plan`.
+    """Return the text of every marker.
+
+    Results and times of the published embedded run, and predictions of `selene plan`.
     """
     reports = root / "reports" / "nano"
     blocks = {
@@ -34,8 +35,9 @@ def readme_blocks(root: Path) -> dict[str, str]:
 
 
 def _results_table(results: Mapping[str, Any]) -> str:
-    """Return base and every trained arm, by task type and over them, with interval: a Markdown
-    table from `results.json`.
+    """Return `results.json` as a Markdown table of base and every trained arm.
+
+    By task type and over them, with interval.
     """
     overall = [row for row in results["task_means"] if row["task"] == "overall"]
     by_task = {(row["judge"], row["task"]): row["value"] for row in results["task_means"]}
@@ -89,8 +91,9 @@ def _seconds(executed: Path) -> float:
 
 
 def fill(text: str, blocks: Mapping[str, str]) -> str:
-    """Return a text with every block between its first pair of markers; a marker without a block
-    stays as it is.
+    """Return a text with every block between its first pair of markers.
+
+    A marker without a block stays as it is.
     """
     for name, block in blocks.items():
         begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"

@@ -43,8 +43,9 @@ PATH_PARAMETERS = (
 
 @functools.cache
 def _library_sha256() -> str:
-    """Return one hash over the library's source and data files: a changed library means steps are
-    done again.
+    """Return one hash over the library's source and data files.
+
+    A changed library means that steps are done again.
     """
     lines = []
     for path in sorted(PACKAGE.rglob("*")):
@@ -60,8 +61,9 @@ def step_code_sha256(notebook: Path) -> str:
 
 
 def _notebook_sha256(path: Path) -> str:
-    """Return a hash over the code cells of a notebook: prose, outputs, metadata and the cell for
-    Colab do not count.
+    """Return a hash over the code cells of a notebook.
+
+    Prose, outputs, metadata, parameters and the cell for Colab do not count.
     """
     source = []
     for cell in read_json(path)["cells"]:
@@ -106,16 +108,18 @@ class Step:
         return target
 
     def store(self, name: str) -> Path:
-        """Return a path under `artefacts/<run>/store/`: replies that were paid for, keyed by
-        content, never removed by a re-run.
+        """Return a path under `artefacts/<run>/store/`.
+
+        For replies that were paid for, keyed by content, never removed by a re-run.
         """
         target = self.folder.parent / "store" / name
         target.parent.mkdir(parents=True, exist_ok=True)
         return target
 
     def finish(self) -> pd.DataFrame:
-        """Assert the declared outputs, write `step.json` and the run's `manifest.json`; return a
-        table of what was written.
+        """Assert the declared outputs and write `step.json` and the run's `manifest.json`.
+
+        Returns a table of what was written.
         """
         import pandas as pd
 
@@ -159,8 +163,9 @@ def _described(path: Path, run_dir: Path) -> dict[str, Any]:
 
 
 def fingerprint(parameters: Mapping[str, Any], code: str, inputs: Mapping[str, str]) -> str:
-    """Return the hash of all that decides a step's data: parameters, code, content of inputs, state
-    of the files a parameter names.
+    """Return the hash of all that decides a step's data.
+
+    Parameters, code, content of inputs, state of the files that a parameter names.
     """
     outside = {}
     for name in PATH_PARAMETERS:
@@ -171,15 +176,17 @@ def fingerprint(parameters: Mapping[str, Any], code: str, inputs: Mapping[str, s
 
 
 def _place(name: str, value: str) -> Path:
-    """The path a parameter means: a domain file stands for its folder, since its data lie beside
-    it.
+    """Return the path a parameter means.
+
+    A domain file stands for its folder, since its data lie beside it.
     """
     return (project_root() / value).parent if name == "domain_file" else Path(value)
 
 
 def _state(path: Path) -> list[tuple[str, int, int]]:
-    """Names, sizes and times of a file or of the files below a folder; nothing for what is no path
-    here (a hub id).
+    """Return names, sizes and times of a file, or of the files below a folder.
+
+    Nothing for what is no path here (a hub id).
     """
     if path.is_dir():
         files = sorted(p for p in path.rglob("*") if p.is_file())
@@ -189,8 +196,7 @@ def _state(path: Path) -> list[tuple[str, int, int]]:
 
 
 def begin_step(name: str, namespace: Mapping[str, Any]) -> Step:
-    """Open step `name` with the values its notebook's parameters cell has in `namespace` (pass
-    `globals()`).
+    """Open step `name` with the parameters that `namespace` holds (pass `globals()`).
 
     Raises `UserError` where an input is not there yet, naming the notebook that writes it.
     Half-finished work of the same fingerprint is kept and resumed; that of another is removed.
@@ -220,8 +226,9 @@ def begin_step(name: str, namespace: Mapping[str, Any]) -> Step:
 
 
 def _input_paths(run_dir: Path, inputs: tuple[str, ...]) -> dict[str, Path]:
-    """Map declared inputs (`step/file`) to paths; a missing one is a UserError that names the
-    notebook to run first.
+    """Map declared inputs (`step/file`) to paths.
+
+    A missing one is a `UserError` that names the notebook to run first.
     """
     paths = {}
     for name in inputs:
@@ -236,8 +243,9 @@ def _input_paths(run_dir: Path, inputs: tuple[str, ...]) -> dict[str, Path]:
 
 
 def _clear_other_work(step: Step) -> None:
-    """Remove the step's files unless they were begun under the same fingerprint, and mark them as
-    begun under this one.
+    """Remove the step's files unless they were begun under the same fingerprint.
+
+    What is left is marked as begun under this one.
     """
     (step.folder / "step.json").unlink(missing_ok=True)
     mark = step.folder / "begun.json"
@@ -253,8 +261,9 @@ def _write_manifest(run_dir: Path) -> Path:
 
 
 def is_done(record: Mapping[str, Any], run_dir: Path, wanted_fingerprint: str) -> bool:
-    """Whether a finished step still stands: same parameters, code and inputs, and outputs whose
-    content is what was written.
+    """Return whether a finished step is unchanged.
+
+    Same parameters, code and inputs, and outputs whose content is what was written.
     """
     if record.get("fingerprint") != wanted_fingerprint:
         return False
