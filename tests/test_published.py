@@ -15,8 +15,8 @@ from selene_lib.paper.tables import cells_table, known_table, reward_bench_table
 from selene_lib.pipeline import executed
 from selene_lib.pipeline.executed import MARK, WIDGET, publish_executed
 from selene_lib.pipeline.runs import Step
-from selene_lib.steps.published import publish_values, selene_mini_cells
-from selene_lib.steps.report import publish
+from selene_lib.steps.published import selene_mini_cells, write_values
+from selene_lib.steps.report import publish, publish_figures
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -50,7 +50,8 @@ def step_of(tmp_path: Path, name: str) -> Step:
 def test_of_the_published_values_pictures_are_published_and_numbers_stay(tmp_path, monkeypatch):
     monkeypatch.setenv("SELENE_HOME", str(tmp_path))
     step = step_of(tmp_path, "08_published_values")
-    assert publish_values(step) == "figures/published"
+    write_values(step.path("published.csv"), step.path("figures"))
+    assert publish_figures(step, "published") == "figures/published"
     names = {"fig1a_published", "fig1b_published", "fig3a_published"}
     published = {path.name for path in (tmp_path / "figures" / "published").iterdir()}
     assert published == {f"{name}.png" for name in names}

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 
 from selene_lib.figures import draw_published
 from selene_lib.files import write_csv
 from selene_lib.paper.tables import cells_table
 from selene_lib.paper.values import SELENE_MINI
-from selene_lib.pipeline.runs import Step
-from selene_lib.steps.report import PUBLISHED, publish_figures
 
 
 def selene_mini_cells() -> pd.DataFrame:
@@ -19,8 +19,7 @@ def selene_mini_cells() -> pd.DataFrame:
     return mine[["set", "value", "known", "convention", "source"]]
 
 
-def publish_values(step: Step) -> str:
-    """Write every published cell as `published.csv` and draw the figures; return their folder."""
-    write_csv(step.path("published.csv"), cells_table())
-    draw_published(step.path("figures"))
-    return publish_figures(step, PUBLISHED)
+def write_values(table: Path, figures: Path) -> None:
+    """Write every published cell as CSV to `table`, and their figures to the folder `figures`."""
+    write_csv(table, cells_table())
+    draw_published(figures)
