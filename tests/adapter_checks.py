@@ -1,5 +1,6 @@
-"""The one check that every adapter passes: three sound rows and a malformed one, in the publisher's
-shape.
+"""The one check that every adapter passes.
+
+Three sound rows and a malformed one, in the publisher's shape.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ def free_of_counts(name: str):
 
 
 def write_rows(name: str, data_dir: Path, *, n: int = 3, spoil: bool = True) -> Path:
-    """Write n sound rows (and a malformed one before the last) as the publisher's files; return the
-    set's folder.
+    """Write n sound rows (and a malformed one before the last) as the publisher's files.
+
+    Return the set's folder.
     """
     spec, shape = find_spec(name), SHAPES[name]
     folder = data_dir / (spec.folder or spec.name)
@@ -37,8 +39,9 @@ def write_rows(name: str, data_dir: Path, *, n: int = 3, spoil: bool = True) -> 
 
 
 def check_adapter(name: str, tmp_path: Path) -> LoadResult:
-    """Load the rows with one malformed and check samples, quarantine and the strict error; return
-    the tolerant result.
+    """Load the rows with one malformed and check samples, quarantine and the strict error.
+
+    Return the tolerant result.
     """
     spec, shape = free_of_counts(name), SHAPES[name]
     write_rows(name, tmp_path)

@@ -54,8 +54,9 @@ def write_hhh(folder: Path, records: list[dict]) -> None:
 
 
 def write_craft(folder: Path, records: list[dict]) -> None:
-    """Both annotators see every conversation; they differ on Q2, which the tie-break decides with
-    Yes.
+    """Both annotators see every conversation.
+
+    They differ on Q2, which the tie-break decides with Yes.
     """
     import openpyxl
 

@@ -1,5 +1,6 @@
-"""Every benchmark, domain set and component: on rows the test writes in the publisher's shape, and
-on the real files where present.
+"""Every benchmark, domain set and component.
+
+On rows the test writes in the publisher's shape, and on the real files where present.
 """
 
 from __future__ import annotations
@@ -244,8 +245,10 @@ def test_absent_sets_say_how_to_get_them(data_dir):
 
 
 def test_reward_bench_sections_and_weights():
-    """23 subsets; their sizes add up to 2,985 with the 447 pairs of math-prm, which weighs as much
-    as all six code subsets.
+    """23 subsets.
+
+    Their sizes add up to 2,985 with the 447 pairs of math-prm, which weighs as much as all six code
+    subsets.
     """
     assert (
         len(SECTION_OF) == 23

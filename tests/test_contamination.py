@@ -1,5 +1,6 @@
-"""Overlaps and near-duplicates: against slow reference code, against planted leaks, and on the
-publishers' own files.
+"""Overlaps and near-duplicates.
+
+Against slow reference code, against planted leaks, and on the publishers' own files.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""The lock file and the hub: revisions are resolved once, kept, and read through the same adapters
-as local files.
+"""The lock file and the hub.
+
+Revisions are resolved once, kept, and read through the same adapters as local files.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""Readers of the publishers' files: every format, broken records, and the same records whatever the
-block size.
+"""Readers of the publishers' files.
+
+Every format, broken records, and the same records whatever the block size.
 """
 
 from __future__ import annotations

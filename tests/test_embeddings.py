@@ -1,5 +1,7 @@
-"""The topic map: places and topics that repeat for a seed, names by hand, a page without network,
-and Atlas behind a stand-in.
+"""The topic map.
+
+Places and topics that repeat for a seed, names by hand, a page without network, and Atlas behind a
+stand-in.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""The tokenizer and the shipped base model: exact round trips, one BOS, hashes, and replies that
-keep the format.
+"""The tokenizer and the shipped base model.
+
+Exact round trips, one BOS, hashes, and replies that keep the format.
 """
 
 import hashlib

@@ -1,5 +1,7 @@
-"""The generated world: labels recomputed from the text alone, balance, stable ids, swaps, and a
-wall between training and evaluation.
+"""The generated world.
+
+Labels recomputed from the text alone, balance, stable ids, swaps, and a wall between training and
+evaluation.
 """
 
 import re

@@ -1,5 +1,6 @@
-"""Prompts and verdicts: what a candidate text can do to its prompt (nothing), and what counts as a
-verdict (very little).
+"""Prompts and verdicts.
+
+What a candidate text can do to its prompt (nothing), and what counts as a verdict (very little).
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""The server client on a real HTTP server: faults, kills, limits, budget, keys. Every count is the
-server's own.
+"""The server client on a real HTTP server: faults, kills, limits, budget, keys.
+
+Every count is the server's own.
 """
 
 from __future__ import annotations

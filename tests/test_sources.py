@@ -1,5 +1,6 @@
-"""Every training source: on rows the test writes in the publisher's shape, and on the real files
-where a machine has them.
+"""Every training source.
+
+On rows the test writes in the publisher's shape, and on the real files where a machine has them.
 """
 
 from __future__ import annotations
