@@ -174,38 +174,30 @@ def judge_file(
     """
     if task not in TASKS:
         raise UserError(f"task {task!r} is not one of {', '.join(TASKS)}")
-    rows = read_table(input_path)
+    source, output = Path(input_path), Path(output_path)
+    rows = read_table(source)
     text = read_rubric(rubric, task) if rubric is not None else ""
-    samples = samples_of_rows(rows, task, text, columns or {}, Path(input_path))
+    samples = samples_of_rows(rows, task, text, columns or {}, source)
     judge = open_judge(model, **options)
-    output = Path(output_path)
     kept = Path(store) if store else output.with_name(f"{output.name}.replies.jsonl")
-    name = Path(input_path).stem
-    found = judge_samples(
-        judge,
-        name,
-        samples,
-        Asking(family or family_of(model), escape=escape),
-        store=kept,
-        progress=progress,
-    )
+    asking = Asking(family or family_of(model), escape=escape)
+    found = judge_samples(judge, source.stem, samples, asking, store=kept, progress=progress)
     results = item_results(samples, found)
     write_parquet(output.with_name(f"{output.name}.samples.parquet"), samples, Sample)
-    write_table(
-        output,
-        [{**row, **_columns_of(result, task)} for row, result in zip(rows, results, strict=True)],
-    )
+    judged = [
+        {**row, **_columns_of(result, task)} for row, result in zip(rows, results, strict=True)
+    ]
+    write_table(output, judged)
     statuses = [result.status for result in results]
     n_inconsistent = statuses.count("inconsistent")
-    n_unparsed = len(statuses) - statuses.count("value") - n_inconsistent
     return FileResult(
         output,
         kept,
-        len(rows),
-        n_unparsed,
-        n_inconsistent,
-        _usage(judge, found),
-        _scores(samples, found, judge.name, name),
+        n=len(rows),
+        n_unparsed=len(statuses) - statuses.count("value") - n_inconsistent,
+        n_inconsistent=n_inconsistent,
+        usage=_usage(judge, found),
+        scores=_scores(samples, found, judge.name, source.stem),
     )
 
 
