@@ -96,9 +96,7 @@ def test_git_holds_of_figures_and_reports_what_a_reader_opens_under_5_mb():
 
 @pytest.fixture
 def run_dir(tmp_path: Path, monkeypatch) -> Path:
-    """A run with one executed notebook: a stream, a path, a progress widget, and what papermill
-    wrote.
-    """
+    """A run with one executed notebook: a stream, a path, a widget, and what papermill wrote."""
     cell = nbformat.v4.new_code_cell(
         "step.finish()",
         execution_count=3,

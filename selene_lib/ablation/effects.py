@@ -78,12 +78,11 @@ def effect_between(
 def run_variance(
     runs_by_mix: Iterable[Sequence[np.ndarray]], groups: np.ndarray | None = None
 ) -> float:
-    """Variance of a mix's mean between seeds beyond what independent flips of single items
-    explain; pooled over mixes, at least 0.
+    """Variance of a mix's mean between seeds beyond what independent flips of single items explain.
 
-    A run is the item outcomes of one seed (or the change of item outcomes between two). Two runs
-    differ by d; independent flips alone would give E[d^2] = sum of squared item (or cluster)
-    differences / n^2, a correlated shift adds twice its variance.
+    Pooled over mixes, at least 0. A run is the item outcomes of one seed (or the change of item
+    outcomes between two). Two runs differ by d; independent flips alone would give E[d^2] = sum of
+    squared item (or cluster) differences / n^2, a correlated shift adds twice its variance.
     """
     excess = []
     for runs in runs_by_mix:

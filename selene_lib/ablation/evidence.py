@@ -21,8 +21,10 @@ from selene_lib.evaluation.metrics import benjamini_hochberg
 
 @dataclass(frozen=True)
 class Evidence:
-    """Effect of every mix but `full` by name; q, adjusted together, of those that decide something;
-    and the seed variance of one run's difference that they were widened by.
+    """Effect of every mix but `full` by name.
+
+    Q, adjusted together, of those that decide something; and the seed variance of one run's
+    difference that they were widened by.
     """
 
     effects: dict[str, PairedEffect]

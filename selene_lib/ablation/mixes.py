@@ -39,8 +39,9 @@ class Mix:
 def plan_mixes(
     pairs: Sequence[PreferencePair], thresholds: Sequence[float | None], spec: AblationSpec
 ) -> list[Mix]:
-    """The mixes of an ablation, `full` first. A threshold of None is the full mix; one that keeps
-    nothing is a UserError.
+    """The mixes of an ablation, `full` first.
+
+    A threshold of None is the full mix; one that keeps nothing is a UserError.
     """
     sources = sorted({p.source for p in pairs})
     if len(sources) < 2:

@@ -46,8 +46,9 @@ SWEEP_COLUMNS = (
 
 @dataclass(frozen=True)
 class AblationResult:
-    """`table`: one row a mix (`COLUMNS`); `telemetry`: seconds a mix and seed; `decisions`: what
-    `write_decisions` writes.
+    """`table`: one row a mix (`COLUMNS`).
+
+    `telemetry`: seconds a mix and seed; `decisions`: what `write_decisions` writes.
     """
 
     table: pd.DataFrame
@@ -74,13 +75,14 @@ def run_ablation(
     groups: np.ndarray | None = None,
     progress: bool = True,
 ) -> AblationResult:
-    """Race the mixes and decide. `judge_mix(pairs, seed, n_steps)` trains from the base and returns
-    one outcome in [0, 1] an item.
+    """Race the mixes and decide.
 
-    `measure_mix`, of the same form, returns the preference margin of each trusted pair in nats, of
-    the base itself for `n_steps=0`; with it (and `spec.only`) the one-source runs decide on harm,
-    without it they are for information. `groups` are cluster names of the items of `judge_mix`
-    (items of one prompt are drawn together). Raises UserError for fewer than two sources.
+    `judge_mix(pairs, seed, n_steps)` trains from the base and returns one outcome in [0, 1] an
+    item. `measure_mix`, of the same form, returns the preference margin of each trusted pair in
+    nats, of the base itself for `n_steps=0`; with it (and `spec.only`) the one-source runs decide
+    on harm, without it they are for information. `groups` are cluster names of the items of
+    `judge_mix` (items of one prompt are drawn together). Raises UserError for fewer than two
+    sources.
     """
     spec = spec or AblationSpec()
     runs = Runs(plan_mixes(pairs, thresholds, spec), spec, groups)

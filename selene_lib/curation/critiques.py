@@ -55,8 +55,9 @@ def is_swapped(sample: Sample, seed: int) -> bool:
 
 
 def wrong_verdict(sample: Sample, seed: int) -> str:
-    """A verdict other than the gold one; for an absolute score drawn with weight 1/distance by a
-    hash of the item.
+    """A verdict other than the gold one.
+
+    For an absolute score drawn with weight 1/distance by a hash of the item.
     """
     others = [label for label in LABELS[sample.task] if label != sample.label]
     weights = [1.0] * len(others)
@@ -106,12 +107,11 @@ def generate_critiques(
     n_samples: int = 20,
     temperature: float = 0.7,
 ) -> CritiqueResult:
-    """Return two verified critiques for every sample that gets them; all others stand in the ledger
-    with the reason.
+    """Return two verified critiques for every sample that gets them.
 
-    `store` is the append-only file of replies (None keeps nothing). `max_attempts` is for `argue`,
-    `n_samples` for `sample`. A pairwise sample is put in the order of `as_shown(sample, seed)`;
-    `settings["swapped"]` of its critiques says which.
+    All others stand in the ledger with the reason. `store` is the append-only file of replies (None
+    keeps nothing). `max_attempts` is for `argue`, `n_samples` for `sample`. A pairwise sample is
+    put in the order of `as_shown(sample, seed)`; `settings["swapped"]` of its critiques says which.
     """
     if method not in ("argue", "sample"):
         raise UserError(f"method {method!r} is not one of argue, sample")
@@ -192,8 +192,9 @@ class _Job:
     def argue(
         self, samples: Sequence[Sample], max_attempts: int, store: ReplyStore
     ) -> dict[tuple[str, str], Critique | str]:
-        """Ask for both sides of every sample, then again for what failed; the value is a critique
-        or the last reason.
+        """Ask for both sides of every sample, then again for what failed.
+
+        The value is a critique or the last reason.
         """
         wanted = self.sides(samples)
         found: dict[tuple[str, str], Critique | str] = {}
@@ -210,8 +211,9 @@ class _Job:
     def sample(
         self, samples: Sequence[Sample], n_samples: int, store: ReplyStore
     ) -> dict[tuple[str, str], Critique | str]:
-        """Answer each judge prompt `n_samples` times; the first verified reply of either kind is
-        taken.
+        """Answer each judge prompt `n_samples` times.
+
+        The first verified reply of either kind is taken.
         """
         requests = [self.request(s, None, i) for s in samples for i in range(n_samples)]
         replies = self.generator.generate(requests, store=store)

@@ -38,7 +38,8 @@ def export_pairs(
 def to_dataset_dict(
     train: Sequence[PreferencePair], validation: Sequence[PreferencePair]
 ) -> DatasetDict:
-    """A `datasets.DatasetDict` of both splits in TRL's format plus id, source, task and licence;
+    """A `datasets.DatasetDict` of both splits in TRL's format plus id, source, task and licence.
+
     `push_to_hub` takes it.
     """
     from datasets import Dataset, DatasetDict

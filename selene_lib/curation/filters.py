@@ -90,8 +90,9 @@ def _texts(sample: Sample) -> list[str]:
 
 
 def filter_language(samples: Sequence[Sample], *, language: str = "English") -> Filtered[Sample]:
-    """Drop samples that are plainly in another language or script (see `guess_language`); a
-    doubtful text stays.
+    """Drop samples that are plainly in another language or script (see `guess_language`).
+
+    A doubtful text stays.
     """
     if language not in STOP_WORDS:
         raise ValueError(f"language {language!r} is not one of {', '.join(STOP_WORDS)}")
@@ -140,11 +141,10 @@ def filter_duplicates(samples: Sequence[Sample], *, threshold: float = 0.9) -> F
 def filter_label_balance(
     samples: Sequence[Sample], *, max_ratio: float = 2.0, min_share: float = 0.05, seed: int = 0
 ) -> Filtered[Sample]:
-    """Thin out frequent labels until none of a task is over `max_ratio` times the rarest; which
-    items go is a hash of the item.
+    """Thin out frequent labels until none of a task is over `max_ratio` times the rarest.
 
-    A label under `min_share` of its task is not counted as the rarest: a handful of odd labels
-    would empty all others.
+    Which items go is a hash of the item. A label under `min_share` of its task is not counted as
+    the rarest: a handful of odd labels would empty all others.
     """
     by_task: dict[str, dict[str, list[Sample]]] = defaultdict(lambda: defaultdict(list))
     for sample in samples:

@@ -157,10 +157,10 @@ def split(
     *,
     ledger: Ledger | None = None,
 ) -> tuple[list[PreferencePair], list[PreferencePair]]:
-    """Return `(train, validation)`; a whole group (all items of one prompt) is on one side, by a
-    hash of the group.
+    """Return `(train, validation)`.
 
-    With a `ledger` the held-out pairs are counted as leaving the training flow.
+    A whole group (all items of one prompt) is on one side, by a hash of the group. With a `ledger`
+    the held-out pairs are counted as leaving the training flow.
     """
     if not 0 <= validation_share < 1:
         raise ValueError(f"validation_share {validation_share} is not in [0, 1)")

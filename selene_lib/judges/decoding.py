@@ -149,11 +149,11 @@ def read_prompts(
     pad_id: int,
     share: bool = True,
 ) -> tuple[DynamicCache, torch.Tensor, torch.Tensor]:
-    """Run the prompts through the model, shared prefixes once; return the cache, the mask over its
-    columns and the last logits.
+    """Run the prompts through the model, shared prefixes once.
 
-    Columns are `[prefix of all | padding, prefix of a group | padding, rest]`; positions count the
-    tokens of a row, so padding between them changes nothing.
+    Return the cache, the mask over its columns and the last logits. Columns are `[prefix of all |
+    padding, prefix of a group | padding, rest]`; positions count the tokens of a row, so padding
+    between them changes nothing.
     """
     plan = shared_prefixes(prompts) if share else whole(prompts)
     stages = [[prompts[0][: plan.common]]] if plan.common else []

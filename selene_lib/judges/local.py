@@ -108,8 +108,9 @@ class LocalJudge:
         return hashlib.sha256("\x1f".join([*parts, *map(str, settings)]).encode()).hexdigest()[:16]
 
     def judge(self, prompts: Sequence[Prompt]) -> list[Reply]:
-        """Answer prompts, in their order. Raises ValueError for a prompt that does not fit even
-        with its responses cut.
+        """Answer prompts, in their order.
+
+        Raises ValueError for a prompt that does not fit even with its responses cut.
         """
         replies: dict[int, Reply] = {}
         for batch in self.batches(prompts):
@@ -195,8 +196,9 @@ class LocalJudge:
         )
 
     def _verdict_probs(self, task: Task, result: Generated) -> dict[str, float] | None:
-        """Softmax over the task's labels at the step that wrote the verdict; None where no verdict
-        was written or labels share tokens.
+        """Softmax over the task's labels at the step that wrote the verdict.
+
+        None where no verdict was written or labels share tokens.
         """
         import torch
 
@@ -283,8 +285,9 @@ def _newline_ids(tokenizer: Any) -> frozenset[int]:
 
 
 def _label_ids(tokenizer: Any) -> dict[str, list[int]]:
-    """Token ids that begin each label, written with and without a space before it; empty where two
-    labels of a task begin alike.
+    """Token ids that begin each label, written with and without a space before it.
+
+    Empty where two labels of a task begin alike.
     """
     ids: dict[str, list[int]] = {}
     for labels in LABELS.values():

@@ -21,8 +21,9 @@ class Group:
 
 @dataclass(frozen=True)
 class PrefixPlan:
-    """`common` tokens begin every row; each row is in one group. Saved tokens are those that need
-    not be read again.
+    """`common` tokens begin every row.
+
+    Each row is in one group. Saved tokens are those that need not be read again.
     """
 
     common: int

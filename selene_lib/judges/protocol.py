@@ -11,9 +11,9 @@ from selene_lib.prompts.rendering import Prompt
 
 @dataclass(frozen=True)
 class Reply:
-    """What a judge wrote to one prompt. `verdict_probs` are probabilities over the task's labels at
-    the verdict, None if not known.
+    """What a judge wrote to one prompt.
 
+    `verdict_probs` are probabilities over the task's labels at the verdict, None if not known.
     `finish_reason` is `stop`, `length` or what a server says. `meta` holds what happened on the way
     (characters cut from the prompt).
     """

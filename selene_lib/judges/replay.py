@@ -14,8 +14,9 @@ from selene_lib.records import Judgement
 
 
 class ReplayJudge:
-    """Answers a prompt with the reply stored for it. A prompt without one is a ValueError: nothing
-    is made up.
+    """Answers a prompt with the reply stored for it.
+
+    A prompt without one is a ValueError: nothing is made up.
     """
 
     def __init__(self, name: str, replies: Mapping[str, Reply]) -> None:
@@ -29,8 +30,9 @@ class ReplayJudge:
     def from_store(
         cls, path: str | Path, *, judge: str | None = None, name: str | None = None
     ) -> ReplayJudge:
-        """Replay a judgement file; `judge` picks one where it holds several. A file without that
-        judge is a UserError.
+        """Replay a judgement file.
+
+        `judge` picks one where it holds several. A file without that judge is a UserError.
         """
         path = Path(path)
         if not path.is_file():

@@ -22,14 +22,14 @@ _CHARACTERS_PER_TOKEN = 4
 
 
 class ServerJudge:
-    """Greedy verdicts of a served model. The key is read from the environment variable
-    `api_key_env`.
+    """Greedy verdicts of a served model.
 
-    `store` is the client's append-only file (None: memory only). `logprobs` asks for so many
-    alternatives a token, from which the verdict probabilities come; a server that gives none still
-    judges. `max_prompt_tokens` (estimated from characters) cuts long responses in the middle,
-    counted in `meta["n_cut_characters"]`. Budgets stop the run with a UserError once what is in
-    flight is stored.
+    The key is read from the environment variable `api_key_env`. `store` is the client's append-only
+    file (None: memory only). `logprobs` asks for so many alternatives a token, from which the
+    verdict probabilities come; a server that gives none still judges. `max_prompt_tokens`
+    (estimated from characters) cuts long responses in the middle, counted in
+    `meta["n_cut_characters"]`. Budgets stop the run with a UserError once what is in flight is
+    stored.
     """
 
     def __init__(
@@ -98,8 +98,9 @@ class ServerJudge:
         ]
 
     def _check(self, answers: Sequence[ChatReply]) -> None:
-        """Nothing answered is a matter of address or server; something failed is a matter of asking
-        again. What came is stored.
+        """Nothing answered is a matter of address or server.
+
+        Something failed is a matter of asking again. What came is stored.
         """
         failed = [answer.error for answer in answers if answer.error]
         if failed and len(failed) == len(answers):

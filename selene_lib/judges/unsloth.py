@@ -17,8 +17,9 @@ from selene_lib.models.loading import open_config, open_tokenizer
 
 
 class UnslothJudge(LocalJudge):
-    """Takes what `LocalJudge` takes; the adapter is not merged. Without a GPU or without Unsloth it
-    is a UserError.
+    """Takes what `LocalJudge` takes.
+
+    The adapter is not merged. Without a GPU or without Unsloth it is a UserError.
     """
 
     def _open(self, dtype: str | None, device: str | None) -> tuple[Any, Any]:

@@ -22,8 +22,9 @@ SEGMENTS = "selene_segments"
 
 
 def register_segments() -> str:
-    """Make the implementation known to transformers under the name it returns; without spans it is
-    plain SDPA.
+    """Make the implementation known to transformers under the name it returns.
+
+    Without spans it is plain SDPA.
     """
     from transformers import AttentionInterface
     from transformers.masking_utils import AttentionMaskInterface, sdpa_mask

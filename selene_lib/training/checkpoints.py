@@ -41,11 +41,10 @@ def claim(
     resume: bool,
     held_out: Sequence[PreferencePair] = (),
 ) -> None:
-    """Write what this folder is for, or check that it is for this; `resume=False` empties it of
-    checkpoints first.
+    """Write what this folder is for, or check that it is for this.
 
-    A folder begun with another configuration, other pairs, other held-out pairs or another base is
-    a UserError that names the difference.
+    `resume=False` empties it of checkpoints first. A folder begun with another configuration, other
+    pairs, other held-out pairs or another base is a UserError that names the difference.
     """
     path = out_dir / IDENTITY
     mine = {

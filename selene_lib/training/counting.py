@@ -22,8 +22,9 @@ NF4_BYTES = 0.5 + 0.127 / 8
 
 
 def saved_per_token(spec: TrainSpec, shape: Shape, *, checkpointing: bool, copies: bool) -> float:
-    """Numbers autograd keeps per token over all layers; `copies` for the `segments` attention,
-    which copies prompt keys per side.
+    """Numbers autograd keeps per token over all layers.
+
+    `copies` for the `segments` attention, which copies prompt keys per side.
     """
     layer = (
         (12 if copies else 9) * shape.hidden
@@ -87,8 +88,9 @@ def training_flops_per_token(
 
 
 def fitting_tokens(spec: TrainSpec, kind: str, checkpointing: bool, memory: int | None) -> int:
-    """Tokens of a micro-batch that 90 % of the memory has room for; never above the device's
-    ceiling, which also serves unknown shapes.
+    """Tokens of a micro-batch that 90 % of the memory has room for.
+
+    Never above the device's ceiling, which also serves unknown shapes.
     """
     try:
         shape = read_shape(spec)

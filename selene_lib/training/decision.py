@@ -80,11 +80,10 @@ def _is_installed(module: str) -> bool:
 
 
 def decide(spec: TrainSpec, hardware: Hardware) -> Decision:
-    """Choose backend, precision, layout and attention for a spec on this hardware; raises UserError
-    where the wish cannot be had.
+    """Choose backend, precision, layout and attention for a spec on this hardware.
 
-    Unsloth's fast forward ignores masks of four axes, so it never runs the shared layout: `auto`
-    takes it only for `layout: pairs`.
+    Raises UserError where the wish cannot be had. Unsloth's fast forward ignores masks of four
+    axes, so it never runs the shared layout: `auto` takes it only for `layout: pairs`.
     """
     reasons: list[str] = []
     backend = _decide_backend(spec, hardware, reasons)

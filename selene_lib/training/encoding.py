@@ -78,12 +78,11 @@ def encode_pairs(
     max_length_tokens: int,
     overlong: OverlongPolicy = "drop",
 ) -> EncodedSet:
-    """Encode pairs, and deal with those whose longer side exceeds `max_length_tokens`. A
-    completion, and so a verdict, is never cut.
+    """Encode pairs, and deal with those whose longer side exceeds `max_length_tokens`.
 
-    `drop` counts the pair out, `shorten` cuts the middle of its longest candidate as judging does
-    and leaves a mark there (a pair that cannot be shortened enough is dropped and counted), `error`
-    raises UserError with the first id.
+    A completion, and so a verdict, is never cut. `drop` counts the pair out, `shorten` cuts the
+    middle of its longest candidate as judging does and leaves a mark there (a pair that cannot be
+    shortened enough is dropped and counted), `error` raises UserError with the first id.
     """
     kept: list[EncodedPair] = []
     dropped: dict[str, int] = {}
@@ -115,8 +114,9 @@ def encode_pairs(
 def _shorten(
     tokenizer: Any, pair: PreferencePair, encoded: EncodedPair, max_length_tokens: int
 ) -> EncodedPair | None:
-    """Cut the middle of the candidates as judging does (`prompts.shorten`, the same mark); None
-    when they alone do not make it fit.
+    """Cut the middle of the candidates as judging does (`prompts.shorten`, the same mark).
+
+    None when they alone do not make it fit.
     """
     allowed = max_length_tokens - max(len(encoded.chosen_ids), len(encoded.rejected_ids))
     prompt = Prompt(pair.prompt, pair.task, "", elastic=_candidate_spans(pair))

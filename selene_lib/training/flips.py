@@ -61,8 +61,9 @@ def compare_verdicts(
     *,
     labels: Mapping[str, str | None] | None = None,
 ) -> VerdictComparison:
-    """Compare forms of one judge, `{form: {sample id: verdict}}`; the first form is the reference,
-    and all must cover the same samples.
+    """Compare forms of one judge, `{form: {sample id: verdict}}`.
+
+    The first form is the reference, and all must cover the same samples.
     """
     forms = list(verdicts)
     reference = verdicts[forms[0]]

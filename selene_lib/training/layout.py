@@ -42,12 +42,12 @@ class Span:
 
 @dataclass(frozen=True)
 class RowBatch:
-    """Rows ready for a model. All row tensors are [n_rows, row_tokens]; `document_ids` is -1 on
-    padding.
+    """Rows ready for a model.
 
-    `predict_at` [n] are flat positions (row * row_tokens + column) whose hidden state predicts the
-    completion token `targets` [n]; `owner` [n] is the sequence it belongs to: 2 * pair for chosen,
-    2 * pair + 1 for rejected.
+    All row tensors are [n_rows, row_tokens]; `document_ids` is -1 on padding. `predict_at` [n] are
+    flat positions (row * row_tokens + column) whose hidden state predicts the completion token
+    `targets` [n]; `owner` [n] is the sequence it belongs to: 2 * pair for chosen, 2 * pair + 1 for
+    rejected.
     """
 
     input_ids: Tensor

@@ -57,13 +57,13 @@ def pair_loss(
     label_smoothing: float = 0.0,
     length_normalised: bool = False,
 ) -> PairLoss:
-    """Loss of each pair from its summed log-probabilities, in nats; all tensors have shape
-    [n_pairs].
+    """Loss of each pair from its summed log-probabilities, in nats.
 
-    Equation: Iterative RPO (arXiv 2404.19733) as in the module's docstring; `kind` leaves a term
-    out. `label_smoothing` e is conservative DPO, (1 - e) * -log sigmoid(m) + e * -log sigmoid(-m).
-    `length_normalised` divides every log-ratio by its completion's token count before beta is
-    applied: a variant for comparison, not the paper's objective.
+    All tensors have shape [n_pairs]. Equation: Iterative RPO (arXiv 2404.19733) as in the module's
+    docstring; `kind` leaves a term out. `label_smoothing` e is conservative DPO, (1 - e) * -log
+    sigmoid(m) + e * -log sigmoid(-m). `length_normalised` divides every log-ratio by its
+    completion's token count before beta is applied: a variant for comparison, not the paper's
+    objective.
     """
     from torch.nn.functional import logsigmoid
 

@@ -1,9 +1,8 @@
-"""What a run will need, before anything is loaded: memory part by part, tokens per second, hours;
-and what a hosted generator will cost.
+"""What a run will need, before anything is loaded: memory part by part, tokens per second, hours.
 
-Memory follows from counting (`selene_lib.training.counting`). Time is work over the device's dense
-16-bit rate times an **assumed** share of it: an estimate to plan with, replaced by the telemetry of
-the first steps.
+And what a hosted generator will cost. Memory follows from counting
+(`selene_lib.training.counting`). Time is work over the device's dense 16-bit rate times an
+**assumed** share of it: an estimate to plan with, replaced by the telemetry of the first steps.
 """
 
 from __future__ import annotations
@@ -41,8 +40,9 @@ ASSUMED_SHARE = {"cuda": 0.35, "cpu": 0.6}
 
 @dataclass(frozen=True)
 class Plan:
-    """A prediction. `memory_bytes` has one entry per part; `fits` is None where the device's memory
-    is not known.
+    """A prediction.
+
+    `memory_bytes` has one entry per part; `fits` is None where the device's memory is not known.
     """
 
     device: str
@@ -167,8 +167,9 @@ def generation_cost_usd(
     usd_per_million_prompt: float,
     usd_per_million_reply: float,
 ) -> float:
-    """What `n_requests` to a hosted generator cost, in USD, at prices the caller looked up today;
-    none is built in.
+    """What `n_requests` to a hosted generator cost, in USD, at prices the caller looked up today.
+
+    None is built in.
     """
     return (
         n_requests

@@ -1,5 +1,6 @@
-"""Does this model honour the layout? Proved on a few tokens before training, for any architecture,
-instead of kept in a list of names.
+"""Does this model honour the layout?
+
+Proved on a few tokens before training, for any architecture, instead of kept in a list of names.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""Several processes of one run (`torchrun`): who am I, and wait for the others. One process is the
-normal case and costs nothing.
+"""Several processes of one run (`torchrun`): who am I, and wait for the others.
+
+One process is the normal case and costs nothing.
 """
 
 from __future__ import annotations

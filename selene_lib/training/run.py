@@ -26,8 +26,9 @@ RESULT = "training.json"
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a run left: paths, counts, and the decision it ran under. `n_dropped` counts overlong
-    pairs by reason.
+    """What a run left: paths, counts, and the decision it ran under.
+
+    `n_dropped` counts overlong pairs by reason.
     """
 
     adapter_dir: Path
@@ -54,14 +55,13 @@ def train(
     resume: bool = True,
     progress: bool | None = None,
 ) -> TrainResult:
-    """Train an adapter (or the full weights) on preference pairs; a killed run continues from its
-    last whole checkpoint.
+    """Train an adapter (or the full weights) on preference pairs.
 
-    `out_dir` gets `adapter/`, `log.csv` (deterministic), `telemetry.csv` (this machine),
-    `training.json` and checkpoints. A finished run of the same spec, pairs and base is read back,
-    not run again; a folder of something else is a UserError unless `resume=False`. The embedded
-    model trains on one thread (more are slower for it) and, unless asked, without a bar, since its
-    arms run side by side.
+    A killed run continues from its last whole checkpoint. `out_dir` gets `adapter/`, `log.csv`
+    (deterministic), `telemetry.csv` (this machine), `training.json` and checkpoints. A finished run
+    of the same spec, pairs and base is read back, not run again; a folder of something else is a
+    UserError unless `resume=False`. The embedded model trains on one thread (more are slower for
+    it) and, unless asked, without a bar, since its arms run side by side.
     """
     embedded, held_out = is_embedded(spec.base_model), validation or ()
     if embedded:

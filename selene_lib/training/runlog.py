@@ -24,8 +24,9 @@ TELEMETRY_COLUMNS = (
 
 
 class StepLog:
-    """One row per optimiser step, appended and flushed; a continued run first forgets the rows
-    after its checkpoint.
+    """One row per optimiser step, appended and flushed.
+
+    A continued run first forgets the rows after its checkpoint.
     """
 
     def __init__(self, path: Path, columns: tuple[str, ...], *, from_step: int) -> None:

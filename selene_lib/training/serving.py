@@ -66,8 +66,9 @@ def serving_commands(
     lora_r: int,
     context_tokens: int,
 ) -> dict[str, str]:
-    """The exact commands for GGUF, Ollama and vLLM; they need llama.cpp, Ollama and vLLM, which
-    this project does not install.
+    """The exact commands for GGUF, Ollama and vLLM.
+
+    They need llama.cpp, Ollama and vLLM, which this project does not install.
     """
     merged, adapter = shlex.quote(str(merged_dir)), shlex.quote(str(adapter_dir))
     gguf = shlex.quote(str(merged_dir / f"{name}.gguf"))

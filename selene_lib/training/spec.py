@@ -19,14 +19,13 @@ PRESENTATION_FIELDS = frozenset(
 
 @dataclass(frozen=True)
 class TrainSpec:
-    """Everything that decides a training run. The defaults are the embedded run: a small model on a
-    CPU.
+    """Everything that decides a training run.
 
-    `base_model` is a folder or a hub id (then `revision` must be a 40-hex commit). `batch_size`
-    counts pairs per optimiser step over all devices and is the only batch number with a meaning;
-    `micro_batch_tokens` only says how much of it is computed at once. `n_steps` wins over
-    `n_epochs` when both are set. Beta and alpha are those of the paper's relatives, unverified for
-    the paper itself.
+    The defaults are the embedded run: a small model on a CPU. `base_model` is a folder or a hub id
+    (then `revision` must be a 40-hex commit). `batch_size` counts pairs per optimiser step over all
+    devices and is the only batch number with a meaning; `micro_batch_tokens` only says how much of
+    it is computed at once. `n_steps` wins over `n_epochs` when both are set. Beta and alpha are
+    those of the paper's relatives, unverified for the paper itself.
     """
 
     base_model: str = ""
@@ -113,8 +112,9 @@ class TrainSpec:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainSpec:
-        """Build a spec from plain values (a notebook's parameters, a YAML mapping); an unknown key
-        is a UserError that names it.
+        """Build a spec from plain values (a notebook's parameters, a YAML mapping).
+
+        An unknown key is a UserError that names it.
         """
         known = {f.name for f in dataclasses.fields(cls)}
         unknown = sorted(set(values) - known)

@@ -1,6 +1,7 @@
-"""The trainer: `transformers.Trainer` with our objective. A step is a global batch of pairs; how it
-is cut into micro-batches cannot be seen in the numbers, because every pair's loss is divided by the
-global batch size and nothing else.
+"""The trainer: `transformers.Trainer` with our objective.
+
+A step is a global batch of pairs; how it is cut into micro-batches cannot be seen in the numbers,
+because every pair's loss is divided by the global batch size and nothing else.
 """
 
 from __future__ import annotations
@@ -34,12 +35,11 @@ _METRICS = ("loss", "dpo", "nll", "margin", "reward_accuracy")
 
 
 class PairTrainer(Trainer):
-    """Trains a loaded model on encoded pairs with cached reference log-probs; one dataloader item
-    is the whole global batch of a step.
+    """Trains a loaded model on encoded pairs with cached reference log-probs.
 
-    Accumulation happens inside a step (`training_step`), so the Trainer counts optimiser steps only
-    and a checkpoint's data position is its step. Under DDP each process takes every world-size-th
-    pair of the step.
+    One dataloader item is the whole global batch of a step. Accumulation happens inside a step
+    (`training_step`), so the Trainer counts optimiser steps only and a checkpoint's data position
+    is its step. Under DDP each process takes every world-size-th pair of the step.
     """
 
     def __init__(
@@ -105,8 +105,9 @@ class PairTrainer(Trainer):
     def training_step(
         self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None
     ) -> torch.Tensor:
-        """Forward and backward of the global batch of `inputs["step"]`; returns its mean loss. Out
-        of memory: smaller micro-batches, same step, recorded.
+        """Forward and backward of the global batch of `inputs["step"]`.
+
+        Returns its mean loss. Out of memory: smaller micro-batches, same step, recorded.
         """
         started = time.perf_counter()
         model.train()
@@ -156,8 +157,9 @@ class PairTrainer(Trainer):
         )
 
     def _back_off(self, model: Any, n_pairs: int, error: Exception) -> str:
-        """Halve the micro-batch after an out-of-memory error; with several processes, or at one
-        pair, there is nothing to halve.
+        """Halve the micro-batch after an out-of-memory error.
+
+        With several processes, or at one pair, there is nothing to halve.
         """
         model.zero_grad()
         now = min(self.micro_batch_pairs or n_pairs, n_pairs)
@@ -285,8 +287,9 @@ class _Steps(Dataset[int]):
 def train_and_save(
     trainer: Trainer, job: TrainingJob, checkpoint: Path | None, held_out_reference: np.ndarray
 ) -> Trained:
-    """Run a trainer to its last step, from a checkpoint if there is one; measure the held-out pairs
-    and write the adapter.
+    """Run a trainer to its last step, from a checkpoint if there is one.
+
+    Measure the held-out pairs and write the adapter.
     """
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     validation = None

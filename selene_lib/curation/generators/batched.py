@@ -20,8 +20,9 @@ def generate_batched(
     *,
     size: int,
 ) -> list[Generation]:
-    """Return one generation a request; each batch of `size` is stored as soon as `answer` returns
-    it.
+    """Return one generation a request.
+
+    Each batch of `size` is stored as soon as `answer` returns it.
     """
     keys = [key_of(name, settings, r) for r in requests]
 

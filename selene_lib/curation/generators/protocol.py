@@ -38,8 +38,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Generation:
-    """What a generator wrote. A failed call has no text and says why in `error`; it is not kept, so
-    that a second run asks again.
+    """What a generator wrote.
+
+    A failed call has no text and says why in `error`; it is not kept, so that a second run asks
+    again.
     """
 
     text: str
@@ -65,8 +67,9 @@ class Generator(Protocol):
 
 @dataclass(frozen=True)
 class GeneratorSpec:
-    """What a run says about its generator. Keys are never part of it: `api_key_env` names an
-    environment variable.
+    """What a run says about its generator.
+
+    Keys are never part of it: `api_key_env` names an environment variable.
     """
 
     kind: str = "teacher"

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 
 class ServerGenerator:
-    """Asks `spec.model` at `spec.base_url`; a failed request is a `Generation` with `error`,
-    counted and asked again by the next run.
+    """Asks `spec.model` at `spec.base_url`.
+
+    A failed request is a `Generation` with `error`, counted and asked again by the next run.
     """
 
     def __init__(self, spec: GeneratorSpec) -> None:

@@ -80,8 +80,9 @@ def gating(x: torch.Tensor, head: dict[str, torch.Tensor], temperature: float) -
 
 
 def find_last(row: Sequence[int], pattern: Sequence[int]) -> int:
-    """Where `pattern` begins for the last time in `row`; a ValueError where it is not: another chat
-    template was used.
+    """Where `pattern` begins for the last time in `row`.
+
+    A ValueError where it is not: another chat template was used.
     """
     for start in range(len(row) - len(pattern), -1, -1):
         if list(row[start : start + len(pattern)]) == list(pattern):

@@ -31,8 +31,9 @@ N_FEATURES = 2**17
 
 
 class NanoReward:
-    """Log-odds that a critique is sound; `revision` is the hash of the weights. Make one with `fit`
-    or `fit_teacher`.
+    """Log-odds that a critique is sound.
+
+    `revision` is the hash of the weights. Make one with `fit` or `fit_teacher`.
     """
 
     name = "nano-reward"

@@ -48,8 +48,9 @@ def score_critiques(
 def threshold_grid(
     pairs: Sequence[PreferencePair], quantiles: Sequence[float], *, by: str = "chosen"
 ) -> list[float | None]:
-    """The thresholds that leave out the lowest `quantiles` of all rewards; quantile 0 is None: no
-    filter at all.
+    """The thresholds that leave out the lowest `quantiles` of all rewards.
+
+    Quantile 0 is None: no filter at all.
     """
     values = np.array([reward_of(p, by) for p in pairs])
     return [None if q == 0 else float(np.quantile(values, q)) for q in quantiles]
