@@ -27,7 +27,7 @@ READ = [
     ("**Result:** $\\boxed{\\text{B}}$.", "pairwise", "B"),
     ("**Result:** A\u200b", "pairwise", "A"),
     ("**Result:** \x00A", "pairwise", "A"),
-    ("**\u200bResult:** A", "pairwise", "A"),
+    ("**Result:**\u200b A", "pairwise", "A"),
     ("\ufeff**Result:** A", "pairwise", "A"),
     ("**Result:** A<|im_end|>", "pairwise", "A"),
     ("**Result:** A</s>", "pairwise", "A"),

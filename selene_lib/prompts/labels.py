@@ -14,6 +14,10 @@ from collections.abc import Iterator
 from selene_lib.records import LABELS, Task
 
 _FULL_WIDTH_DIGITS = str.maketrans("０１２３４５６７８９", "0123456789")
+# Zero-width and directional characters, soft hyphens, and control characters but white space
+_INVISIBLE = re.compile(
+    "[\x00-\x08\x0e-\x1b\x7f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]"
+)
 _OPENING, _CLOSING = " \t\r\n*_\"'`[(“‘", " \t\r\n*_\"'`])”’"
 # Wrappings that count only as a pair: `<4` and `$4` say something else than 4.
 _PAIRS = re.compile(
@@ -36,14 +40,16 @@ _RESULT_KEYS = ("result", "verdict")
 
 def read_label(words: str, task: Task) -> tuple[str, int] | None:
     """Return the label that `words` are, and where it begins in them; None where they are none."""
-    plain, offset = _unwrap(words.translate(_FULL_WIDTH_DIGITS))
+    places = [i for i, character in enumerate(words) if not _INVISIBLE.match(character)]
+    visible = "".join(words[i] for i in places)
+    plain, offset = _unwrap(visible.translate(_FULL_WIDTH_DIGITS))
     match = _LABEL[task].fullmatch(plain)
     if match is None:
         return None
     name = "label" if match.group("label") is not None else "no"
     found = match.group(name).lower()
     label = next(label for label in LABELS[task] if label.lower() == found)
-    return label, offset + match.start(name)
+    return label, places[offset + match.start(name)]
 
 
 def _unwrap(words: str) -> tuple[str, int]:

@@ -20,7 +20,7 @@ that states two different verdicts.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from selene_lib.prompts.control_tokens import final_part
@@ -33,10 +33,6 @@ RESULT_MARK = "**Result:**"
 # **Result: A** with the label inside the bold.
 MARKER = re.compile(
     r"(?:\*\*|__)\s*result\s*(?:(?:\*\*|__)\s*[:：]|[:：])[ \t]*(?:\*\*|__)?", re.IGNORECASE
-)
-# Zero-width and directional characters, soft hyphens, and control characters other than white space
-_INVISIBLE = re.compile(
-    "[\x00-\x08\x0e-\x1b\x7f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]"
 )
 _LINE = re.compile(
     r"[ \t>#*_-]*(?:final[ \t]+)?(?:result|verdict)[ \t*_]*[:：][ \t*_]*(\S.*)", re.IGNORECASE
@@ -157,31 +153,21 @@ def is_thinking(text: str) -> bool:
 
 
 def _read(reply: str, task: Task, finish_reason: str) -> tuple[Verdict, int]:
-    visible, places = _visible(reply)
-    start, end, is_open = final_part(visible)
+    start, end, is_open = final_part(reply)
     if is_open:
         return _unfinished(finish_reason), 0
-    is_cut = finish_reason == "length" and end == len(visible)
-    text = visible[start:end]
+    is_cut = finish_reason == "length" and end == len(reply)
+    start += len(reply[start:end]) - len(reply[start:end].lstrip("\ufeff"))
+    text = reply[start:end]
     for match in _NEXT_TURN.finditer(text):
         turn = text[: match.start()]
         if not MARKER.search(turn) and not _LINE.fullmatch(turn.strip().splitlines()[-1]):
             continue
         verdict, position = _state(turn, task, "stop", False)
         if verdict.value is not None:
-            return verdict, places(start + position)
+            return verdict, start + position
     verdict, position = _state(text, task, finish_reason, is_cut)
-    return verdict, places(start + position)
-
-
-def _visible(reply: str) -> tuple[str, Callable[[int], int]]:
-    """The reply without invisible characters, and a map from its indices to those of the reply."""
-    if not _INVISIBLE.search(reply):
-        return reply, lambda index: index
-    kept = [index for index, character in enumerate(reply) if not _INVISIBLE.match(character)]
-    visible = "".join(reply[index] for index in kept)
-    kept.append(len(reply))
-    return visible, kept.__getitem__
+    return verdict, start + position
 
 
 def _state(text: str, task: Task, finish_reason: str, is_cut: bool) -> tuple[Verdict, int]:
@@ -192,6 +178,7 @@ def _state(text: str, task: Task, finish_reason: str, is_cut: bool) -> tuple[Ver
     ends = [*(marker.start() for marker in markers[1:]), len(text)]
     marked = [_after(text[:end], marker.end(), task) for marker, end in zip(markers, ends)]
     last = marked[-1]
+    drafts = [_opening_label(text, marker, s, task) for marker, s in zip(markers, marked)]
     between = text[markers[-2].end() : markers[-1].start()] if len(markers) > 1 else ""
     if between.strip() and "\n" not in between:
         return Verdict("malformed", reason="two result markers on one line"), 0
@@ -201,7 +188,7 @@ def _state(text: str, task: Task, finish_reason: str, is_cut: bool) -> tuple[Ver
     if last.label is None:
         return _no_value(text, text[markers[-1].end() :], lines, task, finish_reason), 0
     later = [label for line in lines[1:] if (label := _stated(line, task)) is not None]
-    return _agree([*later, *(s.label for s in marked if s.label is not None)], last)
+    return _agree([*later, *(label for label in drafts if label is not None)], last)
 
 
 def _after(text: str, end: int, task: Task) -> _Statement:
@@ -210,6 +197,21 @@ def _after(text: str, end: int, task: Task) -> _Statement:
     words = (text[start:].splitlines() or [""])[0]
     found = read_label(words, task)
     return _Statement(words, start + (found[1] if found else 0), found[0] if found else None)
+
+
+def _opening_label(
+    text: str, marker: re.Match[str], statement: _Statement, task: Task
+) -> str | None:
+    """The label of a statement, or the one it opens with (`A or B`) where it has its own line.
+
+    It is never taken for the verdict, but a different one after it makes two.
+    """
+    line = text[text.rfind("\n", 0, marker.start()) + 1 : marker.start()]
+    if statement.label is not None or line.strip(" \t>#*_-"):
+        return statement.label
+    opening = re.match(r"\W*(\w+)", statement.words)
+    found = read_label(opening.group(1), task) if opening else None
+    return found[0] if found else None
 
 
 def _may_go_on(last: _Statement, lines: list[str], task: Task) -> bool:
