@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -195,6 +195,19 @@ def render(
         elastic=elastic,
         context=context,
     )
+
+
+def family_of_prompts(prompts: Sequence[str]) -> str | None:
+    """Return the shipped family that all of these prompts were rendered with, None if there is none.
+
+    It is known by the first line of a template, which has no field in it.
+    """
+    for folder in sorted(TEMPLATE_FOLDER.iterdir()):
+        names = [name for name in PUBLISHED_NAMES if (folder / f"{name}.txt").is_file()]
+        first_lines = {load_template(folder.name, name).partition("\n")[0] for name in names}
+        if names and all(prompt.partition("\n")[0] in first_lines for prompt in prompts):
+            return folder.name
+    return None
 
 
 def _rubric_fields(rubric: str) -> dict[str, str]:
