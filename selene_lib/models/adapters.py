@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import logging
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ def weights_sha256(name: str, revision: str | None = None) -> str:
 def _folder_of(name: str, revision: str | None) -> Path | None:
     if Path(name).is_dir():
         return Path(name)
-    from transformers.utils import cached_file
+    from transformers.utils.hub import cached_file
 
     found = cached_file(
         name,
@@ -130,14 +131,16 @@ def attach_adapter(model: Any, adapter: Path, base: str, revision: str | None = 
 
     check_adapter(adapter, base, revision)
     try:
-        found = PeftModel.from_pretrained(model, str(adapter))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # missing keys are an error below
+            found = PeftModel.from_pretrained(model, str(adapter))
     except (RuntimeError, ValueError, TypeError, KeyError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(
             f"the adapter {adapter} does not fit the model {base} ({reason[:120]}): "
             "give the base it was trained on, or train again"
         ) from error
-    wanted = set(get_peft_model_state_dict(found))
+    wanted = set(get_peft_model_state_dict(found, save_embedding_layers=False))
     stored = set(_tensors(adapter))
     if wanted != stored:
         missing, unknown = sorted(wanted - stored), sorted(stored - wanted)

@@ -61,8 +61,11 @@ def open_model(
         "quantization_config": quantisation_config,
         "use_safetensors": True if safetensors_only else None,
     }
+    options["output_loading_info"] = True
     with _without_loading_bars():
-        return _open(loader or AutoModelForCausalLM, name, what, options)
+        model, info = _open(loader or AutoModelForCausalLM, name, what, options)
+    _refuse_missing(info, name, what)
+    return model
 
 
 def _open(loader: type[Any], name: str, what: str, options: dict[str, Any]) -> Any:

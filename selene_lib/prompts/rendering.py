@@ -198,7 +198,7 @@ def render(
 
 
 def family_of_prompts(prompts: Sequence[str]) -> str | None:
-    """Return the shipped family that all of these prompts were rendered with, None if there is none.
+    """Return the shipped family that all of these prompts were rendered with, None without one.
 
     It is known by the first line of a template, which has no field in it.
     """

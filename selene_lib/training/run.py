@@ -19,8 +19,8 @@ from selene_lib.training.batching import global_batches, n_steps_for
 from selene_lib.training.encoding import EncodedSet, encode_pairs
 from selene_lib.training.job import Trained, TrainingJob
 from selene_lib.training.model import Loaded, open_for_training
-from selene_lib.training.processes import join
 from selene_lib.training.pair_checks import check_pairs
+from selene_lib.training.processes import join
 from selene_lib.training.spec import TrainSpec
 
 RESULT = "training.json"
