@@ -24,9 +24,9 @@ Job = tuple[Sequence[PreferencePair], int, int]
 class KeptRun:
     """`run(pairs, seed, n_steps)`: train that long from the base and return one number an item.
 
-    Of the base itself for 0 steps. Outcomes are kept in `folder` under a hash of what they depend
-    on. A kind of run says in `_identity` what it depends on beyond the training, and in `_measure`
-    what it makes of the trained adapter (None: the base).
+    For 0 steps it is the base that is measured. Outcomes are kept in `folder` under a hash of what
+    they depend on. A kind of run says in `_identity` what it depends on beyond the training, and in
+    `_measure` what it makes of the trained adapter (None: the base).
     """
 
     spec: TrainSpec

@@ -18,8 +18,9 @@ Kind = Literal["full", "leave_out", "only", "threshold"]
 
 @dataclass
 class Mix:
-    """One mix: what it trains on, its outcomes by round (margins in nats for an `only` mix that has
-    them), and why it was closed.
+    """One mix: what it trains on, its outcomes by round, and why it was closed.
+
+    Outcomes are margins in nats for an `only` mix that has them.
     """
 
     name: str

@@ -1,9 +1,9 @@
-"""Which sources, which reward threshold: short training runs from one base, compared item by item,
-raced, decided with known error rates.
+"""Which sources, which reward threshold: short runs from one base, raced and decided.
 
-Mixes: `full` (all pairs), `without <source>`, `only <source>` and one per reward threshold. A round
-trains the mixes that are still open with one more seed. After each round a mix is closed when its
-effect is clear, or when no remaining round could make it clear (hopeless).
+They are compared item by item, and the decisions have known error rates. Mixes: `full` (all pairs),
+`without <source>`, `only <source>` and one per reward threshold. A round trains the mixes that are
+still open with one more seed. After each round a mix is closed when its effect is clear, or when no
+remaining round could make it clear (hopeless).
 
 A source that is a small part of the mix hardly moves its accuracy, however bad it is. So each
 source is also trained on alone, and the judge is asked which of two evaluations of trusted items it
@@ -46,9 +46,10 @@ SWEEP_COLUMNS = (
 
 @dataclass(frozen=True)
 class AblationResult:
-    """`table`: one row a mix (`COLUMNS`).
+    """What an ablation found.
 
-    `telemetry`: seconds a mix and seed; `decisions`: what `write_decisions` writes.
+    `table`: one row a mix (`COLUMNS`); `telemetry`: seconds a mix and seed; `decisions`: what
+    `write_decisions` writes.
     """
 
     table: pd.DataFrame
@@ -57,8 +58,10 @@ class AblationResult:
 
     @property
     def sweep(self) -> pd.DataFrame:
-        """The threshold sweep: threshold (NaN: no filter), n_pairs, accuracy with its interval,
-        effect against no filter, q, chosen.
+        """The threshold sweep, one row a threshold.
+
+        threshold (NaN: no filter), n_pairs, accuracy with its interval, effect against no filter,
+        q, decision.
         """
         rows = self.table[self.table["kind"].isin(["full", "threshold"])][list(SWEEP_COLUMNS)]
         renamed = rows.rename(columns={"accuracy_low": "ci95_low", "accuracy_high": "ci95_high"})
@@ -132,8 +135,9 @@ def _run_round(
 def _outcomes(
     mixes: Sequence[Mix], seed: int, run_mix: RunMix, spec: AblationSpec, progress: bool
 ) -> list[tuple[np.ndarray, float]]:
-    """Train the mixes of a round: all at once where `run_mix` has a `many` for that (then seconds
-    are the mean), else one by one.
+    """Train the mixes of a round.
+
+    All at once where `run_mix` has a `many` for that (then seconds are the mean), else one by one.
     """
     from tqdm.auto import tqdm
 
@@ -152,8 +156,9 @@ def _outcomes(
 
 
 def close_mixes(runs: Runs, round_: int) -> None:
-    """Close what is decided after a round: clear effects (from the second seed on), hopeless mixes,
-    one-source mixes without harm.
+    """Close what is decided after a round.
+
+    Clear effects (from the second seed on), hopeless mixes, one-source mixes without harm.
     """
     evidence = runs.evidence()
     for mix in [mix for mix in runs.mixes if not mix.closed]:

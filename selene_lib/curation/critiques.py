@@ -36,8 +36,9 @@ STAGE = "critiques"
 
 @dataclass(frozen=True)
 class CritiqueResult:
-    """Verified critiques, two a sample (chosen, then rejected) in the order of the samples, and the
-    ledger of the generation.
+    """Verified critiques and the ledger of their generation.
+
+    Two a sample, chosen then rejected, in the order of the samples.
     """
 
     critiques: list[Critique]
@@ -57,7 +58,7 @@ def is_swapped(sample: Sample, seed: int) -> bool:
 def wrong_verdict(sample: Sample, seed: int) -> str:
     """A verdict other than the gold one.
 
-    For an absolute score drawn with weight 1/distance by a hash of the item.
+    An absolute score is drawn with weight 1 / distance, by a hash of the item.
     """
     others = [label for label in LABELS[sample.task] if label != sample.label]
     weights = [1.0] * len(others)
@@ -72,8 +73,9 @@ def wrong_verdict(sample: Sample, seed: int) -> str:
 
 
 def no_gold(sample: Sample) -> str:
-    """Why no verdict can be argued for, or an empty string: a missing label, or a tie, which no
-    judge may answer.
+    """Why no verdict can be argued for, or an empty string.
+
+    The label is missing, or it is a tie, which no judge may answer.
     """
     if sample.label == TIE:
         return "the gold label is a tie"
@@ -81,8 +83,9 @@ def no_gold(sample: Sample) -> str:
 
 
 def argue_prompt(sample: Sample, verdict: str, *, family: str = "full", escape: bool = True) -> str:
-    """The message that asks a generator to argue for `verdict`: the judge's own prompt inside
-    `templates/generate/argue.txt`.
+    """The message that asks a generator to argue for `verdict`.
+
+    It is the judge's own prompt inside `templates/generate/argue.txt`.
     """
     # one pass, so that a sample that spells out "{verdict}" stays as it is
     values = {"{prompt}": render(sample, family=family, escape=escape).text, "{verdict}": verdict}
@@ -146,11 +149,10 @@ def plan_critiques(
     n_samples: int = 20,
     temperature: float = 0.7,
 ) -> RequestPlan | None:
-    """The dry run of `generate_critiques`: requests, tokens and cost of its first attempt, without
-    asking; None where nothing is paid.
+    """The dry run of `generate_critiques`: requests, tokens and cost of its first attempt.
 
-    Retries come on top: at most `max_attempts - 1` times the share of replies that fail their
-    check.
+    Nobody is asked. None where nothing is paid. Retries come on top: at most `max_attempts - 1`
+    times the share of replies that fail their check.
     """
     plan = getattr(generator, "plan", None)
     if plan is None:

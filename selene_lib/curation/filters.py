@@ -1,8 +1,7 @@
-"""Filters of the curation: each one a pure function from records to what is kept and why the rest
-is not; `apply` writes the ledger row.
+"""Filters of the curation: pure functions from records to what is kept, and why not the rest.
 
-Randomness is a hash of the item, so a filter gives the same result in any order of the records and
-after any resumption.
+`apply` writes the ledger row. Randomness is a hash of the item, so a filter gives the same result
+in any order of the records and after any resumption.
 """
 
 from __future__ import annotations
@@ -57,8 +56,9 @@ def filter_length(
     max_tokens: int,
     min_tokens: int = 1,
 ) -> Filtered[R]:
-    """Keep what is long and short enough in tokens: all texts of a sample together, prompt plus
-    longer reply of a pair.
+    """Keep what is long and short enough in tokens.
+
+    Counted are all texts of a sample together, and prompt plus longer reply of a pair.
     """
 
     def reason(record: R) -> str:
@@ -106,8 +106,9 @@ def filter_language(samples: Sequence[Sample], *, language: str = "English") -> 
 
 
 def filter_refusals(records: Sequence[R]) -> Filtered[R]:
-    """Drop samples where every response declines the task (nothing is left to judge), and pairs in
-    which a reply declines to judge.
+    """Drop samples where every response declines the task, and pairs that decline to judge.
+
+    Of the first nothing is left to judge; of the second one reply is enough.
     """
 
     def reason(record: R) -> str:
@@ -121,8 +122,9 @@ def filter_refusals(records: Sequence[R]) -> Filtered[R]:
 
 
 def filter_duplicates(samples: Sequence[Sample], *, threshold: float = 0.9) -> Filtered[Sample]:
-    """Keep one of each group of near-duplicates (Jaccard of word shingles at least `threshold`)
-    within a task, whatever the source.
+    """Keep one of each group of near-duplicates within a task, whatever the source.
+
+    Near is a Jaccard similarity of word shingles of at least `threshold`.
     """
     from selene_lib.contamination import near_duplicates
 
@@ -175,8 +177,10 @@ def filter_max_per_source(
 
 
 def filter_contradictions(pairs: Sequence[PreferencePair]) -> Filtered[PreferencePair]:
-    """Drop pairs in which a reply has another verdict than it should, argues for another one, or
-    says that it was told the answer.
+    """Drop pairs in which a reply is not what its verdict says.
+
+    It has another verdict than it should, argues for another one, or says that it was told the
+    answer.
     """
 
     def reason(pair: PreferencePair) -> str:
@@ -201,11 +205,11 @@ def filter_reward(
     *,
     by: str = "chosen",
 ) -> Filtered[PreferencePair]:
-    """Keep pairs whose reward is at least the threshold of their source (`*` is the one of all
-    others; None keeps all).
+    """Keep pairs whose reward is at least the threshold of their source.
 
-    `by` is `chosen` (reward of the chosen side) or `margin` (chosen less rejected). A pair without
-    a reward, or with NaN, is a ValueError.
+    `*` is the threshold of all other sources; None keeps all. `by` is `chosen` (reward of the
+    chosen side) or `margin` (chosen less rejected). A pair without a reward, or with NaN, is a
+    ValueError.
     """
     if by not in ("chosen", "margin"):
         raise ValueError(f"by={by!r} is not one of chosen, margin")

@@ -99,8 +99,7 @@ def judge_samples(
     store: str | Path,
     progress: bool = True,
 ) -> list[Judgement]:
-    """Ask a judge about every sample and return one judgement a question, in the order of the
-    samples whatever was asked when.
+    """Ask a judge about every sample and return one judgement a question, in their order.
 
     `store` is an append-only JSON Lines file: what stands in it is not asked again, so a killed run
     goes on where it stopped. A store written by other weights or settings under the same judge name

@@ -1,5 +1,4 @@
-"""A judge that runs here: any transformers checkpoint, with or without an adapter, on the CPU or
-one GPU.
+"""A judge that runs here: a transformers checkpoint, with or without adapter, CPU or one GPU.
 
 Prompts are sorted by length and cut into left-padded batches under a token budget; decoding is
 greedy and a reply ends once its verdict line is written. The plan depends on the prompts alone, so
@@ -92,8 +91,9 @@ class LocalJudge:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """16 hex digits of weights, adapter and settings: with another value the same prompt may be
-        answered otherwise.
+        """16 hex digits of weights, adapter and settings.
+
+        With another value the same prompt may be answered otherwise.
         """
         parts = [
             weights_hash(self.path),
@@ -290,9 +290,7 @@ def _label_ids(tokenizer: Any) -> dict[str, list[int]]:
 
 
 def _first_ids(tokenizer: Any, label: str) -> set[int]:
-    """The token a label begins with, as it is written alone, after a space and after the result
-    marker.
-    """
+    """The token a label begins with: written alone, after a space, after the result marker."""
     found = set()
     for text in (label, f" {label}", f"{RESULT_MARK} {label}"):
         ids = tokenizer.encode(text, add_special_tokens=False)
@@ -303,8 +301,10 @@ def _first_ids(tokenizer: Any, label: str) -> set[int]:
 
 
 def weights_hash(path: str) -> str:
-    """Hash a model folder: in full when small, else its JSON files and the names and sizes of its
-    weights; a hub id stays as it is.
+    """Hash a model folder; a hub id stays as it is.
+
+    A small folder is hashed in full, a large one by its JSON files and the names and sizes of its
+    weights.
     """
     from selene_lib.files import sha256_file, size_bytes
 

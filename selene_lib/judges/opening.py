@@ -12,8 +12,9 @@ from selene_lib.judges.protocol import JudgeBackend
 
 @dataclass(frozen=True)
 class Limits:
-    """Room of one judgement in tokens: what is written, and what of the prompt is read (None: what
-    the model's context leaves).
+    """Room of one judgement in tokens: what is written, and what of the prompt is read.
+
+    None leaves the prompt what the model's context has room for.
     """
 
     max_new_tokens: int
@@ -34,10 +35,11 @@ def open_arm(base_model: str, name: str, adapter: Path | None, limits: Limits) -
 
 
 def open_judge(model: str, **options: Any) -> JudgeBackend:
-    """Open the judge that a name means: `http://host/v1#model` a server, `vllm:PATH`,
-    `unsloth:PATH`, `replay:FILE`, else local.
+    """Open the judge that a name means.
 
-    `options` go to that judge's constructor; those that are None are left to its defaults.
+    `http://host/v1#model` is a server; `vllm:PATH`, `unsloth:PATH` and `replay:FILE` say how;
+    anything else is a local model. `options` go to that judge's constructor; those that are None
+    are left to its defaults.
     """
     given = {name: value for name, value in options.items() if value is not None}
     kind, _, rest = model.partition(":")

@@ -46,8 +46,9 @@ class JudgeBackend(Protocol):
 
 
 def batches_of(judge: JudgeBackend, prompts: Sequence[Prompt], size: int = 64) -> list[list[int]]:
-    """The judge's own batches where it plans them (they depend on all prompts, never on what is
-    already answered), else plain slices.
+    """The judge's own batches where it plans them, else plain slices.
+
+    A plan depends on all prompts, never on what is already answered.
     """
     plan = getattr(judge, "batches", None)
     if plan is not None:

@@ -81,9 +81,7 @@ class ServerJudge:
         return self.client.prices.usd(*self.client.opened().tokens(self.client.model))
 
     def batches(self, prompts: Sequence[Prompt]) -> list[list[int]]:
-        """Slices of sixteen rounds of requests: long enough to keep the server busy, short enough
-        to be stored often.
-        """
+        """Slices of sixteen rounds of requests: busy servers, and often stored."""
         return slices(len(prompts), 16 * self.client.max_concurrency)
 
     def judge(self, prompts: Sequence[Prompt]) -> list[Reply]:

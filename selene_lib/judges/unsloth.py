@@ -80,9 +80,7 @@ class UnslothJudge(LocalJudge):
         ]
 
     def _stop_after(self, n_prompt: int) -> Any:
-        """A stopping criterion: a row is done when its last token ends a line and a verdict line is
-        written.
-        """
+        """A stopping criterion: done is a row that just ended a line and has a verdict line."""
         import torch
 
         def done(sequences: torch.Tensor, _scores: Any, **_: Any) -> torch.Tensor:

@@ -1,5 +1,4 @@
-"""Checkpoints that are whole or do not count, and that belong to one configuration and one set of
-pairs.
+"""Checkpoints that are whole or do not count, each of one configuration and set of pairs.
 
 A checkpoint folder counts once it holds `sealed.json`, written last; a folder that a killed process
 left without one is removed.

@@ -37,8 +37,10 @@ def saved_per_token(spec: TrainSpec, shape: Shape, *, checkpointing: bool, copie
 def memory_parts(
     spec: TrainSpec, shape: Shape, micro_batch_tokens: int, *, kind: str, checkpointing: bool
 ) -> dict[str, float]:
-    """Bytes by part: base, adapter with gradients and optimiser, activations of one micro-batch,
-    logits of one chunk, runtime.
+    """Bytes by part of a run.
+
+    Base, adapter with gradients and optimiser, activations of one micro-batch, logits of one chunk,
+    runtime.
     """
     wide = 4 if (spec.dtype == "float32" or (spec.dtype == "auto" and kind == "cpu")) else 2
     linear = NF4_BYTES if spec.quantisation == "nf4" else wide
@@ -68,8 +70,9 @@ def memory_parts(
 
 
 def forward_flops(shape: Shape, context_tokens: float) -> float:
-    """FLOPs of one token's forward through the blocks: 2 a weight, and 4 * heads * head_dim a key
-    it looks at (half the context).
+    """FLOPs of one token's forward through the blocks.
+
+    2 a weight, and 4 * heads * head_dim a key it looks at (half the context).
     """
     return (
         2 * shape.n_linear
@@ -80,8 +83,10 @@ def forward_flops(shape: Shape, context_tokens: float) -> float:
 def training_flops_per_token(
     spec: TrainSpec, shape: Shape, context_tokens: float, checkpointing: bool
 ) -> float:
-    """Forward, backward (once for frozen weights, twice for trained ones), and the forward again
-    under checkpointing.
+    """FLOPs of one token's forward and backward.
+
+    The backward counts once for frozen weights and twice for trained ones; under checkpointing
+    there is one forward more.
     """
     passes = (2 if spec.adapter == "lora" else 3) + checkpointing
     return passes * forward_flops(shape, context_tokens)

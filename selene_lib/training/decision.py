@@ -1,5 +1,4 @@
-"""The one place that looks at the hardware: which backend, precision, layout and attention a run
-gets.
+"""The one place that looks at the hardware: backend, precision, layout, attention of a run.
 
 `decide` is a pure function of the spec and of what is installed, so its table can be tested without
 a GPU.
@@ -109,9 +108,7 @@ def decide(spec: TrainSpec, hardware: Hardware) -> Decision:
 
 
 def _fitting_tokens(spec: TrainSpec, hardware: Hardware, checkpointing: bool) -> int:
-    """Tokens of a micro-batch: on a GPU what the planner's count leaves room for, on a CPU a fixed
-    number.
-    """
+    """Tokens of a micro-batch: on a GPU what there is room for, on a CPU a fixed number."""
     if not hardware.cuda:
         return CEILING_TOKENS["cpu"]
     return fitting_tokens(spec, "cuda", checkpointing, hardware.memory_bytes)

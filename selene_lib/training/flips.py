@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Flip:
-    """One golden sample on which an export says something else than the reference form of the same
-    judge.
-    """
+    """One golden sample on which an export and the reference form of its judge differ."""
 
     sample_id: str
     form: str
@@ -34,8 +32,9 @@ class Flip:
 
 @dataclass(frozen=True)
 class VerdictComparison:
-    """Verdicts of several forms of one judge: `flips` against the first form, `n_flips` by form, of
-    `n` samples.
+    """Verdicts of several forms of one judge on `n` samples.
+
+    `flips` are against the first form, `n_flips` counts them by form.
     """
 
     reference: str
@@ -84,8 +83,9 @@ def compare_verdicts(
 
 
 def refuse_flips(comparison: VerdictComparison, *, allowed_share: float) -> None:
-    """Raise UserError with the list of flips when a form differs from the reference on more than
-    `allowed_share` of the samples.
+    """Raise UserError where a form differs on more than `allowed_share` of the samples.
+
+    The message lists the flips.
     """
     for form, n_flips in comparison.n_flips.items():
         if n_flips > allowed_share * comparison.n:

@@ -1,5 +1,4 @@
-"""The objective: DPO on summed log-probabilities plus the chosen side's NLL per token, averaged
-over examples.
+"""The objective: DPO on summed log-probs plus the chosen side's NLL per token, by example.
 
 Iterative RPO (arXiv 2404.19733, eq. 1), for a prompt x with chosen c and rejected r:
 
@@ -28,8 +27,7 @@ LossKind = Literal["dpo_nll", "dpo", "nll"]
 
 @dataclass(frozen=True)
 class PairLoss:
-    """Per-pair values, each of shape [n_pairs]: `total` is what is minimised (mean over pairs), the
-    rest is for the record.
+    """Per-pair values, each [n_pairs]; `total` is minimised, the rest is for the record.
 
     `margin` is beta * (chosen log-ratio - rejected log-ratio), DPO's implicit reward difference;
     `reward_correct` is 1 where it is positive. `nll` is per token of the chosen side. A part that

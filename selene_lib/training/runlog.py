@@ -62,8 +62,10 @@ def _plain(value: Any) -> Any:
 
 
 def peak_memory_bytes() -> int:
-    """Peak of this process so far: on a GPU what torch allocated, else the resident set (the whole
-    process, whatever it did before).
+    """Peak of this process so far.
+
+    On a GPU what torch allocated, else the resident set of the whole process, whatever it did
+    before.
     """
     import resource
 

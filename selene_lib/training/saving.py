@@ -13,9 +13,9 @@ from selene_lib.training.spec import TrainSpec
 
 
 def save_adapter(trainer: Any, folder: Path, spec: TrainSpec, family: str | None = None) -> None:
-    """Write the adapter (or the full weights) as a folder that is whole or absent, with the same
-    bytes for the same weights, and with a record of its base. Weights that are not finite are a
-    UserError, and nothing is written.
+    """Write the adapter (or full weights) as a folder that is whole or absent.
+
+    The same weights have the same bytes.
     """
     refuse_non_finite(trainer.model, folder.name)
     temporary = folder.with_name(f".{folder.name}.tmp")
@@ -37,8 +37,9 @@ def save_adapter(trainer: Any, folder: Path, spec: TrainSpec, family: str | None
 
 
 def _portable(config: dict[str, Any]) -> dict[str, Any]:
-    """Sets in one order (peft writes them in the order of their hashes, which changes from process
-    to process), no path of this machine.
+    """A configuration with sets in one order and no path of this machine.
+
+    peft writes them in the order of their hashes, which changes from process to process.
     """
     base = config.get("base_model_name_or_path") or ""
     portable = config | {

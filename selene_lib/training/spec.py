@@ -125,9 +125,7 @@ class TrainSpec:
         return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
 
     def differences(self, other: Mapping[str, Any]) -> list[str]:
-        """Name the settings in which `other` (a stored spec) differs, as `beta: 0.1 there, 0.2
-        here`.
-        """
+        """Name the settings in which a stored spec differs, as `beta: 0.1 there, 0.2 here`."""
         mine = self.to_dict()
         names = sorted((set(mine) | set(other)) - PRESENTATION_FIELDS)
         return [

@@ -228,9 +228,7 @@ def losses_of(
     *,
     device: Any,
 ) -> PairLoss:
-    """Per-pair losses, each [n_pairs], of pairs with their reference sums [n_pairs, 2], in one
-    forward.
-    """
+    """Per-pair losses, each [n_pairs], in one forward; reference sums are [n_pairs, 2]."""
     batch = lay_out_for(loaded.decision, pairs, pad_token_id=loaded.tokenizer.pad_token_id).to(
         device
     )
@@ -258,8 +256,9 @@ def _parts(losses: PairLoss) -> tuple[torch.Tensor, ...]:
 def measure_pairs(
     loaded: Loaded, spec: TrainSpec, pairs: Sequence[EncodedPair], reference: np.ndarray
 ) -> dict[str, float]:
-    """Mean loss, dpo, nll, margin and reward accuracy of pairs under the current weights (adapter
-    on, dropout off).
+    """Mean loss, dpo, nll, margin and reward accuracy of pairs under the current weights.
+
+    Adapter on, dropout off.
     """
     known, decision = torch.as_tensor(reference, dtype=torch.float32), loaded.decision
     device = next(loaded.model.parameters()).device
@@ -293,9 +292,9 @@ class _Steps(Dataset[int]):
 def train_and_save(
     trainer: Trainer, job: TrainingJob, checkpoint: Path | None, held_out_reference: np.ndarray
 ) -> Trained:
-    """Run a trainer to its last step, from a checkpoint if there is one.
+    """Run a trainer to its last step, measure the held-out pairs, write the adapter.
 
-    Measure the held-out pairs and write the adapter.
+    From a checkpoint where there is one.
     """
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     validation = None

@@ -1,6 +1,4 @@
-"""What generators in this process share: the store's key of a request, and asking in batches for
-what the store does not hold.
-"""
+"""What generators in this process share: the store's key, and batches of what it lacks."""
 
 from __future__ import annotations
 

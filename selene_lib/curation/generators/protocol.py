@@ -14,11 +14,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Request:
-    """One critique to be written: of `sample` as shown, for the verdict `asked` (None: the
-    generator's own, for rejection sampling).
+    """One critique to be written: of `sample` as shown, for the verdict `asked`.
 
-    `prompt` is the whole user message. `seed` and `attempt` make two requests of one prompt
-    different ones.
+    `asked=None` leaves the verdict to the generator, for rejection sampling. `prompt` is the whole
+    user message. `seed` and `attempt` make two requests of one prompt different ones.
     """
 
     sample: Sample
@@ -30,8 +29,9 @@ class Request:
 
     @property
     def draw_seed(self) -> int:
-        """The seed a generator draws with: another one for every sample, verdict and attempt, else
-        a retry would repeat the failure.
+        """The seed a generator draws with.
+
+        Another one for every sample, verdict and attempt, else a retry would repeat the failure.
         """
         return int(unit_hash(self.seed, "draw", self.sample.id, self.asked, self.attempt) * 2**31)
 
@@ -53,8 +53,9 @@ class Generation:
 
 @runtime_checkable
 class Generator(Protocol):
-    """Anything with a name (the model, with its revision where it has one) and settings that
-    answers requests.
+    """Anything with a name and settings that answers requests.
+
+    The name is the model's, with its revision where it has one.
     """
 
     name: str

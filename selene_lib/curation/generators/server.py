@@ -1,5 +1,6 @@
-"""Critiques from any OpenAI-compatible server, through `ServerClient`: concurrency, limits, budget
-and store are its business.
+"""Critiques from any OpenAI-compatible server, through `ServerClient`.
+
+Concurrency, limits, budget and store are its business.
 """
 
 from __future__ import annotations

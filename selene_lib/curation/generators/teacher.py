@@ -1,5 +1,6 @@
-"""The teacher of the embedded world: critiques by rule, with true evidence for the gold verdict and
-plausible wrong evidence otherwise.
+"""The teacher of the embedded world: critiques by rule.
+
+True evidence for the gold verdict, plausible wrong evidence otherwise.
 """
 
 from __future__ import annotations
