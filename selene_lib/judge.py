@@ -5,22 +5,40 @@ A file is judged resumably, with every reply kept beside the result.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from selene_lib.data.tables import read_table, write_table
-from selene_lib.errors import UserError
-from selene_lib.files import write_parquet
-from selene_lib.judges.judging import Asking, judge_samples, plan_questions, to_judgement
+from selene_lib.data.own_rows import OwnRows
+from selene_lib.data.table_writing import (
+    TableShape,
+    blocks,
+    check_output,
+    columns_beside,
+    open_table,
+    remove_leftovers,
+    schema_of,
+)
+from selene_lib.data.tables import Row
+from selene_lib.errors import UserError, tell
+from selene_lib.files import arrow_schema, to_arrow_row
+from selene_lib.judges.judging import Asking, answer_into, ask, plan_questions, to_judgement
 from selene_lib.judges.opening import open_judge
-from selene_lib.judges.protocol import JudgeBackend
+from selene_lib.judges.protocol import Priced, Reply
+from selene_lib.judges.store import JudgementStore
 from selene_lib.models.names import EMBEDDED_MODEL
 from selene_lib.prompts.rubrics import read_rubric
 from selene_lib.records import TASKS, Judgement, Sample, Score, Task, stable_id
 
-TEXT_COLUMNS = ("instruction", "response", "response_b", "rubric", "reference")
+# What is added to a user's rows; of a pair also the verdict of each order.
+ADDED_COLUMNS = ("verdict", "status", "reason", "critique", "confidence", "n_cut_characters")
+PAIR_COLUMNS = ("verdict_ab", "verdict_ba")
+ADDED_KINDS = {"confidence": float, "n_cut_characters": int}
+# Rows in memory at a time: a connection waits for the last of a block, which costs little at this
+# length, and a block of long texts is some fifty megabytes.
+BLOCK_ROWS = 8192
 
 
 @dataclass(frozen=True)
@@ -90,14 +108,18 @@ class Judge:
         return self.score_samples([sample])[0]
 
     def score_samples(self, samples: Sequence[Sample]) -> list[ItemResult]:
-        """Judge samples without keeping anything; `judging.judge_samples` is the resumable way."""
+        """Judge samples without a file; `judging.judge_samples` is the resumable way.
+
+        A judge at a server keeps what was paid in its own `store`, where it was given one.
+        """
         questions = plan_questions(samples, self.asking)
-        replies = self.judge.judge([q.prompt for q in questions])
-        judgements = [
-            to_judgement(self.judge.name, "mine", q, reply)
-            for q, reply in zip(questions, replies, strict=True)
-        ]
-        return item_results(samples, judgements)
+        found: dict[int, Judgement] = {}
+
+        def keep(place: int, reply: Reply) -> None:
+            found[place] = to_judgement(self.judge.name, "mine", questions[place], reply)
+
+        ask(self.judge, questions, keep)
+        return item_results(samples, [found[place] for place in range(len(questions))])
 
 
 def family_of(model: str) -> str:
@@ -136,8 +158,9 @@ def _confidence(mine: list[Judgement]) -> float | None:
 class FileResult:
     """What `judge_file` did.
 
-    `usage` holds prompt and reply tokens, and `usd` where a price is known; `scores` is empty
-    without a label column.
+    `n_failed` rows have no reply (they are in `n_unparsed` too). `usage` holds prompt and reply
+    tokens of all stored replies, and `usd` where a price is known; `scores` only with a label
+    column.
     """
 
     output: Path
@@ -145,6 +168,7 @@ class FileResult:
     n: int
     n_unparsed: int
     n_inconsistent: int
+    n_failed: int
     usage: dict[str, float]
     scores: list[Score]
 
@@ -160,134 +184,135 @@ def judge_file(
     family: str | None = None,
     escape: bool = True,
     store: str | Path | None = None,
+    prefix: str = "",
+    retry_failed: bool = False,
     progress: bool = True,
     **options: Any,
 ) -> FileResult:
-    """Judge every row of a CSV, JSON Lines or Parquet file and add the verdict columns.
+    """Judge every row of a table and write the rows with the verdict columns added, in the output's
+    format (CSV, TSV, JSON Lines or Parquet). Rows are read, judged and written in blocks.
 
     Needed columns: `instruction`, `response`, and `response_b` for pairwise; used where there:
     `rubric` (else the rubric file is for all rows), `reference`, `label`, `id`. `columns` maps
-    these names to the file's own. Replies are kept in `store` (default: the output's name plus
-    `.replies.jsonl`), so a broken run goes on where it stopped; the samples as they were judged lie
-    beside the output (`.samples.parquet`), to be scored again or exported with. Every mistake of
-    the user is a one-line UserError.
+    these names to the file's own. The added columns (`ADDED_COLUMNS`) get `prefix`, or `selene_`
+    where the file has one of these names. Replies are kept in `store` (default: the output's name
+    plus `.replies.jsonl`) when they come, so a broken run goes on where it stopped; a request that
+    failed for good is a row with status `failed`, asked again with `retry_failed`. The samples as
+    they were judged lie beside the output (`.samples.parquet`), to be scored again or exported
+    with. Every mistake of the user is a one-line UserError, before anything is asked.
     """
     if task not in TASKS:
         raise UserError(f"task {task!r} is not one of {', '.join(TASKS)}")
-    source, output = Path(input_path), Path(output_path)
-    rows = read_table(source)
-    text = read_rubric(rubric, task) if rubric is not None else ""
-    samples = samples_of_rows(rows, task, text, columns or {}, source)
-    judge = open_judge(model, **options)
+    output = Path(output_path)
     kept = Path(store) if store else output.with_name(f"{output.name}.replies.jsonl")
-    asking = Asking(family or family_of(model), escape=escape)
-    found = judge_samples(judge, source.stem, samples, asking, store=kept, progress=progress)
-    results = item_results(samples, found)
-    write_parquet(output.with_name(f"{output.name}.samples.parquet"), samples, Sample)
-    judged = [
-        {**row, **_columns_of(result, task)} for row, result in zip(rows, results, strict=True)
-    ]
-    write_table(output, judged)
-    statuses = [result.status for result in results]
-    n_inconsistent = statuses.count("inconsistent")
-    return FileResult(
-        output,
-        kept,
-        n=len(rows),
-        n_unparsed=len(statuses) - statuses.count("value") - n_inconsistent,
-        n_inconsistent=n_inconsistent,
-        usage=_usage(judge, found),
-        scores=_scores(samples, found, judge.name, source.stem),
-    )
-
-
-def samples_of_rows(
-    rows: Sequence[Mapping[str, Any]],
-    task: Task,
-    rubric: str,
-    columns: Mapping[str, str],
-    path: Path,
-) -> list[Sample]:
-    """Turn table rows into samples.
-
-    Ids are those of an `id` column, or made from the row's texts and number.
-    """
-    needed = _response_columns(task)
-    if not rubric and task != "pairwise":
-        needed.append("rubric")
-    for column in needed:
-        if columns.get(column, column) not in rows[0]:
-            there = ", ".join(map(str, rows[0]))
-            remedy = "give a rubric file, or " if column == "rubric" else ""
-            raise UserError(
-                f"{path} has no column {columns.get(column, column)!r} (there are: {there}); "
-                f"{remedy}rename it or map it with columns"
-            )
-    return [
-        _sample_of_row(row, number, task, rubric, columns, path)
-        for number, row in enumerate(rows, 1)
-    ]
-
-
-def _response_columns(task: Task) -> list[str]:
-    """What every row must have."""
-    columns = ["instruction", "response"]
-    return [*columns, "response_b"] if task == "pairwise" else columns
-
-
-def _sample_of_row(
-    row: Mapping[str, Any],
-    number: int,
-    task: Task,
-    rubric: str,
-    columns: Mapping[str, str],
-    path: Path,
-) -> Sample:
-    def cell(name: str) -> str | None:
-        value = row.get(columns.get(name, name))
-        return None if value is None or value != value else str(value)
-
-    texts = {name: cell(name) for name in TEXT_COLUMNS}
-    for name in _response_columns(task):
-        if texts[name] is None:
-            raise UserError(f"{path}, row {number}: {name} is missing")
-    label = cell("label")
+    shape = TableShape(output, schema_of(Path(input_path), output))
+    check_output(output, kept, Path(input_path))
+    text = read_rubric(rubric, task) if rubric is not None else ""
+    rows = OwnRows(Path(input_path), task, text, columns or {})
+    job = _FileJob(rows, shape, Asking(family or family_of(model), escape=escape), prefix)
+    ids = job.look_through()
+    judge = open_judge(model, **options)
     try:
-        return Sample(
-            id=cell("id") or stable_id("row", number, *texts.values()),
-            source=path.stem,
-            task=task,
-            instruction=texts["instruction"] or "",
-            response=texts["response"] or "",
-            response_b=texts["response_b"] if task == "pairwise" else None,
-            rubric=texts["rubric"] or rubric,
-            reference=texts["reference"] or None,
-            label=label.removesuffix(".0") if label else None,
+        with JudgementStore(kept, judge, own_ids=ids, retry_failed=retry_failed) as opened:
+            job.judge_into(opened, progress=progress)
+            n_prompt, n_reply = opened.n_tokens
+    except OSError as error:
+        raise UserError(
+            f"cannot write beside {output} ({error.strerror or error}); make room or give another "
+            "output, and run again: what was answered is kept"
+        ) from error
+    usage: dict[str, float] = {"prompt_tokens": n_prompt, "reply_tokens": n_reply}
+    usd = judge.usd(n_prompt, n_reply) if isinstance(judge, Priced) else None
+    if usd is not None:
+        usage["usd"] = usd
+    n_inconsistent = job.statuses["inconsistent"]
+    n_unparsed = job.n - job.statuses["value"] - n_inconsistent
+    scores = _scores(job.gold, job.found, judge.name, job.set_name)
+    n_failed = job.statuses["failed"]
+    return FileResult(output, kept, job.n, n_unparsed, n_inconsistent, n_failed, usage, scores)
+
+
+class _FileJob:
+    """A file on its way through a judge, block by block."""
+
+    def __init__(self, rows: OwnRows, shape: TableShape, asking: Asking, prefix: str) -> None:
+        self.rows, self.shape, self.asking, self.prefix = rows, shape, asking, prefix
+        self.n, self.set_name = 0, rows.source
+        self.statuses: Counter[str] = Counter()
+        self.gold: list[Sample] = []  # what is scored, without its texts
+        self.found: list[Judgement] = []
+
+    def look_through(self) -> set[str]:
+        """Read the whole file once, so that every mistake is found before anything is paid; return
+        the ids.
+        """
+        ids = set()
+        for block in blocks(self.rows, BLOCK_ROWS):
+            self.shape.see([one.row for one in block])
+            ids.update(one.sample.id for one in block)
+        names = [*ADDED_COLUMNS, *(PAIR_COLUMNS if self.rows.task == "pairwise" else ())]
+        self.names = columns_beside(names, self.shape.names, self.prefix)
+        if not self.prefix and self.names["verdict"] != "verdict":
+            ours = self.names["verdict"]
+            tell(f"{self.rows.path} has columns of our names; the added ones are {ours} and so on")
+        self.shape.add({self.names[name]: ADDED_KINDS.get(name, str) for name in names})
+        self.n = len(ids)
+        return ids
+
+    def judge_into(self, store: JudgementStore, *, progress: bool) -> None:
+        """Judge every block and write output and samples, whole once all are judged."""
+        from tqdm.auto import tqdm
+
+        output = self.shape.path
+        self.set_name = store.set_name or self.set_name
+        samples = TableShape(
+            output.with_name(f"{output.name}.samples.parquet"), arrow_schema(Sample)
         )
-    except ValueError as error:
-        raise UserError(f"{path}, row {number}: {error}") from error
+        n_questions = self.n * (2 if self.rows.task == "pairwise" else 1)
+        name = f"{store.judge.name} on {self.rows.source}"
+        remove_leftovers(output, samples.path)
+        with (
+            tqdm(total=n_questions, desc=name, unit="verdict", disable=not progress) as bar,
+            open_table(output, self.shape) as table,
+            open_table(samples.path, samples) as sample_table,
+        ):
+            for block in blocks(self.rows, BLOCK_ROWS):
+                mine = [one.sample for one in block]
+                found = answer_into(store, self.set_name, plan_questions(mine, self.asking), bar)
+                results = item_results(mine, found)
+                table.write([self._row(one.row, r) for one, r in zip(block, results, strict=True)])
+                sample_table.write([to_arrow_row(sample) for sample in mine])
+                self._count(mine, found, results)
 
+    def _row(self, row: Row, result: ItemResult) -> Row:
+        added = {
+            "verdict": result.verdict,
+            "status": result.status,
+            "reason": result.reason,
+            "critique": result.critique,
+            "confidence": result.confidence,
+            "n_cut_characters": sum(
+                int(j.meta.get("n_cut_characters", 0)) for j in result.judgements
+            ),
+        }
+        for judgement in result.judgements if self.rows.task == "pairwise" else ():
+            added[f"verdict_{judgement.order.lower()}"] = judgement.verdict_of_sample
+        return {**row, **{self.names[name]: value for name, value in added.items()}}
 
-def _columns_of(result: ItemResult, task: Task) -> dict[str, Any]:
-    added = {
-        "verdict": result.verdict,
-        "status": result.status,
-        "reason": result.reason,
-        "critique": result.critique,
-        "confidence": result.confidence,
-    }
-    if task == "pairwise":
-        added |= {f"verdict_{j.order.lower()}": j.verdict_of_sample for j in result.judgements}
-    return added
-
-
-def _usage(judge: JudgeBackend, found: Sequence[Judgement]) -> dict[str, float]:
-    usage: dict[str, float] = {
-        "prompt_tokens": sum(j.n_prompt_tokens for j in found),
-        "reply_tokens": sum(j.n_reply_tokens for j in found),
-    }
-    spent = getattr(judge, "spent_usd", None)
-    return usage | ({"usd": spent} if spent is not None else {})
+    def _count(
+        self, samples: list[Sample], found: list[Judgement], results: list[ItemResult]
+    ) -> None:
+        self.statuses.update(result.status for result in results)
+        labelled = {s.id for s in samples if s.label is not None or s.score is not None}
+        for sample in samples:
+            if sample.id in labelled:
+                bare = {"response_b": ""} if sample.response_b is not None else {}
+                self.gold.append(
+                    replace(sample, instruction="", response="", rubric="", reference=None, **bare)
+                )
+        for judgement in found:
+            if judgement.sample_id in labelled:
+                self.found.append(replace(judgement, reply="", meta={}))
 
 
 def _scores(
@@ -295,5 +320,4 @@ def _scores(
 ) -> list[Score]:
     from selene_lib.evaluation.scoring import score_set
 
-    labelled = [s for s in samples if s.label is not None]
-    return score_set(labelled, found, judge=judge, set_name=name) if labelled else []
+    return score_set(samples, found, judge=judge, set_name=name) if samples else []

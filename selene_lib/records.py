@@ -20,7 +20,7 @@ LABELS: dict[str, tuple[str, ...]] = {
     "pairwise": ("A", "B"),
 }
 TIE = "tie"
-VerdictStatus = Literal["value", "malformed", "truncated", "refused", "abstained"]
+VerdictStatus = Literal["value", "malformed", "truncated", "refused", "abstained", "failed"]
 Order = Literal["AB", "BA"]
 _FLIP = {"A": "B", "B": "A"}
 
@@ -159,8 +159,9 @@ class Judgement:
 
     A re-score reads it again and asks nobody. `order` is `AB` as the sample stands and `BA` after
     `Sample.swap()`; `verdict` is in the words of the prompt that was shown (so `A` under `BA` means
-    the sample's `response_b`). `verdict_probs` are probabilities over the task's labels, if the
-    judge gives them.
+    the sample's `response_b`). `status` is `failed` where there is no reply: the request was
+    refused for good, and `meta["reason"]` says why. `verdict_probs` are probabilities over the
+    task's labels, if the judge gives them.
     """
 
     judge: str

@@ -89,7 +89,7 @@ def write_rubric(path: Path, given: list[str], _: Sandbox) -> None:
 
 
 def write_input(path: Path, given: list[str], _: Sandbox) -> None:
-    from selene_lib.data.tables import write_table
+    from selene_lib.data.table_writing import write_table
 
     write_table(
         path, rows(option(given, "--task", "absolute"), with_rubric="--rubric" not in given)

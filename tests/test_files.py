@@ -180,3 +180,83 @@ def test_a_lock_is_free_again_once_it_is_closed(tmp_path):
         pytest.raises(UserError, match="busy"),
     ):
         files.PathLock(tmp_path / "store.jsonl", busy="busy")
+
+
+def test_every_single_flipped_bit_of_a_store_is_found(tmp_path):
+    path = tmp_path / "s.jsonl"
+    files.append_jsonl(path, [{"id": "a", "verdict": "Yes"}, {"id": "b", "verdict": "No"}])
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        for bit in range(8):
+            flipped = bytearray(whole)
+            flipped[place] ^= 1 << bit
+            path.write_bytes(flipped)
+            found = [line.row for line in files.scan_jsonl(path) if line.row is not None]
+            for row in found:  # what is still read says what was written
+                assert (row["id"], row["verdict"]) in {("a", "Yes"), ("b", "No")}, bytes(flipped)
+
+
+def test_damage_is_named_and_moved_aside_and_half_a_line_is_not_damage(tmp_path):
+    path = tmp_path / "s.jsonl"
+    files.append_jsonl(path, [{"n": 1, "t": "日本"}, {"n": 2, "t": "x"}, {"n": 3, "t": "y"}])
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b'"x"', b'"\xff"') + '{"n": 4, "t": "日'.encode()[:-1])
+    with pytest.raises(UserError, match=r"line 2 is damaged .its checksum does not fit"):
+        files.read_jsonl(path, skip_broken=True)
+    assert files.mend_jsonl(path) == [2]
+    assert [row["n"] for row in files.read_jsonl(path, skip_broken=True)] == [1, 3]
+    assert (tmp_path / "s.jsonl.damaged").read_bytes().startswith(b'{"n": 2, "t": "\xff"')
+    files.append_jsonl(path, [{"n": 4, "t": "日"}])
+    assert [row["n"] for row in files.read_jsonl(path, skip_broken=True)] == [1, 3, 4]
+    assert files.mend_jsonl(path) == []
+
+
+def test_a_store_of_an_older_version_is_read_and_a_foreign_file_is_left_alone(tmp_path):
+    path = tmp_path / "s.jsonl"
+    files.write_jsonl(path, [{"n": 1}])
+    files.append_jsonl(path, [{"n": 2}])
+    assert files.read_jsonl(path, skip_broken=True) == [{"n": 1}, {"n": 2}]
+    with open(path, "a") as stream:
+        stream.write('{"n": 3}\n')
+    assert files.mend_jsonl(path) == [3]  # after a sealed line every line is sealed
+    foreign = tmp_path / "notes.txt"
+    foreign.write_text("a\nb\n")
+    with pytest.raises(UserError, match=r"is not a store of replies .line 1: not JSON"):
+        files.mend_jsonl(foreign)
+    assert foreign.read_text() == "a\nb\n"
+
+
+def test_what_does_not_fit_on_the_disk_is_taken_back_whole(tmp_path, monkeypatch):
+    path = tmp_path / "s.jsonl"
+    with files.LineAppender(path) as lines:
+        lines.write([{"n": 1}])
+
+        class Full:
+            """A disk with room for ten bytes more."""
+
+            def __init__(self, stream) -> None:
+                self.stream, self.closed = stream, False
+
+            def __getattr__(self, name):
+                return getattr(self.stream, name)
+
+            def write(self, data) -> int:
+                if len(data) < 60:
+                    raise OSError(28, "No space left on device")
+                return self.stream.write(data[:10])
+
+        lines._stream = Full(lines._stream)
+        with pytest.raises(UserError, match="No space left on device"):
+            lines.write([{"n": 2, "t": "x" * 30}])
+    assert [line.fault for line in files.scan_jsonl(path)] == [""]
+
+
+def test_half_a_surrogate_pair_is_kept_as_it_is(tmp_path):
+    files.append_jsonl(tmp_path / "s.jsonl", [{"t": "a\ud800b"}])
+    assert files.read_jsonl(tmp_path / "s.jsonl") == [{"t": "a\ud800b"}]
+
+
+def test_a_written_symbolic_link_stays_one(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "real.txt")
+    files.write_text(tmp_path / "link", "x")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "real.txt").read_text() == "x"

@@ -27,7 +27,7 @@ FLOORS = (  # bottom up; rooms of one floor do not know each other
     "steps report cli",
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms.split()}
-FLAT = {"__init__", "errors", "files", "judge", "ledger", "records"}
+FLAT = {"__init__", "errors", "judge", "ledger", "records"}
 
 
 class Arrow(NamedTuple):

@@ -180,7 +180,7 @@ def test_an_adapter_changes_the_verdicts_and_a_missing_one_is_named(random_model
     )
     model.save_pretrained(tmp_path / "arm" / "adapter")
     judge = LocalJudge(random_model, adapter=tmp_path / "arm" / "adapter", max_new_tokens=12)
-    assert judge.name.endswith("-arm") and not hasattr(judge.model, "peft_config")
+    assert judge.name == "arm" and not hasattr(judge.model, "peft_config")
     expected = [
         judge._decode(row).strip()
         for row in _greedy_by_hand(model.eval(), [judge._encode(p)[0] for p in prompts(3)])

@@ -19,7 +19,8 @@ from pathlib import Path
 
 import pytest
 
-from selene_lib.data.tables import read_table, write_table
+from selene_lib.data.table_writing import write_table
+from selene_lib.data.tables import read_table
 from selene_lib.errors import UserError
 from selene_lib.evaluation.audit.swap_probe import (
     is_doubtful,
@@ -403,10 +404,13 @@ def test_every_mistake_of_a_user_is_one_line(tmp_path, replay):
     assert "no column 'response_b'" in error_of(tmp_path, good, task="pairwise")
     assert "is empty" in error_of(tmp_path, "instruction,response\n")
     assert "is empty" in error_of(tmp_path, "")
-    assert "is not one of .csv, .jsonl, .parquet" in error_of(tmp_path, good, name="in.xlsx")
+    assert "is not one of .csv, .tsv, .jsonl" in error_of(tmp_path, good, name="in.txt")
+    assert "not a workbook" in error_of(tmp_path, good, name="in.xlsx")
     assert "cannot read" in error_of(tmp_path, "not parquet", name="in.parquet")
     assert "line 2: not JSON" in error_of(
-        tmp_path, '{"instruction": "a"}\n{oops\n', name="in.jsonl"
+        tmp_path,
+        '{"instruction": "a", "response": "x", "rubric": "r"}\n{oops\n',
+        name="in.jsonl",
     )
     assert "not an object" in error_of(tmp_path, "[1]\n", name="in.jsonl")
     assert "row 2: response is missing" in error_of(
@@ -418,7 +422,7 @@ def test_every_mistake_of_a_user_is_one_line(tmp_path, replay):
         name="in.jsonl",
     )
     assert "task 'ranking'" in error_of(tmp_path, good, task="ranking")
-    assert "more fields than the header" in error_of(
+    assert "has more fields than the header" in error_of(
         tmp_path, "instruction,response,rubric\na,b,c,d\n"
     )
     assert "label '9' is not one of" in error_of(

@@ -1,4 +1,6 @@
-"""Metrics by hand and against scipy, intervals against their coverage, tests against counts."""
+"""Metrics on hand-computed cases and against scipy, intervals against their nominal coverage, tests
+against exact counts.
+"""
 
 from __future__ import annotations
 

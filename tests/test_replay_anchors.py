@@ -1,8 +1,8 @@
-"""Published replies and labels of real judges, replayed through our prompts, parser and scores: the
+"""Published replies and labels of real judges, replayed through our prompts, parser and scorer: the
 numbers must not move.
 
 Files are the publishers' own (see the `data_dir` fixture); the values below were computed from them
-once, independently of our scoring.
+once, independently of the scorer.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""The report: one file, everything escaped, every claim with its numbers, honest about scale."""
+"""The report: one file, everything escaped, every claim with its numbers, honest about scale and
+about what was not run.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,5 @@
-"""The report in a real browser, at two widths and in both colour schemes.
-
-Headless Chromium over its DevTools protocol, no network.
+"""The report in a real browser: headless Chromium over its DevTools protocol, no network, at two
+widths and in both colour schemes.
 """
 
 from __future__ import annotations
@@ -34,9 +33,8 @@ def find_chromium() -> str | None:
 
 
 class Browser:
-    """One headless tab; keeps what the console said and what was asked of the network.
-
-    Of the page and of the frames in it.
+    """One headless tab; keeps what the console said and what was asked of the network, of the page
+    and of the frames in it.
     """
 
     def __init__(self, folder: Path) -> None:

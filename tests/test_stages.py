@@ -1,4 +1,6 @@
-"""What the notebooks call: a forecast of cost, arms beside each other, tables of scores."""
+"""What notebooks 02 and 04 call: the forecast of a hosted generator, arms beside each other,
+held-out pairs.
+"""
 
 from __future__ import annotations
 

@@ -1,1 +1,3 @@
-"""Which sources and which reward threshold: short training runs raced against each other."""
+"""Which sources and which reward threshold: short training runs raced against each other, and what
+they show.
+"""

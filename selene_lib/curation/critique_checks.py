@@ -78,9 +78,8 @@ _HEDGED = re.compile(
 
 
 def reasoning_of(text: str) -> str:
-    """The reasoning of a reply, stripped: what stands before the last result marker.
-
-    The reasoning marker is left out.
+    """The reasoning of a reply: what stands before the last result marker, without the reasoning
+    marker; stripped.
     """
     ends = [match.start() for match in MARKER.finditer(text)]
     head = text[: ends[-1]] if ends else text
@@ -93,7 +92,8 @@ def leaks(text: str) -> str:
 
 
 def contradiction(reasoning: str, verdict: str, task: Task) -> str:
-    """The other verdict that the end of the reasoning states in words, else an empty string.
+    """The verdict that the end of the reasoning states in words where it is another than `verdict`,
+    else an empty string.
 
     Only the last two sentences are read, only plain statements count (no sentence with a negation,
     a concession or a condition), and a text that states both is not called a contradiction.
@@ -110,19 +110,16 @@ def contradiction(reasoning: str, verdict: str, task: Task) -> str:
 
 
 def check_reply(reply: Generation, asked: str | None, task: Task) -> tuple[str | None, str]:
-    """Return `(verdict, reason)`: an empty reason if the reply may be used, else why not.
+    """Return `(verdict, reason)`: the verdict of a reply and an empty reason if it may be used,
+    else why not.
 
     `asked=None` accepts any verdict (rejection sampling).
     """
     if reply.error:
         return None, f"call failed: {reply.error}"
     verdict = parse_verdict(reply.text, task, finish_reason=reply.finish_reason)
-    if verdict.reason.startswith("two "):
-        return None, "more than one result line"
     if verdict.value is None:
         return None, verdict.status
-    if not MARKER.search(reply.text):  # read all the same; but a judge would be taught this form
-        return None, "malformed"
     return verdict.value, _fault(reasoning_of(reply.text), verdict.value, asked, task)
 
 

@@ -1,7 +1,8 @@
-"""Filters of the curation: pure functions from records to what is kept, and why not the rest.
+"""Filters of the curation: each one a pure function from records to what is kept and why the rest
+is not; `apply` writes the ledger row.
 
-`apply` writes the ledger row. Randomness is a hash of the item, so a filter gives the same result
-in any order of the records and after any resumption.
+Randomness is a hash of the item, so a filter gives the same result in any order of the records and
+after any resumption.
 """
 
 from __future__ import annotations
@@ -56,9 +57,8 @@ def filter_length(
     max_tokens: int,
     min_tokens: int = 1,
 ) -> Filtered[R]:
-    """Keep what is long and short enough in tokens.
-
-    Counted are all texts of a sample together, and prompt plus longer reply of a pair.
+    """Keep what is long and short enough in tokens: all texts of a sample together, prompt plus
+    longer reply of a pair.
     """
 
     def reason(record: R) -> str:
@@ -90,9 +90,8 @@ def _texts(sample: Sample) -> list[str]:
 
 
 def filter_language(samples: Sequence[Sample], *, language: str = "English") -> Filtered[Sample]:
-    """Drop samples that are plainly in another language or script (see `guess_language`).
-
-    A doubtful text stays.
+    """Drop samples that are plainly in another language or script (see `guess_language`); a
+    doubtful text stays.
     """
     if language not in STOP_WORDS:
         raise ValueError(f"language {language!r} is not one of {', '.join(STOP_WORDS)}")
@@ -106,9 +105,8 @@ def filter_language(samples: Sequence[Sample], *, language: str = "English") -> 
 
 
 def filter_refusals(records: Sequence[R]) -> Filtered[R]:
-    """Drop samples where every response declines the task, and pairs that decline to judge.
-
-    Of the first nothing is left to judge; of the second one reply is enough.
+    """Drop samples where every response declines the task (nothing is left to judge), and pairs in
+    which a reply declines to judge.
     """
 
     def reason(record: R) -> str:
@@ -122,9 +120,8 @@ def filter_refusals(records: Sequence[R]) -> Filtered[R]:
 
 
 def filter_duplicates(samples: Sequence[Sample], *, threshold: float = 0.9) -> Filtered[Sample]:
-    """Keep one of each group of near-duplicates within a task, whatever the source.
-
-    Near is a Jaccard similarity of word shingles of at least `threshold`.
+    """Keep one of each group of near-duplicates (Jaccard of word shingles at least `threshold`)
+    within a task, whatever the source.
     """
     from selene_lib.contamination import near_duplicates
 
@@ -143,10 +140,11 @@ def filter_duplicates(samples: Sequence[Sample], *, threshold: float = 0.9) -> F
 def filter_label_balance(
     samples: Sequence[Sample], *, max_ratio: float = 2.0, min_share: float = 0.05, seed: int = 0
 ) -> Filtered[Sample]:
-    """Thin out frequent labels until none of a task is over `max_ratio` times the rarest.
+    """Thin out frequent labels until none of a task is over `max_ratio` times the rarest; which
+    items go is a hash of the item.
 
-    Which items go is a hash of the item. A label under `min_share` of its task is not counted as
-    the rarest: a handful of odd labels would empty all others.
+    A label under `min_share` of its task is not counted as the rarest: a handful of odd labels
+    would empty all others.
     """
     by_task: dict[str, dict[str, list[Sample]]] = defaultdict(lambda: defaultdict(list))
     for sample in samples:
@@ -177,10 +175,8 @@ def filter_max_per_source(
 
 
 def filter_contradictions(pairs: Sequence[PreferencePair]) -> Filtered[PreferencePair]:
-    """Drop pairs in which a reply is not what its verdict says.
-
-    It has another verdict than it should, argues for another one, or says that it was told the
-    answer.
+    """Drop pairs in which a reply has another verdict than it should, argues for another one, or
+    says that it was told the answer.
     """
 
     def reason(pair: PreferencePair) -> str:
@@ -205,11 +201,11 @@ def filter_reward(
     *,
     by: str = "chosen",
 ) -> Filtered[PreferencePair]:
-    """Keep pairs whose reward is at least the threshold of their source.
+    """Keep pairs whose reward is at least the threshold of their source (`*` is the one of all
+    others; None keeps all).
 
-    `*` is the threshold of all other sources; None keeps all. `by` is `chosen` (reward of the
-    chosen side) or `margin` (chosen less rejected). A pair without a reward, or with NaN, is a
-    ValueError.
+    `by` is `chosen` (reward of the chosen side) or `margin` (chosen less rejected). A pair without
+    a reward, or with NaN, is a ValueError.
     """
     if by not in ("chosen", "margin"):
         raise ValueError(f"by={by!r} is not one of chosen, margin")

@@ -29,9 +29,8 @@ from selene_lib.records import Critique, PreferencePair, Sample, unit_hash
 
 
 def token_counter(model: str) -> Callable[[str], int]:
-    """Return a function that counts the tokens of a text with the tokenizer of `model`.
-
-    `model` is a folder, a hub id or `embedded`.
+    """Return a function that counts the tokens of a text with the tokenizer of `model` (a folder, a
+    hub id or `embedded`).
     """
     tokenizer = open_tokenizer(resolve_model(model))
     return lambda text: len(tokenizer.encode(text, add_special_tokens=False))
@@ -50,10 +49,9 @@ def filter_samples(
     max_per_source: int | None = None,
     seed: int = 0,
 ) -> list[Sample]:
-    """Run the filters of samples one after the other, a ledger entry each.
-
-    Gold verdict, length, language, refusals, duplicates, label balance per task, maximum per source
-    (`None`: no maximum). Defaults are our choice; the paper publishes none.
+    """Run the filters of samples one after the other, a ledger entry each: gold verdict, length,
+    language, refusals, duplicates, label balance per task, maximum per source (`None`: no maximum).
+    Defaults are our choice; the paper publishes none.
     """
     left = apply("gold verdict", samples, filter_gold(samples), ledger)
     found = filter_length(left, count_tokens, max_tokens=max_tokens, min_tokens=min_tokens)
@@ -159,10 +157,10 @@ def split(
     *,
     ledger: Ledger | None = None,
 ) -> tuple[list[PreferencePair], list[PreferencePair]]:
-    """Return `(train, validation)`, apart by groups.
+    """Return `(train, validation)`; a whole group (all items of one prompt) is on one side, by a
+    hash of the group.
 
-    A whole group (all items of one prompt) is on one side, by a hash of the group. With a `ledger`
-    the held-out pairs are counted as leaving the training flow.
+    With a `ledger` the held-out pairs are counted as leaving the training flow.
     """
     if not 0 <= validation_share < 1:
         raise ValueError(f"validation_share {validation_share} is not in [0, 1)")
@@ -180,10 +178,11 @@ def split(
 def apply_decisions(
     pairs: Sequence[PreferencePair], decisions: Mapping[str, Any], ledger: Ledger | None = None
 ) -> list[PreferencePair]:
-    """Keep what the decisions keep: sources with `keep: true`, then the reward threshold.
+    """Keep what the decisions keep: sources with `keep: true` (a source without a decision stays),
+    then the reward threshold.
 
-    A source without a decision stays. `decisions` is what `decisions.read_decisions` returns:
-    `{"sources": {name: {"keep": bool}}, "reward_threshold": float | None}`.
+    `decisions` is what `decisions.read_decisions` returns: `{"sources": {name: {"keep": bool}},
+    "reward_threshold": float | None}`.
     """
     ledger = Ledger() if ledger is None else ledger
     choice = decisions.get("sources", {})

@@ -1,91 +1,232 @@
-"""A user's tables: rows as dicts from CSV, JSON Lines or Parquet, and back, whole or not at all."""
+"""A user's tables: rows from CSV, TSV, JSON Lines, JSON, Parquet or a workbook, one by one.
+
+Nothing is guessed that could be wrong: an unclosed quote, a column that stands twice, a row of
+another length or text that is not UTF-8 is a UserError with the row and the remedy. Rows without
+any content are left out (the numbers of the others stay those of the file).
+"""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Sequence
+import json
+import math
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
+from selene_lib.data.readers import read_records, read_sheets
+from selene_lib.data.spec import BrokenRow
 from selene_lib.errors import UserError
-from selene_lib.files import atomic_path, read_jsonl, write_jsonl
+
+Row = dict[str, Any]
+READABLE = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".xlsx")
+_DELIMITERS = {";": "semicolons", "\t": "tabs"}
 
 
-def read_table(path: str | Path) -> list[dict[str, Any]]:
-    """Read rows; a missing, empty or unreadable file is a UserError that names it."""
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"no file {path}")
-    _check(path)
-    try:
-        rows = _READERS[path.suffix](path)
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{path} is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8"
-        ) from error
-    except (ValueError, OSError) as error:
-        raise UserError(f"cannot read {path}: {str(error).splitlines()[0]}") from error
-    if not rows:
-        raise UserError(f"{path} is empty: it holds no rows to judge")
-    wrong = next((number for number, row in enumerate(rows, 1) if not isinstance(row, dict)), None)
-    if wrong:
-        raise UserError(f"{path}, row {wrong}: not an object with named fields")
-    return rows
+def read_table(path: str | Path) -> list[Row]:
+    """Return all rows with content; see `iterate_rows`."""
+    return [row for _, row in iterate_rows(path)]
 
 
-def write_table(path: str | Path, rows: Sequence[dict[str, Any]]) -> Path:
-    """Write rows in the format of the file's ending, atomically.
+def iterate_rows(path: str | Path) -> Iterator[tuple[int, Row]]:
+    """Yield `(number, row)`, numbered from 1 as in the file.
 
-    Columns in the order in which they first occur.
+    A missing, empty or unreadable file, or one of an unknown kind, is a UserError that names it.
     """
     path = Path(path)
     _check(path)
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    if path.suffix == ".jsonl":
-        return write_jsonl(path, rows)
-    with atomic_path(path) as temporary:
-        if path.suffix == ".csv":
-            with open(temporary, "w", encoding="utf-8", newline="") as stream:
-                writer = csv.DictWriter(stream, names, lineterminator="\n")
-                writer.writeheader()
-                writer.writerows(rows)
-        else:
-            _write_parquet(temporary, names, rows)
-    return path
+    n_rows = 0
+    try:
+        for number, row in _READERS[path.suffix.lower()](path):
+            if any(not is_missing(cell) and str(cell).strip() for cell in row.values()):
+                n_rows += 1
+                yield number, row
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}{_where_not_utf8(path)}") from error
+    except UserError:
+        raise
+    except (ValueError, OSError) as error:
+        raise UserError(f"cannot read {path}: {str(error).splitlines()[0]}") from error
+    if not n_rows:
+        raise UserError(f"{path} is empty: it holds no rows to judge")
+
+
+def is_missing(cell: Any) -> bool:
+    """Whether a cell holds no value: None, or the NaN that tables write for it."""
+    return cell is None or (isinstance(cell, float) and math.isnan(cell))
 
 
 def _check(path: Path) -> None:
-    if path.suffix not in _READERS:
-        raise UserError(f"{path}: {path.suffix or 'no ending'} is not one of {', '.join(_READERS)}")
+    if path.is_dir():
+        raise UserError(f"{path} is a folder: give the file with the rows to judge")
+    if not path.is_file():
+        raise UserError(f"no file {path}")
+    if path.suffix.lower() not in READABLE:
+        ending = path.suffix or "no ending"
+        raise UserError(f"{path}: {ending} is not one of {', '.join(READABLE)}")
 
 
-def _read_csv(path: Path) -> list[dict[str, Any]]:
+def _where_not_utf8(path: Path) -> str:
+    """Where the first bytes stand that are not UTF-8, for the end of a sentence about the file."""
+    with open(path, "rb") as stream:
+        if stream.read(2) in (b"\xff\xfe", b"\xfe\xff"):
+            return " is UTF-16, not UTF-8 text; save it as UTF-8"
+        stream.seek(0)
+        for number, line in enumerate(stream, 1):
+            try:
+                line.decode()
+            except UnicodeDecodeError as error:
+                byte = f"0x{line[error.start]:02x}"
+                return (
+                    f", line {number} is not UTF-8 text (byte {byte}; perhaps Latin-1 or "
+                    "Windows-1252); save it as UTF-8"
+                )
+    return " is not UTF-8 text; save it as UTF-8"
+
+
+def _read_csv(path: Path) -> Iterator[tuple[int, Row]]:
     csv.field_size_limit(1 << 30)
     with open(path, encoding="utf-8-sig", newline="") as stream:
-        reader = csv.DictReader(stream)
-        rows = list(reader)
-    long = next((number for number, row in enumerate(rows, 1) if None in row), None)
-    if long:
-        raise ValueError(f"row {long} has more fields than the header")
-    return rows
+        rows = csv.reader(stream, delimiter=_delimiter(path, stream), strict=True)
+        number, line = 0, 1
+        names: list[str] = []
+        while True:
+            try:
+                cells = next(rows, None)
+            except csv.Error as error:
+                where = f"row {number}" if names else "the header"
+                raise UserError(
+                    f"{path}, {where} (line {line}): a quote is opened and not closed, or has text "
+                    f"behind it ({error}); quote the whole cell and double the quotes inside it"
+                ) from error
+            if cells is None:
+                return
+            if not names:
+                names = _distinct(path, cells)
+            elif cells:
+                _same_length(path, number, line, cells, names)
+                yield number, dict(zip(names, cells, strict=True))
+            number, line = number + bool(cells), rows.line_num + 1
 
 
-def _read_parquet(path: Path) -> list[dict[str, Any]]:
+def _delimiter(path: Path, stream: TextIO) -> str:
+    """The character between cells: a comma, or what the header shows where it has no comma."""
+    if path.suffix.lower() == ".tsv":
+        return "\t"
+    header = stream.readline()
+    stream.seek(0)
+    if "," not in header:
+        for delimiter in _DELIMITERS:
+            if delimiter in header:
+                return delimiter
+    return ","
+
+
+def _distinct(path: Path, names: list[str]) -> list[str]:
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            raise UserError(f"{path}: the column {name!r} stands twice in the header; rename one")
+    return names
+
+
+def _same_length(path: Path, number: int, line: int, cells: list[str], names: list[str]) -> None:
+    if len(cells) != len(names):
+        more = "more" if len(cells) > len(names) else "fewer"
+        raise UserError(
+            f"{path}, row {number} (line {line}) has {more} fields than the header "
+            f"({len(cells)}, not {len(names)}); quote cells that hold the delimiter or a line break"
+        )
+
+
+def _read_jsonl(path: Path) -> Iterator[tuple[int, Row]]:
+    with open(path, encoding="utf-8-sig") as stream:
+        for number, line in enumerate(stream, 1):
+            if line.strip():
+                yield number, _object(path, number, line)
+
+
+def _object(path: Path, number: int, line: str) -> Row:
+    try:
+        row = json.loads(line, object_pairs_hook=_distinct_keys, parse_constant=_constant)
+    except json.JSONDecodeError as error:
+        raise UserError(f"cannot read {path}: line {number}: not JSON ({error})") from error
+    except ValueError as error:
+        raise UserError(f"{path}, row {number}: {error}") from error
+    if not isinstance(row, dict):
+        raise UserError(f"{path}, row {number}: not an object with named fields")
+    if "\\ud" in line or "\\uD" in line:
+        _check_pairs(path, number, row)
+    return row
+
+
+def _distinct_keys(pairs: list[tuple[str, Any]]) -> Row:
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        names = [name for name, _ in pairs]
+        doubled = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the field {doubled!r} stands twice; rename or remove one")
+    return row
+
+
+def _constant(name: str) -> None:
+    """NaN is how some writers say "no value"; an infinity is a value that JSON does not have."""
+    if name != "NaN":
+        raise ValueError(f"{name} is not JSON; write a number or null")
+
+
+def _check_pairs(path: Path, number: int, row: Row) -> None:
+    try:
+        json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"{path}, row {number}: half of a surrogate pair (\\ud800 to \\udfff) is no character; "
+            "remove it, or write the pair whole"
+        ) from error
+
+
+def _read_json(path: Path) -> Iterator[tuple[int, Row]]:
+    for number, (_, record) in enumerate(read_records(path), 1):
+        if isinstance(record, BrokenRow):
+            raise UserError(f"cannot read {path}: {record}")
+        if not isinstance(record, dict):
+            raise UserError(f"{path}, row {number}: not an object with named fields")
+        _check_pairs(path, number, record)
+        yield number, record
+
+
+def _read_parquet(path: Path) -> Iterator[tuple[int, Row]]:
     import pyarrow.parquet as pq
 
-    return pq.read_table(path).to_pylist()
+    number = 0
+    with pq.ParquetFile(path) as table:
+        _distinct(path, table.schema_arrow.names)
+        for batch in table.iter_batches(4096):
+            for row in batch.to_pylist():
+                number += 1
+                yield number, row
 
 
-def _write_parquet(path: Path, names: list[str], rows: Sequence[dict[str, Any]]) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+def _read_workbook(path: Path) -> Iterator[tuple[int, Row]]:
+    from zipfile import BadZipFile
 
-    filled = [{name: row.get(name) for name in names} for row in rows]
-    pq.write_table(pa.Table.from_pylist(filled), path, compression="zstd")
+    try:
+        sheets = [(title, rows) for title, rows in read_sheets(path) if rows]
+    except (BadZipFile, KeyError) as error:
+        raise UserError(f"cannot read {path}: not a workbook; save it as .xlsx or .csv") from error
+    if len(sheets) > 1:
+        titles = ", ".join(title for title, _ in sheets)
+        raise UserError(f"{path} has {len(sheets)} sheets ({titles}); save the one to judge alone")
+    for _, rows in sheets:
+        names = _distinct(path, ["" if cell is None else str(cell) for cell in rows[0]])
+        for number, cells in enumerate(rows[1:], 1):
+            yield number, dict(zip(names, cells, strict=True))
 
 
-_READERS: dict[str, Callable[[Path], list[dict[str, Any]]]] = {
+_READERS = {
     ".csv": _read_csv,
-    ".jsonl": read_jsonl,
+    ".tsv": _read_csv,
+    ".jsonl": _read_jsonl,
+    ".json": _read_json,
     ".parquet": _read_parquet,
+    ".xlsx": _read_workbook,
 }

@@ -17,16 +17,13 @@ import torch
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-from selene_lib.errors import UserError
 from selene_lib.judges.prefixes import shared_prefixes, whole
 
 
 @dataclass
 class Generated:
-    """What was written to one prompt.
-
-    `ids` are token ids without the end token, `finish_reason` is `stop` or `length`, `watched` are
-    the logits of the watched tokens at each step.
+    """Token ids of one reply without its end token, `stop` or `length`, and the logits of the
+    watched tokens at each step.
     """
 
     ids: list[int] = field(default_factory=list)
@@ -60,7 +57,9 @@ class _BufferLayer(DynamicLayer):
         return self.keys, self.values
 
     def keep(self, rows: torch.Tensor, first_column: int) -> None:
-        """Keep some rows, and drop the columns before `first_column`: padding in all of these."""
+        """Keep some rows, and drop the columns before `first_column`, where all of these are
+        padding.
+        """
         self.key_buffer = self.key_buffer[rows, :, first_column:]
         self.value_buffer = self.value_buffer[rows, :, first_column:]
         self.length -= first_column
@@ -105,11 +104,11 @@ def greedy(
     is_done: Callable[[list[int]], bool] | None = None,
     share: bool = True,
 ) -> list[Generated]:
-    """Continue each prompt greedily until it is done.
+    """Continue each prompt greedily until an end token, `is_done(ids)` (asked after a token of
+    `may_stop_ids`) or `max_new_tokens`.
 
-    It is done at an end token, at `is_done(ids)` (asked after a token of `may_stop_ids`) or after
-    `max_new_tokens`. `watch_ids` are tokens whose logits are kept for each step. `share=False`
-    reads every prompt whole. Raises whatever the model raises, out-of-memory included.
+    `watch_ids` are tokens whose logits are kept for each step. `share=False` reads every prompt
+    whole. Raises whatever the model raises, out-of-memory included.
     """
     device = model.device
     cache, mask, logits = read_prompts(
@@ -125,7 +124,6 @@ def greedy(
         if len(watch_ids):
             seen.append((active, logits[:, watch].float().cpu()))
         ids = logits.argmax(-1, keepdim=True)
-        _refuse_non_finite(logits, ids)
         tokens = ids[:, 0].tolist()
         going = []
         for row, token in zip(active, tokens):
@@ -151,11 +149,11 @@ def read_prompts(
     pad_id: int,
     share: bool = True,
 ) -> tuple[DynamicCache, torch.Tensor, torch.Tensor]:
-    """Run the prompts through the model, shared prefixes once.
+    """Run the prompts through the model, shared prefixes once; return the cache, the mask over its
+    columns and the last logits.
 
-    Return the cache, the mask over its columns and the last logits. Columns are `[prefix of all |
-    padding, prefix of a group | padding, rest]`; positions count the tokens of a row, so padding
-    between them changes nothing.
+    Columns are `[prefix of all | padding, prefix of a group | padding, rest]`; positions count the
+    tokens of a row, so padding between them changes nothing.
     """
     plan = shared_prefixes(prompts) if share else whole(prompts)
     stages = [[prompts[0][: plan.common]]] if plan.common else []
@@ -183,15 +181,6 @@ def read_prompts(
         position = mask.cumsum(1).sub_(1).clamp_(min=0)[:, -ids.shape[1] :]
         logits = _forward(model, ids, mask, position, cache)
     return cache, mask, logits
-
-
-def _refuse_non_finite(logits: torch.Tensor, ids: torch.Tensor) -> None:
-    """NaN and infinity are their row's maximum, so one value a row shows them."""
-    if not logits.gather(-1, ids).isfinite().all():
-        raise UserError(
-            "logits are not finite: the weights hold NaN or infinity, or their precision "
-            "overflows; check the model's files, or judge with dtype float32"
-        )
 
 
 def _take_rows(cache: DynamicCache, mask: torch.Tensor, index: torch.Tensor) -> torch.Tensor:

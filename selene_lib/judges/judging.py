@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from selene_lib.errors import UserError
-from selene_lib.files import PathLock, append_jsonl, read_jsonl
 from selene_lib.judges.opening import Limits, open_arm
-from selene_lib.judges.protocol import JudgeBackend, Reply, batches_of
+from selene_lib.judges.protocol import (
+    Choosy,
+    JudgeBackend,
+    KnowsSamples,
+    Question,
+    Reply,
+    Streaming,
+    batches_of,
+)
+from selene_lib.judges.store import JudgementStore
 from selene_lib.models.names import is_embedded
 from selene_lib.models.parallel import side_by_side, use_one_thread
-from selene_lib.prompts.rendering import Prompt, render
-from selene_lib.prompts.verdicts import parse_verdict
+from selene_lib.prompts.rendering import render
+from selene_lib.prompts.verdicts import Verdict, parse_verdict
 from selene_lib.records import Judgement, Order, Sample, unit_hash
 
 Orders = Literal["both", "AB", "BA", "random"]
 ORDERS: tuple[Orders, ...] = ("both", "AB", "BA", "random")
-# what makes two questions the same: judge, set, sample id, order, SHA-256 of the prompt
-Key = tuple[str, str, str, str, str]
 
 
 @dataclass(frozen=True)
@@ -47,24 +53,14 @@ class Asking:
 DEFAULT = Asking()
 
 
-@dataclass(frozen=True)
-class Question:
-    """One prompt to be asked: which sample, in which order."""
-
-    sample: Sample
-    order: Order
-    prompt: Prompt
-
-
 def random_order(sample_id: str, seed: int = 0) -> Order:
     """The one random order of an item: a coin of the item's id and the seed, not of the run."""
     return "AB" if unit_hash(seed, "order", sample_id) < 0.5 else "BA"
 
 
 def plan_questions(samples: Sequence[Sample], asking: Asking = DEFAULT) -> list[Question]:
-    """Render every sample in the orders asked for: `AB` then `BA`, samples in their own order.
-
-    Other tasks have the order `AB` only.
+    """Render every sample in the orders asked for: `AB` then `BA`, samples in their own order;
+    other tasks have the order `AB` only.
     """
     for key, n in Counter(sample.id for sample in samples).items():
         if n > 1:
@@ -99,11 +95,14 @@ def judge_samples(
     store: str | Path,
     progress: bool = True,
 ) -> list[Judgement]:
-    """Ask a judge about every sample and return one judgement a question, in their order.
+    """Ask a judge about every sample and return one judgement a question, in the order of the
+    samples whatever was asked when.
 
     `store` is an append-only JSON Lines file: what stands in it is not asked again, so a killed run
-    goes on where it stopped. A store written by other weights or settings under the same judge name
-    is a UserError, as are two processes writing to one store.
+    goes on where it stopped. A request that failed for good stands there too (status `failed`, with
+    the reason); one that time may mend is returned as failed, not stored, and asked by the next
+    run. A store written by other weights or settings under the same judge name is a UserError, as
+    are two processes writing to one store.
     """
     questions = plan_questions(samples, asking)
     return answer_questions(judge, set_name, questions, store=store, progress=progress)
@@ -118,68 +117,108 @@ def answer_questions(
     progress: bool = True,
 ) -> list[Judgement]:
     """Answer planned questions, from the store where they stand there; see `judge_samples`."""
-    keys: list[Key] = [
-        (judge.name, set_name, q.sample.id, q.order, q.prompt.sha256) for q in questions
-    ]
-    store = Path(store)
-    busy = f"{store} is being written by another process; wait for it or give another store"
-    with PathLock(store, busy=busy):
-        known = _stored(store, judge, set(keys))
-        if len(known) < len(questions):
-            for judgement in _ask(judge, set_name, questions, keys, known, store, progress):
-                known[judgement.key] = judgement
-    return [known[key] for key in keys]
-
-
-def _ask(
-    judge: JudgeBackend,
-    set_name: str,
-    questions: Sequence[Question],
-    keys: Sequence[Key],
-    known: Mapping[Key, Judgement],
-    store: Path,
-    progress: bool,
-) -> Iterator[Judgement]:
     from tqdm.auto import tqdm
 
-    fingerprint = judge.fingerprint
-    bar = tqdm(
-        total=len(questions),
-        initial=len(known),
-        desc=f"{judge.name} on {set_name}",
-        unit="verdict",
-        disable=not progress,
-    )
+    name = f"{judge.name} on {set_name}"
+    with (
+        JudgementStore(store, judge) as kept,
+        tqdm(total=len(questions), desc=name, unit="verdict", disable=not progress) as bar,
+    ):
+        return answer_into(kept, set_name, questions, bar)
+
+
+def answer_into(
+    store: JudgementStore, set_name: str, questions: Sequence[Question], bar: Any
+) -> list[Judgement]:
+    """Answer questions into an open store and return the judgements in their order.
+
+    Each is stored when it comes. `bar` is a tqdm bar that counts them.
+    """
+    judge = store.judge
+    known: dict[int, Judgement] = {}
+    for i, question in enumerate(questions):
+        stored = store.get(question, set_name)
+        if stored is not None:
+            known[i] = stored
+    bar.update(len(known))
     n_unparsed = 0
-    with bar:
-        for batch in batches_of(judge, [q.prompt for q in questions]):
-            missing = [i for i in batch if keys[i] not in known]
-            if not missing:
-                continue
-            asked = batch if getattr(judge, "batch_bound", False) else missing
-            answers = judge.judge([questions[i].prompt for i in asked])
-            replies = dict(zip(asked, answers, strict=True))
-            judgements = [
-                to_judgement(judge.name, set_name, questions[i], replies[i], fingerprint)
-                for i in missing
-            ]
-            append_jsonl(store, judgements)
-            n_unparsed += sum(j.status != "value" for j in judgements)
-            bar.update(len(missing))
-            bar.set_postfix(unparsed=n_unparsed)
-            yield from judgements
+
+    def keep(i: int, reply: Reply) -> None:
+        nonlocal n_unparsed
+        if i in known:  # computed again with its batch
+            return
+        judgement = to_judgement(judge.name, set_name, questions[i], reply, judge.fingerprint)
+        if not reply.error or reply.is_final:
+            store.put(judgement)
+        known[i] = judgement
+        n_unparsed += judgement.status != "value"
+        bar.update(1)
+        bar.set_postfix(unparsed=n_unparsed, refresh=False)
+
+    if len(known) < len(questions):
+        n_prompt, n_reply = store.n_tokens
+        ask(judge, questions, keep, known=set(known), spent=(n_prompt, n_reply))
+    return [known[i] for i in range(len(questions))]
+
+
+def ask(
+    judge: JudgeBackend,
+    questions: Sequence[Question],
+    on_reply: Callable[[int, Reply], None],
+    *,
+    known: Container[int] = (),
+    spent: tuple[int, int] = (0, 0),
+) -> None:
+    """Ask a judge and hand over each reply, with the place of its question, as soon as it came.
+
+    `known` are the places that are answered already. A prompt that cannot be cut to the judge's
+    size is a failed reply, and the others are asked.
+    """
+    prompts = [q.prompt for q in questions]
+    unfit = judge.unfit(prompts) if isinstance(judge, Choosy) else {}
+    for i, reason in unfit.items():
+        on_reply(i, Reply("", "error", error=reason))
+    fit = [i for i in range(len(prompts)) if i not in unfit]
+    if isinstance(judge, Streaming):
+        missing = [i for i in fit if i not in known]
+        judge.stream(
+            [prompts[i] for i in missing],
+            lambda place, reply: on_reply(missing[place], reply),
+            spent=spent,
+        )
+        return
+    for batch in batches_of(judge, [prompts[i] for i in fit]):
+        places = [fit[place] for place in batch]
+        missing = [i for i in places if i not in known]
+        if missing:
+            asked = places if getattr(judge, "batch_bound", False) else missing
+            for i, reply in zip(asked, _answers(judge, questions, asked), strict=True):
+                on_reply(i, reply)
+
+
+def _answers(
+    judge: JudgeBackend, questions: Sequence[Question], asked: Sequence[int]
+) -> list[Reply]:
+    mine = [questions[i] for i in asked]
+    if isinstance(judge, KnowsSamples):
+        return judge.judge_questions(mine)
+    return judge.judge([q.prompt for q in mine])
 
 
 def to_judgement(
     judge: str, set_name: str, question: Question, reply: Reply, fingerprint: str = ""
 ) -> Judgement:
     """Parse a reply and put everything known about it into one record."""
-    verdict = parse_verdict(reply.text, question.prompt.task, finish_reason=reply.finish_reason)
+    if reply.error:
+        verdict = Verdict("failed", reason=reply.error)
+    else:
+        verdict = parse_verdict(reply.text, question.prompt.task, finish_reason=reply.finish_reason)
     meta = dict(reply.meta)
     if fingerprint:
         meta["fingerprint"] = fingerprint
+    note = meta.pop("note", "")
     if verdict.reason:
-        meta["reason"] = verdict.reason
+        meta["reason"] = f"{verdict.reason} ({note})" if note else verdict.reason
     return Judgement(
         judge=judge,
         set=set_name,
@@ -199,19 +238,6 @@ def to_judgement(
     )
 
 
-def _stored(store: Path, judge: JudgeBackend, wanted: set[Key]) -> dict[Key, Judgement]:
-    if not store.is_file():
-        return {}
-    known = {j.key: j for j in read_jsonl(store, Judgement, skip_broken=True) if j.key in wanted}
-    for judgement in known.values():
-        if judgement.meta.get("fingerprint", judge.fingerprint) != judge.fingerprint:
-            raise UserError(
-                f"{store}: another judge of the name {judge.name!r} (other weights or settings) "
-                "wrote it; give another name or move it"
-            )
-    return known
-
-
 def judge_sets(
     judges: Iterable[JudgeBackend],
     sets: Mapping[str, Sequence[Sample]],
@@ -220,9 +246,8 @@ def judge_sets(
     *,
     progress: bool = True,
 ) -> list[Judgement]:
-    """Let every judge judge every set.
-
-    Replies are kept in `folder/<judge>/<set>.jsonl` and never asked for again.
+    """Let every judge judge every set; replies are kept in `folder/<judge>/<set>.jsonl` and never
+    asked for again.
     """
     found: list[Judgement] = []
     for judge in judges:

@@ -1,4 +1,5 @@
-"""A judge that runs here: a transformers checkpoint, with or without adapter, CPU or one GPU.
+"""A judge that runs here: any transformers checkpoint, with or without an adapter, on the CPU or
+one GPU.
 
 Prompts are sorted by length and cut into left-padded batches under a token budget; decoding is
 greedy and a reply ends once its verdict line is written. The plan depends on the prompts alone, so
@@ -15,12 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selene_lib.errors import UserError
-from selene_lib.judges.fitting import encode_fitting, note_of_cut
+from selene_lib.judges.fitting import check_counts, encode_fitting, note_of_cut, why_unfit
 from selene_lib.judges.probabilities import verdict_position
 from selene_lib.judges.protocol import Reply
-from selene_lib.models.adapters import attach_adapter
+from selene_lib.models.fingerprints import weights_hash
 from selene_lib.models.loading import (
-    check_chat_template,
     choose_device,
     choose_dtype,
     keep_4bit_weights_unpacked,
@@ -40,7 +40,6 @@ _ANY_LABEL = "|".join(label for labels in LABELS.values() for label in labels)
 _VERDICT_LINE = re.compile(
     rf"(?:^|\n)[ \t]*{MARKER.pattern}\s*(?:{_ANY_LABEL})[*.\s]*\n", re.IGNORECASE
 )
-_FULL_HASH_LIMIT_BYTES = 200_000_000
 
 
 class LocalJudge:
@@ -71,11 +70,14 @@ class LocalJudge:
     ) -> None:
         from selene_lib.models.names import resolve_model, short_name
 
+        check_counts(
+            max_new_tokens=max_new_tokens,
+            max_prompt_tokens=max_prompt_tokens,
+            batch_tokens=batch_tokens,
+        )
         self.path = resolve_model(str(model))
         self.adapter = Path(adapter) if adapter is not None else None
-        self.name = name or short_name(str(model))
-        if name is None and self.adapter is not None:
-            self.name += f"-{self.adapter.parent.name or self.adapter.name}"
+        self.name = name or adapter_name(self.adapter) or short_name(str(model))
         self.max_new_tokens = max_new_tokens
         self.stop_at_verdict = stop_at_verdict
         self.quantisation = quantisation
@@ -91,9 +93,8 @@ class LocalJudge:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """16 hex digits of weights, adapter and settings.
-
-        With another value the same prompt may be answered otherwise.
+        """16 hex digits of weights, adapter and settings: with another value the same prompt may be
+        answered otherwise.
         """
         parts = [
             weights_hash(self.path),
@@ -110,9 +111,8 @@ class LocalJudge:
         return hashlib.sha256("\x1f".join([*parts, *map(str, settings)]).encode()).hexdigest()[:16]
 
     def judge(self, prompts: Sequence[Prompt]) -> list[Reply]:
-        """Answer prompts, in their order.
-
-        Raises ValueError for a prompt that does not fit even with its responses cut.
+        """Answer prompts, in their order. Raises ValueError for a prompt that does not fit even
+        with its responses cut.
         """
         replies: dict[int, Reply] = {}
         for batch in self.batches(prompts):
@@ -134,6 +134,10 @@ class LocalJudge:
                 plan.append([])
             plan[-1].append(index)
         return plan
+
+    def unfit(self, prompts: Sequence[Prompt]) -> dict[int, str]:
+        """Which prompts cannot be cut to `max_prompt_tokens`, by place, and why."""
+        return why_unfit(prompts, self._encode)
 
     def _encode(self, prompt: Prompt) -> tuple[list[int], int]:
         key = prompt.sha256
@@ -198,9 +202,8 @@ class LocalJudge:
         )
 
     def _verdict_probs(self, task: Task, result: Generated) -> dict[str, float] | None:
-        """Softmax over the task's labels at the step that wrote the verdict.
-
-        None where no verdict was written or labels share tokens.
+        """Softmax over the task's labels at the step that wrote the verdict; None where no verdict
+        was written or labels share tokens.
         """
         import torch
 
@@ -250,10 +253,14 @@ def _load(
     silence_missing_4bit_kernel()
     if quantisation not in ("none", "nf4"):
         raise UserError(f"quantisation {quantisation!r} is not one of none, nf4")
+    if adapter is not None and not (adapter / "adapter_config.json").is_file():
+        raise UserError(
+            f"no adapter in {adapter}: adapter_config.json is missing; "
+            "train one first, or judge the base without adapter"
+        )
     device = choose_device(device)
     kind = choose_dtype(device, dtype)
     tokenizer = open_tokenizer(path)
-    check_chat_template(tokenizer, path)
     model = open_model(
         path,
         dtype=kind,
@@ -263,7 +270,15 @@ def _load(
     if quantisation != "none" and device == "cpu":
         keep_4bit_weights_unpacked(model)
     if adapter is not None:
-        model = attach_adapter(model, adapter, path)
+        from peft import PeftModel
+
+        try:
+            model = PeftModel.from_pretrained(model, str(adapter))
+        except RuntimeError as error:
+            raise UserError(
+                f"the adapter {adapter} does not fit the model {path}; "
+                "it was trained from another base: train again"
+            ) from error
         model = model.merge_and_unload() if quantisation == "none" else model
     return model.eval(), tokenizer
 
@@ -275,9 +290,8 @@ def _newline_ids(tokenizer: Any) -> frozenset[int]:
 
 
 def _label_ids(tokenizer: Any) -> dict[str, list[int]]:
-    """Token ids that begin each label, written with and without a space before it.
-
-    Empty where two labels of a task begin alike.
+    """Token ids that begin each label, written with and without a space before it; empty where two
+    labels of a task begin alike.
     """
     ids: dict[str, list[int]] = {}
     for labels in LABELS.values():
@@ -290,7 +304,9 @@ def _label_ids(tokenizer: Any) -> dict[str, list[int]]:
 
 
 def _first_ids(tokenizer: Any, label: str) -> set[int]:
-    """The token a label begins with: written alone, after a space, after the result marker."""
+    """The token a label begins with, as it is written alone, after a space and after the result
+    marker.
+    """
     found = set()
     for text in (label, f" {label}", f"{RESULT_MARK} {label}"):
         ids = tokenizer.encode(text, add_special_tokens=False)
@@ -300,23 +316,9 @@ def _first_ids(tokenizer: Any, label: str) -> set[int]:
     return found - {tokenizer.unk_token_id}
 
 
-def weights_hash(path: str) -> str:
-    """Hash a model folder; a hub id stays as it is.
-
-    A small folder is hashed in full, a large one by its JSON files and the names and sizes of its
-    weights.
-    """
-    from selene_lib.files import sha256_file, size_bytes
-
-    folder = Path(path)
-    if not folder.is_dir():
-        return path
-    files = sorted(
-        p for p in folder.iterdir() if p.is_file() and p.suffix in (".safetensors", ".json")
-    )
-    small = size_bytes(folder) < _FULL_HASH_LIMIT_BYTES
-    parts = []
-    for file in files:
-        in_full = small or file.suffix == ".json"
-        parts.append(f"{file.name} {sha256_file(file) if in_full else size_bytes(file)}")
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+def adapter_name(adapter: Path | None) -> str:
+    """Return what an adapter goes by: its folder's name, or its arm's where that is `adapter`."""
+    if adapter is None:
+        return ""
+    where = adapter.resolve()
+    return where.parent.name if where.name == "adapter" else where.name

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from selene_lib.errors import UserError
 from selene_lib.judges.protocol import JudgeBackend
-from selene_lib.models.addresses import refuse_secrets
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Room of one judgement in tokens: what is written, and what of the prompt is read.
-
-    None leaves the prompt what the model's context has room for.
+    """Room of one judgement in tokens: what is written, and what of the prompt is read (None: what
+    the model's context leaves).
     """
 
     max_new_tokens: int
@@ -36,13 +36,11 @@ def open_arm(base_model: str, name: str, adapter: Path | None, limits: Limits) -
 
 
 def open_judge(model: str, **options: Any) -> JudgeBackend:
-    """Open the judge that a name means.
+    """Open the judge that a name means: `http://host/v1#model` a server, `vllm:PATH`,
+    `unsloth:PATH`, `replay:FILE`, else local.
 
-    `http://host/v1#model` is a server; `vllm:PATH`, `unsloth:PATH` and `replay:FILE` say how;
-    anything else is a local model. `options` go to that judge's constructor; those that are None
-    are left to its defaults.
+    `options` go to that judge's constructor; those that are None are left to its defaults.
     """
-    refuse_secrets(model, "the judge's model")
     given = {name: value for name, value in options.items() if value is not None}
     kind, _, rest = model.partition(":")
     if kind in ("http", "https"):
@@ -50,18 +48,28 @@ def open_judge(model: str, **options: Any) -> JudgeBackend:
     if kind == "vllm" and rest:
         from selene_lib.judges.vllm import VllmJudge
 
-        return VllmJudge(rest, **given)
+        return VllmJudge(rest, **_taken(VllmJudge.__init__, model, given))
     if kind == "unsloth" and rest:
         from selene_lib.judges.unsloth import UnslothJudge
 
-        return UnslothJudge(rest, **given)
+        return UnslothJudge(rest, **_taken(UnslothJudge.__init__, model, given))
     if kind == "replay" and rest:
         from selene_lib.judges.replay import ReplayJudge
 
-        return ReplayJudge.from_store(rest, **given)
+        return ReplayJudge.from_store(rest, **_taken(ReplayJudge.from_store, model, given))
     from selene_lib.judges.local import LocalJudge
 
-    return LocalJudge(model, **given)
+    return LocalJudge(model, **_taken(LocalJudge.__init__, model, given))
+
+
+def _taken(opener: Callable[..., Any], model: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Return the options given; one that the judge of this model has not is a UserError."""
+    known = list(inspect.signature(opener).parameters)
+    for name in given:
+        if name not in known:
+            mine = ", ".join(known[2:] if known[0] == "self" else known[1:])
+            raise UserError(f"the judge {model!r} has no option {name} (it has: {mine})")
+    return given
 
 
 def _open_server(model: str, given: dict[str, Any]) -> JudgeBackend:
@@ -72,4 +80,4 @@ def _open_server(model: str, given: dict[str, Any]) -> JudgeBackend:
         raise UserError(
             f"{model}: name the served model after a '#', as in http://localhost:8000/v1#my-model"
         )
-    return ServerJudge(address, served, **given)
+    return ServerJudge(address, served, **_taken(ServerJudge.__init__, model, given))

@@ -12,9 +12,8 @@ _WRAPPING = " \t\n*_\"'`[(<"
 
 
 def verdict_position(text: str) -> int | None:
-    """Where the verdict begins; None where there is none.
-
-    It is the first character after the last result marker that is not white space or wrapping.
+    """Where the verdict begins: the first character after the last result marker that is not white
+    space or wrapping; None where there is none.
     """
     ends = [match.end() for match in MARKER.finditer(text)]
     if not ends:
@@ -25,12 +24,13 @@ def verdict_position(text: str) -> int | None:
 def label_probabilities(
     task: Task, steps: Sequence[tuple[str, Mapping[str, float]]]
 ) -> dict[str, float] | None:
-    """Probabilities of the task's labels at the token that begins the verdict, summing to one.
+    """Probabilities over the task's labels at the token that begins the verdict, normalised over
+    the labels; None where unknown.
 
-    None where unknown. `steps` are (token text, {alternative text: log-prob}) in the order written.
-    The verdict token is the first after the last result marker that is not white space or wrapping.
-    A label that no listed alternative begins has probability 0; where not even one label is listed
-    there is nothing to say.
+    `steps` are (token text, {alternative text: log-prob}) in the order written. The verdict token
+    is the first after the last result marker that is not white space or wrapping. A label that no
+    listed alternative begins has probability 0; where not even one label is listed there is nothing
+    to say.
     """
     target = verdict_position("".join(token for token, _ in steps))
     if target is None:

@@ -7,14 +7,16 @@ once, whoever asks again.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from selene_lib.errors import UserError
-from selene_lib.judges.fitting import note_of_cut
+from selene_lib.judges.fitting import check_counts, note_of_cut, why_unfit
 from selene_lib.judges.probabilities import label_probabilities
-from selene_lib.judges.protocol import Reply, slices
-from selene_lib.models.client import ChatReply, ChatRequest, ServerClient, ServerError
+from selene_lib.judges.protocol import Reply
+from selene_lib.models.client import ChatReply, ChatRequest, ServerClient
 from selene_lib.prompts.rendering import Prompt, shorten
 
 # a server's tokenizer is not at hand; only to keep within `max_prompt_tokens`
@@ -22,14 +24,16 @@ _CHARACTERS_PER_TOKEN = 4
 
 
 class ServerJudge:
-    """Greedy verdicts of a served model.
+    """Greedy verdicts of a served model. The key is read from the environment variable
+    `api_key_env`.
 
-    The key is read from the environment variable `api_key_env`. `store` is the client's append-only
-    file (None: memory only). `logprobs` asks for so many alternatives a token, from which the
-    verdict probabilities come; a server that gives none still judges. `max_prompt_tokens`
-    (estimated from characters) cuts long responses in the middle, counted in
-    `meta["n_cut_characters"]`. Budgets stop the run with a UserError once what is in flight is
-    stored.
+    `store` is the client's append-only file (None: memory only). `logprobs` asks for so many
+    alternatives a token, from which the verdict probabilities come; a server that gives none still
+    judges. `max_prompt_tokens` (estimated from characters) cuts long responses in the middle,
+    counted in `meta["n_cut_characters"]`; one that cannot be cut so far is a failed reply. Budgets
+    stop the run with a UserError once what is in flight is stored. `extra_body` goes into every
+    request. Address and settings are part of the fingerprint: another address under the same name
+    is another judge.
     """
 
     def __init__(
@@ -52,7 +56,9 @@ class ServerJudge:
         usd_per_million_reply_tokens: float | None = None,
         timeout_seconds: float = 300.0,
         max_retries: int = 6,
+        extra_body: Mapping[str, Any] | None = None,
     ) -> None:
+        check_counts(max_new_tokens=max_new_tokens, max_prompt_tokens=max_prompt_tokens)
         self.client = ServerClient(
             base_url,
             model,
@@ -66,51 +72,66 @@ class ServerJudge:
             timeout_seconds=timeout_seconds,
             max_retries=max_retries,
             progress=False,
+            extra_body=extra_body or {},
         )
         self.name = name or model.rsplit("/", 1)[-1]
         self.max_new_tokens, self.max_prompt_tokens = max_new_tokens, max_prompt_tokens
         self.temperature, self.seed, self.logprobs = temperature, seed, logprobs
         settings = ["server", model, max_new_tokens, temperature, seed, max_prompt_tokens]
-        self.fingerprint = hashlib.sha256("\x1f".join(map(str, settings)).encode()).hexdigest()[:16]
+        # stores of older versions, whose fingerprint knew no address
+        self.older_fingerprints = () if extra_body else (_digest(settings),)
+        extra = json.dumps(extra_body or {}, sort_keys=True)
+        self.fingerprint = _digest([*settings, self.client.base_url, extra])
+
+    def usd(self, n_prompt_tokens: int, n_reply_tokens: int) -> float | None:
+        """What so many tokens cost, None without prices."""
+        if self.client.prices is None:
+            return None
+        return self.client.prices.usd(n_prompt_tokens, n_reply_tokens)
 
     @property
     def spent_usd(self) -> float | None:
-        """Dollars paid for everything in the client's store, None without prices."""
-        if not self.client.prices:
-            return None
-        return self.client.prices.usd(*self.client.opened().tokens(self.client.model))
-
-    def batches(self, prompts: Sequence[Prompt]) -> list[list[int]]:
-        """Slices of sixteen rounds of requests: busy servers, and often stored."""
-        return slices(len(prompts), 16 * self.client.max_concurrency)
+        """Dollars paid for everything in the client's own store, None without prices."""
+        return self.usd(*self.client.opened().tokens(self.client.model))
 
     def judge(self, prompts: Sequence[Prompt]) -> list[Reply]:
-        """Ask the server, in the order of the prompts; errors as in `ServerClient.complete`."""
+        """Ask the server, in the order of the prompts; what failed is a reply with `error`.
+
+        Errors that concern all prompts are those of `ServerClient.complete`; a prompt that cannot
+        be cut to size is a UserError.
+        """
+        for reason in self.unfit(prompts).values():
+            raise UserError(f"{self.name}: {reason}")
         shown = [self._fit(prompt) for prompt in prompts]
-        requests = [self._request(prompt.text) for prompt, _ in shown]
-        answers = self.client.complete(requests, on_failure="return")
-        self._check(answers)
+        texts = [prompt.text for prompt, _ in shown]
+        answers = self.client.complete([self._request(t) for t in texts], on_failure="return")
         return [
             self._reply(prompt, answer, n_cut)
             for (prompt, n_cut), answer in zip(shown, answers, strict=True)
         ]
 
-    def _check(self, answers: Sequence[ChatReply]) -> None:
-        """Nothing answered is a matter of address or server.
+    def stream(
+        self,
+        prompts: Sequence[Prompt],
+        on_reply: Callable[[int, Reply], None],
+        *,
+        spent: tuple[int, int],
+    ) -> None:
+        """Ask the server and hand over each reply when it comes; see `ServerClient.stream`."""
+        shown = [self._fit(prompt) for prompt in prompts]
 
-        Something failed is a matter of asking again. What came is stored.
-        """
-        failed = [answer.error for answer in answers if answer.error]
-        if failed and len(failed) == len(answers):
-            raise UserError(
-                f"no answer from {self.client.base_url} ({failed[0]}); "
-                "is the server up, and is that its address?"
-            )
-        if failed:
-            raise ServerError(
-                f"{len(failed)} of {len(answers)} prompts to {self.client.model} failed "
-                f"({failed[0]}); run again to ask for these only"
-            )
+        def hand_over(place: int, answer: ChatReply) -> None:
+            prompt, n_cut = shown[place]
+            on_reply(place, self._reply(prompt, answer, n_cut))
+
+        requests = [self._request(prompt.text) for prompt, _ in shown]
+        self.client.stream(requests, hand_over, spent=spent)
+
+    def unfit(self, prompts: Sequence[Prompt]) -> dict[int, str]:
+        """Which prompts cannot be cut to `max_prompt_tokens`, by place, and why."""
+        if self.max_prompt_tokens is None:
+            return {}
+        return why_unfit(prompts, self._fit)
 
     def _request(self, text: str) -> ChatRequest:
         message = [{"role": "user", "content": text}]
@@ -121,10 +142,7 @@ class ServerJudge:
     def _fit(self, prompt: Prompt) -> tuple[Prompt, int]:
         if self.max_prompt_tokens is None:
             return prompt, 0
-        try:
-            return shorten(prompt, _estimated_tokens, self.max_prompt_tokens)
-        except ValueError as error:
-            raise UserError(f"{self.name}: {error}") from error
+        return shorten(prompt, _estimated_tokens, self.max_prompt_tokens)
 
     def _reply(self, prompt: Prompt, answer: ChatReply, n_cut: int) -> Reply:
         steps = [
@@ -132,15 +150,26 @@ class ServerJudge:
             for step in answer.logprobs or []
         ]
         probs = label_probabilities(prompt.task, steps) if steps else None
+        meta: dict[str, Any] = dict(note_of_cut(n_cut))
+        if answer.reasoning:
+            meta["reasoning"] = answer.reasoning
+        if answer.note:
+            meta["note"] = answer.note
         return Reply(
             answer.text.strip(),
             answer.finish_reason,
             answer.n_prompt_tokens,
             answer.n_reply_tokens,
             probs,
-            note_of_cut(n_cut),
+            meta,
+            answer.error,
+            answer.is_final,
         )
 
 
 def _estimated_tokens(text: str) -> int:
     return -(-len(text) // _CHARACTERS_PER_TOKEN)
+
+
+def _digest(settings: Sequence[Any]) -> str:
+    return hashlib.sha256("\x1f".join(map(str, settings)).encode()).hexdigest()[:16]

@@ -13,14 +13,12 @@ from typing import Any
 from selene_lib.errors import UserError
 from selene_lib.judges.decoding import Generated, left_pad
 from selene_lib.judges.local import LocalJudge
-from selene_lib.models.adapters import attach_adapter
 from selene_lib.models.loading import open_config, open_tokenizer
 
 
 class UnslothJudge(LocalJudge):
-    """Takes what `LocalJudge` takes.
-
-    The adapter is not merged. Without a GPU or without Unsloth it is a UserError.
+    """Takes what `LocalJudge` takes; the adapter is not merged. Without a GPU or without Unsloth it
+    is a UserError.
     """
 
     def _open(self, dtype: str | None, device: str | None) -> tuple[Any, Any]:
@@ -47,7 +45,9 @@ class UnslothJudge(LocalJudge):
         )
         if self.adapter is not None:
             # an adapter names its base by folder only, so the base is opened first
-            model = attach_adapter(model, self.adapter, str(self.path))
+            from peft import PeftModel
+
+            model = PeftModel.from_pretrained(model, str(self.adapter))
         FastLanguageModel.for_inference(model)
         return model, open_tokenizer(str(self.path))
 
@@ -80,7 +80,9 @@ class UnslothJudge(LocalJudge):
         ]
 
     def _stop_after(self, n_prompt: int) -> Any:
-        """A stopping criterion: done is a row that just ended a line and has a verdict line."""
+        """A stopping criterion: a row is done when its last token ends a line and a verdict line is
+        written.
+        """
         import torch
 
         def done(sequences: torch.Tensor, _scores: Any, **_: Any) -> torch.Tensor:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from selene_lib.judges.fitting import encode_fitting, note_of_cut
+from selene_lib.judges.fitting import encode_fitting, note_of_cut, why_unfit
 from selene_lib.judges.probabilities import label_probabilities
 from selene_lib.judges.protocol import Reply, slices
 from selene_lib.models.vllm_engine import open_engine
@@ -21,9 +21,8 @@ from selene_lib.prompts.rendering import Prompt
 
 
 class VllmJudge:
-    """Greedy verdicts of a model loaded in process by vLLM.
-
-    `adapter` is a LoRA folder, `max_prompt_tokens` as in `LocalJudge`.
+    """Greedy verdicts of a model loaded in process by vLLM; `adapter` is a LoRA folder,
+    `max_prompt_tokens` as in `LocalJudge`.
     """
 
     def __init__(
@@ -54,7 +53,7 @@ class VllmJudge:
     @functools.cached_property
     def fingerprint(self) -> str:
         """16 hex digits of weights, adapter and settings."""
-        from selene_lib.judges.local import weights_hash
+        from selene_lib.models.fingerprints import weights_hash
 
         parts = [
             weights_hash(self.path),
@@ -68,6 +67,12 @@ class VllmJudge:
     def batches(self, prompts: Sequence[Prompt]) -> list[list[int]]:
         """Slices of 512: vLLM schedules inside them, the store is written between them."""
         return slices(len(prompts), 512)
+
+    def unfit(self, prompts: Sequence[Prompt]) -> dict[int, str]:
+        """Which prompts cannot be cut to `max_prompt_tokens`, by place, and why."""
+        return why_unfit(
+            prompts, lambda prompt: encode_fitting(self.tokenizer, prompt, self.max_prompt_tokens)
+        )
 
     def judge(self, prompts: Sequence[Prompt]) -> list[Reply]:
         """Answer prompts, in their order."""

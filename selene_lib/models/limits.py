@@ -15,6 +15,7 @@ from email.utils import parsedate_to_datetime
 from selene_lib.errors import UserError
 
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
+_TEMPLATE_TOKENS = 64  # what a chat template puts around a message, generously
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
 
 
@@ -76,6 +77,64 @@ class Budget:
                     f"budget reached: {usd:.4f} of {self.usd} USD spent; "
                     "raise the budget and run again to go on"
                 )
+
+    def is_reached(self, n_prompt_tokens: float, n_reply_tokens: float) -> bool:
+        """Whether so many tokens would reach the budget."""
+        if self.tokens is not None and n_prompt_tokens + n_reply_tokens >= self.tokens:
+            return True
+        if self.usd is None or self.prices is None:
+            return False
+        return self.prices.usd(n_prompt_tokens, n_reply_tokens) >= self.usd
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether there is any limit."""
+        return self.tokens is not None or self.usd is not None
+
+
+class Purse:
+    """What one call may still spend: reserved before a request goes out, settled by its usage.
+
+    A request goes out only while all that is spent and all that is reserved stay below the budget,
+    so that together they pass it by at most that one request, however many are in flight. A
+    reservation is the most a request can cost (a token is at least one byte); where a server counts
+    more than that, later reservations grow by as much.
+    """
+
+    def __init__(self, budget: Budget, n_prompt_tokens: int, n_reply_tokens: int) -> None:
+        self.budget = budget
+        self.spent = [n_prompt_tokens, n_reply_tokens]
+        self._reserved: dict[int, tuple[int, int]] = {}
+        self._growth, self._n_tickets = 1.0, 0
+        self._settled = asyncio.Event()
+
+    async def reserve(self, n_prompt_bytes: int, max_reply_tokens: int) -> int:
+        """Wait until the request may go out; return a ticket. Raises `BudgetReached`."""
+        self.budget.check(*self.spent)
+        while self._reserved and self.budget.is_limited:
+            if not self.budget.is_reached(*self._committed()):
+                break
+            self._settled.clear()
+            await self._settled.wait()
+            self.budget.check(*self.spent)
+        self._n_tickets += 1
+        self._reserved[self._n_tickets] = (n_prompt_bytes + _TEMPLATE_TOKENS, max_reply_tokens)
+        return self._n_tickets
+
+    def _committed(self) -> tuple[float, float]:
+        """Tokens spent, and the most that what is in flight can add to them."""
+        n_prompt = sum(prompt for prompt, _ in self._reserved.values())
+        n_reply = sum(reply for _, reply in self._reserved.values())
+        return self.spent[0] + self._growth * n_prompt, self.spent[1] + self._growth * n_reply
+
+    def settle(self, ticket: int, n_prompt_tokens: int, n_reply_tokens: int) -> None:
+        """Put what a request cost in the place of its reservation."""
+        n_prompt, n_reply = self._reserved.pop(ticket)
+        told = max(n_prompt_tokens / n_prompt, n_reply_tokens / max(1, n_reply))
+        self._growth = max(self._growth, told)
+        self.spent[0] += n_prompt_tokens
+        self.spent[1] += n_reply_tokens
+        self._settled.set()
 
 
 class Pacer:

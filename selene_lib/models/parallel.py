@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from selene_lib.models.lifetimes import end_with_parent
 from selene_lib.models.names import is_embedded
 
 T = TypeVar("T")
@@ -33,15 +31,8 @@ def side_by_side(
     from joblib import Parallel, cpu_count, delayed
     from tqdm.auto import tqdm
 
-    me = os.getpid()
     n_jobs = min(len(jobs), cpu_count()) if is_embedded(model) else 1
     running = Parallel(n_jobs=n_jobs, return_as="generator")(
-        delayed(_job)(me, function, arguments) for function, arguments in jobs
+        delayed(function)(*arguments) for function, arguments in jobs
     )
     return list(tqdm(running, total=len(jobs), desc=what))
-
-
-def _job(parent: int, function: Callable[..., Any], arguments: tuple) -> Any:
-    """Run one job; in a worker, only for as long as the process that asked for it is there."""
-    end_with_parent(parent)
-    return function(*arguments)

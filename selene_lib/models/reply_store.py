@@ -1,9 +1,9 @@
 """The append-only store of paid replies: one JSON line a reply, keyed by what was asked.
 
 Nothing in it is ever asked again. The key is the hash of model, messages, sampling settings, seed
-and attempt. A reply is on the disk before it is used, so a killed process loses at most the
-requests that were in flight. One process writes at a time (a lock beside the file, released when
-the process ends).
+and attempt. A reply is with the operating system before it is used, and on the disk half a second
+later, so a killed process loses at most the requests that were in flight. One process writes at a
+time (a lock beside the file, released when the process ends).
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from selene_lib.files import PathLock, append_jsonl, read_jsonl
+from selene_lib.errors import tell
+from selene_lib.files import LineAppender, PathLock, mend_jsonl, read_jsonl
 
 
 def request_key(
@@ -38,6 +39,24 @@ def request_key(
     ).hexdigest()[:32]
 
 
+def is_reply(row: Mapping[str, Any]) -> bool:
+    """Whether a row has what every row of a reply store has."""
+    counts = (row.get("n_prompt_tokens", 0), row.get("n_reply_tokens", 0))
+    texts = (row.get("key"), row.get("text", ""))
+    return all(isinstance(n, int) for n in counts) and all(isinstance(t, str) for t in texts)
+
+
+def mend_store(path: Path, is_good: Callable[[dict[str, Any]], bool]) -> None:
+    """Move damaged lines of a store aside and say which; the caller holds its lock."""
+    damaged = mend_jsonl(path, is_good)
+    if damaged:
+        shown = ", ".join(map(str, damaged[:5])) + (", ..." if len(damaged) > 5 else "")
+        tell(
+            f"{path}: {len(damaged)} damaged line(s) ({shown}) moved to {path.name}.damaged; "
+            "what they held is asked again"
+        )
+
+
 class ReplyStore:
     """Replies by key; see the module docstring. Use it as a context manager, or call `close`.
 
@@ -48,6 +67,7 @@ class ReplyStore:
     def __init__(self, path: str | Path | None) -> None:
         self.path = Path(path) if path is not None else None
         self._lock: PathLock | None = None
+        self._lines: LineAppender | None = None
         rows = self._open(self.path) if self.path is not None else []
         self._rows: dict[str, dict[str, Any]] = {row["key"]: row for row in rows}
 
@@ -57,14 +77,17 @@ class ReplyStore:
             busy=f"{path} is written by another process: "
             "wait for it, or give this one a store of its own",
         )
-        return read_jsonl(path, skip_broken=True) if path.is_file() else []
+        if not path.is_file():
+            return []
+        mend_store(path, is_reply)
+        return read_jsonl(path, skip_broken=True)
 
     def get(self, key: str) -> dict[str, Any] | None:
         """The stored row, or None."""
         return self._rows.get(key)
 
     def put(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Append rows and wait until the disk has them.
+        """Append rows; they are with the operating system when this returns.
 
         A key that is already there is a ValueError: it would be paid twice.
         """
@@ -74,8 +97,15 @@ class ReplyStore:
                     f"reply {row['key']} is already stored; it must not be asked again"
                 )
         if self.path is not None:
-            append_jsonl(self.path, rows)
+            if self._lines is None:
+                self._lines = LineAppender(self.path)
+            self._lines.write(rows)
         self._rows.update((row["key"], row) for row in rows)
+
+    def sync(self) -> None:
+        """Force what was put so far onto the disk."""
+        if self._lines is not None:
+            self._lines.sync()
 
     @property
     def is_open(self) -> bool:
@@ -113,7 +143,10 @@ class ReplyStore:
         return [self._rows[key] for key in keys]
 
     def close(self) -> None:
-        """Release the lock."""
+        """Sync, close the file and release the lock."""
+        if self._lines is not None:
+            self._lines.close()
+            self._lines = None
         if self._lock is not None:
             self._lock.close()
             self._lock = None

@@ -82,7 +82,7 @@ def command_rows(run: str) -> list[dict[str, str]]:
         },
         {
             "what": "The figures alone, no model",
-            "where": f"artefacts/{run}/figures/",
+            "where": f"figures/{run}/",
             "command": f"selene figures --run {run}",
         },
     ]

@@ -12,11 +12,11 @@ from selene_lib.files import sha256_file, write_text
 def write_model_card(
     manifest: Mapping[str, Any], out_path: str | Path, *, adapter_dir: Path | None = None
 ) -> Path:
-    """Write a model card from a run's manifest: what it was made from and how, and its scores.
+    """Write a model card from a run's manifest: what it was made from and how, and its scores; what
+    is not in the manifest is not said.
 
-    What is not in the manifest is not said. Read are `training` (a `training.json`), `scores` (rows
-    with set, metric, value, n, n_unparsed, published), `sources`, `versions` and `commit`; each
-    section whose entry is missing says so.
+    Read are `training` (a `training.json`), `scores` (rows with set, metric, value, n, n_unparsed,
+    published), `sources`, `versions` and `commit`; each section whose entry is missing says so.
     """
     training = manifest.get("training") or {}
     spec = training.get("spec") or {}

@@ -62,7 +62,9 @@ def merge_adapter(
 
 @dataclass(frozen=True)
 class Export:
-    """What an export wrote: merged folder, base it was merged onto, comparison, commands."""
+    """What an export wrote: the merged folder, which base it was merged onto, the comparison, and
+    the commands to go on with.
+    """
 
     merged_dir: Path
     merged_onto: str
@@ -84,12 +86,12 @@ def export_judge(
     context_tokens: int = 8192,
     manifest: Mapping[str, Any] | None = None,
 ) -> Export:
-    """Export a trained adapter as merged weights, if they judge like the adapter did.
+    """Export a trained adapter: merged weights beside Modelfile, commands and model card, if they
+    judge like the adapter did.
 
-    Beside them lie Modelfile, commands and model card. The adapter is asked on the base it was
-    trained on (`quantisation`); for `nf4` both merges are made and the one with fewer flips is
-    kept. Raises UserError with the list of flips, leaving `comparison.json` and no weights, when
-    even that one differs too much.
+    The adapter is asked on the base it was trained on (`quantisation`); for `nf4` both merges are
+    made and the one with fewer flips is kept. Raises UserError with the list of flips, leaving
+    `comparison.json` and no weights, when even that one differs too much.
     """
     base_model, adapter_dir, out_dir = str(base_model), Path(adapter_dir), Path(out_dir)
     verdicts_of = functools.partial(

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Flip:
-    """One golden sample on which an export and the reference form of its judge differ."""
+    """One golden sample on which an export says something else than the reference form of the same
+    judge.
+    """
 
     sample_id: str
     form: str
@@ -32,9 +34,8 @@ class Flip:
 
 @dataclass(frozen=True)
 class VerdictComparison:
-    """Verdicts of several forms of one judge on `n` samples.
-
-    `flips` are against the first form, `n_flips` counts them by form.
+    """Verdicts of several forms of one judge: `flips` against the first form, `n_flips` by form, of
+    `n` samples.
     """
 
     reference: str
@@ -60,9 +61,8 @@ def compare_verdicts(
     *,
     labels: Mapping[str, str | None] | None = None,
 ) -> VerdictComparison:
-    """Compare forms of one judge, `{form: {sample id: verdict}}`.
-
-    The first form is the reference, and all must cover the same samples.
+    """Compare forms of one judge, `{form: {sample id: verdict}}`; the first form is the reference,
+    and all must cover the same samples.
     """
     forms = list(verdicts)
     reference = verdicts[forms[0]]
@@ -83,9 +83,8 @@ def compare_verdicts(
 
 
 def refuse_flips(comparison: VerdictComparison, *, allowed_share: float) -> None:
-    """Raise UserError where a form differs on more than `allowed_share` of the samples.
-
-    The message lists the flips.
+    """Raise UserError with the list of flips when a form differs from the reference on more than
+    `allowed_share` of the samples.
     """
     for form, n_flips in comparison.n_flips.items():
         if n_flips > allowed_share * comparison.n:

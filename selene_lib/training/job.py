@@ -17,10 +17,7 @@ from selene_lib.training.spec import TrainSpec
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """`n_steps` optimiser steps on `pairs`; `held_out` pairs are measured after the last one.
-
-    `family` names the prompt templates of the pairs, None where they are none of the shipped ones.
-    """
+    """`n_steps` optimiser steps on `pairs`; `held_out` pairs are measured after the last one."""
 
     loaded: Loaded
     pairs: Sequence[EncodedPair]
@@ -29,7 +26,6 @@ class TrainingJob:
     n_steps: int
     progress: bool
     process: Process
-    family: str | None = None
 
     @property
     def spec(self) -> TrainSpec:
@@ -53,10 +49,8 @@ class TrainingJob:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a trainer did.
-
-    The step it continued from (0: from the start), and the means over the held-out pairs (None
-    without any).
+    """What a trainer did: the step it continued from (0: from the start), and the means over the
+    held-out pairs (None without any).
     """
 
     resumed_from_step: int

@@ -1,9 +1,9 @@
-"""Log-probabilities of completion tokens only, in chunks.
+"""Log-probabilities of completion tokens only, in chunks: no tensor of all positions by the whole
+vocabulary ever exists.
 
-No tensor of all positions by the whole vocabulary ever exists. Llama-3.1 has 128,256 tokens, so one
-fp32 row of logits is 0.5 MB and a batch of 2 x 2048 positions 2.1 GB; only the few hundred
-completion positions of a pair are needed, and each chunk's logits are made again in the backward
-pass instead of being kept.
+Llama-3.1 has 128,256 tokens, so one fp32 row of logits is 0.5 MB and a batch of 2 x 2048 positions
+2.1 GB; only the few hundred completion positions of a pair are needed, and each chunk's logits are
+made again in the backward pass instead of being kept.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ _DECODER_INPUTS = ("input_ids", "attention_mask", "position_ids", "use_cache", "
 
 
 def chunked_logps(hidden: Tensor, head: Any, targets: Tensor, *, chunk_tokens: int = 256) -> Tensor:
-    """Log-probability of each target, [n] float32, from hidden states [n, hidden].
+    """Log-probability of each target, [n] float32, from hidden states [n, hidden] and the output
+    head.
 
     The softmax runs in float32. With gradients on, a chunk's logits are recomputed in the backward
     pass.
@@ -50,9 +51,8 @@ def _chunk_logps(hidden: Tensor, head: Any, targets: Tensor) -> Tensor:
 def sum_by_sequence(
     logps: Tensor, owner: Tensor, n_pairs: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Sum token log-probs to sequences, each [n_pairs].
-
-    Returns (chosen_logp_sum, rejected_logp_sum, n_chosen_tokens, n_rejected_tokens).
+    """Sum token log-probs to sequences: (chosen_logp_sum, rejected_logp_sum, n_chosen_tokens,
+    n_rejected_tokens), each [n_pairs].
     """
     import torch
 
@@ -64,7 +64,8 @@ def sum_by_sequence(
 
 
 def completion_inputs(batch: RowBatch, attention: str) -> dict[str, Any]:
-    """Keyword arguments that make a prepared model return a batch's completion log-probs.
+    """Keyword arguments that make a prepared model return the batch's completion log-probs under
+    one of the attention kinds.
 
     `segments`, `dense` and `flex` honour documents; `causal` is for rows of one sequence each,
     whose padding lies behind it.
@@ -93,9 +94,8 @@ def completion_inputs(batch: RowBatch, attention: str) -> dict[str, Any]:
 
 
 def logp_sums(model: Any, batch: RowBatch, attention: str) -> np.ndarray:
-    """Summed log-probabilities of a batch's completions, in nats, by a prepared model.
-
-    float64 [n_pairs, 2]: chosen, rejected.
+    """Summed log-probabilities of a batch's completions under a prepared model, in nats: float64
+    [n_pairs, 2] (chosen, rejected).
     """
     import numpy as np
 
@@ -105,10 +105,11 @@ def logp_sums(model: Any, batch: RowBatch, attention: str) -> np.ndarray:
 
 
 def attach_completion_head(causal_lm: Any, *, chunk_tokens: int) -> None:
-    """Teach this one model instance to return completion log-probs [n].
+    """Teach this one model instance to return completion log-probs [n] when it is called with
+    `predict_at` and `targets`.
 
-    It does when it is called with `predict_at` and `targets`. The call goes through the model's own
-    `forward`, so PEFT, DDP and FSDP wrap it as usual; every other call is left alone.
+    The call goes through the model's own `forward`, so PEFT, DDP and FSDP wrap it as usual; every
+    other call is left alone.
     """
     plain_forward = causal_lm.forward
 

@@ -1,4 +1,5 @@
-"""Opening what a decision says: tokenizer, model, fresh seeded adapter, a proved layout.
+"""Loading what a decision says: tokenizer and model, quantised if asked, with a fresh seeded
+adapter, on a layout it was seen to honour.
 
 `choose_layout` proves with numbers that the loaded model honours the layout, and refuses it with
 the reason where it does not.
@@ -16,7 +17,6 @@ from typing import Any
 from selene_lib.errors import UserError
 from selene_lib.files import sha256_file
 from selene_lib.models.loading import (
-    check_chat_template,
     keep_4bit_weights_unpacked,
     nf4_config,
     open_config,
@@ -34,7 +34,9 @@ _WEIGHTS = ("*.safetensors", "*.bin", "config.json")
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model ready to train, with tokenizer, decision, and the spec with its revision."""
+    """A model ready to train, its tokenizer, the decision it was loaded under, and the spec with
+    the revision that was loaded.
+    """
 
     model: Any
     tokenizer: Any
@@ -44,7 +46,9 @@ class Loaded:
 
 
 def open_for_training(spec: TrainSpec, *, hardware: Hardware | None = None) -> Loaded:
-    """Open tokenizer and model, attach a fresh seeded adapter, settle on a layout it honours."""
+    """Load tokenizer and model, quantise if asked, attach a fresh adapter (seeded), and settle on a
+    layout the model honours.
+    """
     hardware = hardware or look_at_hardware(spec.device)
     decision = decide(spec, hardware)
     silence_missing_4bit_kernel()
@@ -54,7 +58,6 @@ def open_for_training(spec: TrainSpec, *, hardware: Hardware | None = None) -> L
     from transformers import set_seed
 
     spec = pin_revision(spec)
-    refuse_unknown_targets(spec)
 
     set_seed(spec.seed)
     loader = _load_unsloth if decision.backend == "unsloth" else _load_transformers
@@ -97,7 +100,6 @@ def _load_transformers(spec: TrainSpec, decision: Decision) -> tuple[Any, Any]:
     from selene_lib.training.logprobs import attach_completion_head
 
     tokenizer = open_tokenizer(spec.base_model, what=_WHAT, revision=spec.revision)
-    check_chat_template(tokenizer, spec.base_model)
     dtype = getattr(torch, decision.dtype)
     is_4bit = spec.quantisation == "nf4"
     place = local_rank() if decision.device == "cuda" else "cpu"
@@ -119,30 +121,6 @@ def _load_transformers(spec: TrainSpec, decision: Decision) -> tuple[Any, Any]:
     if spec.adapter == "full":
         return base, tokenizer
     return _add_lora(base, spec), tokenizer
-
-
-def refuse_unknown_targets(spec: TrainSpec) -> None:
-    """Raise UserError where `lora_targets` names a layer that the base has none of.
-
-    The base is laid out without weights, so nothing is loaded for it.
-    """
-    if spec.adapter != "lora" or spec.lora_targets == "all-linear":
-        return
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    with torch.device("meta"):
-        empty = AutoModelForCausalLM.from_config(
-            open_config(spec.base_model, what=_WHAT, revision=spec.revision)
-        )
-    linear = [name for name, layer in empty.named_modules() if isinstance(layer, torch.nn.Linear)]
-    known = sorted({name.rpartition(".")[2] for name in linear})
-    for target in spec.lora_targets.split(","):
-        if not any(f".{name}".endswith(f".{target}") for name in linear):
-            raise UserError(
-                f"lora_targets: {spec.base_model} has no layer {target!r}; "
-                f"'all-linear', or some of {', '.join(known)}"
-            )
 
 
 def _implementation(attention: Attention, segments: str) -> str:
@@ -195,11 +173,12 @@ def _load_unsloth(spec: TrainSpec, decision: Decision) -> tuple[Any, Any]:
 
 
 def unsloth_load_arguments(spec: TrainSpec, decision: Decision) -> dict[str, Any]:
-    """Arguments of `FastLanguageModel.from_pretrained`, without `dtype`.
+    """Arguments of `FastLanguageModel.from_pretrained`, without `dtype`: everything it would
+    otherwise choose itself.
 
-    They say everything that it would otherwise choose itself. Without the exact name it loads a
-    repository of its own, without a device it spreads the model by a plan of its own, and with
-    `offload_embedding` left alone it moves the embedding to host memory when the GPU is small.
+    Without the exact name it loads a repository of its own, without a device it spreads the model
+    by a plan of its own, and with `offload_embedding` left alone it moves the embedding to host
+    memory when the GPU is small.
     """
     return {
         "model_name": spec.base_model,
@@ -224,9 +203,8 @@ def unsloth_load_arguments(spec: TrainSpec, decision: Decision) -> dict[str, Any
 
 
 def unsloth_lora_arguments(spec: TrainSpec, decision: Decision) -> dict[str, Any]:
-    """Arguments of `FastLanguageModel.get_peft_model`, each set explicitly.
-
-    Its own seed is 3407, its own target list is its own.
+    """Arguments of `FastLanguageModel.get_peft_model`, each set explicitly (its own seed is 3407,
+    its own target list is its own).
     """
     targets = spec.lora_targets.split(",")
     if spec.lora_targets == "all-linear":
@@ -249,9 +227,8 @@ def _unsloth_checkpointing(decision: Decision) -> str | bool:
 
 
 def refuse_stretched_positions(spec: TrainSpec, config: Any) -> None:
-    """Raise UserError where Unsloth would rescale a model's rotary positions.
-
-    It does to reach `max_length_tokens`, and that is another model.
+    """Raise UserError where Unsloth would rescale the rotary positions of a model to reach
+    `max_length_tokens`: another model.
     """
     n_positions = config.get_text_config().max_position_embeddings
     if spec.max_length_tokens > n_positions:
@@ -263,9 +240,8 @@ def refuse_stretched_positions(spec: TrainSpec, config: Any) -> None:
 
 
 def refuse_other_weights(model: Any, spec: TrainSpec, decision: Decision) -> None:
-    """Raise UserError where Unsloth loaded another precision or quantisation than asked for.
-
-    It only prints that.
+    """Raise UserError where Unsloth loaded another precision or quantisation than the one asked for
+    (it only prints that).
     """
     found = str(model.get_input_embeddings().weight.dtype).removeprefix("torch.")
     if found != decision.dtype:
@@ -282,9 +258,8 @@ def refuse_other_weights(model: Any, spec: TrainSpec, decision: Decision) -> Non
 
 
 def base_fingerprint(spec: TrainSpec, decision: Decision) -> str:
-    """SHA-256 that stands for the frozen base as it is computed with.
-
-    Weights (or hub commit), precision and quantisation.
+    """SHA-256 that stands for the frozen base as it is computed with: weights (or hub commit),
+    precision and quantisation.
     """
     folder = Path(spec.base_model)
     if folder.is_dir():

@@ -1,6 +1,5 @@
-"""Several processes of one run (`torchrun`): who am I, and wait for the others.
-
-One process is the normal case and costs nothing.
+"""Several processes of one run (`torchrun`): who am I, and wait for the others. One process is the
+normal case and costs nothing.
 """
 
 from __future__ import annotations
@@ -25,9 +24,8 @@ class Process:
 
 
 def join(device: str) -> Process:
-    """Join the process group that `torchrun` announced in the environment, else stay alone.
-
-    It is gloo on the CPU and nccl on GPUs.
+    """Join the process group that `torchrun` announced in the environment (gloo on the CPU, nccl on
+    GPUs); alone without one.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return Process()

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -37,12 +36,12 @@ def reference_logps(
     progress: bool = False,
     process: Process = ALONE,
 ) -> np.ndarray:
-    """Summed log-probabilities under the base model, in nats; what is missing is computed.
+    """Summed log-probabilities under the base model, float64 [n_pairs, 2] (chosen, rejected), in
+    nats; what is missing is computed.
 
-    float64 [n_pairs, 2]: chosen, rejected. Several processes share the missing pairs, each
-    appending to a file of its own, and read each other's. Up to eight values that come from disk
-    are computed again; a difference beyond rounding is a UserError (the base changed, or another
-    machine wrote it).
+    Several processes share the missing pairs, each appending to a file of its own, and read each
+    other's. Up to eight values that come from disk are computed again; a difference beyond rounding
+    is a UserError (the base changed, or another machine wrote it).
     """
     name = loaded.base_fingerprint[:32]
     known = _read_cache(cache_dir, name)
@@ -80,7 +79,9 @@ def _read_cache(cache_dir: Path, name: str) -> dict[str, tuple[float, float]]:
 
 
 def pair_key(pair: EncodedPair) -> str:
-    """SHA-256 of a pair's token ids: they are what the model saw, however the text is spelled."""
+    """SHA-256 of a pair's token ids: the text may be spelled as it likes, the ids are what the
+    model saw.
+    """
     text = ";".join(
         ",".join(map(str, ids)) for ids in (pair.prompt_ids, pair.chosen_ids, pair.rejected_ids)
     )
@@ -116,19 +117,8 @@ def _compute_missing(
                         {"key": keys[i], "chosen": float(chosen), "rejected": float(rejected)}
                     )
                 bar.update(len(members))
-        _refuse_non_finite(rows)
         append_jsonl(path, rows)
     bar.close()
-
-
-def _refuse_non_finite(rows: list[dict[str, Any]]) -> None:
-    """A value that is not finite is never kept: every later run would read it."""
-    for row in rows:
-        if not np.isfinite([row["chosen"], row["rejected"]]).all():
-            raise UserError(
-                "a reference log-probability is not finite: the base model's weights hold NaN or "
-                "infinity, or their precision overflows; check its files, or set dtype float32"
-            )
 
 
 def _groups(pairs: Sequence[EncodedPair], decision: Decision) -> list[list[int]]:

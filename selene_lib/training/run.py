@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from selene_lib.files import PathLock, read_json, write_json
+from selene_lib.files import read_json, write_json
 from selene_lib.models.names import is_embedded
 from selene_lib.models.parallel import use_one_thread
-from selene_lib.prompts.rendering import family_of_prompts
 from selene_lib.records import PreferencePair
 from selene_lib.training import checkpoints
 from selene_lib.training.batching import global_batches, n_steps_for
 from selene_lib.training.encoding import EncodedSet, encode_pairs
 from selene_lib.training.job import Trained, TrainingJob
 from selene_lib.training.model import Loaded, open_for_training
-from selene_lib.training.pair_checks import check_pairs
 from selene_lib.training.processes import join
 from selene_lib.training.spec import TrainSpec
 
@@ -30,9 +26,8 @@ RESULT = "training.json"
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a run left: paths, counts, and the decision it ran under.
-
-    `n_dropped` counts overlong pairs by reason.
+    """What a run left: paths, counts, and the decision it ran under. `n_dropped` counts overlong
+    pairs by reason.
     """
 
     adapter_dir: Path
@@ -46,7 +41,6 @@ class TrainResult:
     resumed_from_step: int = 0
     n_validation: int = 0
     validation: dict[str, float] | None = None
-    family: str | None = None
     decision: dict[str, Any] = field(default_factory=dict)
     spec: dict[str, Any] = field(default_factory=dict)
 
@@ -60,37 +54,15 @@ def train(
     resume: bool = True,
     progress: bool | None = None,
 ) -> TrainResult:
-    """Train an adapter (or the full weights) on preference pairs.
+    """Train an adapter (or the full weights) on preference pairs; a killed run continues from its
+    last whole checkpoint.
 
-    A killed run continues from its last whole checkpoint. `out_dir` gets `adapter/`, `log.csv`
-    (deterministic), `telemetry.csv` (this machine), `training.json` and checkpoints. A finished run
-    of the same spec, pairs and base is read back, not run again; a folder of something else is a
-    UserError unless `resume=False`. The embedded model trains on one thread (more are slower for
-    it) and, unless asked, without a bar, since its arms run side by side.
-    `out_dir` is this process's alone while it trains: one that still ends elsewhere is waited for,
-    then a UserError.
+    `out_dir` gets `adapter/`, `log.csv` (deterministic), `telemetry.csv` (this machine),
+    `training.json` and checkpoints. A finished run of the same spec, pairs and base is read back,
+    not run again; a folder of something else is a UserError unless `resume=False`. The embedded
+    model trains on one thread (more are slower for it) and, unless asked, without a bar, since its
+    arms run side by side.
     """
-    check_pairs(pairs)
-    with _alone(Path(out_dir)):
-        return _train(spec, pairs, out_dir, validation, resume, progress)
-
-
-def _alone(out_dir: Path) -> AbstractContextManager[object]:
-    """Hold the folder of a training; the other processes of one training share the first one's."""
-    if int(os.environ.get("RANK", "0")):
-        return nullcontext()
-    busy = f"{out_dir} is being trained by another process; wait for it or end it, then try again"
-    return PathLock(out_dir, busy=busy, patience_seconds=30.0)
-
-
-def _train(
-    spec: TrainSpec,
-    pairs: Sequence[PreferencePair],
-    out_dir: str | Path,
-    validation: Sequence[PreferencePair] | None,
-    resume: bool,
-    progress: bool | None,
-) -> TrainResult:
     embedded, held_out = is_embedded(spec.base_model), validation or ()
     if embedded:
         use_one_thread()
@@ -113,7 +85,6 @@ def _train(
         n_steps_for(len(encoded.pairs), spec.batch_size, spec.n_steps, spec.n_epochs),
         progress=not embedded if progress is None else progress,
         process=process,
-        family=family_of_prompts([pair.prompt for pair in pairs]),
     )
     if spec.trainer == "trl":
         from selene_lib.training.trl_trainer import train_with_trl
@@ -180,7 +151,6 @@ def _write_result(job: TrainingJob, encoded: EncodedSet, trained: Trained) -> Tr
         resumed_from_step=trained.resumed_from_step,
         n_validation=len(job.held_out),
         validation=trained.validation,
-        family=job.family,
         decision=job.loaded.decision.to_dict(),
         spec=job.spec.to_dict(),
     )

@@ -7,17 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from selene_lib.files import read_json, write_json
-from selene_lib.models.adapters import write_record
-from selene_lib.training.finite import refuse_non_finite
-from selene_lib.training.spec import TrainSpec
 
 
-def save_adapter(trainer: Any, folder: Path, spec: TrainSpec, family: str | None = None) -> None:
-    """Write the adapter (or full weights) as a folder that is whole or absent.
-
-    The same weights have the same bytes.
+def save_adapter(trainer: Any, folder: Path) -> None:
+    """Write the adapter (or the full weights) as a folder that is whole or absent, with the same
+    bytes for the same weights.
     """
-    refuse_non_finite(trainer.model, folder.name)
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     trainer.save_model(str(temporary))
@@ -29,7 +24,6 @@ def save_adapter(trainer: Any, folder: Path, spec: TrainSpec, family: str | None
     config = temporary / "adapter_config.json"
     if config.exists():
         write_json(config, _portable(read_json(config)))
-        write_record(temporary, spec.base_model, spec.revision, family)
     for path in filter(Path.is_file, temporary.iterdir()):
         path.chmod(0o644)
     shutil.rmtree(folder, ignore_errors=True)
@@ -37,9 +31,8 @@ def save_adapter(trainer: Any, folder: Path, spec: TrainSpec, family: str | None
 
 
 def _portable(config: dict[str, Any]) -> dict[str, Any]:
-    """A configuration with sets in one order and no path of this machine.
-
-    peft writes them in the order of their hashes, which changes from process to process.
+    """Sets in one order (peft writes them in the order of their hashes, which changes from process
+    to process), no path of this machine.
     """
     base = config.get("base_model_name_or_path") or ""
     portable = config | {

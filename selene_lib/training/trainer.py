@@ -1,13 +1,11 @@
-"""The trainer: `transformers.Trainer` with our objective.
-
-A step is a global batch of pairs; how it is cut into micro-batches cannot be seen in the numbers,
-because every pair's loss is divided by the global batch size and nothing else.
+"""The trainer: `transformers.Trainer` with our objective. A step is a global batch of pairs; how it
+is cut into micro-batches cannot be seen in the numbers, because every pair's loss is divided by the
+global batch size and nothing else.
 """
 
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import time
 from collections.abc import Sequence
@@ -23,7 +21,6 @@ from selene_lib.errors import UserError
 from selene_lib.training import checkpoints
 from selene_lib.training.batching import micro_batches
 from selene_lib.training.encoding import EncodedPair
-from selene_lib.training.finite import StopAtNonFinite, not_finite, refuse_non_finite
 from selene_lib.training.forward import autocast, lay_out_for
 from selene_lib.training.job import Trained, TrainingJob
 from selene_lib.training.logprobs import completion_inputs, sum_by_sequence
@@ -37,11 +34,12 @@ _METRICS = ("loss", "dpo", "nll", "margin", "reward_accuracy")
 
 
 class PairTrainer(Trainer):
-    """Trains a loaded model on encoded pairs with cached reference log-probs.
+    """Trains a loaded model on encoded pairs with cached reference log-probs; one dataloader item
+    is the whole global batch of a step.
 
-    One dataloader item is the whole global batch of a step. Accumulation happens inside a step
-    (`training_step`), so the Trainer counts optimiser steps only and a checkpoint's data position
-    is its step. Under DDP each process takes every world-size-th pair of the step.
+    Accumulation happens inside a step (`training_step`), so the Trainer counts optimiser steps only
+    and a checkpoint's data position is its step. Under DDP each process takes every world-size-th
+    pair of the step.
     """
 
     def __init__(
@@ -67,7 +65,7 @@ class PairTrainer(Trainer):
             model=loaded.model,
             args=args,
             train_dataset=list(range(len(batches))),
-            callbacks=[StopAtNonFinite(spec.learning_rate), *callbacks],
+            callbacks=list(callbacks),
         )
         self.remove_callback(PrinterCallback)
         self._last: dict[str, float] = {}
@@ -107,9 +105,8 @@ class PairTrainer(Trainer):
     def training_step(
         self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None
     ) -> torch.Tensor:
-        """Forward and backward of the global batch of `inputs["step"]`.
-
-        Returns its mean loss. Out of memory: smaller micro-batches, same step, recorded.
+        """Forward and backward of the global batch of `inputs["step"]`; returns its mean loss. Out
+        of memory: smaller micro-batches, same step, recorded.
         """
         started = time.perf_counter()
         model.train()
@@ -159,9 +156,8 @@ class PairTrainer(Trainer):
         )
 
     def _back_off(self, model: Any, n_pairs: int, error: Exception) -> str:
-        """Halve the micro-batch after an out-of-memory error.
-
-        With several processes, or at one pair, there is nothing to halve.
+        """Halve the micro-batch after an out-of-memory error; with several processes, or at one
+        pair, there is nothing to halve.
         """
         model.zero_grad()
         now = min(self.micro_batch_pairs or n_pairs, n_pairs)
@@ -185,9 +181,6 @@ class PairTrainer(Trainer):
         total = self.accelerator.reduce(sums, "sum") if self.args.world_size > 1 else sums
         values = (total.double() / self.spec.batch_size).tolist()
         self._last = dict(zip(_METRICS, values))
-        if not math.isfinite(self._last["loss"]):
-            loss = f"the loss ({self._last['loss']})"
-            raise not_finite(loss, self.state.global_step + 1, self.spec.learning_rate)
         n_tokens = sum(self.pairs[i].n_shared_tokens for i in mine) * self.args.world_size
         self._telemetry = {
             "seconds": seconds,
@@ -212,7 +205,6 @@ class PairTrainer(Trainer):
         super().log(logs, start_time)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        refuse_non_finite(model, f"checkpoint-{self.state.global_step}")
         super()._save_checkpoint(model, trial)
         self.accelerator.wait_for_everyone()
         if self.is_world_process_zero():
@@ -228,7 +220,9 @@ def losses_of(
     *,
     device: Any,
 ) -> PairLoss:
-    """Per-pair losses, each [n_pairs], in one forward; reference sums are [n_pairs, 2]."""
+    """Per-pair losses, each [n_pairs], of pairs with their reference sums [n_pairs, 2], in one
+    forward.
+    """
     batch = lay_out_for(loaded.decision, pairs, pad_token_id=loaded.tokenizer.pad_token_id).to(
         device
     )
@@ -256,9 +250,8 @@ def _parts(losses: PairLoss) -> tuple[torch.Tensor, ...]:
 def measure_pairs(
     loaded: Loaded, spec: TrainSpec, pairs: Sequence[EncodedPair], reference: np.ndarray
 ) -> dict[str, float]:
-    """Mean loss, dpo, nll, margin and reward accuracy of pairs under the current weights.
-
-    Adapter on, dropout off.
+    """Mean loss, dpo, nll, margin and reward accuracy of pairs under the current weights (adapter
+    on, dropout off).
     """
     known, decision = torch.as_tensor(reference, dtype=torch.float32), loaded.decision
     device = next(loaded.model.parameters()).device
@@ -292,15 +285,14 @@ class _Steps(Dataset[int]):
 def train_and_save(
     trainer: Trainer, job: TrainingJob, checkpoint: Path | None, held_out_reference: np.ndarray
 ) -> Trained:
-    """Run a trainer to its last step, measure the held-out pairs, write the adapter.
-
-    From a checkpoint where there is one.
+    """Run a trainer to its last step, from a checkpoint if there is one; measure the held-out pairs
+    and write the adapter.
     """
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     validation = None
     if job.held_out:
         validation = measure_pairs(job.loaded, job.spec, job.held_out, held_out_reference)
-    save_adapter(trainer, job.out_dir / "adapter", job.spec, job.family)
+    save_adapter(trainer, job.out_dir / "adapter")
     return Trained(checkpoints.step_of(checkpoint) if checkpoint else 0, validation)
 
 

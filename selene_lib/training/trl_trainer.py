@@ -1,4 +1,5 @@
-"""`trainer: trl`: the same run through `trl.DPOTrainer`, as yardstick and for who wants it.
+"""`trainer: trl`: the same run through `trl.DPOTrainer`, as the yardstick and for users who want
+it.
 
 Same token ids, same order of pairs, same cached reference, same adapter. What differs is TRL's: two
 sequences a pair with full logits, and for `dpo_nll` an NLL that is the mean over all chosen tokens
@@ -23,7 +24,6 @@ from selene_lib.errors import UserError
 from selene_lib.training import checkpoints
 from selene_lib.training.batching import global_batches
 from selene_lib.training.encoding import EncodedPair
-from selene_lib.training.finite import StopAtNonFinite, refuse_non_finite
 from selene_lib.training.job import Trained, TrainingJob
 from selene_lib.training.runlog import LOG_COLUMNS, TELEMETRY_COLUMNS, StepLog, peak_memory_bytes
 from selene_lib.training.spec import TrainSpec
@@ -82,7 +82,6 @@ class EncodedDPOTrainer(DPOTrainer):
             self.telemetry_log.write(peak)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        refuse_non_finite(model, f"checkpoint-{self.state.global_step}")
         super()._save_checkpoint(model, trial)
         if self.is_world_process_zero():
             folder = output_folder(self.args)
@@ -92,9 +91,8 @@ class EncodedDPOTrainer(DPOTrainer):
 def to_dataset(
     pairs: Sequence[EncodedPair], reference: np.ndarray, order: Sequence[int]
 ) -> Dataset:
-    """Rows as TRL's collator reads them, in the order in which they are to be seen.
-
-    Token ids and reference log-probs.
+    """Rows as TRL's collator reads them: token ids and reference log-probs, in the order in which
+    they are to be seen.
     """
     rows = [
         {
@@ -110,7 +108,9 @@ def to_dataset(
 
 
 def trl_config(spec: TrainSpec, values: dict[str, Any]) -> DPOConfig:
-    """TRL's configuration of a spec: every number is given, and nothing is truncated."""
+    """TRL's configuration of a spec: every setting that decides a number is given, and nothing is
+    truncated.
+    """
     micro = spec.micro_batch_pairs or spec.batch_size
     if spec.batch_size % micro:
         raise UserError(
@@ -146,7 +146,7 @@ def train_with_trl(job: TrainingJob) -> Trained:
         args=trl_config(spec, argument_values(spec, loaded, job.out_dir, job.n_steps)),
         train_dataset=to_dataset(pairs, known[: len(pairs)], [i for b in batches for i in b]),
         processing_class=loaded.tokenizer,
-        callbacks=[StopAtNonFinite(spec.learning_rate), *([ProgressBar()] if job.progress else [])],
+        callbacks=[ProgressBar()] if job.progress else [],
         log_dir=job.out_dir,
         from_step=from_step,
     )

@@ -1,4 +1,5 @@
-"""Reward models behind one protocol: `score(prompts, replies) -> rewards`; their thresholds.
+"""Reward models behind one protocol: `score(prompts, replies) -> rewards`, and what the reward
+filter needs from them.
 
 `NanoReward` is the one of the embedded world, trained on held-out generated critiques.
 `SequenceClassifierReward` runs any sequence-classification reward model with transformers,

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from selene_lib.errors import UserError
 from selene_lib.evaluation.scoring import score_set
 from selene_lib.files import read_jsonl, read_parquet
-from selene_lib.prompts.verdicts import parse_verdict
-from selene_lib.records import Judgement, Sample, Score
+from selene_lib.judges.store import iterate_judgements, read_again
+from selene_lib.prompts.rendering import render
+from selene_lib.records import Judgement, Order, Sample, Score
+
+_TEMPLATE = re.compile(
+    r"(?P<family>.+)/(?P<name>[a-z_]+)(?P<verdict>\+verdict)?(?P<plain>\+plain)?"
+)
 
 
 def read_judgements(path: str | Path) -> list[Judgement]:
@@ -27,10 +32,7 @@ def read_judgements(path: str | Path) -> list[Judgement]:
         raise UserError(
             f"no judgements at {path}: give a .jsonl file written by judging, or a folder of them"
         )
-    try:
-        return [row for file in files for row in read_jsonl(file, Judgement, skip_broken=True)]
-    except ValueError as error:
-        raise UserError(f"{path} does not hold judgements ({error})") from error
+    return [found for file in files for _, found in iterate_judgements(file)]
 
 
 def read_samples(path: str | Path) -> list[Sample]:
@@ -48,16 +50,70 @@ def read_samples(path: str | Path) -> list[Sample]:
 
 def parse_again(judgements: Sequence[Judgement]) -> list[Judgement]:
     """Apply the present parser to raw replies, whatever an older parser said."""
-    again = []
+    return [read_again(judgement) for judgement in judgements]
+
+
+def of_these_samples(
+    samples: Sequence[Sample], judgements: Sequence[Judgement], *, any_prompt: bool = False
+) -> list[Judgement]:
+    """Keep the judgements whose prompt is the one that their sample gives today.
+
+    A store may hold replies to an older rubric or text of the same ids; the prompt's hash tells
+    them apart. A sample with replies to other prompts only is a UserError, unless `any_prompt` is
+    set and these are replies to one prompt.
+    """
+    by_id = {sample.id: sample for sample in samples}
+    fitting: dict[tuple[str, str, Order], Judgement] = {}
+    others: dict[tuple[str, str, Order], dict[str, Judgement]] = {}
+    is_known: dict[tuple[str, str, Order], bool] = {}
     for judgement in judgements:
-        verdict = parse_verdict(
-            judgement.reply, judgement.task, finish_reason=judgement.finish_reason
+        sample = by_id.get(judgement.sample_id)
+        if sample is None:
+            continue
+        key = (judgement.judge, judgement.sample_id, judgement.order)
+        told = prompt_hash(sample, judgement.order, judgement.template)
+        if told == judgement.prompt_sha256:
+            fitting[key] = judgement
+        else:
+            is_known[key] = is_known.get(key, False) or told is not None
+            others.setdefault(key, {})[judgement.prompt_sha256] = judgement
+    refused = []
+    for key, found in others.items():
+        if key in fitting:
+            continue
+        if len(found) == 1 and (any_prompt or not is_known[key]):
+            fitting[key] = next(iter(found.values()))
+        else:
+            refused.append(key[1])
+    if refused:
+        raise UserError(
+            f"{len(set(refused))} of {len(samples)} samples have replies to another prompt only "
+            f"(another rubric, text or template), the first is {refused[0]!r}; give the samples as "
+            "they were judged, or judge these to the end and score again (--any-prompt takes them "
+            "where only the templates changed since)"
         )
-        same = (verdict.status, verdict.value) == (judgement.status, judgement.verdict)
-        again.append(
-            judgement if same else replace(judgement, status=verdict.status, verdict=verdict.value)
+    return list(fitting.values())
+
+
+def prompt_hash(sample: Sample, order: Order, template: str) -> str | None:
+    """Return the SHA-256 of the prompt that a judgement's template makes of a sample.
+
+    None where the template is not here, or is of a format that `render` does not write.
+    """
+    named = _TEMPLATE.fullmatch(template)
+    if named is None:
+        return None
+    shown = sample if order == "AB" else sample.swap()
+    try:
+        prompt = render(
+            shown,
+            family=named["family"],
+            escape=named["plain"] is None,
+            critique=named["verdict"] is None,
         )
-    return again
+    except UserError:
+        return None
+    return prompt.sha256 if prompt.template == template else None
 
 
 def rescore(
@@ -65,17 +121,20 @@ def rescore(
     judgements: Sequence[Judgement],
     *,
     set_name: str | None = None,
+    any_prompt: bool = False,
     seed: int = 0,
     n_resamples: int = 2000,
 ) -> list[Score]:
     """Score every judge in `judgements` on `samples` after parsing again.
 
     `set_name` picks one where several sets are stored. Raises UserError for judgements of other
-    sets or samples.
+    sets or samples, of other prompts (see `of_these_samples`), and for samples without any.
     """
     sets = sorted({j.set for j in judgements})
     if set_name is None and len(sets) > 1:
         raise UserError(f"the judgements cover {len(sets)} sets: {', '.join(sets)}; name one")
+    if not sets:
+        raise UserError("there are no judgements to score: judge first")
     name = set_name or sets[0]
     mine = parse_again([j for j in judgements if j.set == name])
     if not mine:
@@ -86,7 +145,16 @@ def rescore(
             f"none of the {len(mine)} judgements of {name!r} belongs to these {len(samples)} "
             "samples; give the samples that were judged"
         )
+    mine = of_these_samples(samples, mine, any_prompt=any_prompt)
     judges = dict.fromkeys(j.judge for j in mine)
+    for judge in judges:
+        judged = {j.sample_id for j in mine if j.judge == judge}
+        missing = [sample.id for sample in samples if sample.id not in judged]
+        if missing:
+            raise UserError(
+                f"{judge} on {name}: {len(missing)} of {len(samples)} samples have no judgement, "
+                f"the first is {missing[0]!r}; judge the set to its end before scoring"
+            )
     return [
         row
         for judge in judges

@@ -1,7 +1,4 @@
-"""Records on disk, and writes that are whole or absent.
-
-Parquet is for tables, append-only JSON Lines for what arrives one by one.
-"""
+"""Writes that are whole or absent, records as Parquet, hashes, one lock."""
 
 from __future__ import annotations
 
@@ -33,9 +30,12 @@ T = TypeVar("T", bound="DataclassInstance")
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a temporary path beside `path`.
 
-    On success it is fsynced and renamed over it, on any error it is removed.
+    On success it is fsynced and renamed over it, on any error it is removed. A symbolic link stays
+    one: the file that it points to is written.
     """
     target = Path(path)
+    if target.is_symlink():
+        target = target.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
     os.close(handle)
@@ -81,7 +81,7 @@ def read_json(path: str | os.PathLike) -> Any:
     """Read one JSON file; a broken one is a ValueError that names it."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except json.JSONDecodeError as error:
         raise ValueError(f"{path}: not JSON ({error}); delete it and run the step again") from error
 
 
@@ -94,12 +94,13 @@ def write_csv(path: str | os.PathLike, table: pd.DataFrame | Iterable[Any]) -> P
     import pandas as pd
 
     if not isinstance(table, pd.DataFrame):
-        table = pd.DataFrame([_as_dict(row) for row in table])
+        table = pd.DataFrame([as_dict(row) for row in table])
     text = table.map(_cell)
     return write_text(path, text.to_csv(index=False, lineterminator="\n"))
 
 
-def _as_dict(record: Any) -> dict[str, Any]:
+def as_dict(record: Any) -> dict[str, Any]:
+    """Return a record or a dict as a dict."""
     return record if isinstance(record, dict) else to_dict(record)
 
 
@@ -111,36 +112,25 @@ def _cell(value: Any) -> Any:
 
 
 def sha256_file(path: str | os.PathLike) -> str:
-    """Return the hex SHA-256 of a file; of a folder that of the sorted names and hashes of the
-    files below it (`files_below`).
+    """Return the hex SHA-256 of a file.
+
+    For a folder it is that of the sorted names and hashes of all files below it. Of a folder, of
+    the sorted names and hashes of all files below it.
     """
     path = Path(path)
     if path.is_dir():
-        parts = [f"{name} {sha256_file(path / name)}" for name in files_below(path)]
+        below = sorted(p for p in path.rglob("*") if p.is_file())
+        parts = [f"{p.relative_to(path).as_posix()} {sha256_file(p)}" for p in below]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def files_below(folder: Path) -> list[str]:
-    """Return the names of the files below a folder, relative to it and sorted.
-
-    Hidden ones are left out: what a killed process left half-written is hidden, and so is what a
-    desktop leaves behind (`.DS_Store`).
-    """
-    names = []
-    for path in sorted(folder.rglob("*")):
-        inside = path.relative_to(folder)
-        if path.is_file() and not any(part.startswith(".") for part in inside.parts):
-            names.append(inside.as_posix())
-    return names
-
-
 def size_bytes(path: str | os.PathLike) -> int:
-    """Return the size of a file, or of all files below a folder (`files_below`), in bytes."""
+    """Return the size of a file, or of all files below a folder, in bytes."""
     path = Path(path)
     if path.is_dir():
-        return sum((path / name).stat().st_size for name in files_below(path))
+        return sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
     return path.stat().st_size
 
 
@@ -167,61 +157,6 @@ def from_dict(cls: type[T], row: Mapping[str, Any]) -> T:
         if is_required and name not in row:
             raise ValueError(f"{cls.__name__}: field {name!r} is missing")
     return cls(**row)
-
-
-def append_jsonl(path: str | os.PathLike, records: Iterable[Any]) -> int:
-    """Append records (dataclasses or dicts) as JSON lines and fsync; return how many.
-
-    A line half-written by a killed process is closed off first, so that it costs that one line and
-    not the next.
-    """
-    lines = [_json_line(record) for record in records]
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "ab+") as stream:
-        if stream.tell() and not _ends_in_newline(stream):
-            stream.write(b"\n")
-        stream.write("".join(lines).encode())
-        stream.flush()
-        os.fsync(stream.fileno())
-    return len(lines)
-
-
-def _ends_in_newline(stream: typing.BinaryIO) -> bool:
-    stream.seek(-1, os.SEEK_END)
-    return stream.read(1) == b"\n"
-
-
-def write_jsonl(path: str | os.PathLike, records: Iterable[Any]) -> Path:
-    """Write a whole JSON Lines file at once, atomically."""
-    return write_text(path, "".join(_json_line(record) for record in records))
-
-
-def _json_line(record: Any) -> str:
-    return json.dumps(_as_dict(record), ensure_ascii=False, sort_keys=True) + "\n"
-
-
-def read_jsonl(
-    path: str | os.PathLike, cls: type[T] | None = None, *, skip_broken: bool = False
-) -> list[Any]:
-    """Read JSON lines as dicts, or as `cls`. A broken line is a ValueError with its number.
-
-    `skip_broken=True` is for append-only stores, where a kill may leave half a line: such a line
-    was never acknowledged.
-    """
-    rows = []
-    with open(path, encoding="utf-8") as stream:
-        for number, line in enumerate(stream, 1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                if skip_broken:
-                    continue
-                raise ValueError(f"{path}, line {number}: not JSON ({error})") from error
-            rows.append(from_dict(cls, row) if cls else row)
-    return rows
 
 
 def write_parquet(path: str | os.PathLike, records: Iterable[Any], cls: type) -> Path:
