@@ -60,7 +60,7 @@ def option(given: list[str], name: str, default: str = "") -> str:
 
 
 def rows(task: str, *, with_rubric: bool) -> list[dict[str, str]]:
-    """Four labelled rows in the columns that the README names."""
+    """A few labelled rows in the columns that the README names."""
     labels = {
         "absolute": ("1", "5", "3", "4"),
         "classification": ("Yes", "No"),
@@ -73,7 +73,7 @@ def rows(task: str, *, with_rubric: bool) -> list[dict[str, str]]:
             "response": f"The river is number {i}.",
             "label": labels[i % len(labels)],
         }
-        for i in range(4)
+        for i in range(24 if task == "classification" else 4)  # an export needs 20 golden items
     ]
     more = {"response_b": "I know no river."} if task == "pairwise" else {}
     more |= {"rubric": "[Does it name a river?]"} if with_rubric else {}

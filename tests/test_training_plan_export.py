@@ -298,8 +298,9 @@ def test_export_writes_everything_and_its_card_says_only_what_is_known(trained, 
         tmp_path,
         golden=_samples(2),
         name="tiny",
+        min_readable=0,
         max_new_tokens=4,
-        context_tokens=256,
+        context_tokens=4096,
         manifest=manifest,
     )
     assert (
@@ -314,22 +315,60 @@ def test_export_writes_everything_and_its_card_says_only_what_is_known(trained, 
         "comparison.json",
         "commands.sh",
     }
+    assert "num_ctx 512" in (done.merged_dir / "Modelfile").read_text()
+    assert "--max-model-len 512" in (tmp_path / "commands.sh").read_text()
     card = (done.merged_dir / "README.md").read_text()
     assert "| beta | 0.100 |" in card and "8 preference pairs, 4 steps" in card
     assert "## Scores\n\nNot recorded in this run's manifest." in card
 
 
-def test_export_that_flips_leaves_no_weights(trained, tmp_path, monkeypatch):
+def export_with(monkeypatch, trained, folder, answers, n=20, **options):
+    """Export with golden verdicts given: those of the adapter, then those of the merged model."""
     from selene_lib.training import export
 
     base, result = trained
-    answers = iter([{"s0": "Yes"}, {"s0": "No"}])
-    monkeypatch.setattr(export, "golden_verdicts", lambda *a, **k: next(answers))
-    with pytest.raises(UserError, match=r"export refused.*s0: Yes -> No"):
-        export_judge(
-            base, result.adapter_dir, tmp_path, golden=_samples(1), name="tiny", max_new_tokens=4
-        )
+    options = {"max_new_tokens": 4, **options}
+    told = iter([{f"s{i}": verdict for i, verdict in enumerate(form)} for form in answers])
+    monkeypatch.setattr(export, "golden_verdicts", lambda *a, **k: next(told))
+    return export_judge(
+        base, result.adapter_dir, folder, golden=_samples(n), name="tiny", **options
+    )
+
+
+def test_export_that_flips_leaves_an_earlier_one_alone(trained, tmp_path, monkeypatch):
+    yes, flipped = ["Yes"] * 20, ["No"] + ["Yes"] * 19
+    with pytest.raises(UserError, match=r"on 1 of 20 golden verdicts.*s0: Yes -> No"):
+        export_with(monkeypatch, trained, tmp_path, [yes, flipped])
     assert {path.name for path in tmp_path.iterdir()} == {"comparison.json"}
+    good = export_with(monkeypatch, trained, tmp_path, [yes, yes])
+    before = {path.name: path.read_bytes() for path in good.merged_dir.iterdir()}
+    kept = (tmp_path / "comparison.json").read_bytes()
+    with pytest.raises(UserError, match="export refused"):
+        export_with(monkeypatch, trained, tmp_path, [yes, flipped])
+    assert {path.name: path.read_bytes() for path in good.merged_dir.iterdir()} == before
+    assert (tmp_path / "comparison.json").read_bytes() == kept
+
+
+def test_the_gate_needs_verdicts_that_can_be_read(trained, tmp_path, monkeypatch):
+    yes, unread = ["Yes"] * 20, [None] * 20
+    for answers, n in (([[], []], 0), ([unread, unread], 20), ([yes, unread], 20)):
+        with pytest.raises(UserError, match=r"export refused: 0 of \d+ golden items|differs from"):
+            export_with(monkeypatch, trained, tmp_path, answers, n=n)
+    with pytest.raises(UserError, match=r"19 of 20 golden items .* 20 are needed"):
+        export_with(monkeypatch, trained, tmp_path, [[None, *yes[1:]]] * 2)
+    done = export_with(monkeypatch, trained, tmp_path, [yes, yes])
+    assert "0 of 20 verdicts differ (0.0% to 16.1%" in done.comparison.describe("merged onto base")
+
+
+def test_the_card_and_the_family_come_from_the_run(trained, tmp_path, monkeypatch):
+    from selene_lib.training.export import trained_family
+
+    base, result = trained
+    assert trained_family(result.adapter_dir, str(base)) == "full"
+    assert trained_family(result.adapter_dir, "embedded") == "nano"
+    done = export_with(monkeypatch, trained, tmp_path, [["Yes"] * 20] * 2)
+    card = (done.merged_dir / "README.md").read_text()
+    assert "8 preference pairs, 4 steps" in card and "| lora_r | 4 |" in card
 
 
 def test_card_lists_scores(tmp_path):

@@ -89,13 +89,20 @@ def export(
         str, typer.Option("--base", help="the base model: embedded, a folder or a hub id")
     ] = "embedded",
     name: Annotated[str, typer.Option("--name", help="name to serve it under")] = "judge",
-    family: Annotated[str, typer.Option("--family", help="prompt templates")] = "nano",
+    family: Annotated[
+        str | None,
+        typer.Option("--family", help="prompt templates; default: those it was trained with"),
+    ] = None,
     quantisation: Annotated[
         str, typer.Option("--quantisation", help="none or nf4, as it was trained")
     ] = "none",
     allowed_flips: Annotated[
         float, typer.Option("--allowed-flips", help="largest share of differing verdicts")
     ] = 0.02,
+    min_readable: Annotated[
+        int,
+        typer.Option("--min-readable", min=1, help="golden items that must give a verdict"),
+    ] = 20,
     n: Annotated[int, typer.Option("-n", help="golden samples to use, the first n")] = 200,
 ) -> None:
     """Merge an adapter into a model that can be served.
@@ -116,12 +123,11 @@ def export(
         family=family,
         quantisation=cast(Literal["none", "nf4"], quantisation),  # the judge refuses another word
         allowed_share=allowed_flips,
+        min_readable=min_readable,
     )
-    flips = ", ".join(f"{form}: {count}" for form, count in done.comparison.n_flips.items())
-    print(
-        f"{done.merged_dir} (merged onto {done.merged_onto}); "
-        f"verdicts that differ from the adapter, of {done.comparison.n}: {flips}"
-    )
+    print(f"{done.merged_dir} (merged onto {done.merged_onto})")
+    for form in done.comparison.n_flips:
+        print(done.comparison.describe(form))
     print("\n".join(f"{title}: {line}" for title, line in done.commands.items()))
 
 

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from selene_lib.files import sha256_file, write_text
+from selene_lib.files import read_json, sha256_file, write_text
+from selene_lib.models.adapters import read_record
+
+_REMEDY = (
+    "Export the adapter from the folder its training wrote, or write here what you know of it."
+)
 
 
 def write_model_card(
@@ -38,7 +45,7 @@ def write_model_card(
         "Training",
         _table(["setting", "value"], [[k, v] for k, v in spec.items()]) if spec else None,
     )
-    lines += _section("Data", _bullets(_data_facts(training)) if training else None)
+    lines += _section("Data", _bullets(_data_facts(training)) if training.get("n_pairs") else None)
     lines += _section("Sources", _bullets(manifest["sources"]) if manifest.get("sources") else None)
     lines += _section("Scores", _scores(manifest["scores"]) if manifest.get("scores") else None)
     facts = [f"{k} {v}" for k, v in (manifest.get("versions") or {}).items()]
@@ -55,6 +62,45 @@ def write_model_card(
         ),
     )
     return write_text(out_path, "\n".join(lines))
+
+
+def recorded_facts(adapter_dir: Path, base_model: str) -> dict[str, Any]:
+    """What the folders around an adapter say of it, in the words that `write_model_card` reads.
+
+    `training.json` stands beside the adapter, or in `arms/` of the run it belongs to; the run's
+    benchmark scores and its mix of sources are read where they are there.
+    """
+    arm, step = adapter_dir.name, adapter_dir.parent.parent
+    places = [adapter_dir.parent / "training.json", step / "arms" / arm / "training.json"]
+    training = next((read_json(path) for path in places if path.is_file()), None)
+    names = ("torch", "transformers", "peft", "selene-lib")
+    versions = {name: found for name in names if (found := _version(name))}
+    spec = dict((training or {}).get("spec") or {})
+    record = read_record(adapter_dir)
+    if spec or record:
+        spec["base_model"] = record.get("base_model") or Path(base_model).name
+    rows = _rows(step.parent / "05_evaluate_benchmarks" / "scores.csv")
+    sources = [row["source"] for row in _rows(step / "mix.csv") if row.get("source")]
+    return {
+        "training": {**(training or {}), "spec": spec},
+        "scores": [r for r in rows if r.get("judge") == arm and r.get("headline") == "True"],
+        "sources": list(dict.fromkeys(sources)),
+        "versions": versions,
+    }
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
 
 
 def _data_facts(training: Mapping[str, Any]) -> list[str]:
@@ -77,7 +123,7 @@ def _section(title: str, body: list[str] | None) -> list[str]:
     return [
         f"## {title}",
         "",
-        *(body if body is not None else ["Not recorded in this run's manifest."]),
+        *(body if body is not None else [f"Not recorded in this run's manifest. {_REMEDY}"]),
         "",
     ]
 

@@ -13,16 +13,20 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from selene_lib.errors import UserError
 from selene_lib.files import read_json, write_json, write_text
-from selene_lib.models.loading import nf4_config, open_model, open_tokenizer
+from selene_lib.models.adapters import attach_adapter, read_record
+from selene_lib.models.loading import nf4_config, open_config, open_model, open_tokenizer
+from selene_lib.models.names import is_embedded
 from selene_lib.records import Sample
-from selene_lib.training.card import write_model_card
+from selene_lib.training.card import recorded_facts, write_model_card
 from selene_lib.training.flips import (
     VerdictComparison,
     choose_merge,
     compare_verdicts,
     golden_verdicts,
     refuse_flips,
+    refuse_unreadable,
 )
 from selene_lib.training.serving import serving_commands, write_modelfile
 
@@ -44,7 +48,6 @@ def merge_adapter(
     trained adapter is measured with `compare_verdicts`, not assumed.
     """
     import torch
-    from peft import PeftModel
 
     base = open_model(
         str(base_model),
@@ -54,7 +57,7 @@ def merge_adapter(
     )
     if onto == "dequantised":
         base = base.dequantize()
-    merged = PeftModel.from_pretrained(base, adapter_dir).merge_and_unload()
+    merged = attach_adapter(base, Path(adapter_dir), str(base_model)).merge_and_unload()
     merged.save_pretrained(out_dir)
     open_tokenizer(str(base_model), what="base model").save_pretrained(out_dir)
     return Path(out_dir)
@@ -79,9 +82,10 @@ def export_judge(
     *,
     golden: Sequence[Sample],
     name: str,
-    family: str = "full",
+    family: str | None = None,
     quantisation: Literal["none", "nf4"] = "none",
     allowed_share: float = 0.02,
+    min_readable: int = 20,
     max_new_tokens: int = 512,
     context_tokens: int = 8192,
     manifest: Mapping[str, Any] | None = None,
@@ -90,58 +94,113 @@ def export_judge(
     judge like the adapter did.
 
     The adapter is asked on the base it was trained on (`quantisation`); for `nf4` both merges are
-    made and the one with fewer flips is kept. Raises UserError with the list of flips, leaving
-    `comparison.json` and no weights, when even that one differs too much.
+    made and the one with fewer flips is kept. `family` names the prompt templates (default: those
+    it was trained with). At least `min_readable` golden items must give a verdict on both sides.
+    The context that is written is at most the model's. `manifest` is what the card says (default:
+    what the folders of the run say). Raises UserError with the list of flips where even the better
+    merge differs too much; an earlier export in `out_dir` then stays as it was.
     """
     base_model, adapter_dir, out_dir = str(base_model), Path(adapter_dir), Path(out_dir)
     verdicts_of = functools.partial(
-        _verdicts_of_model, golden=golden, family=family, max_new_tokens=max_new_tokens
+        _verdicts_of_model,
+        golden=golden,
+        family=family or trained_family(adapter_dir, base_model),
+        max_new_tokens=max_new_tokens,
     )
+    refuse_unreadable(len(golden), len(golden), at_least=min_readable)
     verdicts = {"adapter": verdicts_of(base_model, adapter_dir, quantisation)}
+    n_read = sum(verdict is not None for verdict in verdicts["adapter"].values())
+    refuse_unreadable(n_read, len(golden), at_least=min_readable)
     bases: tuple[MergeBase, ...] = ("base", "dequantised") if quantisation == "nf4" else ("base",)
-    folders = {}
-    for onto in bases:
-        form = f"merged onto {onto}"
-        folders[form] = merge_adapter(base_model, adapter_dir, out_dir / f".{onto}", onto=onto)
-        verdicts[form] = verdicts_of(folders[form])
-    comparison = compare_verdicts(verdicts, labels={sample.id: sample.label for sample in golden})
-    best = choose_merge(comparison, tuple(folders))
+    folders = {f"merged onto {onto}": out_dir / f".{onto}" for onto in bases}
+    try:
+        for (form, folder), onto in zip(folders.items(), bases):
+            shutil.rmtree(folder, ignore_errors=True)
+            merge_adapter(base_model, adapter_dir, folder, onto=onto)
+            verdicts[form] = verdicts_of(folder)
+        labels = {sample.id: sample.label for sample in golden}
+        comparison = compare_verdicts(verdicts, labels=labels)
+        best = choose_merge(comparison, tuple(folders))
+        _pass_gate(comparison, best, out_dir, allowed_share, min_readable)
+        about = {"name": name, **(manifest or recorded_facts(adapter_dir, base_model))}
+        write_model_card(about, folders[best] / "README.md", adapter_dir=adapter_dir)
+        lines = _write_serving(
+            folders[best], out_dir, name, base_model, adapter_dir, context_tokens, max_new_tokens
+        )
+        _swap_in(folders[best], out_dir / "merged")
+    finally:
+        for folder in folders.values():
+            shutil.rmtree(folder, ignore_errors=True)
+    text = "".join(f"# {title}\n{line}\n" for title, line in lines.items())
+    write_text(out_dir / "commands.sh", text)
+    return Export(out_dir / "merged", best.removeprefix("merged onto "), comparison, lines)
+
+
+def trained_family(adapter_dir: Path, base_model: str) -> str:
+    """The prompt templates an adapter was trained with; where that is not recorded, those its base
+    was made for.
+    """
+    known = read_record(adapter_dir).get("family")
+    return str(known or ("nano" if is_embedded(base_model) else "full"))
+
+
+def _pass_gate(
+    comparison: VerdictComparison, best: str, out_dir: Path, allowed_share: float, at_least: int
+) -> None:
+    """Write the comparison and refuse; a refused one does not replace that of a good export."""
     record = asdict(comparison) | {"kept": best, "allowed_share": allowed_share}
+    try:
+        refuse_unreadable(comparison.n_readable[best], comparison.n, at_least=at_least)
+        refuse_flips(comparison.only(best), allowed_share=allowed_share)
+    except UserError:
+        is_first = not (out_dir / "merged").exists()
+        name = "comparison.json" if is_first else "comparison-refused.json"
+        write_json(out_dir / name, record)
+        raise
     write_json(out_dir / "comparison.json", record)
-    merged = _keep_one(folders, best, out_dir / "merged", comparison, allowed_share)
-    lines = _write_serving(merged, name, base_model, adapter_dir, context_tokens, max_new_tokens)
-    about = {"name": name, **(manifest or {})}
-    write_model_card(about, merged / "README.md", adapter_dir=adapter_dir)
-    return Export(merged, best.removeprefix("merged onto "), comparison, lines)
+
+
+def _swap_in(new: Path, target: Path) -> None:
+    """Put a finished folder in the place of an earlier one, which is removed last."""
+    old = target.with_name(f".{target.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():
+        target.rename(old)
+    new.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _write_serving(
-    merged: Path,
+    folder: Path,
+    out_dir: Path,
     name: str,
     base_model: str,
     adapter_dir: Path,
     context_tokens: int,
     max_new_tokens: int,
 ) -> dict[str, str]:
-    """Write Modelfile and commands of a merged folder; return the commands."""
+    """Write the Modelfile into a merged folder; return the commands for its later place.
+
+    No context is written that the model does not have.
+    """
+    config = open_config(str(folder)).get_text_config()
+    positions = getattr(config, "max_position_embeddings", None) or context_tokens
+    context_tokens = min(context_tokens, positions)
     write_modelfile(
-        open_tokenizer(str(merged)),
+        open_tokenizer(str(folder)),
         f"{name}.gguf",
-        merged / "Modelfile",
+        folder / "Modelfile",
         context_tokens=context_tokens,
         max_new_tokens=max_new_tokens,
     )
-    lines = serving_commands(
-        merged,
+    return serving_commands(
+        out_dir / "merged",
         name,
         base_model=base_model,
         adapter_dir=adapter_dir,
         lora_r=read_json(adapter_dir / "adapter_config.json").get("r", 8),
         context_tokens=context_tokens,
     )
-    text = "".join(f"# {title}\n{line}\n" for title, line in lines.items())
-    write_text(merged.parent / "commands.sh", text)
-    return lines
 
 
 def _verdicts_of_model(
@@ -160,24 +219,3 @@ def _verdicts_of_model(
         model, adapter=adapter, quantisation=quantisation, max_new_tokens=max_new_tokens
     )
     return golden_verdicts(judge, golden, family=family)
-
-
-def _keep_one(
-    folders: Mapping[str, Path],
-    best: str,
-    target: Path,
-    comparison: VerdictComparison,
-    allowed_share: float,
-) -> Path:
-    """Move the best merge to its place and remove the others; all of them where it is refused."""
-    kept = VerdictComparison(
-        comparison.reference, comparison.n, {best: comparison.n_flips[best]}, comparison.flips
-    )
-    shutil.rmtree(target, ignore_errors=True)
-    try:
-        refuse_flips(kept, allowed_share=allowed_share)
-        folders[best].rename(target)
-    finally:
-        for folder in folders.values():
-            shutil.rmtree(folder, ignore_errors=True)
-    return target
