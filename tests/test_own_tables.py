@@ -13,6 +13,7 @@ from selene_lib.data.own_rows import OwnRows, read_label, text_of
 from selene_lib.data.table_writing import TableShape, check_output, columns_beside, write_table
 from selene_lib.data.tables import read_table
 from selene_lib.errors import UserError
+from selene_lib.prompts.rubrics import read_rubric
 
 ROWS = [{"instruction": "go", "response": "x"}, {"instruction": "run", "response": "y"}]
 
@@ -170,3 +171,10 @@ def test_a_users_columns_are_never_written_over():
     }
     with pytest.raises(UserError, match="--prefix"):
         columns_beside(["verdict"], ["verdict", "selene_verdict"], "")
+
+
+def test_a_rubric_in_another_encoding_is_one_line(tmp_path):
+    with pytest.raises(UserError, match=r"r\.txt, line 2 is not UTF-8"):
+        read_rubric(written(tmp_path / "r.txt", b"Good?\n1: b\xe9\n"), "absolute")
+    bom = written(tmp_path / "b.txt", "\ufeffGood?\n" + "".join(f"{n}: x\n" for n in range(1, 6)))
+    assert read_rubric(bom, "absolute").startswith("Good?\nScore 1: x")

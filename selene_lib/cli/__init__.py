@@ -5,6 +5,7 @@ Exit code 0 done, 1 failed, 2 something the user can mend (one line says what an
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -32,6 +33,9 @@ def main() -> None:
     """
     from selene_lib.pipeline import execution
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that is not UTF-8 gets escapes
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except UserError as error:

@@ -28,7 +28,14 @@ def read_rubric(path: str | Path, task: Task) -> str:
             f"no rubric at {path}: write the criterion and, below it, a line such as '1: ...' "
             f"for each of {', '.join(LABELS[task])}"
         )
-    text = path.read_text(encoding="utf-8").strip()
+    try:
+        text = path.read_text(encoding="utf-8-sig").strip()
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        raise UserError(
+            f"the rubric {path}, line {line} is not UTF-8 text (perhaps Latin-1 or Windows-1252); "
+            "save it as UTF-8"
+        ) from error
     if not text:
         raise UserError(f"the rubric {path} is empty: write what is to be judged")
     if path.suffix in (".yaml", ".yml", ".json"):
