@@ -30,7 +30,7 @@ from selene_lib.models.loading import (
     silence_missing_4bit_kernel,
 )
 from selene_lib.prompts.rendering import Prompt
-from selene_lib.prompts.verdicts import MARKER, RESULT_MARK
+from selene_lib.prompts.verdicts import MARKER, RESULT_MARK, is_thinking
 from selene_lib.records import LABELS, Task
 
 if TYPE_CHECKING:
@@ -181,7 +181,9 @@ class LocalJudge:
         return ends, pad if pad is not None else min(ends, default=0)
 
     def _verdict_written(self, ids: list[int]) -> bool:
-        return bool(_VERDICT_LINE.search(self._decode(ids[-48:])))
+        if not _VERDICT_LINE.search(self._decode(ids[-48:])):
+            return False
+        return not is_thinking(self._decode(ids))  # a draft is no verdict
 
     def _decode(self, ids: Sequence[int]) -> str:
         return self.tokenizer.decode(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from selene_lib.prompts.control_tokens import final_part
 from selene_lib.prompts.verdicts import MARKER
 from selene_lib.records import LABELS, Task
 
@@ -13,12 +14,13 @@ _WRAPPING = " \t\n*_\"'`[(<"
 
 def verdict_position(text: str) -> int | None:
     """Where the verdict begins: the first character after the last result marker that is not white
-    space or wrapping; None where there is none.
+    space or wrapping; None where there is none. Drafts and later turns are passed over.
     """
-    ends = [match.end() for match in MARKER.finditer(text)]
-    if not ends:
+    start, end, is_open = final_part(text)
+    ends = [match.end() for match in MARKER.finditer(text, start, end)]
+    if is_open or not ends:
         return None
-    return next((i for i in range(ends[-1], len(text)) if text[i] not in _WRAPPING), None)
+    return next((i for i in range(ends[-1], end) if text[i] not in _WRAPPING), None)
 
 
 def label_probabilities(

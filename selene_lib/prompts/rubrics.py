@@ -1,8 +1,9 @@
 """A user's rubric as a file: a criterion, and a line for each score (1-5) or answer (Yes, No).
 
-Text files hold the criterion and lines like `3: partly right` or `Score 3: partly right`; YAML and
-JSON files hold `criterion` and `scores`, a mapping from score to description. A pairwise rubric is
-the criterion alone.
+Text files hold the criterion and lines like `3: partly right`, `Score 3: partly right`,
+`- **3**: partly right`, `3. partly right`, `3 - partly right` or `3：partly right`. YAML and JSON
+files hold `criterion` and `scores`, a mapping from score to description, or Prometheus' `criteria`
+and `score1_description` to `score5_description`. A pairwise rubric is the criterion alone.
 """
 
 from __future__ import annotations
@@ -14,7 +15,14 @@ from pathlib import Path
 from selene_lib.errors import UserError
 from selene_lib.records import LABELS, Task
 
-_LINE = re.compile(r"^\s*(?:score\s+)?([1-5]|yes|no)\s*[:=]\s*(\S.*)$", re.IGNORECASE)
+_BOLD = r"(?:\*\*|__)?"
+_LINE = re.compile(
+    rf"\s*(?:[-*•]\s+)?{_BOLD}(?:score\s+)?(?P<label>\d{{1,2}}|yes|no)\s*{_BOLD}"
+    rf"(?:\s*[:=：]|[.)]\s|\s+[-–—]\s)\s*{_BOLD}\s*(?P<text>\S.*)",
+    re.IGNORECASE,
+)
+_LABELS = (*LABELS["absolute"], *LABELS["classification"])
+_SCORES = "scores here go from 1 to 5: merge levels, or judge with another scale's own model"
 
 
 def read_rubric(path: str | Path, task: Task) -> str:
@@ -41,7 +49,7 @@ def read_rubric(path: str | Path, task: Task) -> str:
     if path.suffix in (".yaml", ".yml", ".json"):
         criterion, scores = _from_mapping(path, text)
     else:
-        criterion, scores = split_rubric(text)
+        criterion, scores = _from_text(path, text, task)
     if task == "pairwise":
         return criterion or text
     missing = [label for label in LABELS[task] if not scores.get(label)]
@@ -62,6 +70,39 @@ def write_rubric(criterion: str, descriptions: Sequence[str]) -> str:
     return "\n".join([criterion.strip(), *lines])
 
 
+def _from_text(path: Path, text: str, task: Task) -> tuple[str, dict[str, str]]:
+    """As `split_rubric`, with the labels of the task only; a level that comes twice, out of order
+    or beyond the scale is a UserError that names its line.
+    """
+    criterion: list[str] = []
+    scores: dict[str, str] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        match = _LINE.fullmatch(line)
+        label = match["label"].capitalize() if match else ""
+        if match and label.isdigit() == (task == "absolute") and task != "pairwise":
+            _check_level(f"the rubric {path}, line {number}", label, list(scores), task)
+            scores[label] = match["text"].strip()
+        elif scores and line.strip():
+            scores[list(scores)[-1]] += f"\n{line.strip()}"
+        elif not scores:
+            criterion.append(line)
+    return "\n".join(criterion).strip(), scores
+
+
+def _check_level(where: str, label: str, before: list[str], task: Task) -> None:
+    if label in before:
+        raise UserError(f"{where}: {label} is described twice; write each level once")
+    if label not in LABELS[task]:
+        raise UserError(f"{where}: a level {label}; {_SCORES}")
+    if task == "absolute" and before:
+        steps = {int(b) - int(a) for a, b in zip(before, [*before[1:], label])}
+        if steps not in ({1}, {-1}):
+            raise UserError(
+                f"{where}: level {label} follows level {before[-1]}; write the levels in order, "
+                "and begin no line of the criterion with a number and a colon"
+            )
+
+
 def split_rubric(text: str) -> tuple[str, dict[str, str]]:
     """Split a rubric's text into criterion and descriptions by label.
 
@@ -71,10 +112,10 @@ def split_rubric(text: str) -> tuple[str, dict[str, str]]:
     scores: dict[str, str] = {}
     label = ""
     for line in text.splitlines():
-        match = _LINE.match(line)
-        if match:
-            label = match.group(1).capitalize()
-            scores[label] = match.group(2).strip()
+        match = _LINE.fullmatch(line)
+        if match and match["label"].capitalize() in _LABELS:
+            label = match["label"].capitalize()
+            scores[label] = match["text"].strip()
         elif label and line.strip():
             scores[label] += f"\n{line.strip()}"
         elif not label:
@@ -91,6 +132,8 @@ def _from_mapping(path: Path, text: str) -> tuple[str, dict[str, str]]:
         raise UserError(
             f"the rubric {path} is not YAML or JSON: {str(error).splitlines()[0]}"
         ) from error
+    if isinstance(found, dict) and "criteria" in found:
+        found = _from_prometheus(found)
     if (
         not isinstance(found, dict)
         or not isinstance(found.get("criterion"), str)
@@ -104,5 +147,17 @@ def _from_mapping(path: Path, text: str) -> tuple[str, dict[str, str]]:
     scores = {}
     for key, value in found.get("scores", {}).items():
         label = words[key] if isinstance(key, bool) else str(key).capitalize()
+        if label not in _LABELS:
+            raise UserError(f"the rubric {path}: a level {label}; {_SCORES}")
         scores[label] = str(value).strip()
     return found["criterion"].strip(), scores
+
+
+def _from_prometheus(found: dict[str, object]) -> dict[str, object]:
+    """The keys of Prometheus' rubrics in ours."""
+    scores: dict[str, object] = {}
+    for key, value in found.items():
+        match = re.fullmatch(r"score_?(\d{1,2})_description", str(key))
+        if match:
+            scores[match.group(1)] = value
+    return {"criterion": found["criteria"], "scores": scores}

@@ -1,0 +1,76 @@
+"""Rubric files: the spellings that are read, and what is named instead of being lost."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from selene_lib.errors import UserError
+from selene_lib.prompts.rubrics import read_rubric
+
+WORDS = ("bad", "weak", "fair", "good", "best")
+WANTED = "Is it right?\n" + "\n".join(f"Score {i}: {w}" for i, w in enumerate(WORDS, 1))
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "{}: {}",
+        "Score {}: {}",
+        "- **{}**: {}",
+        "**{}:** {}",
+        "{}. {}",
+        "{}) {}",
+        "{} - {}",
+        "{}：{}",
+    ],
+)
+def test_every_spelling_of_a_level_is_read(tmp_path, form):
+    path = tmp_path / "r.txt"
+    lines = [form.format(i, word) for i, word in enumerate(WORDS, 1)]
+    path.write_text("\ufeff" + "\n".join(["Is it right?", *lines]), encoding="utf-8")
+    assert read_rubric(path, "absolute") == WANTED
+    path.write_text("\n".join(["Is it right?", *lines[::-1]]), encoding="utf-8")
+    assert read_rubric(path, "absolute") == WANTED
+
+
+def test_a_rubric_of_prometheus_is_read(tmp_path):
+    path = tmp_path / "r.json"
+    levels = {f"score{i}_description": word for i, word in enumerate(WORDS, 1)}
+    path.write_text(json.dumps({"criteria": "Is it right?", **levels}))
+    assert read_rubric(path, "absolute") == WANTED
+    path.write_text(json.dumps({"criteria": "Is it right?", **levels, "score6_description": "x"}))
+    with pytest.raises(UserError, match="a level 6"):
+        read_rubric(path, "absolute")
+
+
+LEVELS = "\n".join(f"{i}: {word}" for i, word in enumerate(WORDS, 1))
+WRONG = {
+    "Is it right?\n" + "\n".join(f"{i}: level" for i in range(1, 11)): "line 7: a level 6",
+    f"5: points are given\n{LEVELS}": "line 2: level 1 follows level 5",
+    f"Is it right?\n{LEVELS}\n5: again": "line 7: 5 is described twice",
+}
+
+
+@pytest.mark.parametrize(("text", "message"), WRONG.items())
+def test_levels_that_are_not_five_in_order_are_named_with_their_line(tmp_path, text, message):
+    path = tmp_path / "r.txt"
+    path.write_text(text)
+    with pytest.raises(UserError, match=message):
+        read_rubric(path, "absolute")
+
+
+def test_words_of_another_task_stay_in_the_text(tmp_path):
+    path = tmp_path / "r.txt"
+    path.write_text(f"Is it right?\nNo: spam\n{LEVELS}")
+    assert read_rubric(path, "absolute").startswith("Is it right?\nNo: spam\nScore 1: bad")
+    path.write_text("Look at\n1. facts\n2. tone\nYes: fine\nNo: not fine")
+    assert read_rubric(path, "classification").startswith("Look at\n1. facts\n2. tone\nYes: fine")
+
+
+def test_a_rubric_that_is_not_utf_8_is_named(tmp_path):
+    path = tmp_path / "r.txt"
+    path.write_bytes("Is it a café?\n1: x".encode("latin-1"))
+    with pytest.raises(UserError, match="is not UTF-8"):
+        read_rubric(path, "absolute")
