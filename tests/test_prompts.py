@@ -6,6 +6,7 @@ What a candidate text can do to its prompt (nothing), and what counts as a verdi
 from __future__ import annotations
 
 import re
+import unicodedata
 
 import pytest
 from hypothesis import given, settings
@@ -20,7 +21,7 @@ from selene_lib.prompts.rendering import (
     shorten,
     template_name,
 )
-from selene_lib.prompts.verdicts import MARKER, parse_verdict
+from selene_lib.prompts.verdicts import MARKER, parse_verdict, verdict_start
 from selene_lib.records import LABELS, TASKS, Sample
 
 BITS = [
@@ -202,12 +203,12 @@ SHAPES = [
     ("**Result:** Apple", "pairwise", "malformed", None),
     ("**Result:** A or B", "pairwise", "malformed", None),
     ("**Result:** A\nB", "pairwise", "malformed", None),
-    ("**Result:** a", "pairwise", "malformed", None),
-    ("**Result:** Answer A", "pairwise", "malformed", None),
+    ("**Result:** a", "pairwise", "value", "A"),
+    ("**Result:** Answer A", "pairwise", "value", "A"),
     ("**Result:** C", "pairwise", "malformed", None),
     ("**Result:** Ａ", "pairwise", "malformed", None),
     ("**结果:** A", "pairwise", "malformed", None),
-    ("Result: A", "pairwise", "malformed", None),
+    ("Result: A", "pairwise", "value", "A"),
     ("**Result:** tie", "pairwise", "abstained", None),
     ("**Result:** Neither", "pairwise", "abstained", None),
     ("**Result:** Cannot be determined.", "pairwise", "abstained", None),
@@ -215,14 +216,15 @@ SHAPES = [
     ("**Result:** [3]", "absolute", "value", "3"),
     ("**Result:** 4.", "absolute", "value", "4"),
     ("**Result:** 4.5", "absolute", "malformed", None),
-    ("**Result:** 4/5", "absolute", "malformed", None),
+    ("**Result:** 4/5", "absolute", "value", "4"),
+    ("**Result:** 4/6", "absolute", "malformed", None),
     ("**Result:** .5", "absolute", "malformed", None),
     ("**Result:** -1", "absolute", "malformed", None),
     ("**Result:** 0", "absolute", "malformed", None),
     ("**Result:** 6", "absolute", "malformed", None),
     ("**Result:** four", "absolute", "malformed", None),
     ("**Result:** 45", "absolute", "malformed", None),
-    ("**Result:** ５", "absolute", "malformed", None),
+    ("**Result:** ５", "absolute", "value", "5"),
     ("**Result:** 3 or 4", "absolute", "malformed", None),
     ("**Result:** 3 (good)", "absolute", "malformed", None),
     ("**Result:** N/A", "absolute", "abstained", None),
@@ -281,7 +283,9 @@ def test_a_value_exists_exactly_when_the_status_says_so(reply, task, finish):
     verdict = parse_verdict(reply, task, finish_reason=finish)
     assert (verdict.value in LABELS[task]) == (verdict.status == "value")
     if verdict.status == "value":
-        assert MARKER.search(reply)
+        start = verdict_start(reply, task, finish_reason=finish)
+        shown = unicodedata.normalize("NFKC", reply[start:]).lower()
+        assert shown.startswith(verdict.value.lower())
 
 
 @settings(max_examples=200, deadline=None)
@@ -302,7 +306,8 @@ def test_what_is_written_in_our_format_is_read_back(reasoning, gold):
 )
 def test_any_other_word_is_no_label(word, task):
     verdict = parse_verdict(f"**Result:** {word}", task)
-    assert verdict.value == (word if word in LABELS[task] else None)
+    plain = word.translate(str.maketrans("０１２３４５６７８９", "0123456789")).lower()
+    assert verdict.value == {label.lower(): label for label in LABELS[task]}.get(plain)
 
 
 def test_templates_are_in_our_own_markers_and_name_every_label():

@@ -81,6 +81,7 @@ CHUNK_TOKENS = 256
 
 def _open(model: str, adapter: Path | None) -> tuple[Any, Any]:
     """Model and tokenizer, the adapter laid over the base and not merged into it."""
+    from selene_lib.models.adapters import attach_adapter
     from selene_lib.models.loading import choose_device, choose_dtype, open_model, open_tokenizer
     from selene_lib.models.names import resolve_model
 
@@ -88,9 +89,7 @@ def _open(model: str, adapter: Path | None) -> tuple[Any, Any]:
     device = choose_device()
     net = open_model(path, dtype=choose_dtype(device), device=device).eval()
     if adapter is not None:
-        from peft import PeftModel
-
-        net = PeftModel.from_pretrained(net, str(adapter)).eval()
+        net = attach_adapter(net, adapter, path).eval()
     return net, open_tokenizer(path)
 
 

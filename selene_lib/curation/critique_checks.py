@@ -118,8 +118,12 @@ def check_reply(reply: Generation, asked: str | None, task: Task) -> tuple[str |
     if reply.error:
         return None, f"call failed: {reply.error}"
     verdict = parse_verdict(reply.text, task, finish_reason=reply.finish_reason)
+    if verdict.reason.startswith("two "):
+        return None, "more than one result line"
     if verdict.value is None:
         return None, verdict.status
+    if not MARKER.search(reply.text):  # read all the same; but a judge would be taught this form
+        return None, "malformed"
     return verdict.value, _fault(reasoning_of(reply.text), verdict.value, asked, task)
 
 

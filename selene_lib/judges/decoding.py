@@ -17,6 +17,7 @@ import torch
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
+from selene_lib.errors import UserError
 from selene_lib.judges.prefixes import shared_prefixes, whole
 
 
@@ -124,6 +125,7 @@ def greedy(
         if len(watch_ids):
             seen.append((active, logits[:, watch].float().cpu()))
         ids = logits.argmax(-1, keepdim=True)
+        _refuse_non_finite(logits, ids)
         tokens = ids[:, 0].tolist()
         going = []
         for row, token in zip(active, tokens):
@@ -181,6 +183,15 @@ def read_prompts(
         position = mask.cumsum(1).sub_(1).clamp_(min=0)[:, -ids.shape[1] :]
         logits = _forward(model, ids, mask, position, cache)
     return cache, mask, logits
+
+
+def _refuse_non_finite(logits: torch.Tensor, ids: torch.Tensor) -> None:
+    """NaN and infinity are their row's maximum, so one value a row shows them."""
+    if not logits.gather(-1, ids).isfinite().all():
+        raise UserError(
+            "logits are not finite: the weights hold NaN or infinity, or their precision "
+            "overflows; check the model's files, or judge with dtype float32"
+        )
 
 
 def _take_rows(cache: DynamicCache, mask: torch.Tensor, index: torch.Tensor) -> torch.Tensor:

@@ -19,8 +19,10 @@ from selene_lib.errors import UserError
 from selene_lib.judges.fitting import check_counts, encode_fitting, note_of_cut, why_unfit
 from selene_lib.judges.probabilities import verdict_position
 from selene_lib.judges.protocol import Reply
+from selene_lib.models.adapters import attach_adapter
 from selene_lib.models.fingerprints import weights_hash
 from selene_lib.models.loading import (
+    check_chat_template,
     choose_device,
     choose_dtype,
     keep_4bit_weights_unpacked,
@@ -255,14 +257,10 @@ def _load(
     silence_missing_4bit_kernel()
     if quantisation not in ("none", "nf4"):
         raise UserError(f"quantisation {quantisation!r} is not one of none, nf4")
-    if adapter is not None and not (adapter / "adapter_config.json").is_file():
-        raise UserError(
-            f"no adapter in {adapter}: adapter_config.json is missing; "
-            "train one first, or judge the base without adapter"
-        )
     device = choose_device(device)
     kind = choose_dtype(device, dtype)
     tokenizer = open_tokenizer(path)
+    check_chat_template(tokenizer, path)
     model = open_model(
         path,
         dtype=kind,
@@ -272,15 +270,7 @@ def _load(
     if quantisation != "none" and device == "cpu":
         keep_4bit_weights_unpacked(model)
     if adapter is not None:
-        from peft import PeftModel
-
-        try:
-            model = PeftModel.from_pretrained(model, str(adapter))
-        except RuntimeError as error:
-            raise UserError(
-                f"the adapter {adapter} does not fit the model {path}; "
-                "it was trained from another base: train again"
-            ) from error
+        model = attach_adapter(model, adapter, path)
         model = model.merge_and_unload() if quantisation == "none" else model
     return model.eval(), tokenizer
 

@@ -13,6 +13,7 @@ from typing import Any
 from selene_lib.errors import UserError
 from selene_lib.judges.decoding import Generated, left_pad
 from selene_lib.judges.local import LocalJudge
+from selene_lib.models.adapters import attach_adapter
 from selene_lib.models.loading import open_config, open_tokenizer
 
 
@@ -45,9 +46,7 @@ class UnslothJudge(LocalJudge):
         )
         if self.adapter is not None:
             # an adapter names its base by folder only, so the base is opened first
-            from peft import PeftModel
-
-            model = PeftModel.from_pretrained(model, str(self.adapter))
+            model = attach_adapter(model, self.adapter, str(self.path))
         FastLanguageModel.for_inference(model)
         return model, open_tokenizer(str(self.path))
 

@@ -61,22 +61,82 @@ def open_model(
         "quantization_config": quantisation_config,
         "use_safetensors": True if safetensors_only else None,
     }
+    options["output_loading_info"] = True
     with _without_loading_bars():
-        return _open(loader or AutoModelForCausalLM, name, what, options)
+        model, info = _open(loader or AutoModelForCausalLM, name, what, options)
+    _refuse_missing(info, name, what)
+    return model
 
 
 def _open(loader: type[Any], name: str, what: str, options: dict[str, Any]) -> Any:
+    from safetensors import SafetensorError
+
+    _refuse_adapter(name, what)
     given = {key: value for key, value in options.items() if value is not None}
     try:
         return loader.from_pretrained(
             name, trust_remote_code=False, local_files_only=Path(name).is_dir(), **given
         )
     except OSError as error:
-        reason = (str(error).strip().splitlines() or ["not found"])[0]
         raise UserError(
-            f"cannot load {what} {name}: {reason}; "
+            f"cannot load {what} {name}: {_first_line(error)}; "
             "give a local folder, or a hub id with network and access"
         ) from error
+    except (SafetensorError, ValueError, RuntimeError, KeyError) as error:
+        if "out of memory" in str(error):
+            raise
+        raise UserError(
+            f"cannot load {what} {name}: {_first_line(error)}; its files may be damaged or not "
+            "those of a model: copy them again"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or ["not found"])[0]
+
+
+def _refuse_adapter(name: str, what: str) -> None:
+    folder = Path(name)
+    if (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
+        raise UserError(
+            f"{name} is an adapter, no {what}: give its base as the model, and this folder as the "
+            "adapter"
+        )
+
+
+def _refuse_missing(info: dict[str, Any], name: str, what: str) -> None:
+    """A tensor that no file holds would be filled with random numbers."""
+    missing = sorted(info.get("missing_keys") or ())
+    if missing:
+        raise UserError(
+            f"cannot load {what} {name}: {len(missing)} of its weights are in none of its files "
+            f"(first {missing[0]}); copy it whole"
+        )
+
+
+def check_chat_template(tokenizer: Any, name: str) -> None:
+    """Raise UserError where a tokenizer's chat template cannot show a lone user message."""
+    from jinja2.exceptions import TemplateError
+
+    if not getattr(tokenizer, "chat_template", None):
+        raise UserError(
+            f"the tokenizer of {name} has no chat template: use the instruction-tuned model, or "
+            "save its chat template into the tokenizer"
+        )
+    sentinel = "SELENE USER MESSAGE"
+    message = [{"role": "user", "content": sentinel}]
+    try:
+        shown = tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
+    except (TemplateError, TypeError, KeyError) as error:
+        raise UserError(
+            f"the chat template of {name} cannot show a user message without a system message "
+            f"({_first_line(error)}): use a tokenizer whose template can"
+        ) from error
+    if sentinel not in shown:
+        raise UserError(
+            f"the chat template of {name} leaves the user message out, so a judge would see no "
+            "prompt: use a tokenizer whose template shows it"
+        )
 
 
 def choose_device(device: str | None = None) -> str:

@@ -12,8 +12,15 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from selene_lib.prompts.control_tokens import final_part
 from selene_lib.prompts.rendering import format_reply
-from selene_lib.prompts.verdicts import REASONING_MARK, RESULT_MARK, Verdict, parse_verdict
+from selene_lib.prompts.verdicts import (
+    REASONING_MARK,
+    RESULT_MARK,
+    Verdict,
+    explain_failure,
+    parse_verdict,
+)
 from selene_lib.records import LABELS, Task
 
 PLAIN_LABELS: dict[str, dict[str, str]] = {
@@ -51,9 +58,10 @@ class ReplyForm:
 
         The verdict comes in the words of `records.LABELS`, whatever words the prompt offered.
         """
-        found = self.find(reply)
+        start, end, is_thinking = final_part(reply)
+        found = None if is_thinking else self.find(reply[start:end])
         if found is None:
-            return parse_verdict(_without_marks(reply), task, finish_reason=finish_reason)
+            return explain_failure(reply, task, finish_reason=finish_reason)
         word = found.strip(_EDGES).removesuffix(".").strip(_EDGES)
         offered = self.labels[task]
         if word in offered or (offered is not PLAIN_LABELS[task] and word.lower() in offered):
@@ -62,10 +70,6 @@ class ReplyForm:
         if verdict.status == "value":
             return Verdict("malformed", reason=f"{word[:40]!r} was not offered")
         return verdict
-
-
-def _without_marks(reply: str) -> str:
-    return re.sub(r"\*\*\s*result", "** ", reply, flags=re.IGNORECASE)
 
 
 def _last(pattern: re.Pattern[str]) -> Callable[[str], str | None]:

@@ -12,11 +12,12 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from selene_lib.errors import UserError
+from selene_lib.prompts.control_tokens import defuse
 from selene_lib.prompts.rubrics import split_rubric
 from selene_lib.prompts.verdicts import REASONING_MARK, RESULT_MARK, Verdict, parse_verdict
 from selene_lib.records import LABELS, Sample, Task
@@ -61,11 +62,9 @@ _FIELD = re.compile(
 _LABEL_LINE = re.compile(
     r"^.*\{(rubric_(?:score_[1-5]|yes|no)_description)\}.*(?:\n|\Z)", re.MULTILINE
 )
-_STARS = re.compile(r"\*\*(?=\s*(?:reasoning|result)\b)", re.IGNORECASE)
-# Control tokens of common chat formats: a chat template would read them inside candidate text as
-# the end of the user's turn.
-_CONTROL = re.compile(
-    r"<(?=\||/?s>|/?(?:start|end)_of_turn>|/?(?:bos|eos|pad|unk)>|｜)|\[(?=/?(?:INST|SYS)\])|<(?=<\s*/?SYS)",
+_RESULT_MARKS = re.compile(r"(?:\*\*|__)(?=\s*result\s*(?:\*\*|__)?\s*[:：])", re.IGNORECASE)
+_MARKS = re.compile(
+    r"\*\*(?=\s*(?:reasoning|result)\b)|__(?=\s*(?:reasoning|result)\s*(?:__)?\s*[:：])",
     re.IGNORECASE,
 )
 
@@ -162,9 +161,10 @@ def render(
 ) -> Prompt:
     """Render one sample as the judge's user message.
 
-    `escape=True` makes it impossible for a candidate text to close its fence, to plant a result
-    line or to end the user's turn; `escape=False` is the faithful plain mode, for parity with
-    published prompts. `critique=False` asks for the verdict alone.
+    `escape=True` makes it impossible for a text of the sample (instruction, responses, reference,
+    rubric) to close a fence, to plant a `**Result:**` line or to end the user's turn with a control
+    token that we know; `escape=False` is the faithful plain mode, for parity with published
+    prompts. `critique=False` asks for the verdict alone.
     """
     name = template_name(sample)
     reply_name = f"reply_{'critique' if critique else 'verdict'}_{sample.task}"
@@ -173,13 +173,13 @@ def render(
         "instruction": guard(sample.instruction),
         "response": guard(sample.response),
         "response_b": guard(sample.response_b or ""),
-        "rubric": sample.rubric,
+        "rubric": escape_rubric(sample.rubric) if escape else sample.rubric,
         "reference": guard(sample.reference or ""),
         "reply_format": load_template(family, reply_name),
     }
     template = load_template(family, name)
     if "{rubric_" in template:
-        values |= _rubric_fields(sample.rubric)
+        values |= _rubric_fields(values["rubric"])
         template = _LABEL_LINE.sub(
             lambda match: match.group(0) if values[match.group(1)] else "", template
         )
@@ -195,6 +195,19 @@ def render(
         elastic=elastic,
         context=context,
     )
+
+
+def family_of_prompts(prompts: Sequence[str]) -> str | None:
+    """Return the shipped family that all of these prompts were rendered with, None without one.
+
+    It is known by the first line of a template, which has no field in it.
+    """
+    for folder in sorted(TEMPLATE_FOLDER.iterdir()):
+        names = [name for name in PUBLISHED_NAMES if (folder / f"{name}.txt").is_file()]
+        first_lines = {load_template(folder.name, name).partition("\n")[0] for name in names}
+        if names and all(prompt.partition("\n")[0] in first_lines for prompt in prompts):
+            return folder.name
+    return None
 
 
 def _rubric_fields(rubric: str) -> dict[str, str]:
@@ -290,11 +303,23 @@ def fence_for(*texts: str) -> str:
 def escape_marks(text: str) -> str:
     """Defuse candidate text.
 
-    A backslash goes before the stars of reply markers, and a space inside chat control tokens.
-    After it no line of the text reads as a reply of ours, and no `<|eot_id|>` in it ends the user's
-    turn. Other text is unchanged.
+    A backslash goes before the stars and underscores of reply markers, and a space inside the
+    control tokens of `selene_lib.prompts.control_tokens`. After it no marker of ours stands in the
+    text, and no `<|eot_id|>` in it ends the user's turn. Other text is unchanged.
     """
-    return _CONTROL.sub(lambda match: match.group(0) + " ", _STARS.sub(r"\\*\\*", text))
+    return defuse(_MARKS.sub(_with_backslashes, text))
+
+
+def escape_rubric(text: str) -> str:
+    """Defuse a rubric, which may come from a column of the input.
+
+    As `escape_marks`, but a rubric may speak of `**Reasoning:**`: only result markers are defused.
+    """
+    return defuse(_RESULT_MARKS.sub(_with_backslashes, text))
+
+
+def _with_backslashes(match: re.Match[str]) -> str:
+    return "".join(f"\\{character}" for character in match.group())
 
 
 def format_reply(reasoning: str | None, verdict: str) -> str:

@@ -1,25 +1,55 @@
-"""Read the verdict of a reply, never a silent number.
+r"""Read the verdict of a reply, never a silent number.
 
-It is one of value / malformed / truncated / refused / abstained. The parser sees generated text
-only. It is anchored to the **last** result marker and takes a label only where the line after that
-marker is exactly one of the task's labels. It never repairs: `4.5`, `A or B`, `Apple` and
-`INCORRECT` are `malformed`.
+It is one of value / malformed / truncated / refused / abstained. Only generated text is read, and
+of it only what stands after the last closed thinking block and before the first control token.
+
+A verdict is the line after a result marker, and it must hold one label and nothing else. Read are
+
+- markers: `**Result:**`, `**Result**:`, `**RESULT：**`, `__Result:__`, and `**Result: A**`;
+- where there is no such marker: `Result: A`, `### Result: A`, `*Final verdict:* A` as the first
+  or the last line, a JSON object `{"result": "A"}` at the end, a last line `\boxed{A}`, and a
+  reply that is one label and nothing else;
+- labels: `A`, `a`, `YES`, `(A)`, `[A]`, `{A}`, `<A>`, `"A"`, `$4$`, `\boxed{A}`, with a full stop
+  or an exclamation mark, `Response A`, `Answer A`, `Option A`, `Score 4`, `4/5`, `4 out of 5`,
+  `Yes, it does`, `No, it does not`, full-width digits; invisible characters are passed over.
+
+It never repairs: `4.5`, `-4`, `A or B`, `Apple` and `INCORRECT` are `malformed`, and so is a reply
+that states two different verdicts.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from selene_lib.prompts.control_tokens import final_part
+from selene_lib.prompts.labels import json_results, read_label
 from selene_lib.records import LABELS, Task, VerdictStatus
 
 REASONING_MARK = "**Reasoning:**"
 RESULT_MARK = "**Result:**"
-# The marker as models type it: **Result:**, **Result**:, **RESULT:**, and **Result: A** with the
-# label inside the bold.
-MARKER = re.compile(r"\*\*\s*result\s*(?:\*\*\s*:|:)[ \t]*(?:\*\*)?", re.IGNORECASE)
-_OPEN, _CLOSE = r"[\s*_\"'`\[(<“‘]*", r"[\s*_\"'`\])>”’]*"
-_BARE = re.compile(rf"{_OPEN}(\w+){_CLOSE}\.?{_CLOSE}")
+# The marker as models type it: **Result:**, **Result**:, **RESULT:**, __Result:__, and
+# **Result: A** with the label inside the bold.
+MARKER = re.compile(
+    r"(?:\*\*|__)\s*result\s*(?:(?:\*\*|__)\s*[:：]|[:：])[ \t]*(?:\*\*|__)?", re.IGNORECASE
+)
+_LINE = re.compile(
+    r"[ \t>#*_-]*(?:final[ \t]+)?(?:result|verdict)[ \t*_]*[:：][ \t*_]*(\S.*)", re.IGNORECASE
+)
+_HEADING = re.compile(
+    r"#{1,6}[ \t]*(?:final[ \t]+)?(?:result|verdict)[ \t]*:?[ \t]*", re.IGNORECASE
+)
+_BOXED = re.compile(
+    r"(?:(?:so|thus|hence|therefore),?\s+)?(?:(?:the|my)\s+)?"
+    r"(?:(?:final\s+)?(?:answer|result|verdict|score)\s*(?:is|:)\s*)?"
+    r"([$(\[\\*\s]*\\boxed\s*\{[^{}\n]*\}[$)\]\\*\s]*[.!]?)",
+    re.IGNORECASE,
+)
+# Where a model without an end token goes on to play the next turn
+_NEXT_TURN = re.compile(
+    r"\n[ \t]*\n[ \t#*]*(?:human|user|instruction|assistant|question)[ \t*]*:", re.IGNORECASE
+)
 # A refusal: "I cannot" in some words, then what is not done. After an excuse any deed will do, but
 # those that a critique says of a response ("I'm afraid I cannot agree").
 _EXCUSE = (
@@ -69,25 +99,26 @@ class Verdict:
     reason: str = ""
 
 
-def parse_verdict(reply: str, task: Task, *, finish_reason: str = "stop") -> Verdict:
-    """Read the verdict after the **last** result marker of a reply.
+@dataclass(frozen=True)
+class _Statement:
+    """A place that names a verdict: its words, where they begin, and the label they are, if any."""
 
-    `reply` is generated text only, never the prompt. The line after the marker must be exactly one
-    label of the task, give or take stars, brackets, quotes and a final full stop; a second,
-    different label on a line of its own makes it malformed. Without a label the reply is named for
-    what it is: `truncated` (tokens ran out before the verdict), `refused` (it opens by declining),
-    `abstained` (it says that there is no verdict), `malformed`.
+    words: str
+    position: int
+    label: str | None
+
+
+def parse_verdict(reply: str, task: Task, *, finish_reason: str = "stop") -> Verdict:
+    r"""Read the verdict of a reply; the module's docstring lists the forms.
+
+    `reply` is generated text only, never the prompt. The **last** result marker counts; another
+    marker, or a later line of its own, with a different label makes the reply malformed. Without a
+    label the reply is named for what it is: `truncated` (tokens ran out before the verdict or
+    inside a thinking block), `refused` (it opens by declining), `abstained` (it says that there is
+    no verdict), `malformed`. A next turn that the judge plays itself (`\n\nHuman: ...`) is no part
+    of the reply.
     """
-    tail = _after_marker(reply)
-    lines = [line for line in (tail or "").splitlines() if line.strip()]
-    value = _bare_label(lines[0], task) if lines else None
-    if value is None:
-        return _no_value(reply, tail, lines, task, finish_reason)
-    for line in lines[1:]:
-        other = _bare_label(line, task)
-        if other not in (None, value):
-            return Verdict("malformed", reason=f"two verdicts: {value} and {other}")
-    return Verdict("value", value)
+    return _read(reply, task, finish_reason)[0]
 
 
 def declines(text: str) -> bool:
@@ -99,29 +130,177 @@ def declines(text: str) -> bool:
     return _REFUSAL.match(opening) is not None
 
 
-def _after_marker(reply: str) -> str | None:
-    ends = [match.end() for match in MARKER.finditer(reply)]
-    return reply[ends[-1] :] if ends else None
+def verdict_start(reply: str, task: Task, *, finish_reason: str = "stop") -> int | None:
+    """Return the index of the first character of the label that `parse_verdict` takes.
+
+    None where it takes none.
+    """
+    verdict, position = _read(reply, task, finish_reason)
+    return position if verdict.value is not None else None
 
 
-def _bare_label(line: str, task: Task) -> str | None:
-    match = _BARE.fullmatch(line)
-    return match.group(1) if match and match.group(1) in LABELS[task] else None
+def explain_failure(reply: str, task: Task, *, finish_reason: str = "stop") -> Verdict:
+    """Name what a reply is that states no verdict in the form that was asked for."""
+    start, end, is_thinking = final_part(reply)
+    if is_thinking:
+        return _unfinished(finish_reason)
+    return _no_value(reply[start:end], None, [], task, finish_reason)
+
+
+def is_thinking(text: str) -> bool:
+    """Whether a text, read so far, ends inside a thinking block."""
+    return final_part(text)[2]
+
+
+def _read(reply: str, task: Task, finish_reason: str) -> tuple[Verdict, int]:
+    start, end, is_open = final_part(reply)
+    if is_open:
+        return _unfinished(finish_reason), 0
+    is_cut = finish_reason == "length" and end == len(reply)
+    start += len(reply[start:end]) - len(reply[start:end].lstrip("\ufeff"))
+    text = reply[start:end]
+    for match in _NEXT_TURN.finditer(text):
+        turn = text[: match.start()]
+        if not MARKER.search(turn) and not _LINE.fullmatch(turn.strip().splitlines()[-1]):
+            continue
+        verdict, position = _state(turn, task, "stop", False)
+        if verdict.value is not None:
+            return verdict, start + position
+    verdict, position = _state(text, task, finish_reason, is_cut)
+    return verdict, start + position
+
+
+def _state(text: str, task: Task, finish_reason: str, is_cut: bool) -> tuple[Verdict, int]:
+    """Read the final part of a reply; return its verdict and where in it the label begins."""
+    markers = list(MARKER.finditer(text))
+    if not markers:
+        return _state_unmarked(text, task, finish_reason, is_cut)
+    ends = [*(marker.start() for marker in markers[1:]), len(text)]
+    marked = [_after(text[:end], marker.end(), task) for marker, end in zip(markers, ends)]
+    last = marked[-1]
+    drafts = [_opening_label(text, marker, s, task) for marker, s in zip(markers, marked)]
+    between = text[markers[-2].end() : markers[-1].start()] if len(markers) > 1 else ""
+    if between.strip() and "\n" not in between:
+        return Verdict("malformed", reason="two result markers on one line"), 0
+    lines = [line for line in text[last.position :].splitlines() if line.strip()]
+    if last.label is not None and is_cut and _may_go_on(last, lines, task):
+        return Verdict("truncated", reason="the token limit came inside the verdict"), 0
+    if last.label is None:
+        return _no_value(text, text[markers[-1].end() :], lines, task, finish_reason), 0
+    later = [label for line in lines[1:] if (label := _stated(line, task)) is not None]
+    return _agree([*later, *(label for label in drafts if label is not None)], last)
+
+
+def _after(text: str, end: int, task: Task) -> _Statement:
+    """What stands after a marker: the first line that is not blank."""
+    start = end + len(text[end:]) - len(text[end:].lstrip())
+    words = (text[start:].splitlines() or [""])[0]
+    found = read_label(words, task)
+    return _Statement(words, start + (found[1] if found else 0), found[0] if found else None)
+
+
+def _opening_label(
+    text: str, marker: re.Match[str], statement: _Statement, task: Task
+) -> str | None:
+    """The label of a statement, or the one it opens with (`A or B`) where it has its own line.
+
+    It is never taken for the verdict, but a different one after it makes two.
+    """
+    line = text[text.rfind("\n", 0, marker.start()) + 1 : marker.start()]
+    if statement.label is not None or line.strip(" \t>#*_-"):
+        return statement.label
+    opening = re.match(r"\W*(\w+)", statement.words)
+    found = read_label(opening.group(1), task) if opening else None
+    return found[0] if found else None
+
+
+def _may_go_on(last: _Statement, lines: list[str], task: Task) -> bool:
+    """Whether a reply that ran out of tokens may have meant more than the label it ends in.
+
+    `4` alone is taken, as a judge that was given room for the verdict and no more writes it.
+    """
+    return len(lines) == 1 and last.words.strip(" *_\"'`[]()") not in LABELS[task]
+
+
+def _stated(line: str, task: Task) -> str | None:
+    """The label that a line of its own is or names."""
+    match = _LINE.fullmatch(line.strip())
+    found = read_label(match.group(1) if match else line, task)
+    return found[0] if found else None
+
+
+def _agree(labels: list[str], chosen: _Statement) -> tuple[Verdict, int]:
+    other = next((label for label in labels if label != chosen.label), None)
+    if other is not None:
+        return Verdict("malformed", reason=f"two verdicts: {chosen.label} and {other}"), 0
+    return Verdict("value", chosen.label), chosen.position
+
+
+def _state_unmarked(text: str, task: Task, finish_reason: str, is_cut: bool) -> tuple[Verdict, int]:
+    found = [*_unmarked_lines(text, task, is_cut), *_json_statements(text, task)]
+    labels = [statement.label for statement in found if statement.label is not None]
+    if not labels or len(labels) < len(found):
+        return _no_value(text, None, [], task, finish_reason), 0
+    return _agree(labels, found[-1])
+
+
+def _unmarked_lines(text: str, task: Task, is_cut: bool) -> Iterator[_Statement]:
+    """Statements on the first and the last line, where no marker stands in the reply.
+
+    Lines between them may be quoted from what is judged. The last line of a reply that ran out of
+    tokens may not be whole.
+    """
+    lines = [match for match in re.finditer(r"[^\n]+", text) if match.group().strip()]
+    for number, line in enumerate(lines):
+        is_first, is_last = number == 0, number == len(lines) - 1
+        if is_last and is_cut and not line.group().rstrip().endswith(("}", "$", "]")):
+            return
+        words = line.group().rstrip()
+        is_edge = is_first or is_last
+        match = _LINE.fullmatch(words) if is_edge else None
+        boxed = _BOXED.fullmatch(words.strip()) if is_last else None
+        is_alone = len(lines) == 1
+        is_headed = is_last and number > 0 and _HEADING.fullmatch(lines[number - 1].group().strip())
+        if match is not None:
+            yield _statement(match.group(1), line.start() + match.start(1), task)
+        elif boxed is not None:
+            indent = len(words) - len(words.lstrip())
+            yield _statement(boxed.group(1), line.start() + indent + boxed.start(1), task)
+        elif (is_alone or is_headed) and read_label(words, task):
+            yield _statement(words, line.start(), task)
+
+
+def _json_statements(text: str, task: Task) -> Iterator[_Statement]:
+    for words, position in json_results(text):
+        yield _statement(words, position, task)
+
+
+def _statement(words: str, position: int, task: Task) -> _Statement:
+    found = read_label(words, task)
+    if found is None:
+        return _Statement(words, position, None)
+    return _Statement(words, position + found[1], found[0])
+
+
+def _unfinished(finish_reason: str) -> Verdict:
+    if finish_reason == "length":
+        return Verdict("truncated", reason="the token limit came inside a thinking block")
+    return Verdict("malformed", reason="a thinking block is never closed")
 
 
 def _no_value(
-    reply: str, tail: str | None, lines: list[str], task: Task, finish_reason: str
+    text: str, tail: str | None, lines: list[str], task: Task, finish_reason: str
 ) -> Verdict:
-    if not lines and finish_reason == "length":
+    if finish_reason == "length" and not (tail or "").strip():
         missing = "result marker" if tail is None else "verdict"
         return Verdict("truncated", reason=f"the token limit came before the {missing}")
-    if finish_reason == "content_filter" or declines(reply):
+    if finish_reason == "content_filter" or declines(text):
         return Verdict("refused", reason="the reply declines to judge")
-    if not reply.strip():
+    if not text.strip():
         return Verdict("malformed", reason="empty reply")
     if tail is None:
         return Verdict("malformed", reason="no result marker")
-    if not lines:
+    if not tail.strip():
         return Verdict("malformed", reason="nothing after the result marker")
     word = lines[0].strip().strip("*_\"'`[]()<> ").rstrip(".")
     if _ABSTENTION.fullmatch(word):

@@ -17,7 +17,10 @@ from selene_lib.training.spec import TrainSpec
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """`n_steps` optimiser steps on `pairs`; `held_out` pairs are measured after the last one."""
+    """`n_steps` optimiser steps on `pairs`; `held_out` pairs are measured after the last one.
+
+    `family` names the prompt templates of the pairs, None where they are none of the shipped ones.
+    """
 
     loaded: Loaded
     pairs: Sequence[EncodedPair]
@@ -26,6 +29,7 @@ class TrainingJob:
     n_steps: int
     progress: bool
     process: Process
+    family: str | None = None
 
     @property
     def spec(self) -> TrainSpec:

@@ -17,6 +17,7 @@ from typing import Any
 from selene_lib.errors import UserError
 from selene_lib.files import sha256_file
 from selene_lib.models.loading import (
+    check_chat_template,
     keep_4bit_weights_unpacked,
     nf4_config,
     open_config,
@@ -58,6 +59,7 @@ def open_for_training(spec: TrainSpec, *, hardware: Hardware | None = None) -> L
     from transformers import set_seed
 
     spec = pin_revision(spec)
+    refuse_unknown_targets(spec)
 
     set_seed(spec.seed)
     loader = _load_unsloth if decision.backend == "unsloth" else _load_transformers
@@ -100,6 +102,7 @@ def _load_transformers(spec: TrainSpec, decision: Decision) -> tuple[Any, Any]:
     from selene_lib.training.logprobs import attach_completion_head
 
     tokenizer = open_tokenizer(spec.base_model, what=_WHAT, revision=spec.revision)
+    check_chat_template(tokenizer, spec.base_model)
     dtype = getattr(torch, decision.dtype)
     is_4bit = spec.quantisation == "nf4"
     place = local_rank() if decision.device == "cuda" else "cpu"
@@ -121,6 +124,30 @@ def _load_transformers(spec: TrainSpec, decision: Decision) -> tuple[Any, Any]:
     if spec.adapter == "full":
         return base, tokenizer
     return _add_lora(base, spec), tokenizer
+
+
+def refuse_unknown_targets(spec: TrainSpec) -> None:
+    """Raise UserError where `lora_targets` names a layer that the base has none of.
+
+    The base is laid out without weights, so nothing is loaded for it.
+    """
+    if spec.adapter != "lora" or spec.lora_targets == "all-linear":
+        return
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        empty = AutoModelForCausalLM.from_config(
+            open_config(spec.base_model, what=_WHAT, revision=spec.revision)
+        )
+    linear = [name for name, layer in empty.named_modules() if isinstance(layer, torch.nn.Linear)]
+    known = sorted({name.rpartition(".")[2] for name in linear})
+    for target in spec.lora_targets.split(","):
+        if not any(f".{name}".endswith(f".{target}") for name in linear):
+            raise UserError(
+                f"lora_targets: {spec.base_model} has no layer {target!r}; "
+                f"'all-linear', or some of {', '.join(known)}"
+            )
 
 
 def _implementation(attention: Attention, segments: str) -> str:

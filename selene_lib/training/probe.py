@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from selene_lib.errors import UserError
 from selene_lib.training.encoding import EncodedPair
 
 if TYPE_CHECKING:
@@ -40,6 +41,11 @@ def probe_layout(model: Any, decision: Decision) -> str | None:
         moved = _layout_logps(model, [changed, other], decision)
     except TypeError as error:
         return f"its forward does not take what the layout needs ({error})"
+    if not all(logps.isfinite().all() for logps in together):
+        raise UserError(
+            "logits are not finite: the base model's weights hold NaN or infinity, or "
+            f"{decision.dtype} overflows; check its files, or train with dtype float32"
+        )
     tolerance, blind_tolerance = (1e-4, 1e-6) if decision.dtype == "float32" else (0.15, 1e-3)
     blind = (together[1] - moved[1]).abs().max().item()
     if not blind <= blind_tolerance:

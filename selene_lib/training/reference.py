@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -117,8 +118,19 @@ def _compute_missing(
                         {"key": keys[i], "chosen": float(chosen), "rejected": float(rejected)}
                     )
                 bar.update(len(members))
+        _refuse_non_finite(rows)
         append_jsonl(path, rows)
     bar.close()
+
+
+def _refuse_non_finite(rows: list[dict[str, Any]]) -> None:
+    """A value that is not finite is never kept: every later run would read it."""
+    for row in rows:
+        if not np.isfinite([row["chosen"], row["rejected"]]).all():
+            raise UserError(
+                "a reference log-probability is not finite: the base model's weights hold NaN or "
+                "infinity, or their precision overflows; check its files, or set dtype float32"
+            )
 
 
 def _groups(pairs: Sequence[EncodedPair], decision: Decision) -> list[list[int]]:

@@ -12,12 +12,14 @@ import numpy as np
 from selene_lib.files import read_json, write_json
 from selene_lib.models.names import is_embedded
 from selene_lib.models.parallel import use_one_thread
+from selene_lib.prompts.rendering import family_of_prompts
 from selene_lib.records import PreferencePair
 from selene_lib.training import checkpoints
 from selene_lib.training.batching import global_batches, n_steps_for
 from selene_lib.training.encoding import EncodedSet, encode_pairs
 from selene_lib.training.job import Trained, TrainingJob
 from selene_lib.training.model import Loaded, open_for_training
+from selene_lib.training.pair_checks import check_pairs
 from selene_lib.training.processes import join
 from selene_lib.training.spec import TrainSpec
 
@@ -41,6 +43,7 @@ class TrainResult:
     resumed_from_step: int = 0
     n_validation: int = 0
     validation: dict[str, float] | None = None
+    family: str | None = None
     decision: dict[str, Any] = field(default_factory=dict)
     spec: dict[str, Any] = field(default_factory=dict)
 
@@ -63,6 +66,7 @@ def train(
     model trains on one thread (more are slower for it) and, unless asked, without a bar, since its
     arms run side by side.
     """
+    check_pairs(pairs)
     embedded, held_out = is_embedded(spec.base_model), validation or ()
     if embedded:
         use_one_thread()
@@ -85,6 +89,7 @@ def train(
         n_steps_for(len(encoded.pairs), spec.batch_size, spec.n_steps, spec.n_epochs),
         progress=not embedded if progress is None else progress,
         process=process,
+        family=family_of_prompts([pair.prompt for pair in pairs]),
     )
     if spec.trainer == "trl":
         from selene_lib.training.trl_trainer import train_with_trl
@@ -151,6 +156,7 @@ def _write_result(job: TrainingJob, encoded: EncodedSet, trained: Trained) -> Tr
         resumed_from_step=trained.resumed_from_step,
         n_validation=len(job.held_out),
         validation=trained.validation,
+        family=job.family,
         decision=job.loaded.decision.to_dict(),
         spec=job.spec.to_dict(),
     )

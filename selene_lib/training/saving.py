@@ -7,12 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from selene_lib.files import read_json, write_json
+from selene_lib.models.adapters import write_record
+from selene_lib.training.finite import refuse_non_finite
+from selene_lib.training.spec import TrainSpec
 
 
-def save_adapter(trainer: Any, folder: Path) -> None:
+def save_adapter(trainer: Any, folder: Path, spec: TrainSpec, family: str | None = None) -> None:
     """Write the adapter (or the full weights) as a folder that is whole or absent, with the same
-    bytes for the same weights.
+    bytes for the same weights, and with a record of its base. Weights that are not finite are a
+    UserError, and nothing is written.
     """
+    refuse_non_finite(trainer.model, folder.name)
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     trainer.save_model(str(temporary))
@@ -24,6 +29,7 @@ def save_adapter(trainer: Any, folder: Path) -> None:
     config = temporary / "adapter_config.json"
     if config.exists():
         write_json(config, _portable(read_json(config)))
+        write_record(temporary, spec.base_model, spec.revision, family)
     for path in filter(Path.is_file, temporary.iterdir()):
         path.chmod(0o644)
     shutil.rmtree(folder, ignore_errors=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -78,21 +79,8 @@ class TrainSpec:
         hints = get_type_hints(type(self))
         for field in dataclasses.fields(self):
             _check_choice(field.name, hints[field.name], getattr(self, field.name))
-        _require(
-            self.batch_size > 0, f"batch_size is {self.batch_size}: at least one pair per step"
-        )
-        _require(
-            0 <= self.label_smoothing < 0.5,
-            f"label_smoothing is {self.label_smoothing}: it must be in [0, 0.5)",
-        )
-        _require(self.beta > 0, f"beta is {self.beta}: DPO needs a positive beta")
-        _require(
-            self.n_steps is None or self.n_steps > 0,
-            f"n_steps is {self.n_steps}: at least one step, or leave it out for n_epochs",
-        )
-        _require(
-            self.save_every_steps > 0, f"save_every_steps is {self.save_every_steps}: at least 1"
-        )
+            _check_number(field.name, hints[field.name], getattr(self, field.name))
+        _check_ranges(self)
         _require(
             not (self.adapter == "full" and self.quantisation != "none"),
             "adapter 'full' cannot train 4-bit weights: quantisation 'none'",
@@ -154,6 +142,58 @@ def _check_choice(name: str, hint: Any, value: Any) -> None:
         raise UserError(
             f"{name} is {value!r}: it must be one of {', '.join(map(str, get_args(hint)))}"
         )
+
+
+# The values a number may have: lowest, highest, whether the lowest itself is allowed, and what for
+_RANGES: dict[str, tuple[float, float, bool, str]] = {
+    "learning_rate": (0, 1e30, False, "a positive number, 1e-6 to 1e-3 as a rule"),
+    "beta": (0, 1e30, False, "DPO needs a positive beta"),
+    "alpha": (0, 1e30, True, "0 or more"),
+    "label_smoothing": (0, 0.4999999, True, "it must be in [0, 0.5)"),
+    "lora_r": (1, 1 << 16, True, "the rank of the adapter, at least 1"),
+    "lora_alpha": (0, 1 << 30, False, "a positive number"),
+    "lora_dropout": (0, 0.9999999, True, "it must be in [0, 1)"),
+    "warmup_share": (0, 1, True, "a share of the steps, 0 to 1"),
+    "weight_decay": (0, 1e30, True, "0 or more"),
+    "max_grad_norm": (0, 1e30, True, "0 (no clipping) or more"),
+    "n_steps": (1, 1 << 40, True, "at least one step, or leave it out for n_epochs"),
+    "n_epochs": (0, 1e9, False, "a positive number"),
+    "batch_size": (1, 1 << 30, True, "at least one pair per step"),
+    "micro_batch_pairs": (1, 1 << 30, True, "at least 1, or leave it out"),
+    "micro_batch_tokens": (1, 1 << 40, True, "at least 1, or leave it out"),
+    "max_length_tokens": (2, 1 << 30, True, "at least 2"),
+    "logit_chunk_tokens": (1, 1 << 30, True, "at least 1"),
+    "seed": (0, (1 << 32) - 1, True, "a whole number, 0 or more"),
+    "save_every_steps": (1, 1 << 40, True, "at least 1"),
+    "keep_checkpoints": (0, 1 << 30, True, "0 or more"),
+}
+
+
+def _check_number(name: str, hint: Any, value: Any) -> None:
+    """Refuse text, booleans, NaN and infinity where a number belongs."""
+    kinds = get_args(hint) or (hint,)
+    if value is None or not {int, float} & set(kinds):
+        return
+    wanted = "a whole number" if int in kinds else "a number"
+    is_number = isinstance(value, int if int in kinds else int | float)
+    if not is_number or isinstance(value, bool):
+        raise UserError(f"{name} is {value!r}: it must be {wanted}")
+    _require(math.isfinite(value), f"{name} is {value!r}: it must be finite")
+
+
+def _check_ranges(spec: TrainSpec) -> None:
+    for name, (low, high, may_be_low, why) in _RANGES.items():
+        value = getattr(spec, name)
+        if value is None:
+            continue
+        is_inside = low <= value <= high and (may_be_low or value > low)
+        _require(is_inside, f"{name} is {value!r}: {why}")
+    targets = spec.lora_targets.split(",")
+    _require(
+        all(target.strip() == target and target for target in targets),
+        f"lora_targets is {spec.lora_targets!r}: 'all-linear', or names of layers with commas and "
+        "no spaces between them",
+    )
 
 
 def _require(condition: bool, message: str) -> None:

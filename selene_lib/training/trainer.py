@@ -6,6 +6,7 @@ global batch size and nothing else.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import time
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from selene_lib.errors import UserError
 from selene_lib.training import checkpoints
 from selene_lib.training.batching import micro_batches
 from selene_lib.training.encoding import EncodedPair
+from selene_lib.training.finite import StopAtNonFinite, not_finite, refuse_non_finite
 from selene_lib.training.forward import autocast, lay_out_for
 from selene_lib.training.job import Trained, TrainingJob
 from selene_lib.training.logprobs import completion_inputs, sum_by_sequence
@@ -65,7 +67,7 @@ class PairTrainer(Trainer):
             model=loaded.model,
             args=args,
             train_dataset=list(range(len(batches))),
-            callbacks=list(callbacks),
+            callbacks=[StopAtNonFinite(spec.learning_rate), *callbacks],
         )
         self.remove_callback(PrinterCallback)
         self._last: dict[str, float] = {}
@@ -181,6 +183,9 @@ class PairTrainer(Trainer):
         total = self.accelerator.reduce(sums, "sum") if self.args.world_size > 1 else sums
         values = (total.double() / self.spec.batch_size).tolist()
         self._last = dict(zip(_METRICS, values))
+        if not math.isfinite(self._last["loss"]):
+            loss = f"the loss ({self._last['loss']})"
+            raise not_finite(loss, self.state.global_step + 1, self.spec.learning_rate)
         n_tokens = sum(self.pairs[i].n_shared_tokens for i in mine) * self.args.world_size
         self._telemetry = {
             "seconds": seconds,
@@ -205,6 +210,7 @@ class PairTrainer(Trainer):
         super().log(logs, start_time)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        refuse_non_finite(model, f"checkpoint-{self.state.global_step}")
         super()._save_checkpoint(model, trial)
         self.accelerator.wait_for_everyone()
         if self.is_world_process_zero():
@@ -292,7 +298,7 @@ def train_and_save(
     validation = None
     if job.held_out:
         validation = measure_pairs(job.loaded, job.spec, job.held_out, held_out_reference)
-    save_adapter(trainer, job.out_dir / "adapter")
+    save_adapter(trainer, job.out_dir / "adapter", job.spec, job.family)
     return Trained(checkpoints.step_of(checkpoint) if checkpoint else 0, validation)
 
 

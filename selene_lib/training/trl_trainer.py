@@ -24,6 +24,7 @@ from selene_lib.errors import UserError
 from selene_lib.training import checkpoints
 from selene_lib.training.batching import global_batches
 from selene_lib.training.encoding import EncodedPair
+from selene_lib.training.finite import StopAtNonFinite, refuse_non_finite
 from selene_lib.training.job import Trained, TrainingJob
 from selene_lib.training.runlog import LOG_COLUMNS, TELEMETRY_COLUMNS, StepLog, peak_memory_bytes
 from selene_lib.training.spec import TrainSpec
@@ -82,6 +83,7 @@ class EncodedDPOTrainer(DPOTrainer):
             self.telemetry_log.write(peak)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        refuse_non_finite(model, f"checkpoint-{self.state.global_step}")
         super()._save_checkpoint(model, trial)
         if self.is_world_process_zero():
             folder = output_folder(self.args)
@@ -146,7 +148,7 @@ def train_with_trl(job: TrainingJob) -> Trained:
         args=trl_config(spec, argument_values(spec, loaded, job.out_dir, job.n_steps)),
         train_dataset=to_dataset(pairs, known[: len(pairs)], [i for b in batches for i in b]),
         processing_class=loaded.tokenizer,
-        callbacks=[ProgressBar()] if job.progress else [],
+        callbacks=[StopAtNonFinite(spec.learning_rate), *([ProgressBar()] if job.progress else [])],
         log_dir=job.out_dir,
         from_step=from_step,
     )

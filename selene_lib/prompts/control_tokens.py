@@ -1,0 +1,106 @@
+"""Control tokens of common chat formats: what a text may not plant, and where a reply ends.
+
+The list is kept by hand; a served judge's own tokenizer is not at hand, so the tokens of every
+family that we know of are defused for all of them. Sources are the published chat templates of
+Llama 2 to 4, Qwen, Gemma 1 to 4, Mistral and Magistral, DeepSeek, GLM, EXAONE, Command A, Kimi,
+Seed-OSS, gpt-oss and T5.
+"""
+
+from __future__ import annotations
+
+import re
+
+# Each alternative matches the first character of a control token where the rest of it follows.
+# `<|` opens most of them: `<|eot_id|>`, `<|im_end|>`, `<|turn>`.
+_FIRST_CHARACTERS = (
+    r"<(?=\||/?s>|/?(?:start|end)_of_turn>|/?(?:bos|eos|pad|unk|mask)>|｜)",
+    r"\[(?=/?(?:INST|SYS)\])",
+    r"<(?=<\s*/?SYS)",
+    r"<(?=/?(?:think|thinking|thought)>|/?seed:think>)",
+    r"◁(?=/?think▷)",
+    r"<(?=[a-z_]{1,32}\|>)",
+    r"<(?=(?:extra_id_|unused)\d{1,4}>)",
+    r"\[(?=\|[a-z_]{1,32}\|\])",
+    r"(?-i:\[(?=/?(?:SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|TOOL_CONTENT|ARGS"
+    r"|CALL_ID|THINK|MODEL_SETTINGS|gMASK|sMASK)\]))",
+    r"<(?=(?:sop|eop|start_of_image|end_of_image|start_function_call|end_function_call)>)",
+)
+CONTROL = re.compile("|".join(_FIRST_CHARACTERS), re.IGNORECASE)
+
+# What a judge that thinks aloud writes around its draft.
+_THOUGHT_WORDS = r"(?:think|thinking|thoughts?|reasoning|reflection|scratchpad|analysis|seed:think)"
+_OPEN_THOUGHT = (
+    rf"<{_THOUGHT_WORDS}>"
+    rf"|<\|(?:begin_of_)?{_THOUGHT_WORDS}\|>|<\|START_THINKING\|>"
+    r"|\[THINK\]|◁think▷"
+    r"|<\|channel\|>\s*(?:analysis|commentary)[^<]*<\|message\|>|<\|channel>\s*thought"
+)
+_CLOSE_THOUGHT = (
+    rf"</{_THOUGHT_WORDS}>"
+    rf"|<\|(?:end_of_|/){_THOUGHT_WORDS}\|>|<\|END_THINKING\|>"
+    r"|\[/THINK\]|◁/think▷"
+    r"|<\|channel\|>\s*final[^<]*<\|message\|>|<channel\|>"
+)
+# Tokens that end a turn or begin another: what stands behind the first of them is no reply.
+_END_OF_REPLY = (
+    r"<\|[^|<>\n]{1,64}\|?>|<｜[^｜<>\n]{1,64}｜>|<[a-z_]{1,32}\|>"
+    r"|</s>|<(?:start|end)_of_turn>|<eos>|<bos>|<extra_id_\d{1,4}>|<unused\d{1,4}>"
+    r"|\[\|[a-z_]{1,32}\|\]|\[/?(?:INST|SYSTEM_PROMPT)\]|<<\s*/?SYS\s*>>|\[gMASK\]|<sop>|<eop>"
+)
+_MARK = re.compile(
+    rf"(?P<open>{_OPEN_THOUGHT})|(?P<close>{_CLOSE_THOUGHT})|(?P<end>{_END_OF_REPLY})",
+    re.IGNORECASE,
+)
+OPENS_THOUGHT = re.compile(rf"(?:{_OPEN_THOUGHT})\s*\Z", re.IGNORECASE)
+_ROLE = re.compile(r"\s*(?:assistant|model|system|user)?\s*", re.IGNORECASE)
+
+
+def defuse(text: str) -> str:
+    """Break up every control token of the kept list: a space goes after its first character."""
+    return CONTROL.sub(lambda match: match.group(0) + " ", text)
+
+
+def final_part(reply: str) -> tuple[int, int, bool]:
+    """Return where the part of a reply begins and ends that may hold its verdict.
+
+    It stands after the last closed thinking block of the first turn and before the first control
+    token. The third value is True where a thinking block was opened and never closed: then nothing
+    was said yet. A token between backticks is spoken of, not used.
+    """
+    start, opened = 0, ""
+    for match in _MARK.finditer(reply):
+        if _is_quoted(reply, match):
+            continue
+        if match.lastgroup == "open":
+            opened = opened or match.group()
+        elif match.lastgroup == "close":
+            if _closes(match.group(), opened):
+                start, opened = match.end(), ""
+        elif opened:
+            break
+        elif _ROLE.fullmatch(reply, start, match.start()):
+            start = match.end()  # a header before the reply
+        else:
+            return start, match.start(), _is_closed_later(reply, match.end())
+    return start, len(reply), bool(opened)
+
+
+def _closes(tag: str, opened: str) -> bool:
+    """Whether `tag` ends the block: `</reasoning>` inside `<think>` does not."""
+    is_plain = opened.startswith("<") and not opened.startswith("<|") and tag.startswith("</")
+    return not is_plain or tag[2:].lower() == opened[1:].lower()
+
+
+def _is_quoted(reply: str, match: re.Match[str]) -> bool:
+    return reply[: match.start()].endswith("`") and reply[match.end() :].startswith("`")
+
+
+def _is_closed_later(reply: str, position: int) -> bool:
+    """Whether a block ends behind `position` that was not opened behind it.
+
+    A chat template may open the block itself; what looked like the reply was a draft.
+    """
+    for match in _MARK.finditer(reply, position):
+        if match.lastgroup in ("open", "close") and not _is_quoted(reply, match):
+            return match.lastgroup == "close"
+    return False

@@ -1,0 +1,106 @@
+r"""Read one label in the words that stand where a verdict belongs.
+
+The words must be one label and nothing else, give or take its wrapping (stars, quotes, brackets,
+`$...$`, `\boxed{...}`), a full stop, and the few set phrases listed in
+`selene_lib.prompts.verdicts`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+from selene_lib.records import LABELS, Task
+
+_FULL_WIDTH_DIGITS = str.maketrans("０１２３４５６７８９", "0123456789")
+# Zero-width and directional characters, soft hyphens, and control characters but white space
+_INVISIBLE = re.compile(
+    "[\x00-\x08\x0e-\x1b\x7f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]"
+)
+_OPENING, _CLOSING = " \t\r\n*_\"'`[(“‘", " \t\r\n*_\"'`])”’"
+# Wrappings that count only as a pair: `<4` and `$4` say something else than 4.
+_PAIRS = re.compile(
+    r"(?:\\boxed\s*\{|\\(?:text|textbf|mathrm|mathbf)\s*\{|\{)(?P<brace>.*)\}"
+    r"|\\\((?P<round>.*)\\\)|\\\[(?P<square>.*)\\\]|\$(?P<dollar>[^$]*)\$|<(?P<angle>[^<>]*)>",
+    re.DOTALL,
+)
+_SUBJECT = r"[,.;:]?\s+(?:it|the\s+(?:answer|response))\s+"
+_PHRASES: dict[str, str] = {
+    "absolute": r"(?:(?:score|grade|rating)[\s*_]*(?:[:=]|of\b|is\b)?[\s*_]*)?(?P<label>[1-5])"
+    r"(?:[\s*_]*(?:/|out\s+of)[\s*_]*5)?",
+    "classification": rf"(?P<label>yes)(?:{_SUBJECT}(?:does|is|has|did|was))?"
+    rf"|(?P<no>no)(?:{_SUBJECT}(?:does|is|has|did|was)(?:\s+not|n['’]t))?",
+    "pairwise": r"(?:(?:the\s+)?(?:response|answer|option|assistant|output|candidate)[\s*_]*[:#]?"
+    r"[\s*_\"'`(\[]*)?(?P<label>[AB])",
+}
+_LABEL = {task: re.compile(text, re.IGNORECASE | re.ASCII) for task, text in _PHRASES.items()}
+_RESULT_KEYS = ("result", "verdict")
+
+
+def read_label(words: str, task: Task) -> tuple[str, int] | None:
+    """Return the label that `words` are, and where it begins in them; None where they are none."""
+    places = [i for i, character in enumerate(words) if not _INVISIBLE.match(character)]
+    visible = "".join(words[i] for i in places)
+    plain, offset = _unwrap(visible.translate(_FULL_WIDTH_DIGITS))
+    match = _LABEL[task].fullmatch(plain)
+    if match is None:
+        return None
+    name = "label" if match.group("label") is not None else "no"
+    found = match.group(name).lower()
+    label = next(label for label in LABELS[task] if label.lower() == found)
+    return label, places[offset + match.start(name)]
+
+
+def _unwrap(words: str) -> tuple[str, int]:
+    """Strip wrapping and one full stop; return what is left and where it began."""
+    text, offset, may_stop = words, 0, True
+    while True:
+        left = text.lstrip(_OPENING)
+        inner = left.rstrip(_CLOSING)
+        if may_stop and inner.endswith((".", "!", "。", "！")):
+            inner, may_stop = inner[:-1], False
+        offset += len(text) - len(left)
+        pair = _PAIRS.fullmatch(inner)
+        if pair is not None:
+            offset += pair.start(pair.lastgroup or 0)
+            inner = pair.group(pair.lastgroup or 0)
+        if inner == text:
+            return text, offset
+        text = inner
+
+
+def json_results(text: str) -> Iterator[tuple[str, int]]:
+    """Yield the words of each `result` in the JSON objects of a text, and where they begin.
+
+    Nothing is yielded unless the last object ends the text (a closing code fence apart).
+    """
+    found: list[tuple[str, int]] = []
+    end = 0
+    decoder = json.JSONDecoder(object_pairs_hook=list)
+    position = text.find("{")
+    while position >= 0:
+        try:
+            pairs, end = decoder.raw_decode(text, position)
+        except (json.JSONDecodeError, RecursionError):
+            position = text.find("{", position + 1)
+            continue
+        found += _results(text, pairs, position, end)
+        position = text.find("{", end)
+    if not text[end:].strip().strip("`").strip():
+        yield from found
+
+
+def _results(text: str, pairs: object, start: int, end: int) -> list[tuple[str, int]]:
+    if not isinstance(pairs, list):
+        return []
+    found = []
+    for pair in pairs:
+        if not isinstance(pair, tuple) or pair[0].strip().lower() not in _RESULT_KEYS:
+            continue
+        value = pair[1]
+        is_plain = isinstance(value, str | int) and not isinstance(value, bool)
+        key = re.compile(rf'"{re.escape(pair[0])}"\s*:\s*"?')
+        place = key.search(text, start, end)
+        found.append((str(value) if is_plain else "", place.end() if place else start))
+    return found
