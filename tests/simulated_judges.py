@@ -1,19 +1,21 @@
-"""Judges with known faults, to check that the audit finds them: they know each probe's gold label
-and err on purpose.
+"""Judges with known faults, and items for them, to check that the audit finds the faults.
 
-They answer prompts like any judge, so that rendering, parsing and storing are checked along with
-the arithmetic. Randomness belongs to the item and the seed: asked the same, they answer the same.
+They know each probe's gold label and err on purpose. They answer prompts like any judge, so that
+rendering, parsing and storing are checked along with the arithmetic. Randomness belongs to the item
+and the seed: asked the same, they answer the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
+from selene_lib.evaluation.audit import audit_card
 from selene_lib.evaluation.audit.edits import ATTACKS
-from selene_lib.evaluation.audit.probes import REPEAT, Probe
+from selene_lib.evaluation.audit.probes import REPEAT, Probe, make_probes
 from selene_lib.judges.protocol import Reply
 from selene_lib.prompts.rendering import Prompt, format_reply, render
-from selene_lib.records import LABELS, unit_hash
+from selene_lib.records import LABELS, Sample, unit_hash
 
 
 class SimulatedJudge:
@@ -56,9 +58,7 @@ class SimulatedJudge:
                 ).append((probe, escape))
 
     def judge(self, prompts: Sequence[Prompt]) -> list[Reply]:
-        """Answer each prompt; the n-th time a prompt is asked it stands for the n-th probe that
-        looks like it.
-        """
+        """Answer each prompt; asked for the n-th time, it is the n-th probe that looks like it."""
         return [self._reply(prompt) for prompt in prompts]
 
     def _reply(self, prompt: Prompt) -> Reply:
@@ -95,15 +95,17 @@ class SimulatedJudge:
         return verdict
 
     def _reach(self, probe: Probe) -> float:
-        """The share of items that an edit can move: attacks are counted among these, biases among
-        all items.
+        """The share of items that an edit can move.
+
+        Attacks are counted among these, biases among all items.
         """
         return 1.0 if probe.name in ATTACKS else self.accuracy
 
 
 class QuotingJudge:
-    """Always right, and then quotes both responses as shown: what a planted verdict does to a
-    parser without a model's help.
+    """Always right, and then quotes both responses as shown.
+
+    So shows what a planted verdict does to a parser without a model's help.
     """
 
     name, fingerprint = "quoting", "quoting"
@@ -129,3 +131,57 @@ class QuotingJudge:
     @staticmethod
     def _quotes(prompt: Prompt) -> str:
         return "\n".join(prompt.text[start:end] for start, end in prompt.elastic)
+
+
+def pair(i, label="A", **meta):
+    response, other = f"Right {i}. It is good.", f"Wrong {i}. It is bad."
+    texts = (
+        {"response": response, "response_b": other}
+        if label == "A"
+        else {"response": other, "response_b": response}
+    )
+    return Sample(
+        id=f"i{i}",
+        source="s",
+        task="pairwise",
+        instruction=f"Question {i}?",
+        rubric="right?",
+        label=label,
+        meta=meta,
+        **texts,
+    )
+
+
+PAIRS = [pair(i, "A" if i % 3 else "B") for i in range(300)]
+
+
+GRADED = [
+    Sample(
+        id=f"g{i}",
+        source="s",
+        task="absolute",
+        instruction="q",
+        response=f"Text {i}. More.",
+        rubric="r",
+        label=str(1 + i % 5),
+    )
+    for i in range(60)
+]
+
+
+CHECKED = [
+    replace(s, task="classification", label="Yes" if i % 2 else "No") for i, s in enumerate(GRADED)
+]
+
+
+def simulated(samples, n, seed=0, names=None, own=(), **faults):
+    return SimulatedJudge(
+        make_probes(samples, n=n, names=names, own=own, seed=seed), seed=seed, **faults
+    )
+
+
+def card_of(samples, n, seed=0, names=None, templates=("escape",), **faults):
+    judge = simulated(samples, n, seed, names, **faults)
+    return audit_card(judge, samples, n=n, probes=names, templates=templates, seed=seed).set_index(
+        ["probe", "template"]
+    )

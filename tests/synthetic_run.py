@@ -1,41 +1,36 @@
-"""Result files of a run in the shapes the steps write, made of invented numbers: what figures and
-report are tested on.
+"""Result files of a run in the shapes the steps write, made of invented numbers.
+
+Figures and report are tested on it. What judges said and scored is in `synthetic_scores`.
 """
 
 from __future__ import annotations
 
 import functools
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from synthetic_scores import (
+    HOSTILE,
+    JUDGES,
+    SETS,
+    made_samples,
+    write_domains,
+    write_evaluation,
+    write_rows,
+)
 
-from selene_lib.files import write_csv, write_json, write_jsonl, write_parquet, write_text
-from selene_lib.records import Judgement, PreferencePair, Sample, Score
+from selene_lib.files import write_csv, write_json, write_parquet, write_text
+from selene_lib.records import PreferencePair, Sample
 
-JUDGES = {
-    "base": 0.55,
-    "dpo_nll-seed0": 0.8,
-    "dpo_nll-seed1": 0.78,
-    "dpo_nll-seed2": 0.82,
-    "dpo-seed0": 0.7,
-    "nll-seed0": 0.72,
-}
-SETS = {
-    "nano-grades": "absolute",
-    "nano-support": "classification",
-    "nano-pairs": "pairwise",
-    "nano-ood-pairs": "pairwise",
-}
 SOURCES = ("nano-coverage", "nano-tone", "nano-poisoned", "nano-redundant")
-HOSTILE = "</script><script>window.broken = 1</script> & <b>bold</b> $x$ {{ 7 * 7 }} ]]>"
 
 
 @functools.cache
 def finished_run(folder: Path) -> Path:
-    """Write a run and draw its figures once a test session; return its result folder, the figures
-    lie in `figures` beside it.
+    """Write a run and draw its figures once a test session; return its result folder.
+
+    The figures lie in `figures` beside it.
     """
     from selene_lib.figures import draw_all
 
@@ -51,41 +46,19 @@ def write_run(folder: Path, *, hostile: bool = True) -> Path:
     _curate(folder / "02_curate_preferences", rng)
     _ablate(folder / "03_ablate_sources")
     _train(folder / "04_train_judge", rng)
-    _evaluate(folder / "05_evaluate_benchmarks", rng, hostile)
-    _domains(folder / "06_evaluate_domains")
+    write_evaluation(folder / "05_evaluate_benchmarks", rng, hostile)
+    write_domains(folder / "06_evaluate_domains")
     _manifest(folder)
     return folder
-
-
-def _samples(name: str, task: str, hostile: bool) -> list[Sample]:
-    labels = {"absolute": "12345", "classification": ("Yes", "No"), "pairwise": "AB"}[task]
-    text = HOSTILE if hostile else "plain"
-    return [
-        Sample(
-            id=f"{name}-{i:016x}",
-            source=name,
-            task=task,
-            instruction=f"Instruction {i} {text}",
-            response=f"Response {i} {text}",
-            response_b=f"Other {i}" if task == "pairwise" else None,
-            rubric=f"[Is it right? {i}]",
-            label=labels[i % len(labels)],
-        )
-        for i in range(40)
-    ]
-
-
-def _table(path: Path, columns: str, rows: list[tuple]) -> None:
-    write_csv(path, [dict(zip(columns.split(), row, strict=True)) for row in rows])
 
 
 def _explore(folder: Path, rng: np.random.Generator, hostile: bool) -> None:
     for name, task in SETS.items():
         write_parquet(
-            folder / "benchmarks" / f"{name}.parquet", _samples(name, task, hostile), Sample
+            folder / "benchmarks" / f"{name}.parquet", made_samples(name, task, hostile), Sample
         )
     columns = "name role task n labels licence status"
-    _table(
+    write_rows(
         folder / "sources.csv",
         columns,
         [(s, "source", "pairwise", 400, "A 200, B 200", "generated", "generated") for s in SOURCES],
@@ -100,7 +73,7 @@ def _explore(folder: Path, rng: np.random.Generator, hostile: bool) -> None:
         "MIT",
         "not asked for by this run; put the publisher's files below flask",
     )
-    _table(folder / "benchmarks.csv", columns, [*sets, absent])
+    write_rows(folder / "benchmarks.csv", columns, [*sets, absent])
     _ledger(
         folder / "ledger.csv",
         [
@@ -114,7 +87,7 @@ def _explore(folder: Path, rng: np.random.Generator, hostile: bool) -> None:
         "ngram",
         1.0,
     )
-    _table(folder / "overlaps.csv", "train_id bench_id method similarity", [found])
+    write_rows(folder / "overlaps.csv", "train_id bench_id method similarity", [found])
     _topic_map(folder, rng)
 
 
@@ -134,7 +107,7 @@ def _topic_map(folder: Path, rng: np.random.Generator) -> None:
         x, y = topic % 3 * 4 + rng.normal(), topic // 3 * 4 + rng.normal()
         source, task = SOURCES[i % 4], ("absolute", "classification", "pairwise")[i % 3]
         rows.append((f"{source}-{i:016x}", x, y, topic, names[topic], source, task))
-    _table(folder / "topic_map.csv", "id x y topic topic_name source task", rows)
+    write_rows(folder / "topic_map.csv", "id x y topic topic_name source task", rows)
     script = "document.getElementById('m').textContent='map \"drawn\"'"
     write_text(
         folder / "topic_map.html",
@@ -221,68 +194,51 @@ def _curate(folder: Path, rng: np.random.Generator) -> None:
     write_json(folder / "example_pair.json", pair)
 
 
+ADDS = {
+    "nano-coverage": 0.06,
+    "nano-tone": 0.02,
+    "nano-poisoned": -0.07,
+    "nano-redundant": 0.001,
+}
+
+
 def _ablate(folder: Path) -> None:
+    arms: list[dict[str, object]] = [
+        {"arm": "full", "kind": "full", "n_pairs": 368, "accuracy": 0.7},
+    ]
+    for source, effect in ADDS.items():
+        arms.append(
+            {
+                "arm": f"without {source}",
+                "kind": "leave_out",
+                "source": source,
+                "n_pairs": 300,
+                "accuracy": 0.7 - effect,
+                "effect": effect,
+                "ci95_low": effect - 0.03,
+                "ci95_high": effect + 0.03,
+                "finding": "no effect shown",
+                "decision": "drop" if effect < -0.03 else "keep",
+            }
+        )
+    reward = {"arm": "reward >= 0.1", "kind": "threshold", "threshold": 0.1, "n_pairs": 330}
+    effect = {"accuracy": 0.74, "effect": 0.04, "ci95_low": 0.01, "ci95_high": 0.07}
+    arms.append({**reward, **effect, "finding": "helps"})
+    tested = {"p": 0.01, "q": 0.02}
     columns = (
         "arm kind source threshold n_pairs accuracy effect ci95_low ci95_high p q finding decision"
     )
-    adds = {
-        "nano-coverage": 0.06,
-        "nano-tone": 0.02,
-        "nano-poisoned": -0.07,
-        "nano-redundant": 0.001,
-    }
-    arms: list[tuple] = [
-        ("full", "full", None, None, 368, 0.7, None, None, None, None, None, None, None)
-    ]
-    for source, e in adds.items():
-        decision = "drop" if e < -0.03 else "keep"
-        arms.append(
-            (
-                f"without {source}",
-                "leave_out",
-                source,
-                None,
-                300,
-                0.7 - e,
-                e,
-                e - 0.03,
-                e + 0.03,
-                0.01,
-                0.02,
-                "no effect shown",
-                decision,
-            )
-        )
-    arms.append(
-        (
-            "reward >= 0.1",
-            "threshold",
-            None,
-            0.1,
-            330,
-            0.74,
-            0.04,
-            0.01,
-            0.07,
-            0.01,
-            0.02,
-            "helps",
-            None,
-        )
+    rows = [arms[0], *({**arm, **tested} for arm in arms[1:])]
+    write_rows(
+        folder / "ablation.csv",
+        columns,
+        [tuple(row.get(name) for name in columns.split()) for row in rows],
     )
-    _table(folder / "ablation.csv", columns, arms)
-    sweep = [
-        (t, n, a, a - 0.04, a + 0.04, d)
-        for t, n, a, d in [
-            (None, 368, 0.7, ""),
-            (0.1, 330, 0.74, "chosen"),
-            (0.2251234, 290, 0.73, ""),
-        ]
-    ]
-    _table(
+    sweep = [(None, 368, 0.7, ""), (0.1, 330, 0.74, "chosen"), (0.2251234, 290, 0.73, "")]
+    write_rows(
         folder / "threshold_sweep.csv",
         "threshold n_pairs accuracy ci95_low ci95_high decision",
-        sweep,
+        [(t, n, a, a - 0.04, a + 0.04, decision) for t, n, a, decision in sweep],
     )
     write_text(
         folder / "decisions.yaml",
@@ -316,201 +272,6 @@ def _train(folder: Path, rng: np.random.Generator) -> None:
     write_csv(
         folder / "held_out.csv",
         [{"n_pairs": 30, **{name: row[name] for name in kept}} for row in arms],
-    )
-
-
-def _evaluate(folder: Path, rng: np.random.Generator, hostile: bool) -> None:
-    scores, means = [], []
-    for judge, level in JUDGES.items():
-        for name, task in SETS.items():
-            scores.append(
-                _score(judge, name, task, level - 0.05 * (name == "nano-ood-pairs"), headline=True)
-            )
-            scores.append(_score(judge, name, task, level + 0.02, headline=False))
-            write_jsonl(
-                folder / "judgements" / judge / f"{name}.jsonl",
-                _judgements(judge, level, name, task, hostile, rng),
-            )
-        means += [
-            {
-                "judge": judge,
-                "task": t,
-                "n": 40,
-                "n_unparsed": 1,
-                "value": level,
-                "ci95_low": level - 0.05,
-                "ci95_high": level + 0.05,
-            }
-            for t in ("absolute", "classification", "pairwise", "overall")
-        ]
-    scores.append(_score("base", "auto_j", "pairwise", 0.41, headline=True, published=0.576))
-    scores.append(
-        _score("dpo_nll-seed0", "auto_j", "pairwise", 0.44, headline=True, published=0.576)
-    )
-    write_csv(folder / "scores.csv", scores)
-    write_csv(folder / "task_means.csv", means)
-    tasks = ("absolute", "classification", "pairwise", "overall")
-    seeds = [
-        {
-            "judge": j,
-            **dict.fromkeys(tasks, v),
-            "gain_points": 100 * (v - 0.55),
-            "intervals_apart": v > 0.65,
-        }
-        for j, v in JUDGES.items()
-    ]
-    write_csv(folder / "seeds.csv", seeds)
-
-
-def _score(
-    judge: str,
-    name: str,
-    task: str,
-    value: float,
-    *,
-    headline: bool,
-    published: float | None = None,
-) -> Score:
-    return Score(
-        judge=judge,
-        set=name,
-        task=task,
-        metric="accuracy" if task != "absolute" else "pearson",
-        convention="strict" if headline else "better of two orders",
-        value=value,
-        n=40,
-        n_unparsed=1,
-        ci95_low=value - 0.06,
-        ci95_high=min(1.0, value + 0.06),
-        bound_low=value,
-        bound_high=value + 0.025,
-        baseline_majority=None if task == "absolute" else 0.5,
-        baseline_random=None if task == "absolute" else 0.5,
-        published=published,
-        published_note="unverified" if published else "",
-        status="differs" if published else "no published value",
-        meta={"headline": True} if headline else {},
-    )
-
-
-def _judgements(
-    judge: str, level: float, name: str, task: str, hostile: bool, rng: np.random.Generator
-) -> list[Judgement]:
-    rows = []
-    for sample in _samples(name, task, hostile):
-        for order in ("AB", "BA") if task == "pairwise" else ("AB",):
-            gold = (sample if order == "AB" else sample.swap()).label
-            others = [
-                v
-                for v in (
-                    {"absolute": "12345", "classification": ("Yes", "No"), "pairwise": "AB"}[task]
-                )
-                if v != gold
-            ]
-            verdict = gold if rng.random() < level else str(rng.choice(others))
-            probability = float(rng.uniform(0.5, 1))
-            rows.append(
-                Judgement(
-                    judge=judge,
-                    set=name,
-                    sample_id=sample.id,
-                    task=task,
-                    order=order,
-                    template=f"nano/{task}",
-                    prompt_sha256="0" * 64,
-                    reply=f"**Reasoning:** {HOSTILE if hostile else 'so'}\n\n**Result:** {verdict}",
-                    finish_reason="stop",
-                    status="value",
-                    verdict=verdict,
-                    verdict_probs={verdict: probability},
-                )
-            )
-    return rows
-
-
-def _domains(folder: Path) -> None:
-    scores = []
-    for judge in ("base", "dpo_nll-seed0"):
-        for part, majority in (("diagnosis", 0.67), ("terminology", 0.93), ("overall", 0.8)):
-            for reading in ("adjudicated", "annotator 1"):
-                score = _score(
-                    judge, "nano-clinic", "classification", JUDGES[judge] - 0.1, headline=False
-                )
-                meta = {"part": part, "reading": reading}
-                scores.append(
-                    replace(
-                        score,
-                        n=60,
-                        n_unparsed=2,
-                        baseline_majority=majority,
-                        baseline_random=None,
-                        meta=meta,
-                    )
-                )
-                scores.append(replace(score, metric="cohens_kappa", value=0.2, meta=meta))
-    absent = _score("base", "craft_md", "classification", 0, headline=True)
-    scores.append(
-        replace(
-            absent,
-            value=None,
-            n=0,
-            published=0.64,
-            status="not run",
-            meta={"headline": True, "why": "put its files below craft_md"},
-        )
-    )
-    write_csv(folder / "domain_scores.csv", scores)
-    both, formats = (
-        ("base", "dpo_nll-seed0"),
-        ("default", "markdown", "json", "xml", "rubric first", "verdict first", "no critique"),
-    )
-    rows = [
-        (j, f, f, 120, 4 * (f == "xml"), JUDGES[j] - 0.02 * k, JUDGES[j] - 0.2, JUDGES[j] + 0.1)
-        for j in both
-        for k, f in enumerate(formats)
-    ]
-    _table(
-        folder / "formats.csv",
-        "judge format description n n_unparsed value ci95_low ci95_high",
-        rows,
-    )
-    names = "judge n_votes n_wins n_ties n_losses "
-    names += "elo elo_printed_interval rating ci95_low ci95_high p_first"
-    judges = enumerate(["base", "simulated-1", "simulated-2", "dpo_nll-seed0"])
-    arena = [
-        (
-            j,
-            300,
-            1,
-            1,
-            1,
-            1200.0 + 60 * i,
-            45.0,
-            1190.0 + 50 * i,
-            1150.0 + 50 * i,
-            1230.0 + 50 * i,
-            0.2,
-        )
-        for i, j in judges
-    ]
-    _table(folder / "arena.csv", names, arena)
-    probes = [
-        ("order_bias", "bias"),
-        ("length", "bias"),
-        ("repeat", "stability"),
-        ("planted_result", "attack"),
-        ("closed_fence", "attack"),
-    ]
-    audit = [
-        (judge, "nano-pairs", probe, kind, template, 0.05 * (k + 1), 0.02, 0.3, 60, 0, "")
-        for judge in both
-        for k, (probe, kind) in enumerate(probes)
-        for template in (("escape", "plain") if kind == "attack" else ("escape",))
-    ]
-    _table(
-        folder / "audit.csv",
-        "judge set probe kind template effect ci95_low ci95_high n n_unparsed note",
-        audit,
     )
 
 

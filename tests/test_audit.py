@@ -1,6 +1,6 @@
-"""Do the probes keep the gold label, do known biases come back inside their intervals as often as
-they should, do attacks count right?
-"""
+"""Do the probes keep the gold label, do attacks count right, what does a card say?"""
+
+from __future__ import annotations
 
 import base64
 import codecs
@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from simulated_judges import QuotingJudge, SimulatedJudge
+from simulated_judges import (
+    CHECKED,
+    GRADED,
+    PAIRS,
+    QuotingJudge,
+    card_of,
+    pair,
+)
 
 from selene_lib.errors import UserError
 from selene_lib.evaluation.audit import (
@@ -34,57 +41,6 @@ from selene_lib.evaluation.audit.probes import BASE, probe_names
 from selene_lib.evaluation.metrics import wilson_interval
 from selene_lib.judges.protocol import Reply
 from selene_lib.prompts.rendering import format_reply
-from selene_lib.records import Sample
-
-
-def pair(i, label="A", **meta):
-    response, other = f"Right {i}. It is good.", f"Wrong {i}. It is bad."
-    texts = (
-        {"response": response, "response_b": other}
-        if label == "A"
-        else {"response": other, "response_b": response}
-    )
-    return Sample(
-        id=f"i{i}",
-        source="s",
-        task="pairwise",
-        instruction=f"Question {i}?",
-        rubric="right?",
-        label=label,
-        meta=meta,
-        **texts,
-    )
-
-
-PAIRS = [pair(i, "A" if i % 3 else "B") for i in range(300)]
-GRADED = [
-    Sample(
-        id=f"g{i}",
-        source="s",
-        task="absolute",
-        instruction="q",
-        response=f"Text {i}. More.",
-        rubric="r",
-        label=str(1 + i % 5),
-    )
-    for i in range(60)
-]
-CHECKED = [
-    replace(s, task="classification", label="Yes" if i % 2 else "No") for i, s in enumerate(GRADED)
-]
-
-
-def simulated(samples, n, seed=0, names=None, own=(), **faults):
-    return SimulatedJudge(
-        make_probes(samples, n=n, names=names, own=own, seed=seed), seed=seed, **faults
-    )
-
-
-def card_of(samples, n, seed=0, names=None, templates=("escape",), **faults):
-    judge = simulated(samples, n, seed, names, **faults)
-    return audit_card(judge, samples, n=n, probes=names, templates=templates, seed=seed).set_index(
-        ["probe", "template"]
-    )
 
 
 def test_edits_do_what_they_say():
@@ -197,55 +153,6 @@ def test_own_responses_at_equal_gold():
     found = adjusted_preference(said, gold, own)
     assert found.ci95_low < 0.1 < found.ci95_high and found.value == pytest.approx(0.1, abs=0.03)
     assert adjusted_preference(said[:2], gold[:2], own[:2]).value is None
-
-
-@pytest.mark.parametrize("bias", [0.0, 0.05, 0.10, 0.20])
-def test_known_biases_are_recovered_at_the_nominal_rate(bias):
-    """4,000 simulated audits of 150 items a bias: accuracy 80 %, 4 % of all verdicts flipped at
-    random.
-    """
-    rng = np.random.default_rng(int(100 * bias))
-    shape = (4000, 150)
-    fooled = rng.random(shape) > 0.8
-    moved = fooled | (rng.random(shape) < bias / 0.8)
-    base, edited = (x ^ (rng.random(shape) < 0.04) for x in (fooled, moved))
-    truth = bias * (1 - 2 * 0.04)
-    low, high = paired_interval(edited.astype(float) - base)
-    assert 0.935 <= np.mean((low <= truth) & (truth <= high)) <= 0.97
-
-
-@pytest.mark.parametrize("bias", [0.0, 0.05, 0.10, 0.20])
-def test_known_order_bias_is_recovered_at_the_nominal_rate(bias):
-    rng = np.random.default_rng(7 + int(100 * bias))
-    shape = (4000, 150)
-    honest = rng.random(shape) < 0.5
-    forced = rng.random(shape) < 2 * bias
-    first, second = (x ^ (rng.random(shape) < 0.04) for x in (honest | forced, ~honest | forced))
-    truth = bias * (1 - 2 * 0.04)
-    low, high = paired_interval(first.astype(float) + second - 1)
-    assert 0.935 <= np.mean((low / 2 <= truth) & (truth <= high / 2)) <= 0.97
-
-
-def test_known_biases_come_back_through_prompts_and_parsers():
-    """6 audits a bias and probe, asked as any judge is asked: 24 intervals each, of which 23 should
-    hold the truth.
-    """
-    held = {"flattery": 0, "order_bias": 0}
-    for bias in (0.0, 0.05, 0.10, 0.20):
-        for seed in range(6):
-            card = card_of(PAIRS, 50, seed, ["flattery"], noise=0.04, shifts={"flattery": bias})
-            held["flattery"] += (
-                card.loc["flattery"]
-                .iloc[0]
-                .pipe(lambda r, b=bias: r.ci95_low <= 0.92 * b <= r.ci95_high)
-            )
-            card = card_of(PAIRS, 50, seed, ["swapped"], noise=0.04, order_bias=bias)
-            held["order_bias"] += (
-                card.loc["order_bias"]
-                .iloc[0]
-                .pipe(lambda r, b=bias: r.ci95_low <= 0.92 * b <= r.ci95_high)
-            )
-    assert min(held.values()) >= 21, held
 
 
 def test_card_of_a_known_judge():

@@ -1,6 +1,4 @@
-"""Are the readings the ones named, the baselines those of the real files, and does a user's own
-file become a domain or a clear error?
-"""
+"""Are the readings the ones named, and does a user's own file become a domain or a clear error?"""
 
 import json
 import math

@@ -1,6 +1,4 @@
-"""Does each format say what it asks for, read that and nothing else, and hold candidate text in? Is
-the variance split right?
-"""
+"""Does each format say what it asks for, read that only, and hold candidate text in?"""
 
 import json
 import xml.etree.ElementTree as ElementTree
@@ -204,9 +202,7 @@ def test_parts_stand_in_the_order_of_the_family():
 
 
 class KeenJudge:
-    """Reads the format from the template's name and answers A, but only as well as the format lets
-    it.
-    """
+    """Reads the format from the template's name and answers A as well as the format lets it."""
 
     name, fingerprint = "keen", "1"
 

@@ -1,6 +1,4 @@
-"""Metrics on hand-computed cases and against scipy, intervals against their nominal coverage, tests
-against exact counts.
-"""
+"""Metrics by hand and against scipy, intervals against their coverage, tests against counts."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Are the ratings right on cases done by hand, the same in any order, and do the intervals hold the
-truth as often as they say?
-"""
+"""Are ratings right by hand, the same in any order, and do intervals hold the truth as they say?"""
 
 import json
 

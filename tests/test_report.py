@@ -1,6 +1,4 @@
-"""The report: one file, everything escaped, every claim with its numbers, honest about scale and
-about what was not run.
-"""
+"""The report: one file, everything escaped, every claim with its numbers, honest about scale."""
 
 from __future__ import annotations
 

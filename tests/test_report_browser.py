@@ -1,5 +1,6 @@
-"""The report in a real browser: headless Chromium over its DevTools protocol, no network, at two
-widths and in both colour schemes.
+"""The report in a real browser, at two widths and in both colour schemes.
+
+Headless Chromium over its DevTools protocol, no network.
 """
 
 from __future__ import annotations
@@ -33,8 +34,9 @@ def find_chromium() -> str | None:
 
 
 class Browser:
-    """One headless tab; keeps what the console said and what was asked of the network, of the page
-    and of the frames in it.
+    """One headless tab; keeps what the console said and what was asked of the network.
+
+    Of the page and of the frames in it.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -1,6 +1,4 @@
-"""What notebooks 02 and 04 call: the forecast of a hosted generator, arms beside each other,
-held-out pairs.
-"""
+"""What the notebooks call: a forecast of cost, arms beside each other, tables of scores."""
 
 from __future__ import annotations
 

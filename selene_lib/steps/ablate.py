@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 from selene_lib.ablation.race import AblationResult, RunMix, keep_all, run_ablation
 from selene_lib.ablation.spec import AblationSpec
+from selene_lib.curation.rewards.thresholds import threshold_grid
 from selene_lib.records import PreferencePair
 
 
 def reward_thresholds(pairs: Sequence[PreferencePair], drop_shares: str) -> list[float | None]:
-    """Return the thresholds that drop the given shares of lowest rewards; none where the pairs were
-    not scored.
-    """
-    from selene_lib.curation.rewards.thresholds import threshold_grid
+    """Return the thresholds that drop the given shares of lowest rewards.
 
+    None where the pairs were not scored.
+    """
     shares = [float(part) for part in drop_shares.split(",") if part.strip()]
     scored = all(p.chosen_reward is not None for p in pairs)
     return threshold_grid(pairs, shares) if scored and shares else []
@@ -29,8 +29,9 @@ def ablate_or_keep_all(
     *,
     skip: bool,
 ) -> AblationResult:
-    """Run the ablation; with `skip`, or where there is one source only, keep every source and say
-    that nothing was tried.
+    """Run the ablation, or keep every source and say that nothing was tried.
+
+    The latter with `skip`, and where there is one source only.
     """
     sources = sorted({p.source for p in pairs})
     if skip or len(sources) < 2:

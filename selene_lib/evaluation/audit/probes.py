@@ -51,13 +51,13 @@ def make_probes(
     own: Sequence[str] = (),
     seed: int = 0,
 ) -> list[Probe]:
-    """Return probes of at most `n` items: each item as it is (`base`), then under every edit that
-    fits its task and label.
+    """Return probes of at most `n` items: each as it is, then under every edit that fits it.
 
-    Edited is the response that the gold label says is worse, so that the label holds; in absolute
-    and classification sets the only one. Attacks leave out items whose gold label is the verdict
-    that the attack wants. Items: those with the smallest `unit_hash(seed, id)`, at most one a
-    group, no ties. Which response stands first is drawn from the id.
+    What fits is a matter of task and label. Edited is the response that the gold label says is
+    worse, so that the label holds; in absolute and classification sets the only one. Attacks leave
+    out items whose gold label is the verdict that the attack wants. Items: those with the smallest
+    `unit_hash(seed, id)`, at most one a group, no ties. Which response stands first is drawn from
+    the id.
     """
     edits = _edits(own)
     wanted = probe_names(own) if names is None else tuple(names)

@@ -111,8 +111,9 @@ def expected_calibration_error(
 
 
 def _tau_b(table: np.ndarray) -> np.ndarray:
-    """Tau-b of contingency tables [n, levels_x, levels_y]: pairs in agreement less pairs in
-    conflict, found by cumulative sums.
+    """Tau-b of contingency tables [n, levels_x, levels_y].
+
+    Pairs in agreement less pairs in conflict, found by cumulative sums.
     """
     below = table[:, ::-1].cumsum(1)[:, ::-1]  # sum over rows >= i
     right = below[:, :, ::-1].cumsum(2)[:, :, ::-1]
@@ -126,8 +127,9 @@ def _tau_b(table: np.ndarray) -> np.ndarray:
 
 
 def _centred_ranks(counts: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Mean ranks less their mean, [n_resamples, n_rows]: items below plus half of the ties, less
-    half of all.
+    """Mean ranks less their mean, [n_resamples, n_rows].
+
+    That is the items below plus half of the ties, less half of all.
     """
     levels, code = np.unique(values, return_inverse=True)
     level_counts = counts @ (code[:, None] == np.arange(len(levels))).astype(float)
