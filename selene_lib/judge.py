@@ -246,7 +246,7 @@ class _FileJob:
         """Read the whole file once, so that every mistake is found before anything is paid; return
         the ids.
         """
-        ids = set()
+        ids: set[str] = set()
         for block in blocks(self.rows, BLOCK_ROWS):
             self.shape.see([one.row for one in block])
             ids.update(one.sample.id for one in block)
@@ -306,10 +306,9 @@ class _FileJob:
         labelled = {s.id for s in samples if s.label is not None or s.score is not None}
         for sample in samples:
             if sample.id in labelled:
-                bare = {"response_b": ""} if sample.response_b is not None else {}
-                self.gold.append(
-                    replace(sample, instruction="", response="", rubric="", reference=None, **bare)
-                )
+                second = None if sample.response_b is None else ""
+                bare = replace(sample, instruction="", response="", response_b=second, rubric="")
+                self.gold.append(replace(bare, reference=None))
         for judgement in found:
             if judgement.sample_id in labelled:
                 self.found.append(replace(judgement, reply="", meta={}))

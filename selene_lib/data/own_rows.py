@@ -168,7 +168,9 @@ def text_of(cell: Any, *, alone: str = "user") -> str:
 
 
 def _is_message(turn: Any) -> bool:
-    return isinstance(turn, Mapping) and "role" in turn and ("content" in turn or _calls(turn))
+    if not isinstance(turn, Mapping) or "role" not in turn:
+        return False
+    return "content" in turn or bool(_calls(turn))
 
 
 def _calls(turn: Mapping[str, Any]) -> list[Any]:

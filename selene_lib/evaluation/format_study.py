@@ -14,11 +14,10 @@ from selene_lib.errors import UserError
 from selene_lib.judges.judging import (
     Asking,
     Orders,
-    Question,
     answer_questions,
     plan_questions,
 )
-from selene_lib.judges.protocol import JudgeBackend
+from selene_lib.judges.protocol import JudgeBackend, Question
 from selene_lib.prompts.formats import FORMATS, PromptFormat
 from selene_lib.records import TIE, Judgement, Sample
 

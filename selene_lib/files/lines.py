@@ -15,12 +15,15 @@ import typing
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from selene_lib.errors import UserError
 from selene_lib.files.whole import as_dict, atomic_path, from_dict, write_text
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
 # How a line of an append-only store ends: a checksum over everything before it.
 _SEAL = b"line_blake2b"
 _SEALED = re.compile(rb', "%s": "([0-9a-f]{16})"\}$' % _SEAL)

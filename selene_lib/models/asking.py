@@ -158,7 +158,7 @@ class Job:
             self.is_open.set()
 
     def _keep(self, key: str, request: ChatRequest, row: dict[str, Any]) -> None:
-        about = {
+        about: dict[str, Any] = {
             "key": key,
             "model": self.line.model,
             "base_url": self.line.base_url,

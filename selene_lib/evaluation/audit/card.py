@@ -30,8 +30,8 @@ from selene_lib.evaluation.audit.effects import (
     two_sided_preference,
 )
 from selene_lib.evaluation.audit.probes import BASE, Probe, make_probes
-from selene_lib.judges.judging import Question, answer_questions
-from selene_lib.judges.protocol import JudgeBackend
+from selene_lib.judges.judging import answer_questions
+from selene_lib.judges.protocol import JudgeBackend, Question
 from selene_lib.prompts.rendering import render
 from selene_lib.records import Judgement, Sample
 
