@@ -26,7 +26,7 @@ AUDIT_KINDS = {
     "bias": "Bias: change of favour",
     "stability": "Stability: share of verdicts that change",
     "attack": "Attacks: success rate",
-    "escape gain": "What escaping prevents (plain - escape)",
+    "escape gain": "Attack success, plain less escaped (below 0: escaping harms)",
 }
 
 
