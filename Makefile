@@ -12,10 +12,11 @@ SITE = -c "import sysconfig; print(sysconfig.get_path('purelib'))"
 PYTEST = $(VENV)/bin/python -m pytest
 SIDE_BY_SIDE = -n auto --dist loadfile --no-loadscope-reorder
 RUN ?= nano
+DATA ?=
 
 .PHONY: reproduce test test-fast test-unsloth check docs bench clean
 reproduce: $(STAMP)
-	$(VENV)/bin/selene reproduce --run $(RUN)
+	$(VENV)/bin/selene reproduce --run $(RUN) $(if $(DATA),--data-dir $(DATA))
 
 test: $(STAMP)
 	$(PYTEST) $(SIDE_BY_SIDE)

@@ -24,14 +24,17 @@ from selene_lib.data.table_writing import (
 from selene_lib.data.tables import Row
 from selene_lib.errors import UserError, tell
 from selene_lib.files import arrow_schema, to_arrow_row
+from selene_lib.judges.calibration import Calibration, read_calibration
 from selene_lib.judges.judging import Asking, answer_into, ask, plan_questions, to_judgement
 from selene_lib.judges.opening import open_judge
 from selene_lib.judges.protocol import Priced, Reply
 from selene_lib.judges.store import JudgementStore
 from selene_lib.models.names import EMBEDDED_MODEL
+from selene_lib.models.packaged import PACKAGED
 from selene_lib.prompts.rubrics import read_rubric
 from selene_lib.records import TASKS, Judgement, Sample, Score, Task, stable_id
 
+REPLIES = ("critique", "verdict")
 # What is added to a user's rows; of a pair also the verdict of each order.
 ADDED_COLUMNS = ("verdict", "status", "reason", "critique", "confidence", "n_cut_characters")
 PAIR_COLUMNS = ("verdict_ab", "verdict_ba")
@@ -65,7 +68,9 @@ class Judge:
 
     `model` is `embedded`, a folder or hub id, `http://host/v1#model` for a server, `vllm:PATH` or
     `replay:FILE`; further arguments go to that judge. `family` names the prompt templates (default:
-    `nano` for the embedded model, else `full`), or is a folder of your own.
+    `nano` for the embedded model, `lean` for `smollm2`, else `full`), or is a folder of your own.
+    `reply` is `critique` or `verdict` (the judgement alone); `calibration` a file that notebook 05
+    wrote for a Yes/No judge.
     """
 
     def __init__(
@@ -74,10 +79,15 @@ class Judge:
         *,
         family: str | None = None,
         escape: bool = True,
+        reply: str = "critique",
+        calibration: str | Path | None = None,
         **options: Any,
     ) -> None:
+        self.calibration = Calibration() if calibration is None else read_calibration(calibration)
         self.judge = open_judge(model, **options)
-        self.asking = Asking(family or family_of(model), escape=escape)
+        self.asking = Asking(
+            family or family_of(model), escape=escape, critique=wants_critique(reply)
+        )
 
     def score(
         self,
@@ -116,15 +126,26 @@ class Judge:
         found: dict[int, Judgement] = {}
 
         def keep(place: int, reply: Reply) -> None:
-            found[place] = to_judgement(self.judge.name, "mine", questions[place], reply)
+            question = questions[place]
+            judgement = to_judgement(self.judge.name, "mine", question, reply)
+            found[place] = self.calibration.apply(judgement, question.sample)
 
         ask(self.judge, questions, keep)
         return item_results(samples, [found[place] for place in range(len(questions))])
 
 
 def family_of(model: str) -> str:
-    """The template family a model was made for: the embedded one knows only its short wording."""
-    return "nano" if model == EMBEDDED_MODEL else "full"
+    """The template family a model was made for: small ones know, or can learn, short wording."""
+    if model == EMBEDDED_MODEL:
+        return "nano"
+    return "lean" if model in PACKAGED else "full"
+
+
+def wants_critique(reply: str) -> bool:
+    """Tell whether a reply is to hold reasons; a UserError for an unknown kind."""
+    if reply not in REPLIES:
+        raise UserError(f"reply {reply!r} is not one of {', '.join(REPLIES)}")
+    return reply == "critique"
 
 
 def item_results(samples: Sequence[Sample], judgements: Sequence[Judgement]) -> list[ItemResult]:
@@ -187,6 +208,8 @@ def judge_file(
     prefix: str = "",
     retry_failed: bool = False,
     progress: bool = True,
+    reply: str = "critique",
+    calibration: str | Path | None = None,
     **options: Any,
 ) -> FileResult:
     """Judge every row of a table and write the rows with the verdict columns added, in the output's
@@ -203,13 +226,16 @@ def judge_file(
     """
     if task not in TASKS:
         raise UserError(f"task {task!r} is not one of {', '.join(TASKS)}")
+    critique = wants_critique(reply)
+    scaling = Calibration() if calibration is None else read_calibration(calibration)
     output = Path(output_path)
     kept = Path(store) if store else output.with_name(f"{output.name}.replies.jsonl")
     shape = TableShape(output, schema_of(Path(input_path), output))
     check_output(output, kept, Path(input_path))
     text = read_rubric(rubric, task) if rubric is not None else ""
     rows = OwnRows(Path(input_path), task, text, columns or {})
-    job = _FileJob(rows, shape, Asking(family or family_of(model), escape=escape), prefix)
+    asking = Asking(family or family_of(model), escape=escape, critique=critique)
+    job = _FileJob(rows, shape, asking, prefix, scaling)
     ids = job.look_through()
     judge = open_judge(model, **options)
     try:
@@ -235,8 +261,16 @@ def judge_file(
 class _FileJob:
     """A file on its way through a judge, block by block."""
 
-    def __init__(self, rows: OwnRows, shape: TableShape, asking: Asking, prefix: str) -> None:
+    def __init__(
+        self,
+        rows: OwnRows,
+        shape: TableShape,
+        asking: Asking,
+        prefix: str,
+        calibration: Calibration,
+    ) -> None:
         self.rows, self.shape, self.asking, self.prefix = rows, shape, asking, prefix
+        self.calibration = calibration
         self.n, self.set_name = 0, rows.source
         self.statuses: Counter[str] = Counter()
         self.gold: list[Sample] = []  # what is scored, without its texts
@@ -279,6 +313,9 @@ class _FileJob:
             for block in blocks(self.rows, BLOCK_ROWS):
                 mine = [one.sample for one in block]
                 found = answer_into(store, self.set_name, plan_questions(mine, self.asking), bar)
+                # the store keeps what the judge said; the calibration is laid over it
+                by_id = {sample.id: sample for sample in mine}
+                found = [self.calibration.apply(j, by_id[j.sample_id]) for j in found]
                 results = item_results(mine, found)
                 table.write([self._row(one.row, r) for one, r in zip(block, results, strict=True)])
                 sample_table.write([to_arrow_row(sample) for sample in mine])

@@ -243,12 +243,21 @@ def command_problems(commands: list[str]) -> list[str]:
 
 @functools.cache
 def selene_options() -> dict[str, set[str]]:
-    """Return the commands of `selene` and the options of each."""
+    """Return the commands of `selene` and the options of each; `data get` is one of the group
+    `data`.
+    """
     import typer
 
     from selene_lib.cli import app
 
     group = typer.main.get_command(app)
+    commands = {}
+    for name, command in group.commands.items():  # type: ignore[attr-defined]
+        inner = getattr(command, "commands", None)
+        if inner is None:
+            commands[name] = command
+        else:
+            commands |= {f"{name} {word}": one for word, one in inner.items()}
     return {
         name: {
             "--help",
@@ -259,7 +268,7 @@ def selene_options() -> dict[str, set[str]]:
                 if o.startswith("-")
             ),
         }
-        for name, command in group.commands.items()  # type: ignore[attr-defined]
+        for name, command in commands.items()
     }
 
 
@@ -268,6 +277,8 @@ def _selene_problem(arguments: list[str]) -> str:
     name = arguments[0]
     if name.startswith("-"):
         return "" if name == "--help" else f"no option {name}"
+    if " ".join(arguments[:2]) in known:
+        name, arguments = " ".join(arguments[:2]), arguments[1:]
     if name not in known:
         return f"no command {name!r}; there are {', '.join(known)}"
     own = arguments[1 : arguments.index("--")] if "--" in arguments else arguments[1:]

@@ -27,7 +27,14 @@ from selene_lib.curation.filters import (
 )
 from selene_lib.curation.generators.teacher import TeacherGenerator
 from selene_lib.curation.languages import guess_language
-from selene_lib.curation.pairs import apply_decisions, build_pairs, filter_samples, split
+from selene_lib.curation.pairs import (
+    apply_decisions,
+    build_pairs,
+    filter_samples,
+    source_caps_of,
+    split,
+)
+from selene_lib.errors import UserError
 from selene_lib.files import read_jsonl, read_parquet
 from selene_lib.ledger import Ledger
 from selene_lib.prompts.rendering import render
@@ -140,11 +147,52 @@ def test_a_refusal_opens_by_declining(text, refuses):
     assert declines(text) == refuses
 
 
-def test_a_sample_goes_only_where_every_response_refuses():
+def test_a_refusal_under_judgement_stays_and_one_in_a_critique_goes():
     no = "I'm sorry, but I can't help with that."
-    both = Sample("p", "a", "pairwise", "i", no, no, label="A")
-    one = Sample("q", "a", "pairwise", "i", no, "Sure: open the lid.", label="B")
-    assert filter_refusals([both, one]).reasons == {"p": "every response is a refusal"}
+    judged = [replace(sample(i, no), response=no) for i in range(2)]
+    pairs = build_pairs(judged, critique_share=0.0, family="nano")
+    assert filter_refusals(pairs).kept == pairs, "the response that is judged is not looked at"
+    declined = replace(pairs[0], chosen=f"**Reasoning:** {no}\n\n**Result:** {pairs[0].label}")
+    assert filter_refusals([declined, pairs[1]]).reasons == {
+        declined.id: "a reply declines to judge"
+    }
+
+
+def test_filters_can_be_left_out_by_name():
+    german = "Der Hund ist nicht auf der Matte und das ist für mich auch nicht gut."
+    samples = [sample(0, german), sample(1, "Tea and rice with beans.")]
+    for off, n_left in (((), 1), (("language",), 2)):
+        ledger = Ledger()
+        left = filter_samples(samples, ledger, count_tokens=words, off=off, min_tokens=1)
+        assert len(left) == n_left
+        assert ("language" in {e.stage for e in ledger.entries}) == (off == ())
+        ledger.check_chain()
+    with pytest.raises(UserError, match="no filter 'refusals'"):
+        filter_samples(samples, Ledger(), count_tokens=words, off=("refusals",))
+
+
+def test_labels_are_balanced_within_each_source():
+    def of(source: str, label: str, n: int) -> list[Sample]:
+        task = "classification"
+        return [
+            Sample(f"{source}{label}{i}", source, task, "i", "r", label=label) for i in range(n)
+        ]
+
+    # over both sources Yes and No are as many; within each they are not
+    samples = [*of("a", "Yes", 30), *of("a", "No", 10), *of("b", "Yes", 10), *of("b", "No", 30)]
+    assert len(filter_label_balance(samples, max_ratio=1).kept) == 80
+    kept = filter_label_balance(samples, max_ratio=1, by="source").kept
+    assert set(Counter((s.source, s.label) for s in kept).values()) == {10}
+
+
+def test_single_sources_have_caps_of_their_own():
+    samples = [*make_samples(30), *make_samples(30, "other")]
+    caps = source_caps_of("other = 7, absent=3")
+    kept = filter_max_per_source(samples, max_per_source=caps).kept
+    assert Counter(s.source for s in kept)["other"] == 7 and len(kept) == 37
+    assert source_caps_of("") is None
+    with pytest.raises(UserError, match="name=number"):
+        source_caps_of("other:7")
 
 
 def test_duplicates_name_the_source_they_repeat():

@@ -284,7 +284,7 @@ def test_memory_does_not_grow_with_the_set(tmp_path):
 def test_lists_have_a_row_per_set_with_all_fields(tmp_path):
     write_rows("halueval", tmp_path, spoil=False)
     sources, benchmarks = (list_rows(role, tmp_path) for role in ("sources", "benchmarks"))
-    assert len(sources) == 23 and {row["name"] for row in (*sources, *benchmarks)} == set(
+    assert len(sources) == 26 and {row["name"] for row in (*sources, *benchmarks)} == set(
         all_specs()
     )
     fields = {

@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from selene_lib.cli import data, judging, running, training
+from selene_lib.cli import data, fetching, judging, running, training
 from selene_lib.errors import UserError
 
 app = typer.Typer(
@@ -24,6 +24,8 @@ app = typer.Typer(
 for room in (running, data, judging, training):
     for command in room.COMMANDS:
         app.command()(command)
+for name, group in fetching.GROUPS.items():
+    app.add_typer(group, name=name)
 
 
 def main() -> None:

@@ -98,6 +98,21 @@ def judge(
         str | None,
         typer.Option("--extra-body", help="server: JSON object sent with every request"),
     ] = None,
+    reply: Annotated[
+        str, typer.Option("--reply", help="critique (reasons, then a verdict) or verdict alone")
+    ] = "critique",
+    read: Annotated[
+        str | None,
+        typer.Option("--read", help="greedy, or logprob: the more probable label, local models"),
+    ] = None,
+    dtype: Annotated[
+        str | None,
+        typer.Option("--dtype", help="auto, native, float32, bfloat16 or float16; local models"),
+    ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option("--calibration", help="a run's 05_evaluate_benchmarks/calibrations/*.json"),
+    ] = None,
 ) -> None:
     """Judge every row of a file. A broken run goes on where it stopped: replies are kept when they
     come. Rows that fail for good get the status failed and are counted (exit code 0); what concerns
@@ -127,6 +142,10 @@ def judge(
         usd_per_million_prompt_tokens=prompt_usd,
         usd_per_million_reply_tokens=reply_usd,
         extra_body=_json_object(extra_body),
+        reply=reply,
+        read=read,
+        dtype=dtype,
+        calibration=calibration,
     )
     print(
         f"{done.n} rows judged, {done.n_unparsed} without a readable verdict, "

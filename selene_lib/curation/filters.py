@@ -11,7 +11,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from selene_lib.curation.critique_checks import contradiction, leaks, reasoning_of
 from selene_lib.curation.critiques import no_gold
@@ -21,6 +21,7 @@ from selene_lib.prompts.verdicts import Verdict, declines, parse_verdict
 from selene_lib.records import PreferencePair, Sample, unit_hash
 
 R = TypeVar("R", Sample, PreferencePair)
+BalanceBy = Literal["task", "source"]
 
 
 @dataclass(frozen=True)
@@ -104,19 +105,19 @@ def filter_language(samples: Sequence[Sample], *, language: str = "English") -> 
     return keep(samples, reason)
 
 
-def filter_refusals(records: Sequence[R]) -> Filtered[R]:
-    """Drop samples where every response declines the task (nothing is left to judge), and pairs in
-    which a reply declines to judge.
+def filter_refusals(pairs: Sequence[PreferencePair]) -> Filtered[PreferencePair]:
+    """Drop pairs in which a reply declines to judge.
+
+    Only what was written for the pair is looked at, never the response under judgement: whether a
+    response refuses may be the very question (XSTest).
     """
 
-    def reason(record: R) -> str:
-        if isinstance(record, PreferencePair):
-            declined = any(declines(reasoning_of(t)) for t in (record.chosen, record.rejected))
-            return "a reply declines to judge" if declined else ""
-        responses = [r for r in (record.response, record.response_b) if r is not None]
-        return "every response is a refusal" if all(map(declines, responses)) else ""
+    def reason(pair: PreferencePair) -> str:
+        replies = (pair.chosen, pair.rejected)
+        declined = any(declines(reasoning_of(text)) for text in replies)
+        return "a reply declines to judge" if declined else ""
 
-    return keep(records, reason)
+    return keep(pairs, reason)
 
 
 def filter_duplicates(samples: Sequence[Sample], *, threshold: float = 0.9) -> Filtered[Sample]:
@@ -138,17 +139,24 @@ def filter_duplicates(samples: Sequence[Sample], *, threshold: float = 0.9) -> F
 
 
 def filter_label_balance(
-    samples: Sequence[Sample], *, max_ratio: float = 2.0, min_share: float = 0.05, seed: int = 0
+    samples: Sequence[Sample],
+    *,
+    max_ratio: float = 2.0,
+    min_share: float = 0.05,
+    by: BalanceBy = "task",
+    seed: int = 0,
 ) -> Filtered[Sample]:
     """Thin out frequent labels until none of a task is over `max_ratio` times the rarest; which
     items go is a hash of the item.
 
-    A label under `min_share` of its task is not counted as the rarest: a handful of odd labels
-    would empty all others.
+    `by="source"` does so within each source of a task: else a source of few Yes is made up for by
+    another of many, and the judge learns which source answers what. A label under `min_share` of
+    its task is not counted as the rarest: a handful of odd labels would empty all others.
     """
     by_task: dict[str, dict[str, list[Sample]]] = defaultdict(lambda: defaultdict(list))
     for sample in samples:
-        by_task[sample.task][str(sample.label)].append(sample)
+        part = sample.task if by == "task" else f"{sample.task} in {sample.source}"
+        by_task[part][str(sample.label)].append(sample)
     reasons: dict[str, str] = {}
     for task, labels in by_task.items():
         sizes = [len(group) for group in labels.values()]
@@ -161,16 +169,22 @@ def filter_label_balance(
 
 
 def filter_max_per_source(
-    records: Sequence[R], *, max_per_source: int, seed: int = 0
+    records: Sequence[R], *, max_per_source: int | Mapping[str, int], seed: int = 0
 ) -> Filtered[R]:
-    """Keep at most `max_per_source` records a source, chosen by a hash of the item."""
+    """Keep at most `max_per_source` records a source, chosen by a hash of the item.
+
+    A mapping gives sources a number of their own; those that it does not name keep all.
+    """
     by_source: dict[str, list[R]] = defaultdict(list)
     for record in records:
         by_source[record.source].append(record)
     reasons: dict[str, str] = {}
-    for group in by_source.values():
-        extra = sorted(group, key=lambda r: unit_hash(seed, "cap", r.id))[max_per_source:]
-        reasons |= {record.id: f"over {max_per_source} of one source" for record in extra}
+    for source, group in by_source.items():
+        cap = max_per_source
+        if isinstance(cap, Mapping):
+            cap = cap.get(source, len(group))
+        extra = sorted(group, key=lambda r: unit_hash(seed, "cap", r.id))[cap:]
+        reasons |= {record.id: f"over {cap} of one source" for record in extra}
     return Filtered([r for r in records if r.id not in reasons], reasons)
 
 

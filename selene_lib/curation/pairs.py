@@ -9,6 +9,7 @@ from typing import Any
 from selene_lib.curation.critique_checks import reasoning_of
 from selene_lib.curation.critiques import is_swapped, no_gold, wrong_verdict
 from selene_lib.curation.filters import (
+    BalanceBy,
     Filtered,
     apply,
     filter_duplicates,
@@ -17,10 +18,10 @@ from selene_lib.curation.filters import (
     filter_language,
     filter_length,
     filter_max_per_source,
-    filter_refusals,
     filter_reward,
     keep,
 )
+from selene_lib.errors import UserError
 from selene_lib.ledger import Ledger
 from selene_lib.models.loading import open_tokenizer
 from selene_lib.models.names import resolve_model
@@ -46,26 +47,74 @@ def filter_samples(
     language: str = "English",
     duplicate_threshold: float = 0.9,
     max_label_ratio: float = 2.0,
-    max_per_source: int | None = None,
+    balance_by: BalanceBy = "task",
+    max_per_source: int | Mapping[str, int] | None = None,
+    off: Sequence[str] = (),
     seed: int = 0,
 ) -> list[Sample]:
     """Run the filters of samples one after the other, a ledger entry each: gold verdict, length,
-    language, refusals, duplicates, label balance per task, maximum per source (`None`: no maximum).
-    Defaults are our choice; the paper publishes none.
+    language, duplicates, label balance (per task, or per task and source), maximum per source
+    (`None`: no maximum; a mapping names sources). Those named in `off` are left out; an unknown
+    name there is a UserError. Defaults are our choice; the paper publishes none.
     """
-    left = apply("gold verdict", samples, filter_gold(samples), ledger)
-    found = filter_length(left, count_tokens, max_tokens=max_tokens, min_tokens=min_tokens)
-    left = apply("length", left, found, ledger)
-    left = apply("language", left, filter_language(left, language=language), ledger)
-    left = apply("refusals", left, filter_refusals(left), ledger)
-    found = filter_duplicates(left, threshold=duplicate_threshold)
-    left = apply("duplicates", left, found, ledger)
-    found = filter_label_balance(left, max_ratio=max_label_ratio, seed=seed)
-    left = apply("label balance", left, found, ledger)
+    steps: dict[str, Callable[[Sequence[Sample]], Filtered[Sample]]] = {
+        "gold verdict": filter_gold,
+        "length": lambda s: filter_length(
+            s, count_tokens, max_tokens=max_tokens, min_tokens=min_tokens
+        ),
+        "language": lambda s: filter_language(s, language=language),
+        "duplicates": lambda s: filter_duplicates(s, threshold=duplicate_threshold),
+        "label balance": lambda s: filter_label_balance(
+            s, max_ratio=max_label_ratio, by=balance_by, seed=seed
+        ),
+    }
     if max_per_source is not None:
-        found = filter_max_per_source(left, max_per_source=max_per_source, seed=seed)
-        left = apply("maximum per source", left, found, ledger)
+        steps["maximum per source"] = lambda s: filter_max_per_source(
+            s, max_per_source=max_per_source, seed=seed
+        )
+    left_out = filters_off_of(off)
+    left = list(samples)
+    for stage, step in steps.items():
+        if stage not in left_out:
+            left = apply(stage, left, step(left), ledger)
     return left
+
+
+SAMPLE_FILTERS = (
+    "gold verdict",
+    "length",
+    "language",
+    "duplicates",
+    "label balance",
+    "maximum per source",
+)
+PAIR_FILTERS = ("pair length", "pair refusals", "contradictions")
+
+
+def filters_off_of(names: Sequence[str] | str) -> tuple[str, ...]:
+    """Return the names of filters to leave out (a list, or one text with commas); an unknown one is
+    a UserError that lists the known ones.
+    """
+    listed = names.split(",") if isinstance(names, str) else names
+    off = tuple(name.strip() for name in listed if name.strip())
+    known = (*SAMPLE_FILTERS, *PAIR_FILTERS)
+    unknown = next((name for name in off if name not in known), None)
+    if unknown is not None:
+        raise UserError(f"no filter {unknown!r} to switch off; there are {', '.join(known)}")
+    return off
+
+
+def source_caps_of(text: str) -> dict[str, int] | None:
+    """Read `name=number, name=number`; None for an empty text, a UserError for another form."""
+    caps = {}
+    for part in text.split(","):
+        name, _, number = part.strip().partition("=")
+        if not name:
+            continue
+        if not number.strip().isdigit():
+            raise UserError(f"source cap {part.strip()!r}: write it as name=number")
+        caps[name.strip()] = int(number)
+    return caps or None
 
 
 def build_pairs(

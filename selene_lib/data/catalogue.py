@@ -17,16 +17,18 @@ from selene_lib.errors import UserError
 
 _ROLES: dict[str, tuple[Role, ...]] = {
     "sources": ("source",),
-    "benchmarks": ("benchmark", "domain", "component", "extra", "reference"),
+    "benchmarks": ("benchmark", "domain", "component", "extra", "reference", "shifted"),
 }
 
 
 def all_specs() -> dict[str, DataSpec]:
     """Return every spec by name: sources, benchmarks, domains, components, reference sets."""
     from selene_lib.data.benchmarks import BENCHMARKS, COMPONENTS, DOMAINS, EXTRAS, REFERENCES
+    from selene_lib.data.real_tasks import TEST_PARTS, TRAINING_PARTS, TRANSFER_SETS
     from selene_lib.data.sources import SOURCES
 
-    return {**SOURCES, **BENCHMARKS, **DOMAINS, **COMPONENTS, **EXTRAS, **REFERENCES}
+    published = {**SOURCES, **BENCHMARKS, **DOMAINS, **COMPONENTS, **EXTRAS, **REFERENCES}
+    return {**published, **TRAINING_PARTS, **TEST_PARTS, **TRANSFER_SETS}
 
 
 def find_spec(name: str | DataSpec) -> DataSpec:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -96,12 +96,20 @@ class _Reader:
 
 
 def collect_sources(
-    names: str, *, n_per_source: int, data_dir: str, seed: int, ledger: Ledger, quarantine: Path
+    names: str,
+    *,
+    n_per_source: int,
+    data_dir: str,
+    seed: int,
+    ledger: Ledger,
+    quarantine: Path,
+    max_text_characters: int = 0,
 ) -> Collection:
     """Read the training sources in `names`, at most `n_per_source` each.
 
     `names` are comma separated, or `nano`. What was dropped is counted. Raises `UserError` for an
     unknown name, a source that is not there (with how to get it) and a source that gives no sample.
+    Texts over `max_text_characters` are cut (`cut_texts`); 0 keeps them whole.
     """
     found = Collection()
     reader = _Reader(n_per_source, data_dir, seed, ledger, quarantine)
@@ -109,16 +117,25 @@ def collect_sources(
         reader.read(found, name, "source")
         if not found.samples.get(name):
             raise UserError(f"source {name} gave no sample: {found.rows[-1]['status']}")
+        found.samples[name] = cut_texts(found.samples[name], max_text_characters)
     return found
 
 
 def collect_sets(
-    names: str, *, n_per_set: int, data_dir: str, seed: int, ledger: Ledger, quarantine: Path
+    names: str,
+    *,
+    n_per_set: int,
+    data_dir: str,
+    seed: int,
+    ledger: Ledger,
+    quarantine: Path,
+    max_text_characters: int = 0,
 ) -> Collection:
     """Read the evaluation sets in `names`.
 
     An absent one stands in the table as `not available: how to get it`, never left out. All eleven
-    benchmarks and both domain sets are in the table of every run.
+    benchmarks and both domain sets are in the table of every run. `max_text_characters` as for
+    sources, so that a judge is asked about texts as long as those it was trained on.
     """
     from selene_lib.data.benchmarks import BENCHMARKS, DOMAINS
 
@@ -127,11 +144,40 @@ def collect_sets(
     wanted = chosen_names(names, "sets")
     for name in wanted:
         reader.read(found, name, "benchmark")
+    for name, samples in found.samples.items():
+        found.samples[name] = cut_texts(samples, max_text_characters)
     for spec in (*BENCHMARKS.values(), *DOMAINS.values()):
         if spec.name not in wanted:
             status = f"not asked for by this run; {how_to_get(spec)}"
             found.rows.append(_row(spec.name, spec.role, spec.task, [], spec.licence, status))
     return found
+
+
+def cut_texts(samples: Sequence[Sample], max_characters: int) -> list[Sample]:
+    """Cut instructions, responses and references to their first `max_characters`, at a word's end,
+    with a mark; 0 keeps them whole.
+
+    A small model reads and learns short texts in minutes. How many characters went stands in
+    `meta["n_cut_characters"]`.
+    """
+    if max_characters <= 0:
+        return list(samples)
+    return [_cut(sample, max_characters) for sample in samples]
+
+
+def _cut(sample: Sample, max_characters: int) -> Sample:
+    shorter: dict[str, str] = {}
+    n_cut = 0
+    for name in ("instruction", "response", "response_b", "reference"):
+        text = getattr(sample, name)
+        if text is not None and len(text) > max_characters:
+            kept = text[:max_characters].rsplit(" ", 1)[0]
+            shorter[name] = f"{kept} ..."
+            n_cut += len(text) - len(kept)
+    if not shorter:
+        return sample
+    meta = {**sample.meta, "n_cut_characters": n_cut}
+    return replace(sample, meta=meta, **shorter)  # type: ignore[arg-type]
 
 
 def chosen_names(names: str, what: Literal["sources", "sets"]) -> list[str]:
@@ -166,9 +212,13 @@ def _embedded(name: str, role: str, n: int, seed: int) -> tuple[str, list[Sample
 def spec_of(name: str, role: str) -> DataSpec:
     """Return the spec of a source or of a set; an unknown name is a UserError."""
     from selene_lib.data.benchmarks import BENCHMARKS, DOMAINS
+    from selene_lib.data.real_tasks import TEST_PARTS, TRAINING_PARTS, TRANSFER_SETS
     from selene_lib.data.sources import SOURCES
 
-    known = SOURCES if role == "source" else {**BENCHMARKS, **DOMAINS}
+    if role == "source":
+        known = {**SOURCES, **TRAINING_PARTS}
+    else:
+        known = {**BENCHMARKS, **DOMAINS, **TEST_PARTS, **TRANSFER_SETS}
     if name not in known:
         raise UserError(f"unknown {role} {name!r}; known: {', '.join(known)}")
     return known[name]

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from selene_lib.records import Sample, Task, stable_id, unit_hash
 
-Role = Literal["source", "benchmark", "domain", "component", "extra", "reference"]
+Role = Literal["source", "benchmark", "domain", "component", "extra", "reference", "shifted"]
 ShapeKnownFrom = Literal["real rows", "dataset card", "assumed"]
 Training = Literal["yes", "non-commercial", "not stated", "no"]
 

@@ -162,6 +162,24 @@ def _item_weights(n_items: int, n_resamples: int, seed: int) -> np.ndarray:
     return rng.multinomial(n_items, np.full(n_items, 1 / n_items), size=n_resamples) / n_items
 
 
+FORMAT_COLUMNS = (
+    "judge",
+    "format",
+    "description",
+    "n",
+    "n_unparsed",
+    "value",
+    "ci95_low",
+    "ci95_high",
+    "bound_low",
+    "bound_high",
+    "value_parsed",
+    "difference",
+    "difference_ci95_low",
+    "difference_ci95_high",
+)
+
+
 def format_table(
     samples: Sequence[Sample],
     judgements: Sequence[Judgement],

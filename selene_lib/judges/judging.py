@@ -267,8 +267,8 @@ def judge_arms(
 ) -> list[Judgement]:
     """Let the base and every adapter judge every set, replies kept as in `judge_sets`.
 
-    The embedded model judges one arm a core; another model is loaded with one adapter after the
-    other, one at a time in memory.
+    A small model judges one arm a core where memory allows; a large one is loaded with one adapter
+    after the other, one at a time in memory.
     """
     jobs = [
         (_judge_arm, (base_model, name, adapter, sets, folder, asking, limits))

@@ -31,7 +31,7 @@ from selene_lib.models.loading import (
     open_tokenizer,
     silence_missing_4bit_kernel,
 )
-from selene_lib.prompts.rendering import Prompt
+from selene_lib.prompts.rendering import Prompt, format_reply
 from selene_lib.prompts.verdicts import MARKER, RESULT_MARK, is_thinking
 from selene_lib.records import LABELS, Task
 
@@ -43,6 +43,8 @@ _VERDICT_LINE = re.compile(
     rf"(?:^|\n)[ \t]*{MARKER.pattern}\s*(?:{_ANY_LABEL})[*.\s]*\n", re.IGNORECASE
 )
 
+READS = ("greedy", "logprob")
+
 
 class LocalJudge:
     """Greedy verdicts of a local model; see the module docstring.
@@ -51,7 +53,11 @@ class LocalJudge:
     weights for speed. `batch_tokens` bounds padded prompt plus reply tokens of one batch. A prompt
     over `max_prompt_tokens` (default: what the model's context leaves) has the middle of its
     responses cut, with a mark, and the reply's `meta["n_cut_characters"]` says so. `quantisation`
-    is `none` or `nf4`. `stop_at_verdict=False` lets a reply run to its end token.
+    is `none` or `nf4`, `dtype` one of `models.loading.DTYPES`. `stop_at_verdict=False` lets a reply
+    run to its end token.
+
+    `read="greedy"` lets the model write its reply. `read="logprob"` writes nothing: the verdict is
+    the label whose first token is most probable after `**Result:**`, and the reply is that line.
     """
 
     batch_bound = True
@@ -69,9 +75,13 @@ class LocalJudge:
         device: str | None = None,
         quantisation: str = "none",
         stop_at_verdict: bool = True,
+        read: str = "greedy",
     ) -> None:
         from selene_lib.models.names import resolve_model, short_name
 
+        if read not in READS:
+            raise UserError(f"read {read!r} is not one of {', '.join(READS)}")
+        self.read = read
         check_counts(
             max_new_tokens=max_new_tokens,
             max_prompt_tokens=max_prompt_tokens,
@@ -109,6 +119,7 @@ class LocalJudge:
             self.batch_tokens,
             self.max_prompt_tokens,
             self.stop_at_verdict,
+            *([self.read] if self.read != "greedy" else []),
         ]
         return hashlib.sha256("\x1f".join([*parts, *map(str, settings)]).encode()).hexdigest()[:16]
 
@@ -152,6 +163,8 @@ class LocalJudge:
         import torch
 
         try:
+            if self.read == "logprob":
+                return self._read_labels(prompts)
             generated = self._generate([self._encode(prompt)[0] for prompt in prompts])
         except torch.OutOfMemoryError:
             if len(prompts) == 1:
@@ -191,6 +204,31 @@ class LocalJudge:
         return self.tokenizer.decode(
             ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
+
+    def _read_labels(self, prompts: Sequence[Prompt]) -> list[Reply]:
+        """Read the labels' probabilities after the result marker, without writing a reply."""
+        import torch
+
+        from selene_lib.judges.decoding import read_prompts
+        from selene_lib.judges.labels import label_starts
+
+        starts = {p.task: label_starts(self.tokenizer, p.task) for p in prompts}
+        rows = [[*self._encode(p)[0], *starts[p.task].before] for p in prompts]
+        _, _, logits = read_prompts(
+            self.model, rows, max_new_tokens=0, pad_id=self._end_and_pad()[1]
+        )
+        replies = []
+        for prompt, row in zip(prompts, logits):
+            labels = starts[prompt.task].first_ids
+            scores = row[list(labels.values())].double()
+            probabilities = dict(zip(labels, torch.softmax(scores, 0).tolist()))
+            best = max(probabilities, key=lambda label: probabilities[label])
+            ids, n_cut = self._encode(prompt)
+            meta = {"read": "logprob", **note_of_cut(n_cut)}
+            replies.append(
+                Reply(format_reply(None, best), "stop", len(ids), 0, probabilities, meta)
+            )
+        return replies
 
     def _reply(self, prompt: Prompt, result: Generated) -> Reply:
         ids, n_cut = self._encode(prompt)

@@ -15,11 +15,14 @@ from selene_lib.judges.protocol import JudgeBackend
 @dataclass(frozen=True)
 class Limits:
     """Room of one judgement in tokens: what is written, and what of the prompt is read (None: what
-    the model's context leaves).
+    the model's context leaves). `read` says how the verdict is read (`greedy` or `logprob`),
+    `dtype` in which precision it is computed (`models.loading.DTYPES`).
     """
 
     max_new_tokens: int
     max_prompt_tokens: int | None = None
+    read: str = "greedy"
+    dtype: str = "auto"
 
 
 def open_arm(base_model: str, name: str, adapter: Path | None, limits: Limits) -> JudgeBackend:
@@ -32,6 +35,8 @@ def open_arm(base_model: str, name: str, adapter: Path | None, limits: Limits) -
         name=name,
         max_new_tokens=limits.max_new_tokens,
         max_prompt_tokens=limits.max_prompt_tokens,
+        read=limits.read,
+        dtype=limits.dtype,
     )
 
 

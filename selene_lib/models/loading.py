@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import torch
 
 
+DTYPES = ("auto", "native", "float32", "bfloat16", "float16")
+
+
 def open_config(name: str, *, what: str = "model", revision: str | None = None) -> Any:
     """Return the configuration of a model; see `open_model`."""
     from transformers import AutoConfig
@@ -147,12 +150,29 @@ def choose_device(device: str | None = None) -> str:
 
 
 def choose_dtype(device: str, dtype: str | None = None) -> torch.dtype:
-    """Return the precision asked for; where none is, float32 on the CPU and bfloat16 elsewhere."""
+    """Return the precision asked for, one of `DTYPES`.
+
+    None and `auto` are float32 on the CPU and bfloat16 elsewhere; `native` is bfloat16 also on a
+    CPU that computes in it. An unknown name is a UserError.
+    """
     import torch
 
-    if dtype:
-        return getattr(torch, dtype)
-    return torch.float32 if device == "cpu" else torch.bfloat16
+    if dtype not in (None, *DTYPES):
+        raise UserError(f"dtype {dtype!r} is not one of {', '.join(DTYPES)}")
+    if dtype in (None, "auto", "native"):
+        on_cpu = device == "cpu" and not (dtype == "native" and cpu_computes_bf16())
+        return torch.float32 if on_cpu else torch.bfloat16
+    return getattr(torch, str(dtype))
+
+
+def cpu_computes_bf16() -> bool:
+    """Tell whether this CPU multiplies bfloat16 itself (AVX512-BF16 or AMX).
+
+    Where it does not, bfloat16 is emulated and some six times slower than float32.
+    """
+    import torch
+
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def nf4_config(

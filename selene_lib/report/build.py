@@ -26,6 +26,7 @@ from selene_lib.report.provenance import (
     scale_sentences,
     step_rows,
 )
+from selene_lib.report.yes_no import RULES, yes_no_rows
 
 HERE = Path(__file__).parent
 MAX_CSV_BYTES = 300_000
@@ -46,6 +47,9 @@ TABLES = (
     ("table-formats", "Prompt formats", f"{files.DOMAINS}/formats.csv"),
     ("table-arena", "Arena", f"{files.DOMAINS}/arena.csv"),
     ("table-audit", "Audit card", f"{files.DOMAINS}/audit.csv"),
+    ("table-yes-no", "Yes/No sets, every judge and yardstick", f"{files.EVALUATE}/yes_no.csv"),
+    ("table-against", "Trained less others, same items", f"{files.EVALUATE}/yes_no_against.csv"),
+    ("table-calibration", "What calibration did", f"{files.EVALUATE}/calibration.csv"),
     ("table-scores", "Every score in every convention (Table 1)", f"{files.EVALUATE}/scores.csv"),
 )
 MAX_ROWS = 400
@@ -105,6 +109,8 @@ def _context(result_dir: Path, figures_dir: Path, show_texts: bool) -> dict[str,
         "statuses": count_statuses(rows),
         "tasks": _task_table(result_dir),
         "seeds": _seeds(result_dir),
+        "yes_no": yes_no_rows(result_dir),
+        "yes_no_rules": RULES,
         "groups": [(title, _those_of(figures, names)) for title, names in GROUPS],
         "flow": figures.get("fig2"),
         "map_figure": figures.get("fig4"),

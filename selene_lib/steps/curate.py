@@ -8,7 +8,13 @@ from typing import Any
 
 import pandas as pd
 
-from selene_lib.curation.filters import apply, filter_contradictions, filter_length, filter_refusals
+from selene_lib.curation.filters import (
+    Filtered,
+    apply,
+    filter_contradictions,
+    filter_length,
+    filter_refusals,
+)
 from selene_lib.curation.generators.opening import open_generator
 from selene_lib.curation.generators.protocol import Generator, GeneratorSpec
 from selene_lib.curation.pairs import build_pairs
@@ -127,21 +133,26 @@ def build_filtered_pairs(
     seed: int,
     max_tokens: int,
     count_tokens: Callable[[str], int],
+    off: Sequence[str] = (),
 ) -> list[PreferencePair]:
     """Score the critiques, build one pair a sample, and filter the pairs.
 
-    Dropped are pairs that are too long, refuse, or contradict their own verdict. Raises UserError
-    where none is left.
+    Dropped are pairs that are too long, refuse, or contradict their own verdict; filters named in
+    `off` are left out. Raises UserError where none is left.
     """
     from selene_lib.curation.rewards.thresholds import score_critiques
 
     if reward_model is not None and critiques:
         critiques = score_critiques(samples, critiques, reward_model, family=family, seed=seed)
     pairs = build_pairs(samples, critiques, critique_share=critique_share, family=family, seed=seed)
-    short = filter_length(pairs, count_tokens, max_tokens=max_tokens)
-    pairs = apply("pair length", pairs, short, ledger)
-    pairs = apply("pair refusals", pairs, filter_refusals(pairs), ledger)
-    pairs = apply("contradictions", pairs, filter_contradictions(pairs), ledger)
+    steps: dict[str, Callable[[Sequence[PreferencePair]], Filtered[PreferencePair]]] = {
+        "pair length": lambda p: filter_length(p, count_tokens, max_tokens=max_tokens),
+        "pair refusals": filter_refusals,
+        "contradictions": filter_contradictions,
+    }
+    for stage, step in steps.items():
+        if stage not in off:
+            pairs = apply(stage, pairs, step(pairs), ledger)
     if not pairs:
         raise UserError(
             "no pair is left after the filters; "

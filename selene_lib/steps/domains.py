@@ -12,8 +12,8 @@ import pandas as pd
 from selene_lib.data.user_domain import load_user_domain
 from selene_lib.errors import UserError
 from selene_lib.evaluation.arena import Battles, battles_of_judges, read_votes
-from selene_lib.evaluation.audit import audit_card
-from selene_lib.evaluation.format_study import format_table, judge_formats
+from selene_lib.evaluation.audit import CARD_COLUMNS, audit_card
+from selene_lib.evaluation.format_study import FORMAT_COLUMNS, format_table, judge_formats
 from selene_lib.evaluation.readings import ceilings, readings
 from selene_lib.evaluation.scoring import not_run_score
 from selene_lib.files import read_jsonl
@@ -71,7 +71,12 @@ def _absent(judge: str, name: str, task: Task, why: str) -> Score:
 def choose_pairwise(
     sets: Mapping[str, Sequence[Sample]], catalogue: pd.DataFrame, n: int, seed: int
 ) -> list[Sample]:
-    """Return `n` pairwise items with a winner from all benchmark sets, by the hash of the item."""
+    """Return `n` pairwise items with a winner from all benchmark sets, by the hash of the item.
+
+    None where `n` is 0, for a run that tries no formats and no probes.
+    """
+    if n == 0:
+        return []
     pool: list[Sample] = []
     for name in sorted(catalogue.query("role == 'benchmark'")["name"]):
         for sample in sets.get(name, ()):
@@ -137,8 +142,14 @@ def _ask_judge(
     judge = open_arm(base_model, name, adapter, study.limits)
     asking, pairwise = study.asking, study.pairwise
     judgements = judge_sets([judge], study.domains, folder, asking, progress=shows)
+    if not pairwise:
+        return Asked(judgements, _no_rows(FORMAT_COLUMNS), _no_rows(CARD_COLUMNS))
+    # a format has a reply of its own, which must be written to be read
+    writing = judge
+    if study.limits.read != "greedy":
+        writing = open_arm(base_model, name, adapter, replace(study.limits, read="greedy"))
     replies = judge_formats(
-        judge,
+        writing,
         "formats",
         pairwise,
         store=folder / name / "formats.jsonl",
@@ -153,12 +164,17 @@ def _ask_judge(
         store=folder / name / "audit.jsonl",
         n=study.n_audit,
         family=asking.family,
+        critique=asking.critique,
         n_resamples=study.n_resamples,
         seed=asking.seed,
         progress=shows,
     )
     formats = format_table(pairwise, replies, n_resamples=study.n_resamples, seed=asking.seed)
     return Asked(judgements, formats, card)
+
+
+def _no_rows(columns: Sequence[str]) -> pd.DataFrame:
+    return pd.DataFrame(columns=list(columns))
 
 
 def open_votes(

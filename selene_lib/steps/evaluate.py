@@ -21,9 +21,10 @@ from selene_lib.evaluation.scoring import (
     scores_table,
 )
 from selene_lib.evaluation.scoring.lenient import LenientRow, lenient_scores
+from selene_lib.files import read_parquet
 from selene_lib.judges.names import BASE, loss_of, main_arm
 from selene_lib.paper.values import BASE_MODEL, SELENE_MINI, published
-from selene_lib.records import TASKS, Judgement, Sample, Score
+from selene_lib.records import TASKS, Judgement, PreferencePair, Sample, Score
 
 
 @dataclass(frozen=True)
@@ -235,3 +236,9 @@ def in_distribution(scores: Sequence[Score], catalogue: pd.DataFrame) -> list[Sc
 def means_table(means: Sequence[TaskMean]) -> pd.DataFrame:
     """Return task means with the columns of `TaskMean`."""
     return pd.DataFrame([row.__dict__ for row in means])
+
+
+def training_items(samples: Path, pairs: Path) -> list[Sample]:
+    """Return the samples of notebook 01 that stand in a file of pairs, by id."""
+    used = {pair.sample_id for pair in read_parquet(pairs, PreferencePair)}
+    return [sample for sample in read_parquet(samples, Sample) if sample.id in used]

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from selene_lib.errors import UserError
+from selene_lib.models.loading import cpu_computes_bf16
 from selene_lib.training.counting import CEILING_TOKENS, fitting_tokens
 from selene_lib.training.layout import Layout
 from selene_lib.training.spec import TrainSpec
@@ -32,6 +33,7 @@ class Hardware:
     unsloth: bool
     flex: bool
     memory_bytes: int | None = None
+    cpu_bf16: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ def look_at_hardware(device: str = "auto") -> Hardware:
         _is_installed("unsloth"),
         _is_installed("torch.nn.attention.flex_attention"),
         memory,
+        cpu_computes_bf16(),
     )
 
 
@@ -88,6 +91,10 @@ def decide(spec: TrainSpec, hardware: Hardware) -> Decision:
     """
     reasons: list[str] = []
     backend = _decide_backend(spec, hardware, reasons)
+    if backend == "unsloth" and spec.lora_first_layer:
+        raise UserError(
+            "lora_first_layer is not wired through unsloth: set backend to 'transformers'"
+        )
     plain = backend == "unsloth" or spec.layout == "pairs" or spec.trainer == "trl"
     layout: Layout = "pairs" if plain else "shared_prefix"
     attention = _decide_attention(spec, hardware, backend, layout)
@@ -119,7 +126,9 @@ def _fitting_tokens(spec: TrainSpec, hardware: Hardware, checkpointing: bool) ->
 
 
 def _decide_dtype(spec: TrainSpec, hardware: Hardware) -> Dtype:
-    if spec.dtype != "auto":
+    if spec.dtype == "native" and not hardware.cuda:
+        return "bfloat16" if hardware.cpu_bf16 else "float32"
+    if spec.dtype != "auto" and spec.dtype != "native":
         return spec.dtype
     if not hardware.cuda:
         return "float32"

@@ -50,3 +50,20 @@ def lay_out_for(decision: Decision, pairs: Sequence[EncodedPair], *, pad_token_i
         pad_token_id=pad_token_id,
         pad_to_multiple=multiple,
     )
+
+
+@contextlib.contextmanager
+def only_layers(decoder: Any, begin: int, end: int | None) -> Iterator[None]:
+    """Let a decoder run its layers `begin` to `end` alone; short of its last layer also without the
+    final norm. Outside of the context it is whole again, so names in a checkpoint never change.
+    """
+    from torch import nn
+
+    layers, norm = decoder.layers, decoder.norm
+    decoder.layers = nn.ModuleList(list(layers)[begin:end])
+    if end is not None and end < len(layers):
+        decoder.norm = nn.Identity()
+    try:
+        yield
+    finally:
+        decoder.layers, decoder.norm = layers, norm

@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 
     from selene_lib.training.layout import RowBatch
 
-_DECODER_INPUTS = ("input_ids", "attention_mask", "position_ids", "use_cache", "spans")
+_DECODER_INPUTS = (
+    "input_ids",
+    "inputs_embeds",
+    "attention_mask",
+    "position_ids",
+    "use_cache",
+    "spans",
+)
 
 
 def chunked_logps(hidden: Tensor, head: Any, targets: Tensor, *, chunk_tokens: int = 256) -> Tensor:
@@ -93,24 +100,31 @@ def completion_inputs(batch: RowBatch, attention: str) -> dict[str, Any]:
     return inputs
 
 
-def logp_sums(model: Any, batch: RowBatch, attention: str) -> np.ndarray:
+def logp_sums(
+    model: Any, batch: RowBatch, attention: str, kept: dict[str, Any] | None = None
+) -> np.ndarray:
     """Summed log-probabilities of a batch's completions under a prepared model, in nats: float64
-    [n_pairs, 2] (chosen, rejected).
+    [n_pairs, 2] (chosen, rejected). `kept` is what `FrozenStates.inputs` gives for the batch.
     """
     import numpy as np
 
-    logps = model(**completion_inputs(batch, attention))
+    logps = model(**{**completion_inputs(batch, attention), **(kept or {})})
     chosen, rejected, _, _ = sum_by_sequence(logps, batch.owner, batch.n_pairs)
     return np.stack([chosen.double().cpu().numpy(), rejected.double().cpu().numpy()], axis=1)
 
 
 def attach_completion_head(causal_lm: Any, *, chunk_tokens: int) -> None:
     """Teach this one model instance to return completion log-probs [n] when it is called with
-    `predict_at` and `targets`.
+    `predict_at` and `targets`; with `first_layer` over 0 and `inputs_embeds` the layers below are
+    taken as done (`frozen.FrozenStates`).
 
     The call goes through the model's own `forward`, so PEFT, DDP and FSDP wrap it as usual; every
     other call is left alone.
     """
+    from contextlib import nullcontext
+
+    from selene_lib.training.forward import only_layers
+
     plain_forward = causal_lm.forward
 
     def forward(
@@ -118,13 +132,17 @@ def attach_completion_head(causal_lm: Any, *, chunk_tokens: int) -> None:
         *args: Any,
         predict_at: Tensor | None = None,
         targets: Tensor | None = None,
+        first_layer: int = 0,
         **kwargs: Any,
     ) -> Any:
         if predict_at is None or targets is None:
             return plain_forward(*args, **kwargs)
         # wrappers (peft, unsloth) add arguments of their own for a head that is not called here
         inputs = {name: kwargs[name] for name in _DECODER_INPUTS if kwargs.get(name) is not None}
-        hidden = self.get_decoder()(**inputs).last_hidden_state
+        decoder = self.get_decoder()
+        above = only_layers(decoder, first_layer, None) if first_layer else nullcontext()
+        with above:
+            hidden = decoder(**inputs).last_hidden_state
         hidden = hidden.reshape(-1, hidden.shape[-1]).index_select(0, predict_at)
         return chunked_logps(
             hidden, self.get_output_embeddings(), targets, chunk_tokens=chunk_tokens

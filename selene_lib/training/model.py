@@ -26,6 +26,7 @@ from selene_lib.models.loading import (
     silence_missing_4bit_kernel,
 )
 from selene_lib.training.decision import Attention, Decision, Hardware, decide, look_at_hardware
+from selene_lib.training.frozen import FrozenStates
 from selene_lib.training.processes import local_rank
 from selene_lib.training.spec import TrainSpec
 
@@ -36,7 +37,8 @@ _WEIGHTS = ("*.safetensors", "*.bin", "config.json")
 @dataclass(frozen=True)
 class Loaded:
     """A model ready to train, its tokenizer, the decision it was loaded under, and the spec with
-    the revision that was loaded.
+    the revision that was loaded. `frozen` keeps the states below the first adapted layer, where the
+    spec asks for that.
     """
 
     model: Any
@@ -44,6 +46,7 @@ class Loaded:
     decision: Decision
     base_fingerprint: str
     spec: TrainSpec
+    frozen: FrozenStates | None = None
 
 
 def open_for_training(spec: TrainSpec, *, hardware: Hardware | None = None) -> Loaded:
@@ -69,7 +72,11 @@ def open_for_training(spec: TrainSpec, *, hardware: Hardware | None = None) -> L
     fingerprint = base_fingerprint(spec, decision)
     if spec.trainer == "selene":
         decision = choose_layout(model, spec, decision)
-    return Loaded(model, tokenizer, decision, fingerprint, spec)
+    frozen = None
+    if spec.keep_frozen_states:
+        base = model.get_base_model()
+        frozen = FrozenStates(base, spec.lora_first_layer, decision, tokenizer.pad_token_id)
+    return Loaded(model, tokenizer, decision, fingerprint, spec, frozen)
 
 
 def pin_revision(spec: TrainSpec) -> TrainSpec:
@@ -159,17 +166,47 @@ def _implementation(attention: Attention, segments: str) -> str:
 def _add_lora(base: Any, spec: TrainSpec) -> Any:
     from peft import LoraConfig, get_peft_model
 
-    everywhere = spec.lora_targets == "all-linear"
+    layers = _adapted_layers(base, spec)
+    targets: str | list[str] = spec.lora_targets
+    if targets != "all-linear":
+        targets = spec.lora_targets.split(",")
+    elif layers is not None:
+        targets = _linear_names(base)  # peft takes a choice of layers with names only
     config = LoraConfig(
         r=spec.lora_r,
         lora_alpha=spec.lora_alpha,
         lora_dropout=spec.lora_dropout,
-        target_modules=spec.lora_targets if everywhere else spec.lora_targets.split(","),
+        target_modules=targets,
+        layers_to_transform=layers,
         bias="none",
         task_type="CAUSAL_LM",
     )
     base.requires_grad_(False)
     return get_peft_model(base, config)
+
+
+def _adapted_layers(base: Any, spec: TrainSpec) -> list[int] | None:
+    """The layers that get an adapter; None for all of them."""
+    if spec.lora_first_layer == 0:
+        return None
+    n_layers = base.config.get_text_config().num_hidden_layers
+    if spec.lora_first_layer >= n_layers:
+        raise UserError(
+            f"lora_first_layer is {spec.lora_first_layer}, but {spec.base_model} has the layers "
+            f"0 to {n_layers - 1}"
+        )
+    return list(range(spec.lora_first_layer, n_layers))
+
+
+def _linear_names(base: Any) -> list[str]:
+    """The names of the linear modules inside the decoder's layers, such as `q_proj`."""
+    from torch.nn import Linear
+
+    layers = base.get_decoder().layers
+    found = {
+        name.split(".")[-1] for name, module in layers.named_modules() if isinstance(module, Linear)
+    }
+    return sorted(found)
 
 
 def _load_unsloth(spec: TrainSpec, decision: Decision) -> tuple[Any, Any]:

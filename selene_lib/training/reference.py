@@ -155,7 +155,8 @@ def _logps(loaded: Loaded, pairs: Sequence[EncodedPair]) -> np.ndarray:
         device
     )
     with autocast(loaded.decision):
-        return logp_sums(loaded.model, batch, loaded.decision.attention)
+        kept = {} if loaded.frozen is None else loaded.frozen.inputs(pairs, batch)
+        return logp_sums(loaded.model, batch, loaded.decision.attention, kept)
 
 
 def _spot_check(

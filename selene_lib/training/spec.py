@@ -27,7 +27,9 @@ class TrainSpec:
     counts pairs per optimiser step over all devices and is the only batch number with a meaning;
     `micro_batch_tokens` only says how much of it is computed at once. `n_steps` wins over
     `n_epochs` when both are set. Beta and alpha are those of the paper's relatives, unverified for
-    the paper itself.
+    the paper itself. `dtype` `auto` is float32 on a CPU; `native` is bfloat16 where the CPU
+    computes in it, else float32. `lora_first_layer` leaves the layers below it as they are;
+    `keep_frozen_states` then computes their states once and keeps them in memory.
     """
 
     base_model: str = ""
@@ -35,7 +37,7 @@ class TrainSpec:
     trainer: Literal["selene", "trl"] = "selene"
     backend: Literal["auto", "transformers", "unsloth"] = "auto"
     quantisation: Literal["none", "nf4"] = "none"
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    dtype: Literal["auto", "native", "float32", "bfloat16", "float16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     # the objective, Iterative RPO (arXiv 2404.19733)
     loss: Literal["dpo_nll", "dpo", "nll"] = "dpo_nll"
@@ -49,6 +51,8 @@ class TrainSpec:
     lora_alpha: int = 32
     lora_dropout: float = 0.0
     lora_targets: str = "all-linear"
+    lora_first_layer: int = 0
+    keep_frozen_states: bool = False
     # how
     learning_rate: float = 2e-4
     schedule: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "cosine"
@@ -84,6 +88,15 @@ class TrainSpec:
         _require(
             not (self.adapter == "full" and self.quantisation != "none"),
             "adapter 'full' cannot train 4-bit weights: quantisation 'none'",
+        )
+        _require(
+            self.lora_first_layer >= 0,
+            f"lora_first_layer is {self.lora_first_layer}: 0 adapts every layer",
+        )
+        _require(
+            not self.keep_frozen_states
+            or (self.lora_first_layer > 0 and self.trainer == "selene" and self.adapter == "lora"),
+            "keep_frozen_states needs lora_first_layer over 0, adapter 'lora', trainer 'selene'",
         )
         _require(
             not (self.attention == "causal" and self.layout != "pairs"),

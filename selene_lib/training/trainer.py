@@ -232,7 +232,10 @@ def losses_of(
     batch = lay_out_for(loaded.decision, pairs, pad_token_id=loaded.tokenizer.pad_token_id).to(
         device
     )
-    logps = model(**completion_inputs(batch, loaded.decision.attention))
+    inputs = completion_inputs(batch, loaded.decision.attention)
+    if loaded.frozen is not None:
+        inputs |= loaded.frozen.inputs(pairs, batch)
+    logps = model(**inputs)
     sequences = sum_by_sequence(logps, batch.owner, batch.n_pairs)
     reference = reference.to(logps.device)
     return pair_loss(

@@ -15,28 +15,28 @@ from selene_lib.data.readers import read_grid
 from selene_lib.data.spec import BrokenRow, DataSpec, Row
 from selene_lib.records import Sample
 
-_FILE = "expert_annotations/validation_graderai.csv"
-_TRIALS = tuple(f"trial_{n}" for n in range(5))
-_LINES = ("", *_TRIALS, "correct_ans", "dermatologist_accuracy")
-_ACCEPTED = {"": None, **{str(n): n for n in range(6)}}
+FILE = "expert_annotations/validation_graderai.csv"
+TRIALS = tuple(f"trial_{n}" for n in range(5))
+_LINES = ("", *TRIALS, "correct_ans", "dermatologist_accuracy")
+ACCEPTED = {"": None, **{str(n): n for n in range(6)}}
 
 
 def read_rows(folder: Path, spec: DataSpec) -> Iterator[tuple[str, object]]:
     """Yield one record per column of the sheet."""
-    grid = read_grid(folder / _FILE)
+    grid = read_grid(folder / FILE)
     case_lines = [n for n, line in enumerate(grid) if "".join(line[1:2]).startswith("case_")]
     lines = grid[case_lines[0] :][: len(_LINES)] if case_lines else []
     names = tuple(line[0] for line in lines) if case_lines else None
     if names != _LINES:
-        raise BrokenRow(_FILE, "(first cells)", f"case ids, then {', '.join(_LINES[1:])}", names)
+        raise BrokenRow(FILE, "(first cells)", f"case ids, then {', '.join(_LINES[1:])}", names)
     for number, (case_id, *cells) in enumerate(zip(*(line[1:] for line in lines)), 1):
-        yield f"{_FILE}, row {number}", {"case_id": case_id, **dict(zip(_LINES[1:], cells))}
+        yield f"{FILE}, row {number}", {"case_id": case_id, **dict(zip(_LINES[1:], cells))}
 
 
 def to_samples(row: Row) -> list[Sample]:
     """Check a plain row; it makes no sample."""
     row.text("case_id")
-    row.choice("dermatologist_accuracy", _ACCEPTED)
+    row.choice("dermatologist_accuracy", ACCEPTED)
     return []
 
 
@@ -52,7 +52,7 @@ SPEC = DataSpec(
     to_samples=to_samples,
     rows=read_rows,
     shape_known_from="real rows",
-    files=(_FILE,),
+    files=(FILE,),
     repository="rajpurkarlab/craft-md",
     repository_commit="3bb2737",
     published_n=317,

@@ -32,7 +32,7 @@ from selene_lib.evaluation.audit.effects import (
 from selene_lib.evaluation.audit.probes import BASE, Probe, make_probes
 from selene_lib.judges.judging import answer_questions
 from selene_lib.judges.protocol import JudgeBackend, Question
-from selene_lib.prompts.rendering import render
+from selene_lib.prompts.rendering import Prompt, render
 from selene_lib.records import Judgement, Sample
 
 CARD_COLUMNS = (
@@ -66,6 +66,7 @@ def audit_card(
     n_resamples: int = 500,
     seed: int = 0,
     progress: bool = False,
+    critique: bool = True,
 ) -> pd.DataFrame:
     """Return the audit card of a judge, one row an effect, with the columns `CARD_COLUMNS`.
 
@@ -75,7 +76,8 @@ def audit_card(
     the judge had not already given away) and `escape gain` (success on the plain less on the
     escaping template, same items). Biases are asked on the first of `templates`, attacks on each.
     `n` items are used, about 9 n + 14 n a template prompts. `own` are names under which the judge's
-    own answers stand in `meta["models"]` or `meta["model"]`. With a `store` nothing is asked twice.
+    own answers stand in `meta["models"]` or `meta["model"]`. With a `store` nothing is asked twice;
+    `critique=False` asks for the verdict alone.
     """
     unknown = next((t for t in templates if t not in TEMPLATES), None)
     if unknown is not None or not templates:
@@ -83,7 +85,7 @@ def audit_card(
     asked = make_probes(samples, n=n, names=probes, own=own, seed=seed)
     with tempfile.TemporaryDirectory() as folder:
         kept = Path(store) if store is not None else Path(folder) / "audit.jsonl"
-        ask = _Ask(judge, set_name, family, kept, progress)
+        ask = _Ask(judge, set_name, family, kept, progress, critique)
         found = {templates[0]: ask.answers(asked, templates[0])}
         attacks = [p for p in asked if p.name == BASE or p.name in ATTACKS]
         for template in list(dict.fromkeys(templates))[1:]:
@@ -127,17 +129,19 @@ class _Ask:
     family: str
     store: Path
     progress: bool
+    critique: bool
 
     def answers(self, probes: Sequence[Probe], template: str) -> Answers:
-        escape = TEMPLATES[template]
         questions = [
-            Question(p.sample, "AB", render(p.sample, family=self.family, escape=escape))
-            for p in probes
+            Question(p.sample, "AB", self._prompt(p.sample, TEMPLATES[template])) for p in probes
         ]
         judgements = answer_questions(
             self.judge, self.set_name, questions, store=self.store, progress=self.progress
         )
         return Answers(probes, judgements)
+
+    def _prompt(self, sample: Sample, escape: bool) -> Prompt:
+        return render(sample, family=self.family, escape=escape, critique=self.critique)
 
 
 Row = tuple[str, str, str, AuditEffect]
