@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -24,6 +25,8 @@ from selene_lib.pipeline import (
     presets,
     runs,
 )
+from selene_lib.pipeline.file_hashes import FileHashes
+from selene_lib.pipeline.fingerprint import outside_hashes
 
 BEGIN = (
     "from selene_lib.pipeline.runs import begin_step\nstep = begin_step('00_quickstart', globals())"
@@ -156,7 +159,7 @@ def test_work_begun_under_the_same_fingerprint_is_kept_and_other_work_is_removed
 
 def test_a_missing_input_names_the_notebook_to_run_first(project):
     with pytest.raises(UserError, match="run notebook 01_explore_sources of run 'nano' first"):
-        runs._input_paths(places.run_folder("nano"), ("01_explore_sources/samples.parquet",))
+        runs.input_paths(places.run_folder("nano"), ("01_explore_sources/samples.parquet",))
 
 
 def test_run_files_are_strict(project):
@@ -342,14 +345,22 @@ def test_help_loads_nothing_heavy():
     assert done.stdout.strip() == "[]"
 
 
-def test_another_domain_file_or_other_data_beside_it_make_a_step_new(project):
+def test_a_step_is_new_for_other_files_behind_a_parameter_and_not_for_other_places(project):
+    def outside(path) -> dict[str, str]:
+        return outside_hashes({"domain_file": str(path)}, FileHashes(project / "hashes.json"))
+
     folder = project / "mine"
     folder.mkdir()
-    (folder / "domain.yaml").write_text("name: mine")
-    before = runs.fingerprint({"domain_file": "mine/domain.yaml"}, "code", {})
-    assert before == runs.fingerprint({"domain_file": "mine/domain.yaml"}, "code", {})
+    (folder / "domain.yaml").write_text("name: mine\nfile: answers.csv\n")
     (folder / "answers.csv").write_text("one")
-    assert before != runs.fingerprint({"domain_file": "mine/domain.yaml"}, "code", {})
+    (folder / "beside.csv").write_text("not its data")
+    before = outside("mine/domain.yaml")
+    shutil.copytree(folder, project / "moved")
+    os.utime(project / "moved/answers.csv", (1, 1))
+    (project / "moved/beside.csv").write_text("other")
+    assert outside(project / "moved/domain.yaml") == before
+    (folder / "answers.csv").write_text("two")
+    assert outside("mine/domain.yaml") != before
 
 
 def test_what_a_run_publishes_does_not_make_its_commit_dirty(tmp_path, monkeypatch):

@@ -10,13 +10,14 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from selene_lib.errors import UserError
+from selene_lib.files import sha256_file, write_json
 from selene_lib.paper import values as paper
 from selene_lib.paper.tables import cells_table, known_table, reward_bench_table
 from selene_lib.pipeline import executed
 from selene_lib.pipeline.executed import MARK, WIDGET, publish_executed
-from selene_lib.pipeline.runs import Step
-from selene_lib.steps.published import selene_mini_cells, write_values
-from selene_lib.steps.report import publish, publish_figures
+from selene_lib.pipeline.publication import publish
+from selene_lib.steps.published import selene_mini_cells
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -41,43 +42,55 @@ def test_selene_mini_s_cells_are_all_of_its_published_ones():
     assert list(shown) == ["set", "value", "known", "convention", "source"]
 
 
-def step_of(tmp_path: Path, name: str) -> Step:
+def finished(tmp_path: Path, name: str, *outputs: str) -> Path:
+    """A finished step of run `x` whose declared outputs are there."""
     folder = tmp_path / "artefacts" / "x" / name
-    folder.mkdir(parents=True)
-    return Step(name, "x", folder, {}, {}, (), (), "")
+    entries = {output: {"sha256": sha256_file(folder / output)} for output in outputs}
+    record = {"step": name, "fingerprint": "f", "parameters": {}, "inputs": {}, "outputs": entries}
+    write_json(folder / "step.json", record)
+    return folder
 
 
-def test_of_the_published_values_pictures_are_published_and_numbers_stay(tmp_path, monkeypatch):
+@pytest.fixture
+def published(tmp_path: Path, monkeypatch) -> Path:
+    """The home of a run whose notebooks 07 and 08 have finished."""
     monkeypatch.setenv("SELENE_HOME", str(tmp_path))
-    step = step_of(tmp_path, "08_published_values")
-    write_values(step.path("published.csv"), step.path("figures"))
-    assert publish_figures(step, "published") == "figures/published"
-    names = {"fig1a_published", "fig1b_published", "fig3a_published"}
-    published = {path.name for path in (tmp_path / "figures" / "published").iterdir()}
-    assert published == {f"{name}.png" for name in names}
-    kept = {path.name for path in (step.folder / "figures").iterdir()}
-    assert kept > {f"{name}.{kind}" for name in names for kind in ("png", "svg", "csv")}
-    assert (step.folder / "published.csv").is_file()
-
-
-def test_a_run_publishes_what_a_reader_opens_and_no_more(tmp_path, monkeypatch):
-    monkeypatch.setenv("SELENE_HOME", str(tmp_path))
-    step = step_of(tmp_path, "07_report")
-    (step.folder / "figures").mkdir()
+    report = tmp_path / "artefacts" / "x" / "07_report"
+    (report / "figures").mkdir(parents=True)
     for name in ("fig1a.png", "fig1a.svg", "fig1a.csv", "fig1a_published.png", "figures.csv"):
-        (step.folder / "figures" / name).write_text("new")
+        (report / "figures" / name).write_text("new")
     for name in ("results.json", "report.html"):
-        (step.folder / name).write_text("new")
-    old = tmp_path / "figures" / "x" / "fig9.png"
+        (report / name).write_text("new")
+    values = tmp_path / "artefacts" / "x" / "08_published_values"
+    (values / "figures").mkdir(parents=True)
+    for kind in ("png", "svg", "csv"):
+        (values / "figures" / f"fig1a_published.{kind}").write_text("new")
+    finished(tmp_path, "07_report", "results.json", "report.html", "figures")
+    finished(tmp_path, "08_published_values", "figures")
+    return tmp_path
+
+
+def test_a_run_publishes_what_a_reader_opens_and_no_more(published):
+    old = published / "figures" / "x" / "fig9.png"
     old.parent.mkdir(parents=True)
     old.write_text("old")
-    written = ["figures/x", "reports/x/results.json", "reports/x/report.html"]
-    assert publish(step, "x") == written
-    found = [p for part in ("figures", "reports") for p in (tmp_path / part).rglob("*.*")]
-    assert {path.relative_to(tmp_path).as_posix() for path in found} == {
+    files = ["reports/x/results.json", "reports/x/report.html"]
+    assert publish("x") == ["figures/x", "figures/published", *files]
+    found = [p for part in ("figures", "reports") for p in (published / part).rglob("*.*")]
+    assert {path.relative_to(published).as_posix() for path in found} == {
         "figures/x/fig1a.png",
-        *written[1:],
+        "figures/published/fig1a_published.png",
+        *files,
     }
+
+
+def test_a_report_that_is_not_what_its_notebook_wrote_is_not_published(published):
+    (published / "artefacts/x/07_report/report.html").write_text("half")
+    with pytest.raises(UserError, match=r"report\.html is damaged"):
+        publish("x")
+    with pytest.raises(UserError, match="no finished report"):
+        publish("y")
+    assert not (published / "reports").exists()
 
 
 def test_git_holds_of_figures_and_reports_what_a_reader_opens_under_5_mb():

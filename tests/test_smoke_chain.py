@@ -47,9 +47,17 @@ def command(*arguments: str) -> list[str]:
 
 
 def reproduce(home, *arguments: str) -> subprocess.CompletedProcess:
+    return run_in(home, command(*arguments))
+
+
+def selene(home, *arguments: str) -> subprocess.CompletedProcess:
+    return run_in(home, [sys.executable, "-m", "selene_lib.cli", *arguments])
+
+
+def run_in(home, words: list[str]) -> subprocess.CompletedProcess:
     environment = {**os.environ, "SELENE_HOME": str(home)}
     return subprocess.run(
-        command(*arguments),
+        words,
         cwd=REPOSITORY,
         env=environment,
         capture_output=True,
@@ -85,7 +93,29 @@ def test_every_notebook_ran_and_its_outputs_are_in_the_manifest(finished):
         assert set(manifest[step.name]["outputs"]) == set(step.outputs)
         assert (home / f"artefacts/nano/notebooks/{step.name}.ipynb").is_file()
     assert "overall" in done.stdout
-    assert (home / "reports/nano/report.html").stat().st_size < 10_000_000
+    assert (home / "artefacts/nano/07_report/report.html").stat().st_size < 10_000_000
+
+
+@pytest.mark.slow
+def test_a_run_writes_below_artefacts_only_and_publish_copies_it(finished, tmp_path):
+    home, _ = finished
+    assert [path.name for path in home.iterdir()] == ["artefacts"]
+    copy = tmp_path / "home"
+    shutil.copytree(home, copy)
+    done = selene(copy, "publish")
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in copy.iterdir()} == {"artefacts", "figures", "reports"}
+    assert len(list((copy / "reports/nano/notebooks").glob("*.ipynb"))) == len(STEPS)
+    same = selene(copy, "verify")
+    assert same.returncode == 0, same.stdout + same.stderr
+    assert "0 outside" in same.stdout
+    published = copy / "reports/nano/results.json"
+    results = json.loads(published.read_text())
+    results["task_means"][0]["value"] += 0.0001
+    published.write_text(json.dumps(results))
+    changed = selene(copy, "verify")
+    assert changed.returncode == 3
+    assert "was changed after its run wrote it" in changed.stdout
 
 
 @pytest.mark.slow
@@ -103,7 +133,7 @@ def test_the_ledger_adds_up(finished):
 @pytest.mark.slow
 def test_results_have_a_row_a_set_with_counts_interval_and_baselines(finished):
     home, _ = finished
-    results = json.loads((home / "reports/nano/results.json").read_text())
+    results = json.loads((home / "artefacts/nano/07_report/results.json").read_text())
     rows = {(row["judge"], row["set"]): row for row in results["scores"]}
     scores = pd.read_csv(home / "artefacts/nano/05_evaluate_benchmarks/scores.csv")
     assert {"base", "dpo_nll-seed0", "dpo_nll-seed1"} == set(scores["judge"])

@@ -5,6 +5,7 @@ Exit code 0 done, 1 failed, 2 something the user can mend (one line says what an
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -26,6 +27,11 @@ for room in (running, data, judging, training):
         app.command()(command)
 for name, group in fetching.GROUPS.items():
     app.add_typer(group, name=name)
+
+
+# what the file system refuses: rights, a read-only or full disk, a file where a folder should be
+REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR}
+REMEDY = "free some space, or name another place (SELENE_HOME for the results of a run)"
 
 
 def main() -> None:
@@ -51,3 +57,8 @@ def main() -> None:
         sys.exit(130)
     except BrokenPipeError:
         os._exit(0)
+    except OSError as error:
+        if error.errno not in REFUSED:
+            raise
+        print(f"selene: {error.strerror}: {error.filename or 'disk'}; {REMEDY}", file=sys.stderr)
+        sys.exit(2)

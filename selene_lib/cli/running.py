@@ -1,11 +1,11 @@
-"""Commands on whole runs: reproduce, figures, doctor, lab."""
+"""Commands on whole runs: reproduce, verify, publish, figures, doctor, lab."""
 
 from __future__ import annotations
 
 import csv
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +15,7 @@ from selene_lib.cli.options import DataDir, RunOption, SetOption, folder
 
 if TYPE_CHECKING:
     from selene_lib.pipeline.notebooks import StepSpec
+    from selene_lib.pipeline.state import StepState
 
 
 def reproduce(
@@ -33,54 +34,116 @@ def reproduce(
             "--dry-run", help="check everything and say what would run; execute and write nothing"
         ),
     ] = False,
+    why: Annotated[
+        bool,
+        typer.Option(
+            "--why", help="as --dry-run, with every input, parameter and function that changed"
+        ),
+    ] = False,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option("--keep", help="keep this notebook's old result though something changed"),
+    ] = None,
+    reason: Annotated[str, typer.Option(help="recorded with what --keep accepts")] = "",
+    force: Annotated[
+        list[str] | None,
+        typer.Option("--force", help="run this notebook again though nothing changed"),
+    ] = None,
 ) -> None:
-    """Execute the notebooks of a run in order.
-
-    Unchanged ones are skipped; a broken chain goes on where it stopped.
+    """Execute the notebooks of a run in order; unchanged ones are skipped, a broken chain goes on
+    where it stopped. An old result is never deleted: it moves to artefacts/<run>/earlier.
     """
-    from selene_lib.pipeline import chain, presets
+    from selene_lib.pipeline import chain, children, presets
 
     settings = presets.parse_settings(set_ or [])
     if data_dir is not None:
         settings["data_dir"] = str(folder(data_dir))
-    if dry_run:
-        print_dry_run(run, first, last, settings)
+    if dry_run or why:
+        print_dry_run(run, first, last, settings, why=why, keep=keep or (), force=force or ())
         return
-    chain.reproduce(
-        run, first=first, last=last, settings=settings, say=lambda line: print(line, flush=True)
-    )
+    wanted = chain.Wanted(run, first, last, settings, keep or (), force or (), reason)
+    with children.stopped_in_one_line(lambda: wanted.command(first)):
+        chain.reproduce(
+            run,
+            first=first,
+            last=last,
+            settings=settings,
+            keep=wanted.keep,
+            force=wanted.force,
+            reason=reason,
+            say=lambda line: print(line, flush=True),
+        )
+    name = presets.load_run(run).name
     if any(step.number == "05" for step in chain.select_steps(first, last)):
-        _print_task_means(presets.load_run(run).name)
+        _print_task_means(name)
+    _print_comparison(name)
 
 
 def print_dry_run(
-    run: str, first: str | None, last: str | None, settings: Mapping[str, Any]
+    run: str,
+    first: str | None,
+    last: str | None,
+    settings: Mapping[str, Any],
+    *,
+    why: bool = False,
+    keep: Sequence[str] = (),
+    force: Sequence[str] = (),
 ) -> int:
-    """Print what `chain.reproduce` would do, one line a notebook; execute and write nothing.
+    """Print what `chain.reproduce` would do, one line a notebook; execute and write nothing. Return
+    how many it would execute.
 
-    Returns how many it would execute. A line says `would run` or `unchanged`, the time it takes, an
-    input that no notebook would write, and the parameters that differ from the notebook's defaults.
-    What reads from a notebook that would run would run too: whether that input changes is known
-    only afterwards. Raises the `UserError` that `chain.reproduce` would raise before it starts.
+    A line says `would run` or `unchanged`, the time it takes, an input that no notebook would
+    write, the parameters that differ from the notebook's defaults, and what changed (all of it, a
+    line each, with `why`). What reads from a notebook that would run would run too: whether that
+    input changes is known only afterwards. Raises the `UserError` that `chain.reproduce` would
+    raise before it starts.
     """
-    from selene_lib.pipeline import chain, execution
+    from selene_lib.pipeline import chain
+    from selene_lib.pipeline.fingerprint import file_hashes
     from selene_lib.pipeline.places import run_folder
+    from selene_lib.pipeline.state import step_state
 
     spec, steps, resolved = chain.resolve_run(run, first, last, settings)
-    run_dir = run_folder(spec.name)
+    kept = chain.chosen(keep, steps, "--keep")
+    forced = chain.chosen(force, steps, "--force")
+    run_dir, hashes = run_folder(spec.name), file_hashes()
     would_run: set[str] = set()
     for number, step in enumerate(steps, 1):
-        parameters = resolved[step.name]
-        unchanged, seconds = chain.step_state(step, parameters, run_dir)
-        if unchanged and would_run.isdisjoint(step.needed_steps):
-            what = f"unchanged, took {execution.clock(seconds or 0)}"
-        else:
+        state = step_state(step, resolved[step.name], run_dir, hashes)
+        reasons = _reasons(state, would_run, kept, forced)
+        if reasons:
             would_run.add(step.name)
-            what = f"would run, {_expected(step, spec.name, seconds)}"
-        what += _missing_input(step, run_dir, would_run) + _differences(step, parameters)
+        what = _what(state, reasons, spec.name, step.name in kept)
+        what += _missing_input(step, run_dir, would_run) + _differences(step, resolved[step.name])
         print(f"[{number}/{len(steps)}] {step.name:<24} {what}")
+        for reason in reasons if why else ():
+            print(f"      {step.number} would run because {reason}")
     print(f"{len(would_run)} of {len(steps)} notebooks would run; nothing was executed or written")
     return len(would_run)
+
+
+def _reasons(state: StepState, would_run: set[str], kept: set[str], forced: set[str]) -> list[str]:
+    """Why a step would run; empty where it would not."""
+    if state.step.name in kept:
+        return []
+    reasons = ["of --force"] if state.step.name in forced else []
+    reasons += state.reasons
+    above = sorted(would_run & state.step.needed_steps)
+    return reasons + [f"it reads from {name}, which would run" for name in above]
+
+
+def _what(state: StepState, reasons: Sequence[str], run: str, is_kept: bool) -> str:
+    from selene_lib.pipeline.execution import clock
+    from selene_lib.pipeline.fingerprint import in_short
+
+    if is_kept:
+        return "would be kept" + (f" ({in_short(state.changed)})" if state.changed else "")
+    if not reasons:
+        return f"unchanged, took {clock(state.seconds or 0)}"
+    what = f"would run, {_expected(state.step, run, state.seconds)}"
+    if state.record is not None and state.reasons:
+        what += f" because {in_short(state.reasons, 2)}"
+    return what
 
 
 def _missing_input(step: StepSpec, run_dir: Path, would_run: set[str]) -> str:
@@ -116,7 +179,7 @@ def _differences(step: StepSpec, parameters: Mapping[str, Any]) -> str:
 def _print_task_means(name: str) -> None:
     """Print base against trained by task type, and every arm's gain, if the run got that far."""
     from selene_lib.judges.names import BASE
-    from selene_lib.pipeline.places import home, run_folder
+    from selene_lib.pipeline.places import run_folder
 
     path = run_folder(name) / "05_evaluate_benchmarks"
     if not (path / "step.json").is_file():
@@ -131,9 +194,66 @@ def _print_task_means(name: str) -> None:
         if row["judge"] != BASE:
             apart = "yes" if row["intervals_apart"] == "True" else "no"
             print(f"{row['judge']:<18}{float(row['gain_points']):>24.1f}   {apart}")
-    report = home() / "reports" / name / "report.html"
+    report = run_folder(name) / "07_report" / "report.html"
     if report.is_file():
         print(f"\nreport: {report}")
+
+
+def _print_comparison(name: str) -> None:
+    """Print in one line how a finished run stands beside the published one of its name."""
+    from selene_lib.errors import UserError
+    from selene_lib.pipeline.places import run_folder
+    from selene_lib.pipeline.verify import published_folder, verify
+
+    report, published = run_folder(name) / "07_report", published_folder(name)
+    if published is None or not (report / "step.json").is_file():
+        return
+    try:
+        print(f"beside reports/{name}: {verify(report, published).line()}")
+    except UserError as error:  # the run itself is good, whatever lies there
+        print(f"not compared with reports/{name}: {error}")
+
+
+def verify(
+    run: RunOption = "nano",
+    against: Annotated[
+        Path | None,
+        typer.Option(help="results.json, or a folder with one; default: reports/<run>"),
+    ] = None,
+) -> None:
+    """Compare a finished run with a published one; exit 3 where scores are outside what seeds and
+    sampling explain, or were changed after a run wrote them.
+    """
+    from selene_lib.errors import UserError
+    from selene_lib.pipeline.places import run_folder
+    from selene_lib.pipeline.presets import load_run
+    from selene_lib.pipeline.verify import published_folder
+    from selene_lib.pipeline.verify import verify as compare
+
+    name = load_run(run).name
+    published = against or published_folder(name)
+    if published is None:
+        raise UserError(f"no published results of run {name!r}; name some with --against")
+    found = compare(run_folder(name) / "07_report", published)
+    print(found.line())
+    for difference in found.differences:
+        if difference.kind != "equal":
+            print(f"  {difference.kind}: {difference.in_words()}")
+    for said in (*found.only_here, *found.only_published, *found.other_parameters):
+        print(f"  not in both: {said}")
+    if not found.holds:
+        raise typer.Exit(3)
+
+
+def publish(run: RunOption = "nano") -> None:
+    """Copy figures, report, results and executed notebooks of a finished run to figures/<run> and
+    reports/<run>, the places that are committed.
+    """
+    from selene_lib.pipeline.presets import load_run
+    from selene_lib.pipeline.publication import publish as publish_run
+
+    for name in publish_run(load_run(run).name):
+        print(name)
 
 
 def _read_csv(path: Path) -> list[dict[str, str]]:
@@ -158,21 +278,20 @@ def figures(
     from selene_lib.pipeline.places import home, run_folder
 
     if published:
-        out = home() / "figures" / "published"
+        out = home() / "artefacts" / "published" / "figures"
         table = draw_published(out)
     else:
         spec, _, resolved = resolve_run(run, "07", "07", {})
         show_texts = resolved["07_report"]["show_texts"] if texts is None else texts
-        out = home() / "figures" / spec.name
+        out = run_folder(spec.name) / "figures"
         table = draw_all(run_folder(spec.name), out, show_texts=show_texts)
     print_rows(table.to_dict("records"), False, ("figure", "status", "why"))
     print(f"\nfigures: {out}")
 
 
 def doctor() -> None:
-    """Compare what is installed with what was tested.
-
-    Every difference comes with the one command that mends it.
+    """Compare what is installed with what the project was tested with, and say the one command that
+    mends it.
     """
     from selene_lib.pipeline.doctor import examine
 
@@ -200,4 +319,4 @@ def lab(
     raise typer.Exit(code)
 
 
-COMMANDS = (reproduce, figures, doctor, lab)
+COMMANDS = (reproduce, verify, publish, figures, doctor, lab)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,8 @@ from selene_lib.records import LABELS, TASKS, TIE, Sample, Task
 _KEYS = ("name", "file", "task", "columns", "rubric", "labels", "licence", "max_broken_share")
 _TEXTS = ("instruction", "response", "response_b", "rubric", "reference")
 _COLUMNS = (*_TEXTS, "label", "score", "group", "id")
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_RESERVED_NAMES = {"con", "prn", "aux", "nul"}  # no file may be called so on Windows
 _NEEDED: dict[Task, tuple[str, ...]] = {
     "absolute": ("instruction", "response"),
     "classification": ("instruction", "response", "label"),
@@ -156,6 +159,7 @@ def _read_user_domain(path: str | os.PathLike) -> _UserDomain:
     for key in ("name", "file", "task", "columns"):
         if not given.get(key):
             raise UserError(f"{path}: the key {key} is missing")
+    _check_name(path, str(given["name"]))
     task, columns, labels = given["task"], given["columns"], given.get("labels") or {}
     if task not in TASKS:
         raise UserError(f"{path}: task {task!r} is not one of {', '.join(TASKS)}")
@@ -170,6 +174,29 @@ def _read_user_domain(path: str | os.PathLike) -> _UserDomain:
     share = _share(path, given.get("max_broken_share", "0"))
     rubric, licence = str(given.get("rubric") or ""), str(given.get("licence") or "")
     return _UserDomain(str(given["name"]), file, task, columns, rubric, labels, licence, share)
+
+
+def _check_name(path: Path, name: str) -> None:
+    """The name becomes a folder's and a row's: it must be a plain one, and no other set's."""
+    if not _PLAIN_NAME.fullmatch(name) or name.lower() in _RESERVED_NAMES:
+        raise UserError(
+            f"{path}: name {name!r} names files; use letters, digits, '-' and '_' only, at most 64"
+        )
+    from selene_lib.data.catalogue import all_specs
+    from selene_lib.nano import NANO_DOMAINS, NANO_SETS, NANO_SOURCES
+
+    taken = {*all_specs(), *NANO_SETS, *NANO_DOMAINS, *NANO_SOURCES}
+    same = [known for known in taken if _folded(known) == _folded(name)]
+    if same:
+        raise UserError(
+            f"{path}: {same[0]!r} is a set of its own here, with published values beside it; "
+            "choose another name"
+        )
+
+
+def _folded(name: str) -> str:
+    """A name as a file system that ignores case would see it."""
+    return name.lower().replace("-", "_")
 
 
 def _check_keys(path: Path, given: Mapping[Any, Any], known: tuple[str, ...]) -> None:

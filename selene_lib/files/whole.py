@@ -81,7 +81,7 @@ def read_json(path: str | os.PathLike) -> Any:
     """Read one JSON file; a broken one is a ValueError that names it."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not JSON ({error}); delete it and run the step again") from error
 
 
@@ -112,25 +112,36 @@ def _cell(value: Any) -> Any:
 
 
 def sha256_file(path: str | os.PathLike) -> str:
-    """Return the hex SHA-256 of a file.
-
-    For a folder it is that of the sorted names and hashes of all files below it. Of a folder, of
-    the sorted names and hashes of all files below it.
+    """Return the hex SHA-256 of a file; of a folder that of the sorted names and hashes of the
+    files below it (`files_below`).
     """
     path = Path(path)
     if path.is_dir():
-        below = sorted(p for p in path.rglob("*") if p.is_file())
-        parts = [f"{p.relative_to(path).as_posix()} {sha256_file(p)}" for p in below]
+        parts = [f"{name} {sha256_file(path / name)}" for name in files_below(path)]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def files_below(folder: Path) -> list[str]:
+    """Return the names of the files below a folder, relative to it and sorted.
+
+    Hidden ones are left out: what a killed process left half-written is hidden, and so is what a
+    desktop leaves behind (`.DS_Store`).
+    """
+    names = []
+    for path in sorted(folder.rglob("*")):
+        inside = path.relative_to(folder)
+        if path.is_file() and not any(part.startswith(".") for part in inside.parts):
+            names.append(inside.as_posix())
+    return names
+
+
 def size_bytes(path: str | os.PathLike) -> int:
-    """Return the size of a file, or of all files below a folder, in bytes."""
+    """Return the size of a file, or of all files below a folder (`files_below`), in bytes."""
     path = Path(path)
     if path.is_dir():
-        return sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
+        return sum((path / name).stat().st_size for name in files_below(path))
     return path.stat().st_size
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from selene_lib.errors import UserError
 from selene_lib.judges.protocol import JudgeBackend
+from selene_lib.models.addresses import refuse_secrets
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ def open_judge(model: str, **options: Any) -> JudgeBackend:
 
     `options` go to that judge's constructor; those that are None are left to its defaults.
     """
+    refuse_secrets(model, "the judge's model")
     given = {name: value for name, value in options.items() if value is not None}
     kind, _, rest = model.partition(":")
     if kind in ("http", "https"):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from selene_lib.files import size_bytes
+from selene_lib.models.lifetimes import end_with_parent
 from selene_lib.models.names import is_embedded, resolve_model
 
 T = TypeVar("T")
@@ -41,10 +42,11 @@ def side_by_side(
     from joblib import Parallel, cpu_count, delayed
     from tqdm.auto import tqdm
 
+    me = os.getpid()
     n_jobs = jobs_at_once(len(jobs), model, cpu_count())
     alone = len(jobs) > 1 and is_small(model)
     running = Parallel(n_jobs=n_jobs, return_as="generator")(
-        delayed(_run)(alone, function, arguments) for function, arguments in jobs
+        delayed(_run)(me, alone, function, arguments) for function, arguments in jobs
     )
     return list(tqdm(running, total=len(jobs), desc=what))
 
@@ -84,7 +86,9 @@ def free_bytes() -> int:
         return 0
 
 
-def _run(alone: bool, function: Callable[..., T], arguments: tuple[Any, ...]) -> T:
+def _run(parent: int, alone: bool, function: Callable[..., T], arguments: tuple[Any, ...]) -> T:
+    """Run one job; in a worker, only for as long as the process that asked for it is there."""
+    end_with_parent(parent)
     if alone:
         use_one_thread()
     return function(*arguments)

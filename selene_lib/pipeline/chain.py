@@ -1,28 +1,63 @@
-"""The notebooks of a run in order, and papermill made safe.
+"""The notebooks of a run in order, and papermill made safe: checked parameters, a fixed kernel,
+whole files, resumption.
 
 papermill itself only warns about an unknown parameter, runs whatever kernel it finds, writes its
 output in place and cannot resume. Here an unknown or wrongly typed parameter is an error, the
 kernel is this interpreter, an executed copy is renamed into place, and a notebook whose parameters,
-code and inputs are unchanged is not run again.
+code and inputs are unchanged is not run again. What no longer fits is moved aside, never deleted.
 """
 
 from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from selene_lib.errors import UserError
-from selene_lib.files import PathLock, read_json, sha256_file
+from selene_lib.files import PathLock
 from selene_lib.pipeline import notebooks
-from selene_lib.pipeline.executed import publish_executed
-from selene_lib.pipeline.execution import clock, execute_notebook, kernel_here
-from selene_lib.pipeline.notebooks import StepSpec, notebook_path, step_spec
-from selene_lib.pipeline.places import home, run_folder
+from selene_lib.pipeline.earlier import bring_back, keep, set_aside
+from selene_lib.pipeline.execution import Expected, clock, execute_notebook, kernel_here
+from selene_lib.pipeline.fingerprint import file_hashes, in_short
+from selene_lib.pipeline.notebooks import StepSpec, step_spec
+from selene_lib.pipeline.places import run_folder
 from selene_lib.pipeline.presets import RunSpec, load_run, resolve_parameters
-from selene_lib.pipeline.runs import fingerprint, is_done, step_code_sha256
+from selene_lib.pipeline.runs import input_paths, refuse_damaged_inputs
+from selene_lib.pipeline.state import StepState, heal, step_state
+from selene_lib.pipeline.step_records import write_manifest
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked of a run: its name or file, the first and the last notebook (None: the chain's
+    own), parameters, notebooks whose old result is kept (`keep`, with a `reason`) and those to run
+    again though nothing changed (`force`).
+    """
+
+    run: str
+    first: str | None = None
+    last: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    keep: Sequence[str] = ()
+    force: Sequence[str] = ()
+    reason: str = ""
+
+    def command(self, first: str | None, keep: Sequence[str] = ()) -> str:
+        """Return the command that does this from a notebook on; what was forced was forced once."""
+        words = ["--run", shlex.quote(self.run)]
+        for option, value in (("--from", first), ("--to", self.last)):
+            words += [option, shlex.quote(value)] if value else []
+        if "data_dir" in self.settings:
+            words += ["--data-dir", shlex.quote(str(self.settings["data_dir"]))]
+        for key, value in self.settings.items():
+            if key != "data_dir":
+                words += ["--set", shlex.quote(f"{key}={value}")]
+        for name in [*self.keep, *keep]:
+            words += ["--keep", shlex.quote(name)]
+        return " ".join(["selene reproduce", *words])
 
 
 def select_steps(first: str | None, last: str | None) -> tuple[StepSpec, ...]:
@@ -34,21 +69,11 @@ def select_steps(first: str | None, last: str | None) -> tuple[StepSpec, ...]:
     return notebooks.STEPS[start : stop + 1]
 
 
-def wanted_fingerprint(spec: StepSpec, parameters: Mapping[str, Any], run_dir: Path) -> str | None:
-    """Return the fingerprint the step would have now, None while an input is missing."""
-    paths = {name: run_dir / name for name in spec.inputs}
-    if not all(path.exists() for path in paths.values()):
-        return None
-    code = step_code_sha256(notebook_path(spec.name))
-    return fingerprint(parameters, code, {name: sha256_file(path) for name, path in paths.items()})
-
-
 def resolve_run(
     run: str, first: str | None, last: str | None, settings: Mapping[str, Any]
 ) -> tuple[RunSpec, tuple[StepSpec, ...], dict[str, dict[str, Any]]]:
-    """Return a run, its chosen steps and all their parameters.
-
-    Every mistake in them, and a missing need of the run, is a `UserError`.
+    """Return a run, its chosen steps and all their parameters; every mistake in them, and a missing
+    need of the run, is a UserError.
     """
     spec = load_run(run)
     steps = select_steps(first, last)
@@ -61,17 +86,14 @@ def resolve_run(
     return spec, steps, resolved
 
 
-def step_state(
-    step: StepSpec, parameters: Mapping[str, Any], run_dir: Path
-) -> tuple[bool, float | None]:
-    """Return whether a finished step is unchanged, and the seconds it took when it last finished.
-
-    An unchanged step need not run again; the seconds are None where it never finished.
+def chosen(names: Sequence[str], steps: Sequence[StepSpec], option: str) -> set[str]:
+    """Return the names of the steps that `--keep` or `--force` mean; one that is not among the
+    chosen ones is a UserError.
     """
-    mark = run_dir / step.name / "step.json"
-    record = read_json(mark) if mark.is_file() else {}
-    wanted = wanted_fingerprint(step, parameters, run_dir)
-    return bool(record and wanted and is_done(record, run_dir, wanted)), record.get("wall_seconds")
+    found = {step_spec(name) for name in names}
+    for step in found.difference(steps):
+        raise UserError(f"{option} {step.number}: this command does not come to {step.name}")
+    return {step.name for step in found}
 
 
 def reproduce(
@@ -80,70 +102,161 @@ def reproduce(
     first: str | None = None,
     last: str | None = None,
     settings: Mapping[str, Any] | None = None,
+    keep: Sequence[str] = (),
+    force: Sequence[str] = (),
+    reason: str = "",
     say: Callable[[str], None] = print,
 ) -> int:
     """Execute the notebooks of a run in order; return how many had to be executed.
 
-    At the end of the chain readable copies of the executed notebooks go to
-    `reports/<run>/notebooks/`. Raises `UserError` for what the user can mend, `StepFailed` where a
-    notebook's cell failed.
+    `keep` names notebooks whose old result is accepted although something changed (`reason` is
+    recorded with it), `force` those that run again. Everything is written below `artefacts/<run>/`.
+    Raises `UserError` for what the user can mend, `StepFailed` where a notebook's cell failed.
     """
-    spec, steps, resolved = resolve_run(run, first, last, settings or {})
+    wanted = Wanted(run, first, last, settings or {}, keep, force, reason)
+    spec, steps, resolved = resolve_run(run, first, last, wanted.settings)
+    kept, forced = chosen(keep, steps, "--keep"), chosen(force, steps, "--force")
     run_dir = run_folder(spec.name)
     run_dir.mkdir(parents=True, exist_ok=True)
     busy = f"another `selene reproduce` is at work on {run_dir}; wait for it or end it"
     with PathLock(run_dir, busy=busy), kernel_here():
-        again = _resume_command(run, last, settings or {})
-        executed = _execute_steps(steps, resolved, run_dir, again, say)
-        if steps[-1] == notebooks.STEPS[-1]:
-            publish_executed(run_dir, home() / "reports" / spec.name / "notebooks")
-    return executed
+        for line in heal(run_dir):
+            say(line)
+        chain = _Chain(wanted, steps, resolved, run_dir, kept, forced, say)
+        return chain.execute()
 
 
-def _resume_command(run: str, last: str | None, settings: Mapping[str, Any]) -> str:
-    """Return the command that does the same again from a notebook on.
+@dataclass
+class _Chain:
+    """The chosen steps of one command, one after the other."""
 
-    `{first}` in it stands for the number of that notebook.
-    """
-    words = ["--run", shlex.quote(run), "--from", "{first}"]
-    if last:
-        words += ["--to", shlex.quote(last)]
-    if "data_dir" in settings:
-        words += ["--data-dir", shlex.quote(str(settings["data_dir"]))]
-    for key, value in settings.items():
-        if key != "data_dir":
-            words += ["--set", shlex.quote(f"{key}={value}")]
-    return " ".join(["selene reproduce", *words])
+    wanted: Wanted
+    steps: tuple[StepSpec, ...]
+    resolved: Mapping[str, Mapping[str, Any]]
+    run_dir: Path
+    kept: set[str]
+    forced: set[str]
+    say: Callable[[str], None]
 
+    def execute(self) -> int:
+        """Execute what does not stand; return how many that were."""
+        started, executed = time.monotonic(), 0
+        seconds = self._expected_seconds()
+        for number, step in enumerate(self.steps, 1):
+            prefix = f"[{number}/{len(self.steps)}] {step.name:<24}"
+            state = self._state(step)
+            if self._stands(state, prefix):
+                continue
+            self._make_room(state)
+            after = sum(seconds[later.name] for later in self.steps[number:])
+            known = self.run_dir.name == "nano" or state.seconds is not None
+            execute_notebook(
+                step,
+                self.resolved[step.name],
+                self.run_dir,
+                expected=Expected(
+                    prefix, state.seconds or step.expected_seconds, after if known else None
+                ),
+                again=self.wanted.command(step.number),
+                say=self.say,
+            )
+            executed += 1
+        if executed:
+            outcome = f"{executed} of {len(self.steps)} notebooks executed"
+        else:
+            outcome = "nothing to do: every notebook's parameters, code and inputs are unchanged"
+        took = clock(time.monotonic() - started)
+        self.say(f"{outcome} in {took}; results in {self.run_dir}")
+        return executed
 
-def _execute_steps(
-    steps: tuple[StepSpec, ...],
-    resolved: Mapping[str, Mapping[str, Any]],
-    run_dir: Path,
-    again: str,
-    say: Callable[[str], None],
-) -> int:
-    started = time.monotonic()
-    executed = 0
-    for number, step in enumerate(steps, 1):
-        prefix = f"[{number}/{len(steps)}] {step.name:<24}"
-        unchanged, seconds = step_state(step, resolved[step.name], run_dir)
-        if unchanged:
-            say(f"{prefix} unchanged, not run again")
-            continue
-        execute_notebook(
-            step,
-            dict(resolved[step.name]),
-            run_dir,
-            prefix=prefix,
-            expected=seconds or step.expected_seconds,
-            again=again.replace("{first}", step.number),
-            say=say,
-        )
-        executed += 1
-    if executed:
-        outcome = f"{executed} of {len(steps)} notebooks executed"
-    else:
-        outcome = "nothing to do: every notebook's parameters, code and inputs are unchanged"
-    say(f"{outcome} in {clock(time.monotonic() - started)}; results in {run_dir}")
-    return executed
+    def _state(self, step: StepSpec) -> StepState:
+        hashes = file_hashes()
+        state = step_state(step, self.resolved[step.name], self.run_dir, hashes)
+        hashes.save()
+        return state
+
+    def _stands(self, state: StepState, prefix: str) -> bool:
+        """Whether a step need not run: unchanged, accepted with `--keep`, or there from earlier."""
+        name = state.step.name
+        if name in self.forced:
+            self._refuse_inputs(state)
+            return False
+        if name in self.kept:
+            reason = self.wanted.reason or "accepted with --keep"
+            changed = keep(self.run_dir, name, state.wanted, reason)
+            write_manifest(self.run_dir)
+            self.say(
+                f"{prefix} kept, not run again" + (f" ({in_short(changed)})" if changed else "")
+            )
+            return True
+        if state.unchanged:
+            self.say(f"{prefix} unchanged, not run again")
+            return True
+        self._refuse_inputs(state)
+        return bool(state.changed) and self._brought_back(state, prefix)
+
+    def _refuse_inputs(self, state: StepState) -> None:
+        """Stop before anything is moved where an input is missing or damaged."""
+        input_paths(self.run_dir, state.step.inputs)
+        refuse_damaged_inputs(self.run_dir, state.step, state.wanted.inputs)
+
+    def _brought_back(self, state: StepState, prefix: str) -> bool:
+        """Whether the result that is wanted lay in `earlier/` and is in its place again."""
+        name = state.step.name
+        with self._lock(name):
+            moved = set_aside(self.run_dir, name, state.changed)
+            found = bring_back(self.run_dir, name, state.wanted)
+        if moved is not None:
+            self._say_moved(state, moved, was_needed=found is None)
+        if found is None:
+            return False
+        write_manifest(self.run_dir)
+        self.say(f"{prefix} brought back from {found}, not run again")
+        return not self._state(state.step).broken
+
+    def _make_room(self, state: StepState) -> None:
+        """Move away what a forced step replaces, and name what is damaged."""
+        if state.step.name in self.forced:
+            with self._lock(state.step.name):
+                moved = set_aside(self.run_dir, state.step.name, ["--force"])
+            if moved is not None:
+                self._say_moved(state, moved, was_needed=True)
+            return
+        for phrase in state.broken:
+            self.say(f"{state.step.name}: {phrase}; made again")
+
+    def _say_moved(self, state: StepState, moved: Path, *, was_needed: bool) -> None:
+        """Say what changed, what it costs, where the old result is, and how to keep it."""
+        name, seconds = state.step.name, state.seconds
+        why = in_short(state.changed) or "--force"
+        self.say(f"{name}: {why}")
+        if not was_needed:
+            self.say(f"{name}: what was there is kept in {moved}")
+        elif seconds is None:
+            self.say(f"{name}: the half-finished work of before is kept in {moved}")
+        else:
+            how = self.wanted.command(self.wanted.first, [state.step.number])
+            self.say(f"{name}: the result that took {clock(seconds)} is kept in {moved}")
+            self.say(f"{name}: to keep it instead of running again: {how}")
+
+    def _expected_seconds(self) -> dict[str, float]:
+        """How long each step will take: as long as the last time, else as in run nano; nothing for
+        one that stands, unless one it reads from will run.
+        """
+        seconds: dict[str, float] = {}
+        will_run: set[str] = set(self.forced)
+        for step in self.steps:
+            state = self._state(step)
+            stands = state.unchanged and step.needed_steps.isdisjoint(will_run)
+            if step.name in self.kept or (stands and step.name not in self.forced):
+                seconds[step.name] = 0.0
+            else:
+                will_run.add(step.name)
+                seconds[step.name] = state.seconds or step.expected_seconds
+        return seconds
+
+    def _lock(self, name: str) -> PathLock:
+        """The lock that a notebook at work holds on its step."""
+        folder = self.run_dir / name
+        busy = f"{folder} is in use by another process; wait for it or end it, then try again"
+        return PathLock(folder, busy=busy, patience_seconds=20.0)

@@ -7,6 +7,7 @@ import platform
 import subprocess
 import sys
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selene_lib.pipeline.places import PACKAGE
@@ -77,6 +78,7 @@ def _versions() -> dict[str, str]:
 def _hardware() -> dict[str, Any]:
     facts: dict[str, Any] = {
         "machine": platform.machine(),
+        "cpu": cpu_model(),
         "system": platform.system(),
         "n_cpus": os.cpu_count(),
         "gpu": None,
@@ -88,6 +90,19 @@ def _hardware() -> dict[str, Any]:
         facts["gpu"] = torch.cuda.get_device_name(0)
         facts["gpu_memory_bytes"] = torch.cuda.get_device_properties(0).total_memory
     return facts
+
+
+def cpu_model() -> str:
+    """Return the name of the processor as the system gives it: the last digit of a sum can depend
+    on it.
+    """
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "model name":
+                return value.strip()
+    return platform.processor() or platform.machine()
 
 
 def describe_environment() -> pd.DataFrame:

@@ -1,6 +1,5 @@
-"""Executed copies of a run's notebooks, for readers.
-
-They are marked as generated and name no path of the machine that made them.
+"""Executed copies of a run's notebooks for readers: marked as generated, without a path of the
+machine that made them.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from typing import Any
 from selene_lib.files import read_json, write_text
 from selene_lib.pipeline.notebooks import STEPS
 from selene_lib.pipeline.places import home, project_root
+from selene_lib.pipeline.step_records import RECORD, read_object
 
 MARK = "**Generated.**"
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -21,41 +21,48 @@ PAPERMILL_KEPT = ("duration", "end_time", "parameters", "version")
 
 
 def publish_executed(run_dir: Path, out: Path) -> list[Path]:
-    """Write a readable copy of every executed notebook of a run to `out`; return the paths.
+    """Write a readable copy of every executed notebook of a run to `out`; return the paths. Copies
+    of what is no notebook now go.
 
-    Copies of what is no notebook now are removed. A copy opens with a note that it is generated,
-    from which commit, and how to make it again. Paths below the project and those given as
-    parameters lose their place on this machine; progress widgets, which show nothing without their
-    kernel, are left out.
+    A copy is left out where it is not that of the execution which the step's record tells of. It
+    opens with a note that it is generated, from which commit, and how to make it again. Paths below
+    the project and those given as parameters lose their place on this machine; progress widgets,
+    which show nothing without their kernel, are left out.
     """
     out.mkdir(parents=True, exist_ok=True)
-    sources = sorted(
-        path
-        for path in (run_dir / "notebooks").glob("*.ipynb")
-        if not path.stem.endswith(".failed")
-    )
+    sources = []
+    for path in sorted((run_dir / "notebooks").glob("*.ipynb")):
+        if not path.stem.endswith(".failed") and not path.name.startswith("."):
+            sources.append(path)
     # a run of the last notebook alone keeps the others' copies
     kept = {path.stem for path in sources} | {step.name for step in STEPS}
     for stale in (path for path in out.glob("*.ipynb") if path.stem not in kept):
         stale.unlink()
     written = []
     for path in sources:
-        record = run_dir / path.stem / "step.json"
-        notebook = readable(read_json(path), read_json(record) if record.is_file() else {})
-        written.append(
-            write_text(
-                out / path.name,
-                json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n",
-            )
-        )
+        record = read_object(run_dir / path.stem / RECORD) or {}
+        if record.get("execution") and not is_copy_of(path, record["execution"]):
+            continue
+        notebook = readable(read_json(path), record)
+        text = json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True)
+        written.append(write_text(out / path.name, f"{text}\n"))
     return written
+
+
+def is_copy_of(path: Path, execution: str) -> bool:
+    """Whether a file is the whole executed copy that the execution of this id left."""
+    notebook = read_object(path) or {}
+    metadata = notebook.get("metadata", {})
+    papermill = metadata.get("papermill", {})
+    is_whole = bool(papermill.get("end_time")) and not papermill.get("exception")
+    return is_whole and metadata.get("selene", {}).get("execution") == execution
 
 
 def readable(notebook: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
     """Return an executed notebook as a reader wants it; `record` is the step's `step.json`."""
     papermill = notebook["metadata"].get("papermill", {})
     metadata = {
-        **notebook["metadata"],
+        **{key: value for key, value in notebook["metadata"].items() if key != "selene"},
         "papermill": {k: papermill[k] for k in PAPERMILL_KEPT if k in papermill},
     }
     cells = [
@@ -104,9 +111,8 @@ def _readable_cell(cell: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _without_paths(notebook: Mapping[str, Any], given: Sequence[str]) -> dict[str, Any]:
-    """Leave out where the project, its results and given paths lie, wherever a text says it.
-
-    Of a path that was given as a parameter its name stays.
+    """Leave out the project's and the results' folder and all but the name of a path that was
+    given, wherever they stand in a text.
     """
     text = json.dumps(notebook, ensure_ascii=False)
     for path in sorted(given, key=len, reverse=True):

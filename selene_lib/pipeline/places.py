@@ -11,9 +11,8 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def project_root() -> Path:
-    """Return the folder with `notebooks/` and `pyproject.toml`.
-
-    The working directory or one above it, else the clone that the library was installed from.
+    """Return the folder with `notebooks/` and `pyproject.toml`: the working directory or one above
+    it, else the clone installed from.
     """
     for folder in (Path.cwd(), *Path.cwd().parents, PACKAGE.parent):
         if (folder / "notebooks").is_dir() and (folder / "pyproject.toml").is_file():
@@ -25,12 +24,15 @@ def project_root() -> Path:
 
 
 def home() -> Path:
-    """Return the folder in which `artefacts/`, `figures/` and `reports/` are written.
-
-    `SELENE_HOME`, else the project root.
+    """Return the folder in which a run writes `artefacts/`, and `selene publish` `figures/` and
+    `reports/`: `SELENE_HOME`, else the project root.
     """
     given = os.environ.get("SELENE_HOME")
-    return Path(given).resolve() if given else project_root()
+    if not given:
+        return project_root()
+    if Path(given).exists() and not Path(given).is_dir():
+        raise UserError(f"SELENE_HOME={given} is a file; set it to a folder for the results")
+    return Path(given).resolve()
 
 
 def run_folder(run: str) -> Path:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from selene_lib.errors import UserError
+from selene_lib.models.addresses import refuse_secrets
 from selene_lib.pipeline import notebooks
 from selene_lib.pipeline.notebooks import StepSpec, notebook_path, parameter_defaults, step_spec
 from selene_lib.pipeline.places import project_root
@@ -47,16 +48,39 @@ def load_run(run: str) -> RunSpec:
         raise UserError(f"no run {run!r}: {path} is not there; known runs: {known}")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not YAML ({str(error).splitlines()[0]})") from error
+    return _run_spec(path, content)
+
+
+def _run_spec(path: Path, content: Any) -> RunSpec:
+    """Check what a run file holds: its keys and the kind of each."""
     allowed = {"name", "about", "needs", "parameters", "notebooks"}
     if not isinstance(content, dict) or not set(content) <= allowed:
         raise UserError(
             f"{path}: a run file holds the keys {', '.join(sorted(allowed))} and no others"
         )
     given = {key: value for key, value in content.items() if value is not None}
-    given["needs"] = tuple(given.get("needs", ()))
-    return RunSpec(**{"name": path.stem, **given})
+    for key in ("name", "about"):
+        if not isinstance(given.get(key, ""), str):
+            raise UserError(f"{path}: {key} is a text, got {given[key]!r}; put it in quotes")
+    needs = given.get("needs", [])
+    if not isinstance(needs, list) or not all(isinstance(name, str) for name in needs):
+        raise UserError(f"{path}: needs is a list of parameters, as in [data_dir]; got {needs!r}")
+    _check_parameters(path, "parameters", given.get("parameters", {}))
+    own = given.get("notebooks", {})
+    _check_parameters(path, "notebooks", own)
+    for number, values in own.items():
+        _check_parameters(path, f"notebooks, {number}", values)
+    return RunSpec(**{"name": path.stem, **given, "needs": tuple(needs)})
+
+
+def _check_parameters(path: Path, what: str, values: Any) -> None:
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise UserError(
+            f"{path}: {what} maps names (in quotes where they are numbers) to values, "
+            f"as in {{seed: 0}}; got {values!r}"
+        )
 
 
 def _run_files(folder: Path) -> list[str]:
@@ -72,9 +96,16 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
     settings = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
+        refuse_secrets(pair, f"--set {key if equals else '...'}")
         if not equals or not key:
             raise UserError(f"--set {pair!r}: write it as key=value")
-        settings[key] = yaml.safe_load(value) if value else ""
+        try:
+            settings[key] = yaml.safe_load(value) if value else ""
+        except yaml.YAMLError as error:
+            why = str(error).splitlines()[0]
+            raise UserError(
+                f"--set {key}: {value!r} is no YAML scalar ({why}); quote it"
+            ) from error
     return settings
 
 
@@ -115,7 +146,15 @@ def _assign(
 ) -> None:
     if key not in defaults:
         raise UserError(f"notebook {name} has no parameter {key!r}; it has {', '.join(defaults)}")
-    wanted = type(defaults[key])
+    refuse_secrets(value, f"parameter {key} of {name}")
+    resolved[key] = checked_value(name, key, value, defaults[key])
+
+
+def checked_value(name: str, key: str, value: Any, default: Any) -> Any:
+    """Return the value of a notebook's parameter in the type of its default; one of another type is
+    a UserError.
+    """
+    wanted = type(default)
     if wanted is float and type(value) is int:
         value = float(value)
     if wanted is float and isinstance(value, str) and _is_number(value):  # YAML reads 1e-5 as text
@@ -124,10 +163,9 @@ def _assign(
         value = str(value)
     if type(value) is not wanted:
         raise UserError(
-            f"parameter {key!r} of {name} is {wanted.__name__} "
-            f"(default {defaults[key]!r}), got {value!r}"
+            f"parameter {key!r} of {name} is {wanted.__name__} (default {default!r}), got {value!r}"
         )
-    resolved[key] = value
+    return value
 
 
 def _is_number(text: str) -> bool:

@@ -8,11 +8,8 @@ hardware, wall time and peak memory.
 
 from __future__ import annotations
 
-import functools
-import hashlib
-import json
+import os
 import resource
-import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,57 +17,39 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selene_lib.errors import UserError
-from selene_lib.files import PathLock, read_json, sha256_file, size_bytes, write_json
+from selene_lib.files import PathLock, sha256_file, size_bytes, write_json
+from selene_lib.models.addresses import refuse_secrets
+from selene_lib.models.lifetimes import end_with_parent
 from selene_lib.models.names import EMBEDDED_MODEL
 from selene_lib.models.parallel import use_one_thread
+from selene_lib.pipeline.code_hashes import one_hash
+from selene_lib.pipeline.earlier import fingerprints_of, set_aside
 from selene_lib.pipeline.environment import environment
-from selene_lib.pipeline.notebooks import notebook_path, parameter_defaults, step_spec
-from selene_lib.pipeline.places import PACKAGE, project_root, run_folder
+from selene_lib.pipeline.execution import EXECUTION, PARENT
+from selene_lib.pipeline.fingerprint import (
+    Fingerprint,
+    differences,
+    file_hashes,
+    fingerprint_of,
+    in_short,
+    outside_hashes,
+)
+from selene_lib.pipeline.given import refuse_unknown_parameters
+from selene_lib.pipeline.notebooks import StepSpec, notebook_path, parameter_defaults, step_spec
+from selene_lib.pipeline.places import run_folder
+from selene_lib.pipeline.presets import checked_value
+from selene_lib.pipeline.step_records import (
+    BEGUN,
+    RECORD,
+    hashes_below,
+    move_damaged,
+    read_object,
+    read_record,
+    write_manifest,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
-
-PATH_PARAMETERS = (
-    "data_dir",
-    "votes",
-    "adapter",
-    "model",
-    "base_model",
-    "reward_model",
-    "domain_file",
-)
-
-
-@functools.cache
-def _library_sha256() -> str:
-    """Return one hash over the library's source and data files.
-
-    A changed library means that steps are done again.
-    """
-    lines = []
-    for path in sorted(PACKAGE.rglob("*")):
-        is_source = "__pycache__" not in path.parts and path.suffix not in {".tmp", ".pyc"}
-        if path.is_file() and is_source:
-            lines.append(f"{path.relative_to(PACKAGE).as_posix()} {sha256_file(path)}")
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
-def step_code_sha256(notebook: Path) -> str:
-    """Return one hash over the library and the code cells of a step's notebook."""
-    return hashlib.sha256((_library_sha256() + _notebook_sha256(notebook)).encode()).hexdigest()
-
-
-def _notebook_sha256(path: Path) -> str:
-    """Return a hash over the code cells of a notebook.
-
-    Prose, outputs, metadata, parameters and the cell for Colab do not count.
-    """
-    source = []
-    for cell in read_json(path)["cells"]:
-        counts = {"parameters", "colab"}.isdisjoint(cell["metadata"].get("tags", []))
-        if cell["cell_type"] == "code" and counts:
-            source.append("".join(cell["source"]))
-    return hashlib.sha256("\x1e".join(source).encode()).hexdigest()
 
 
 @dataclass
@@ -78,8 +57,8 @@ class Step:
     """One notebook of one run, while it is at work.
 
     `folder` holds its outputs. `inputs` maps the declared names to paths that exist. What it needs
-    to be done again or resumed safely is its `fingerprint`: parameters, code and inputs; files that
-    were begun under another fingerprint are removed.
+    to be done again or resumed safely is its `fingerprint`, taken when it begins: parameters, code,
+    inputs and the files that a parameter names.
     """
 
     name: str
@@ -89,17 +68,9 @@ class Step:
     inputs: dict[str, Path]
     outputs: tuple[str, ...]
     telemetry: tuple[str, ...]
-    code: str
+    fingerprint: Fingerprint
     started: float = field(default_factory=time.time)
     _lock: PathLock | None = None
-
-    @property
-    def fingerprint(self) -> str:
-        return fingerprint(
-            self.parameters,
-            self.code,
-            {name: sha256_file(path) for name, path in self.inputs.items()},
-        )
 
     def path(self, name: str) -> Path:
         """Return where an output called `name` belongs (its folder is made)."""
@@ -108,18 +79,18 @@ class Step:
         return target
 
     def store(self, name: str) -> Path:
-        """Return a path under `artefacts/<run>/store/`.
-
-        For replies that were paid for, keyed by content, never removed by a re-run.
+        """Return a path under `artefacts/<run>/store/`: replies that were paid for, keyed by
+        content, never removed by a re-run.
         """
         target = self.folder.parent / "store" / name
         target.parent.mkdir(parents=True, exist_ok=True)
         return target
 
     def finish(self) -> pd.DataFrame:
-        """Assert the declared outputs and write `step.json` and the run's `manifest.json`.
+        """Assert the declared outputs, write `step.json` and the run's `manifest.json`; return a
+        table of what was written.
 
-        Returns a table of what was written.
+        Raises UserError where an input changed since `begin_step`: the result is that of neither.
         """
         import pandas as pd
 
@@ -128,33 +99,51 @@ class Step:
             raise RuntimeError(
                 f"{self.name}: declared output {missing[0]!r} was not written to {self.folder}"
             )
-        record = {
+        self._refuse_changed_inputs()
+        record = self._record()
+        write_json(self.folder / RECORD, record)
+        write_manifest(self.folder.parent)
+        self.close()
+        rows = [
+            {"file": name, "bytes": entry["bytes"], "sha256": entry["sha256"][:12]}
+            for name, entry in record["outputs"].items()
+        ]
+        return pd.DataFrame(rows)
+
+    def close(self) -> None:
+        """Let go of the step's folder without finishing it."""
+        if self._lock is not None:
+            self._lock.close()
+
+    def _refuse_changed_inputs(self) -> None:
+        remedy = "nothing was recorded as finished; run it again"
+        for name, path in self.inputs.items():
+            if not path.exists() or sha256_file(path) != self.fingerprint.inputs[name]:
+                raise UserError(f"{self.name}: input {name} changed while it ran; {remedy}")
+        outside = outside_hashes(self.parameters, file_hashes())
+        for name, was in self.fingerprint.outside.items():
+            if outside.get(name) != was:
+                raise UserError(f"{self.name}: the files of {name} changed while it ran; {remedy}")
+
+    def _record(self) -> dict[str, Any]:
+        run_dir = self.folder.parent
+        inputs = {name: _described(path, run_dir) for name, path in self.inputs.items()}
+        outputs = {name: _described(self.folder / name, run_dir) for name in self.outputs}
+        return {
+            **self.fingerprint.to_dict(),
             "step": self.name,
             "run": self.run,
-            "fingerprint": self.fingerprint,
-            "parameters": self.parameters,
-            "code_sha256": self.code,
-            "inputs": {
-                name: _described(path, self.folder.parent) for name, path in self.inputs.items()
-            },
-            "outputs": {
-                name: _described(self.folder / name, self.folder.parent) for name in self.outputs
-            },
+            "code_sha256": one_hash(self.fingerprint.code),
+            "inputs": inputs,
+            "outputs": outputs,
+            "files": hashes_below(self.folder),
+            "execution": os.environ.get(EXECUTION),
             "telemetry": [name for name in self.telemetry if self.folder.joinpath(name).exists()],
             "wall_seconds": round(time.time() - self.started, 2),
             "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             **environment(),
         }
-        write_json(self.folder / "step.json", record)
-        _write_manifest(self.folder.parent)
-        if self._lock is not None:
-            self._lock.close()
-        rows = [
-            {"file": name, "bytes": entry["bytes"], "sha256": entry["sha256"][:12]}
-            for name, entry in record["outputs"].items()
-        ]
-        return pd.DataFrame(rows)
 
 
 def _described(path: Path, run_dir: Path) -> dict[str, Any]:
@@ -162,73 +151,60 @@ def _described(path: Path, run_dir: Path) -> dict[str, Any]:
     return {"path": shown, "sha256": sha256_file(path), "bytes": size_bytes(path)}
 
 
-def fingerprint(parameters: Mapping[str, Any], code: str, inputs: Mapping[str, str]) -> str:
-    """Return the hash of all that decides a step's data.
-
-    Parameters, code, content of inputs, state of the files that a parameter names.
-    """
-    outside = {}
-    for name in PATH_PARAMETERS:
-        if parameters.get(name):
-            outside[name] = _state(_place(name, parameters[name]))
-    content = json.dumps([dict(parameters), code, dict(inputs), outside], sort_keys=True)
-    return hashlib.sha256(content.encode()).hexdigest()
-
-
-def _place(name: str, value: str) -> Path:
-    """Return the path a parameter means.
-
-    A domain file stands for its folder, since its data lie beside it.
-    """
-    return (project_root() / value).parent if name == "domain_file" else Path(value)
-
-
-def _state(path: Path) -> list[tuple[str, int, int]]:
-    """Return names, sizes and times of a file, or of the files below a folder.
-
-    Nothing for what is no path here (a hub id).
-    """
-    if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.is_file())
-    else:
-        files = [path] if path.is_file() else []
-    return [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
-
-
 def begin_step(name: str, namespace: Mapping[str, Any]) -> Step:
-    """Open step `name` with the parameters that `namespace` holds (pass `globals()`).
+    """Open step `name` with the values its notebook's parameters cell has in `namespace` (pass
+    `globals()`).
 
-    Raises `UserError` where an input is not there yet, naming the notebook that writes it.
-    Half-finished work of the same fingerprint is kept and resumed; that of another is removed.
+    Raises `UserError` where an input is not there yet or is not what its notebook wrote (naming
+    that notebook), for a parameter the notebook does not have, and for a value of another type.
+    Half-finished work of the same fingerprint is kept and resumed; that of another, and a finished
+    result, moves to `artefacts/<run>/earlier/`.
     """
+    end_with_parent(os.environ.get(PARENT), at_once=True)
     spec = step_spec(name)
-    notebook = notebook_path(name)
-    parameters = {key: namespace[key] for key in parameter_defaults(notebook)}
+    parameters = _parameters(name, namespace)
     run_dir = run_folder(parameters["run"])
     folder = run_dir / name
+    inputs = input_paths(run_dir, spec.inputs)
+    hashes = file_hashes()
+    fingerprint = fingerprint_of(spec, parameters, run_dir, hashes)
+    refuse_damaged_inputs(run_dir, spec, fingerprint.inputs)
     folder.mkdir(parents=True, exist_ok=True)
+    hashes.save()
+    before = namespace.get("step")
+    if isinstance(before, Step):  # the same cell again, in a notebook that someone steps through
+        before.close()
     busy = f"{folder} is in use by another process; wait for it or end it, then try again"
+    lock = PathLock(folder, busy=busy, patience_seconds=20.0)
     step = Step(
         name=name,
         run=parameters["run"],
         folder=folder,
         parameters=parameters,
-        inputs=_input_paths(run_dir, spec.inputs),
+        inputs=inputs,
         outputs=spec.outputs,
         telemetry=spec.telemetry,
-        code=step_code_sha256(notebook),
-        _lock=PathLock(folder, busy=busy, patience_seconds=20.0),
+        fingerprint=fingerprint,
+        _lock=lock,
     )
-    _clear_other_work(step)
+    _make_room(step)
     if EMBEDDED_MODEL in (parameters.get("model"), parameters.get("base_model")):
         use_one_thread()
     return step
 
 
-def _input_paths(run_dir: Path, inputs: tuple[str, ...]) -> dict[str, Path]:
-    """Map declared inputs (`step/file`) to paths.
+def _parameters(name: str, namespace: Mapping[str, Any]) -> dict[str, Any]:
+    defaults = parameter_defaults(notebook_path(name))
+    refuse_unknown_parameters(name, namespace, defaults)
+    parameters = {key: checked_value(name, key, namespace[key], defaults[key]) for key in defaults}
+    for key, value in parameters.items():
+        refuse_secrets(value, f"parameter {key} of {name}")
+    return parameters
 
-    A missing one is a `UserError` that names the notebook to run first.
+
+def input_paths(run_dir: Path, inputs: tuple[str, ...]) -> dict[str, Path]:
+    """Map declared inputs (`step/file`) to paths; a missing one is a UserError that names the
+    notebook to run first.
     """
     paths = {}
     for name in inputs:
@@ -242,37 +218,46 @@ def _input_paths(run_dir: Path, inputs: tuple[str, ...]) -> dict[str, Path]:
     return paths
 
 
-def _clear_other_work(step: Step) -> None:
-    """Remove the step's files unless they were begun under the same fingerprint.
+def refuse_damaged_inputs(run_dir: Path, step: StepSpec, found: Mapping[str, str]) -> None:
+    """Compare the hashes of a step's inputs with what the notebooks before it recorded.
 
-    What is left is marked as begun under this one.
+    Raises UserError for one that differs, and for one whose notebook has not finished, with the
+    command that makes it again.
     """
-    (step.folder / "step.json").unlink(missing_ok=True)
-    mark = step.folder / "begun.json"
-    if not (mark.is_file() and read_json(mark).get("fingerprint") == step.fingerprint):
-        shutil.rmtree(step.folder)
-        write_json(mark, {"fingerprint": step.fingerprint})
+    for name, sha256 in found.items():
+        source, _, file = name.partition("/")
+        record = read_record(run_dir / source)
+        again = f"selene reproduce --run {run_dir.name} --from {step_spec(source).number}"
+        if record is None:
+            raise UserError(
+                f"{run_dir / name} is there, but notebook {source} has not finished; "
+                f"run it first: {again} --to {step_spec(source).number}"
+            )
+        if record["outputs"].get(file, {}).get("sha256") != sha256:
+            raise UserError(
+                f"{run_dir / name} is not what notebook {source} wrote (damaged, or edited); "
+                f"make it again: {again}"
+            )
 
 
-def _write_manifest(run_dir: Path) -> Path:
-    """Assemble `manifest.json` of a run from the `step.json` of its finished steps."""
-    steps = {p.parent.name: read_json(p) for p in sorted(run_dir.glob("*/step.json"))}
-    return write_json(run_dir / "manifest.json", {"run": run_dir.name, "steps": steps})
-
-
-def is_done(record: Mapping[str, Any], run_dir: Path, wanted_fingerprint: str) -> bool:
-    """Return whether a finished step is unchanged.
-
-    Same parameters, code and inputs, and outputs whose content is what was written.
+def _make_room(step: Step) -> None:
+    """Leave in the step's folder what was made under its fingerprint, undamaged; move away what was
+    not, and mark the folder as begun under this one.
     """
-    if record.get("fingerprint") != wanted_fingerprint:
-        return False
-    for entry in record["outputs"].values():
-        path = run_dir / entry["path"]
-        if (
-            not path.exists()
-            or size_bytes(path) != entry["bytes"]
-            or sha256_file(path) != entry["sha256"]
-        ):
-            return False
-    return True
+    run_dir, mark = step.folder.parent, step.folder / BEGUN
+    record = read_record(step.folder)
+    known = record or read_object(mark) or {}
+    stands_for = fingerprints_of(record) if record else {known.get("fingerprint")}
+    if step.fingerprint.sha256() in stands_for:
+        said = move_damaged(run_dir, step.name, record) if record else None
+    else:
+        is_readable = "parameters" in known
+        changed = differences(known, step.fingerprint) if is_readable else ["not known"]
+        said = None
+        moved = set_aside(run_dir, step.name, changed)
+        if moved is not None:
+            said = f"{step.name}: {in_short(changed)}; what was there is kept in {moved}"
+    if said:
+        print(said)
+    (step.folder / RECORD).unlink(missing_ok=True)
+    write_json(mark, step.fingerprint.to_dict())

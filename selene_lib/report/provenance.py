@@ -82,7 +82,7 @@ def command_rows(run: str) -> list[dict[str, str]]:
         },
         {
             "what": "The figures alone, no model",
-            "where": f"figures/{run}/",
+            "where": f"artefacts/{run}/figures/",
             "command": f"selene figures --run {run}",
         },
     ]

@@ -1,12 +1,7 @@
-"""Notebook 07: what a finished run shows the world.
-
-`results.json`, and of figures and report what a reader opens, under `figures/<run>` and
-`reports/<run>`.
-"""
+"""Notebook 07: what a finished run shows the world, in one file: `results.json`."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,19 +10,17 @@ import pandas as pd
 
 from selene_lib.evaluation.scoring import headline, read_scores
 from selene_lib.figures import results as files
-from selene_lib.files import atomic_path, copy_folder, read_json, to_dict
+from selene_lib.files import read_json, to_dict
 from selene_lib.judges.names import BASE, loss_of, main_arm
-from selene_lib.pipeline.places import home
 from selene_lib.pipeline.presets import load_run
-from selene_lib.pipeline.runs import Step
-
-PUBLISHED = "published"  # the folder of figures of the published values
+from selene_lib.pipeline.verify import sealed
 
 
 def collect_results(run_dir: Path) -> dict[str, Any]:
-    """Return everything a reader of the run needs as plain values.
+    """Return everything a reader of the run needs as plain values: headline, a row a benchmark and
+    domain set, task means, seeds, gains, and the machine and versions that scored them.
 
-    The headline, a row a benchmark and domain set, task means, seeds and gains.
+    A hash of it all goes with it, so that `selene verify` sees a value that was changed by hand.
     """
     evaluated, domains = run_dir / files.EVALUATE, run_dir / files.DOMAINS
     benchmark_scores = headline(read_scores(evaluated / "scores.csv"))
@@ -36,7 +29,8 @@ def collect_results(run_dir: Path) -> dict[str, Any]:
     rows += [{**to_dict(s), "role": "domain"} for s in domain_scores if s.metric == "accuracy"]
     means = _records(evaluated / "task_means.csv")
     seeds = _records(evaluated / "seeds.csv")
-    return {
+    steps = _steps(run_dir)
+    results = {
         "run": run_dir.name,
         "about": load_run(run_dir.name).about,
         "headline": _headline(means, seeds),
@@ -44,8 +38,18 @@ def collect_results(run_dir: Path) -> dict[str, Any]:
         "task_means": means,
         "seeds": seeds,
         "gains": _records(evaluated / "gains.csv"),
-        "steps": {name: step["parameters"] for name, step in _steps(run_dir).items()},
+        "steps": {name: step["parameters"] for name, step in steps.items()},
+        "environment": _environment(steps),
     }
+    return sealed(results)
+
+
+def _environment(steps: Mapping[str, Any]) -> dict[str, Any]:
+    """CPU, GPU and versions of the step that judged."""
+    judged = steps.get("05_evaluate_benchmarks", {})
+    hardware = judged.get("hardware", {})
+    machine = {name: hardware.get(name) for name in ("cpu", "n_cpus", "gpu")}
+    return {**machine, "versions": judged.get("versions", {})}
 
 
 def _headline(means: list[dict[str, Any]], seeds: list[dict[str, Any]]) -> dict[str, Any]:
@@ -64,32 +68,3 @@ def _records(path: Path) -> list[dict[str, Any]]:
 
 def _steps(run_dir: Path) -> Mapping[str, Any]:
     return {path.parent.name: read_json(path) for path in sorted(run_dir.glob("*/step.json"))}
-
-
-def publish(step: Step, run: str) -> list[str]:
-    """Copy figures and report to `figures/<run>` and `reports/<run>`.
-
-    Returns what was written, relative to the project.
-    """
-    written = [publish_figures(step, run)]
-    for name in ("results.json", "report.html"):
-        target = home() / "reports" / run / name
-        with atomic_path(target) as temporary:
-            shutil.copyfile(step.folder / name, temporary)
-        written.append(target.relative_to(home()).as_posix())
-    return written
-
-
-def publish_figures(step: Step, name: str) -> str:
-    """Copy a step's pictures to `figures/<name>`; return that folder, relative to the project.
-
-    Only PNG, which a reader opens: the SVG and the CSV of each stay in the step's own folder. The
-    published values have a folder of their own.
-    """
-    figures = home() / "figures" / name
-    figures.parent.mkdir(parents=True, exist_ok=True)
-    leave_out = ["*.svg", "*.csv"]
-    if name != PUBLISHED:
-        leave_out.append("*_published.png")
-    copy_folder(step.folder / "figures", figures, leave_out=leave_out)
-    return figures.relative_to(home()).as_posix()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from selene_lib.files import read_json, write_json
+from selene_lib.files import PathLock, read_json, write_json
 from selene_lib.models.names import is_embedded
 from selene_lib.models.parallel import use_one_thread
 from selene_lib.prompts.rendering import family_of_prompts
@@ -57,16 +59,37 @@ def train(
     resume: bool = True,
     progress: bool | None = None,
 ) -> TrainResult:
-    """Train an adapter (or the full weights) on preference pairs; a killed run continues from its
-    last whole checkpoint.
+    """Train an adapter (or the full weights) on preference pairs.
 
-    `out_dir` gets `adapter/`, `log.csv` (deterministic), `telemetry.csv` (this machine),
-    `training.json` and checkpoints. A finished run of the same spec, pairs and base is read back,
-    not run again; a folder of something else is a UserError unless `resume=False`. The embedded
-    model trains on one thread (more are slower for it) and, unless asked, without a bar, since its
-    arms run side by side.
+    A killed run continues from its last whole checkpoint. `out_dir` gets `adapter/`, `log.csv`
+    (deterministic), `telemetry.csv` (this machine), `training.json` and checkpoints. A finished run
+    of the same spec, pairs and base is read back, not run again; a folder of something else is a
+    UserError unless `resume=False`. The embedded model trains on one thread (more are slower for
+    it) and, unless asked, without a bar, since its arms run side by side.
+    `out_dir` is this process's alone while it trains: one that still ends elsewhere is waited for,
+    then a UserError.
     """
     check_pairs(pairs)
+    with _alone(Path(out_dir)):
+        return _train(spec, pairs, out_dir, validation, resume, progress)
+
+
+def _alone(out_dir: Path) -> AbstractContextManager[object]:
+    """Hold the folder of a training; the other processes of one training share the first one's."""
+    if int(os.environ.get("RANK", "0")):
+        return nullcontext()
+    busy = f"{out_dir} is being trained by another process; wait for it or end it, then try again"
+    return PathLock(out_dir, busy=busy, patience_seconds=30.0)
+
+
+def _train(
+    spec: TrainSpec,
+    pairs: Sequence[PreferencePair],
+    out_dir: str | Path,
+    validation: Sequence[PreferencePair] | None,
+    resume: bool,
+    progress: bool | None,
+) -> TrainResult:
     embedded, held_out = is_embedded(spec.base_model), validation or ()
     if embedded:
         use_one_thread()

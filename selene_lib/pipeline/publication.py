@@ -1,0 +1,77 @@
+"""What readers of the project see of a run: copies in `figures/<run>` and `reports/<run>`.
+
+A run itself writes only below `artefacts/`; nothing but `selene publish` writes to these places.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from selene_lib.errors import UserError
+from selene_lib.files import atomic_path, copy_folder
+from selene_lib.pipeline.executed import publish_executed
+from selene_lib.pipeline.places import home, run_folder
+from selene_lib.pipeline.state import heal
+from selene_lib.pipeline.step_records import damaged_outputs, read_record
+
+REPORT, PUBLISHED = "07_report", "08_published_values"
+
+
+def publish(run: str) -> list[str]:
+    """Copy figures, report, results and executed notebooks of a finished run to the places that are
+    committed; return what was written, relative to the folder above them.
+
+    Raises UserError where notebook 07 has not finished, or its files are not what it wrote.
+    """
+    run_dir = run_folder(run)
+    if run_dir.is_dir():
+        heal(run_dir)
+    report = _finished(run_dir, REPORT)
+    if report is None:
+        raise UserError(
+            f"run {run!r} has no finished report; run it first: selene reproduce --run {run}"
+        )
+    reports = home() / "reports" / run
+    for name in ("results.json", "report.html"):
+        _copy(report / name, reports / name)
+    written = [_copy_figures(report, run)]
+    published = _finished(run_dir, PUBLISHED)
+    if published is not None:
+        written.append(_copy_figures(published, "published"))
+    notebooks = publish_executed(run_dir, reports / "notebooks")
+    files = [reports / "results.json", reports / "report.html", *notebooks]
+    return written + [path.relative_to(home()).as_posix() for path in files]
+
+
+def _finished(run_dir: Path, step: str) -> Path | None:
+    """The folder of a finished, undamaged step."""
+    folder = run_dir / step
+    record = read_record(folder)
+    if record is None:
+        return None
+    wrong = damaged_outputs(folder, record)
+    if wrong:
+        raise UserError(
+            f"{step} of run {run_dir.name!r}: {wrong[0]}; "
+            f"make it again: selene reproduce --run {run_dir.name} --from {step[:2]}"
+        )
+    return folder
+
+
+def _copy(source: Path, target: Path) -> None:
+    with atomic_path(target) as temporary:
+        shutil.copyfile(source, temporary)
+
+
+def _copy_figures(step: Path, name: str) -> str:
+    """Copy the pictures only, which a reader opens: the SVG and the CSV of each stay in the run's
+    own folder, and the published values have a folder of their own.
+    """
+    figures = home() / "figures" / name
+    figures.parent.mkdir(parents=True, exist_ok=True)
+    leave_out = ["*.svg", "*.csv"]
+    if name != "published":
+        leave_out.append("*_published.png")
+    copy_folder(step / "figures", figures, leave_out=leave_out)
+    return figures.relative_to(home()).as_posix()
