@@ -14,7 +14,7 @@ SIDE_BY_SIDE = -n auto --dist loadfile --no-loadscope-reorder
 RUN ?= nano
 DATA ?=
 
-.PHONY: reproduce test test-fast test-unsloth check docs bench clean
+.PHONY: reproduce test test-fast test-faults test-unsloth check docs bench clean
 reproduce: $(STAMP)
 	$(VENV)/bin/selene reproduce --run $(RUN) $(if $(DATA),--data-dir $(DATA))
 
@@ -24,6 +24,10 @@ test: $(STAMP)
 # all but what is marked slow: under a minute on two cores
 test-fast: $(STAMP)
 	$(PYTEST) $(SIDE_BY_SIDE) -m 'not slow'
+
+# kills at random points of the chain, of publication and of a training: an hour; a small part of it is in `test`
+test-faults: $(STAMP)
+	$(VENV)/bin/python tests/faults/kills.py
 
 # Unsloth's own code against ours, without a GPU: some 200 MB to download where torch came without Triton, 0.9 GB on disk
 test-unsloth: $(UNSLOTH_STAMP)

@@ -167,14 +167,16 @@ def _kill(process: subprocess.Popen, rng: random.Random) -> str:
     return kind
 
 
-def disturb(world: World, n_kills: int, seed: int, base: Path) -> Counts:
-    """Kill chains and publications until `n_kills` were done, every chain brought to its end."""
+def disturb(world: World, n_kills: int, seed: int, base: Path, *, publishes: bool = True) -> Counts:
+    """Kill chains, and publications of them, until `n_kills` were done; every chain is brought to
+    its end.
+    """
     rng, counts = random.Random(seed), Counts()
     chain = world.command("reproduce", *world.options)
     publish = world.command("publish")
     calm = base / "calm"
     started = time.monotonic()
-    if world.run(calm, chain) or world.run(calm, publish):
+    if world.run(calm, chain) or (publishes and world.run(calm, publish)):
         raise SystemExit(f"the undisturbed run failed, see {calm}.log")
     seconds = time.monotonic() - started
     print(f"undisturbed: {seconds:.0f} s", flush=True)
@@ -183,7 +185,9 @@ def disturb(world: World, n_kills: int, seed: int, base: Path) -> Counts:
         trial += 1
         home = base / f"trial{trial}"
         _to_its_end(world, home, chain, seconds / 3, n_kills - counts.n_kills, rng, counts)
-        _to_its_end(world, home, publish, 3.0, max(n_kills - counts.n_kills, 0), rng, counts)
+        if publishes:
+            left = max(n_kills - counts.n_kills, 0)
+            _to_its_end(world, home, publish, 3.0, left, rng, counts)
         counts.runs_compared += 1
         counts.runs_equal += data_hashes(home) == expected
         print(f"run {trial}: {counts.line()}", flush=True)
