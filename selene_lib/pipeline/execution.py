@@ -127,7 +127,8 @@ def _papermill(
             log_output=False,
         )
     except PapermillExecutionError as error:
-        mendable = error.ename in MENDABLE
+        is_full = f"[Errno {errno.ENOSPC}]" in str(error.evalue)
+        mendable = error.ename in MENDABLE or is_full
         raise StepFailed(_failure_line(step, error, copy, again), mendable) from error
     except OSError as error:
         if error.errno != errno.ENOSPC:
