@@ -19,15 +19,16 @@ reproduce: $(STAMP)
 	$(VENV)/bin/selene reproduce --run $(RUN) $(if $(DATA),--data-dir $(DATA))
 
 test: $(STAMP)
-	$(PYTEST) $(SIDE_BY_SIDE)
+	$(PYTEST) $(SIDE_BY_SIDE) -m 'not faults'
 
 # all but what is marked slow: under a minute on two cores
 test-fast: $(STAMP)
-	$(PYTEST) $(SIDE_BY_SIDE) -m 'not slow'
+	$(PYTEST) $(SIDE_BY_SIDE) -m 'not slow and not faults'
 
 # kills at random points of the chain, of publication and of a training: an hour; a small part of it is in `test`
 test-faults: $(STAMP)
 	$(VENV)/bin/python tests/faults/kills.py
+	$(PYTEST) -m faults tests/faults -s
 
 # Unsloth's own code against ours, without a GPU: some 200 MB to download where torch came without Triton, 0.9 GB on disk
 test-unsloth: $(UNSLOTH_STAMP)

@@ -104,9 +104,9 @@ class Verification:
         for kind in ("within seeds", "within interval", "outside"):
             if kind == "outside" or self.count(kind):
                 parts.append(f"{self.count(kind)} {_IN_WORDS[kind]}")
-        for names, where in ((self.only_here, "here"), (self.only_published, "there")):
-            if names:
-                parts.append(f"{len(names)} only {where} (first: {names[0]})")
+        for only, where in ((self.only_here, "here"), (self.only_published, "there")):
+            if only:
+                parts.append(f"{len(only)} only {where} (first: {only[0]})")
         said = [", ".join(parts), *self.edited, *self.environments]
         largest = self.largest()
         if largest is not None:
