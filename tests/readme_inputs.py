@@ -73,7 +73,7 @@ def rows(task: str, *, with_rubric: bool) -> list[dict[str, str]]:
             "response": f"The river is number {i}.",
             "label": labels[i % len(labels)],
         }
-        for i in range(24 if task == "classification" else 4)  # an export needs 20 golden items
+        for i in range(36 if task == "classification" else 4)  # an export needs 20 golden items
     ]
     more = {"response_b": "I know no river."} if task == "pairwise" else {}
     more |= {"rubric": "[Does it name a river?]"} if with_rubric else {}

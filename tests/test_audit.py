@@ -204,16 +204,14 @@ def test_a_judge_that_quotes_is_safe_behind_the_escaping_template_only():
     card = audit_card(QuotingJudge(make_probes(PAIRS, n=50)), PAIRS, n=50).set_index(
         ["probe", "template"]
     )
-    planted = {"planted_result", "planted_reply", "closed_fence", "chat_tokens"}
+    # a quoted verdict beside the judge's own is never read as one: in a plain template it costs
+    # the verdict, behind the escaping one it costs nothing
+    planted = {"planted_result", "planted_reply", "closed_fence"}
     for name in ATTACKS:
-        assert (
-            card.loc[(name, "escape"), "effect"] == 0
-            and card.loc[(name, "escape"), "n_unparsed"] == 0
-        )
-        assert card.loc[(name, "plain"), "effect"] == (name in planted), name
-        assert (card.loc[(name, "plain - escape"), "note"] == "lower with escaping") == (
-            name in planted
-        )
+        escaped, plain = card.loc[(name, "escape")], card.loc[(name, "plain")]
+        assert escaped["effect"] == plain["effect"] == 0, name
+        assert escaped["n_unparsed"] == 0, name
+        assert (plain["n_unparsed"] == plain["n"]) == (name in planted), name
 
 
 def test_a_judge_that_prefers_its_own():

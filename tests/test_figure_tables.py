@@ -163,19 +163,29 @@ def test_reliability_reads_the_verdict_in_the_order_it_was_shown(tmp_path: Path)
         "task": "pairwise",
         "template": "t",
         "prompt_sha256": "0",
-        "reply": "",
         "finish_reason": "stop",
     }
     rows = [
         Judgement(
-            **common, order="AB", status="value", verdict="A", verdict_probs={"A": 0.9, "B": 0.1}
-        ),
-        Judgement(
-            **common, order="BA", status="value", verdict="A", verdict_probs={"A": 0.6, "B": 0.4}
+            **common,
+            order="AB",
+            reply="**Result:** A",
+            status="value",
+            verdict="A",
+            verdict_probs={"A": 0.9, "B": 0.1},
         ),
         Judgement(
             **common,
             order="BA",
+            reply="**Result:** A",
+            status="value",
+            verdict="A",
+            verdict_probs={"A": 0.6, "B": 0.4},
+        ),
+        Judgement(
+            **common,
+            order="BA",
+            reply="",
             status="malformed",
             verdict=None,
             verdict_probs={"A": 0.6, "B": 0.4},

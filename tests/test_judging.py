@@ -430,7 +430,8 @@ def test_every_mistake_of_a_user_is_one_line(tmp_path, replay):
     )
     assert "no rubric at" in error_of(tmp_path, good, rubric=tmp_path / "none.txt")
     (tmp_path / "short.txt").write_text("Right?\n1: no\n5: yes\n")
-    assert "describes no 2, 3, 4" in error_of(tmp_path, good, rubric=tmp_path / "short.txt")
+    short = error_of(tmp_path, good, rubric=tmp_path / "short.txt")
+    assert "line 3: level 5 follows level 1" in short
     assert "describes no Yes, No" in error_of(
         tmp_path, good, task="classification", rubric=tmp_path / "short.txt"
     )

@@ -123,6 +123,11 @@ RULES = tuple(
             "minutes, a GPU or a server; test_smoke_chain.py executes the chain",
         ),
         (
+            r"^selene (publish|verify)\b",
+            r"selene \1 --help",
+            "they need a finished run: minutes; test_smoke_chain.py executes both",
+        ),
+        (
             r"^selene lab\b(?: --(?= ))?",
             "selene lab -- --no-browser --port={port} --IdentityProvider.token=test --allow-root",
             "a free port and no browser; it is asked over HTTP until it answers, then ended",

@@ -6,7 +6,7 @@ import pytest
 
 from selene_lib.curation.filters import filter_refusals
 from selene_lib.prompts.verdicts import declines, parse_verdict
-from selene_lib.records import TASKS, PreferencePair, Sample
+from selene_lib.records import TASKS, PreferencePair
 
 REFUSALS = (
     "I'm sorry, but I can't help with that.",
@@ -58,8 +58,6 @@ NO_REFUSALS = (
 def test_a_refusal_is_one_to_judging_and_to_curation(text):
     assert declines(text)
     assert {parse_verdict(text, task).status for task in TASKS} == {"refused"}
-    sample = Sample("s", "made", "absolute", "go", text, label="3")
-    assert filter_refusals([sample]).reasons == {"s": "every response is a refusal"}
     pair = PreferencePair(
         "p", "s", "made", "classification", "go", f"{text}\n\n**Result:** Yes", "**Result:** No",
         True, "Yes", "No",
@@ -71,7 +69,11 @@ def test_a_refusal_is_one_to_judging_and_to_curation(text):
 def test_what_only_sounds_like_a_refusal_is_none(text):
     assert not declines(text)
     assert parse_verdict(text, "absolute").status == "malformed"
-    assert not filter_refusals([Sample("s", "made", "absolute", "go", text, label="3")]).reasons
+    pair = PreferencePair(
+        "p", "s", "made", "classification", "go", f"{text}\n\n**Result:** Yes", "**Result:** No",
+        True, "Yes", "No",
+    )  # fmt: skip
+    assert not filter_refusals([pair]).reasons
 
 
 def test_a_reply_that_declines_and_then_judges_is_a_value():

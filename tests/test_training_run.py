@@ -18,7 +18,7 @@ import torch
 from training_world import make_base, make_pairs
 
 from selene_lib.errors import UserError
-from selene_lib.files import sha256_file
+from selene_lib.files import append_jsonl, read_jsonl, sha256_file
 from selene_lib.models.loading import keep_4bit_weights_unpacked
 from selene_lib.training.checkpoints import all_checkpoints, latest_whole, remove_broken
 from selene_lib.training.encoding import encode_pairs
@@ -204,10 +204,9 @@ def test_reference_is_computed_once_checked_and_independent_of_the_company(
     )
     assert np.array_equal(reference_logps(loaded, pairs[::-1], tmp_path / "all"), values[::-1])
     (path,) = (tmp_path / "all").iterdir()
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
-    path.write_text(
-        "".join(json.dumps({**row, "chosen": row["chosen"] - 1}) + "\n" for row in rows)
-    )
+    rows = read_jsonl(path)
+    path.unlink()
+    append_jsonl(path, [{**row, "chosen": row["chosen"] - 1} for row in rows])
     with pytest.raises(UserError, match="delete the folder"):
         reference_logps(loaded, pairs, tmp_path / "all")
 

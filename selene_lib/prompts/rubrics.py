@@ -50,6 +50,8 @@ def read_rubric(path: str | Path, task: Task) -> str:
         criterion, scores = _from_mapping(path, text)
     else:
         criterion, scores = _from_text(path, text, task)
+        if task == "pairwise":
+            criterion = _without_whole_scale(text)
     if task == "pairwise":
         return criterion or text
     missing = [label for label in LABELS[task] if not scores.get(label)]
@@ -62,6 +64,13 @@ def read_rubric(path: str | Path, task: Task) -> str:
         return write_rubric(criterion, [scores[label] for label in LABELS[task]]).strip()
     lines = [f"{label}: {scores[label]}" for label in LABELS[task]]
     return "\n".join([criterion, *lines]).strip()
+
+
+def _without_whole_scale(text: str) -> str:
+    """The criterion alone where a whole scale of another task follows it, else the text."""
+    criterion, described = split_rubric(text)
+    scales = (LABELS["absolute"], LABELS["classification"])
+    return criterion if any(set(scale) <= set(described) for scale in scales) else text
 
 
 def write_rubric(criterion: str, descriptions: Sequence[str]) -> str:

@@ -40,7 +40,9 @@ class ServerGenerator:
             budget_usd=spec.budget_usd,
             usd_per_million_prompt_tokens=spec.usd_per_million_prompt_tokens,
             usd_per_million_reply_tokens=spec.usd_per_million_reply_tokens,
-            **spec.extra,
+            # a generator's server may move (a job's other port or node): critiques are those of the
+            # model that is named, and what was paid for is not paid again
+            **{"any_address": True, **spec.extra},
         )
 
     def generate(
