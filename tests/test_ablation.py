@@ -20,6 +20,9 @@ from selene_lib.curation.pairs import apply_decisions
 from selene_lib.errors import UserError
 from selene_lib.records import PreferencePair, unit_hash
 
+pytestmark = pytest.mark.slow
+
+
 SOURCES = ("coverage", "facts", "ledger", "letters", "tone", "redundant", "poisoned")
 SEEDS = range(5)
 

@@ -13,6 +13,8 @@ from selene_lib.evaluation.audit import (
     paired_interval,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("bias", [0.0, 0.05, 0.10, 0.20])
 def test_known_biases_are_recovered_at_the_nominal_rate(bias):

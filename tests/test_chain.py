@@ -28,6 +28,9 @@ from selene_lib.pipeline import (
 from selene_lib.pipeline.file_hashes import FileHashes
 from selene_lib.pipeline.fingerprint import outside_hashes
 
+pytestmark = pytest.mark.slow
+
+
 BEGIN = (
     "from selene_lib.pipeline.runs import begin_step\nstep = begin_step('00_quickstart', globals())"
 )

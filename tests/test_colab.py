@@ -20,6 +20,9 @@ from conftest import REPOSITORY
 from selene_lib.errors import UserError
 from selene_lib.pipeline import colab
 
+pytestmark = pytest.mark.slow
+
+
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
 ADDRESS = "https://github.com/someone/selene"
 

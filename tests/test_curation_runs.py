@@ -16,6 +16,9 @@ from selene_lib.curation.pairs import apply_decisions, build_pairs, filter_sampl
 from selene_lib.ledger import Ledger
 from selene_lib.records import Sample
 
+pytestmark = pytest.mark.slow
+
+
 PUBLISHED = ("auto_j_training", "hh_rlhf", "halueval", "alpaca_eval_cot")
 
 

@@ -260,6 +260,7 @@ print(result.n_samples, peak() - before)
 """
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_set(tmp_path):
     """24,000 rows of 8 kB (190 MB of JSON, one array on one line) cost no more than a few batches
     of them.

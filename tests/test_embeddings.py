@@ -22,6 +22,9 @@ from selene_lib.embeddings.topic_map import order_topics, scale_points
 from selene_lib.errors import UserError
 from selene_lib.records import Sample
 
+pytestmark = pytest.mark.slow
+
+
 SUBJECTS = {
     "cooking": ["pepper", "onion", "butter", "oven", "recipe", "garlic", "simmer", "flour"],
     "sailing": ["anchor", "harbour", "keel", "rudder", "tide", "mast", "sail", "rigging"],

@@ -7,6 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
 

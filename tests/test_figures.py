@@ -22,6 +22,8 @@ from selene_lib.errors import UserError
 from selene_lib.figures import everything
 from selene_lib.figures.drawing import settle, styled
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -17,6 +17,8 @@ from selene_lib.training.run import train
 from selene_lib.training.spec import TrainSpec
 from selene_lib.training.trainer import losses_of
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):

@@ -24,6 +24,8 @@ from selene_lib.curation.generators.teacher import TeacherGenerator
 from selene_lib.models.reply_store import ReplyStore
 from selene_lib.prompts.rendering import render
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def embedded():

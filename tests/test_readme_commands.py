@@ -43,6 +43,9 @@ from readme_inputs import (
     write_votes,
 )
 
+pytestmark = pytest.mark.slow
+
+
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 CLONE = (
     "Makefile",

@@ -21,6 +21,8 @@ from selene_lib.report.claims import claims
 from selene_lib.report.items import worst_items
 from selene_lib.report.provenance import scale_sentences
 
+pytestmark = pytest.mark.slow
+
 
 class Page(HTMLParser):
     """What a page holds: tags with attributes, ids, and the text outside scripts and styles."""

@@ -22,6 +22,9 @@ from synthetic_run import finished_run
 
 from selene_lib.report import build_report
 
+pytestmark = pytest.mark.slow
+
+
 websocket = pytest.importorskip("websocket", reason="the package websocket-client is not installed")
 WIDTHS = (390, 1280)
 

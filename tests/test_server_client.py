@@ -59,6 +59,7 @@ def careless(prompt: str, seed: int | None) -> str:
     )
 
 
+@pytest.mark.slow
 def test_a_thousand_requests_with_faults_end_as_pairs_or_counted_reasons(tmp_path):
     samples = make_samples(500)
     with serving(ScriptedServer(one_in_ten, careless)) as server:
@@ -99,6 +100,7 @@ print("done")
 """
 
 
+@pytest.mark.slow
 def test_kill_nine_anywhere_never_asks_for_a_stored_reply_again(tmp_path):
     store = tmp_path / "s.jsonl"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -28,6 +28,9 @@ from selene_lib.prompts.chat import encode_chat
 from selene_lib.prompts.rendering import TEMPLATE_FOLDER, load_template, render
 from selene_lib.records import LABELS, TASKS, Sample
 
+pytestmark = pytest.mark.slow
+
+
 VERDICT = Asking("nano", critique=False)
 
 

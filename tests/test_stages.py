@@ -17,6 +17,9 @@ from selene_lib.steps.curate import forecast, open_priced_generator
 from selene_lib.steps.train import compare_losses, held_out_pairs, train_arms
 from selene_lib.training.spec import TrainSpec
 
+pytestmark = pytest.mark.slow
+
+
 SAMPLES = [
     Sample(f"s{i}", "made", "classification", "good", "kind", rubric="is it kind", label="Yes")
     for i in range(5)

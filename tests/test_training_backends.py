@@ -23,6 +23,9 @@ from selene_lib.training.model import (
 )
 from selene_lib.training.spec import TrainSpec
 
+pytestmark = pytest.mark.slow
+
+
 CPU = Hardware(cuda=False, bf16=True, unsloth=False, flex=True)
 GPU = Hardware(cuda=True, bf16=True, unsloth=False, flex=True, memory_bytes=80 * 10**9)
 GPU_UNSLOTH = replace(GPU, unsloth=True)

@@ -1,5 +1,6 @@
 """One encoder: the same ids for data, training and judging; a verdict is never cut off."""
 
+import copy
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from training_world import WORDS, make_pairs, make_tokenizer
 
 from selene_lib.errors import UserError
-from selene_lib.prompts.chat import encode_chat
+from selene_lib.prompts.chat import encode_chat, encode_prompt
 from selene_lib.training.encoding import encode_pair, encode_pairs
 
 
@@ -72,17 +73,21 @@ def test_ids_are_those_of_trl(tokenizer):
 
 
 def test_a_template_that_renders_prompts_differently_is_refused(tokenizer):
-    import copy
-
     other = copy.deepcopy(tokenizer)
     other.chat_template = "{{ messages|length }}" + other.chat_template
     with pytest.raises(ValueError, match="renders a prompt differently"):
         encode_chat(other, "good", "bad")
 
 
-def test_a_tokenizer_without_an_end_token_is_refused(tokenizer):
-    import copy
+def test_a_template_that_writes_the_date_gives_the_same_ids_on_every_day(tokenizer):
+    other = copy.deepcopy(tokenizer)
+    other.chat_template = "{{ strftime_now('%d %b %Y') }} " + other.chat_template
+    head, ids = encode_prompt(other, "Is it true?")
+    assert head.startswith("26 Jul 2024 ")
+    assert ids == encode_chat(other, "Is it true?", "No")[: len(ids)]
 
+
+def test_a_tokenizer_without_an_end_token_is_refused(tokenizer):
     other = copy.deepcopy(tokenizer)
     other.eos_token = None
     with pytest.raises(UserError, match="no eos_token"):

@@ -19,6 +19,9 @@ from selene_lib.training.model import choose_layout, open_for_training
 from selene_lib.training.probe import config_obstacle, probe_layout
 from selene_lib.training.spec import TrainSpec
 
+pytestmark = pytest.mark.slow
+
+
 SMALL = EncodedPair("p", (10, 11, 12), (20, 21), (30,))
 WAYS = [
     ("shared_prefix", "segments", True),

@@ -24,6 +24,9 @@ from selene_lib.training.serving import serving_commands, write_modelfile
 from selene_lib.training.shapes import read_shape
 from selene_lib.training.spec import TrainSpec
 
+pytestmark = pytest.mark.slow
+
+
 LLAMA = TrainSpec(
     base_model="meta-llama/Llama-3.1-8B-Instruct",
     quantisation="nf4",

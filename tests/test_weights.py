@@ -19,6 +19,9 @@ from selene_lib.prompts.rendering import Prompt
 from selene_lib.training.run import train
 from selene_lib.training.spec import TrainSpec
 
+pytestmark = pytest.mark.slow
+
+
 PROMPT = [Prompt("good ``` bad", "classification", "t")]
 
 

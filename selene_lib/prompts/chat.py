@@ -9,9 +9,12 @@ a prefix of prompt + completion ids by construction and never merge across the b
 
 from __future__ import annotations
 
+import datetime
 from typing import Any
 
 from selene_lib.errors import UserError
+
+_TEMPLATE_DATE = datetime.date(2024, 7, 26)  # any one day would do
 
 
 def encode_chat(tokenizer: Any, prompt: str, completion: str | None) -> list[int]:
@@ -35,7 +38,7 @@ def encode_prompt(tokenizer: Any, prompt: str) -> tuple[str, list[int]]:
     The text is what the tokenizer's chat template makes of it.
     """
     message = [{"role": "user", "content": _neutralise(tokenizer, prompt)}]
-    head = tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
+    head = _through_template(tokenizer, message, add_generation_prompt=True)
     return head, _with_one_bos(tokenizer, tokenizer.encode(head, add_special_tokens=False))
 
 
@@ -43,9 +46,7 @@ def encode_completion(tokenizer: Any, prompt: str, head: str, completion: str) -
     """Return the ids of what the template adds to `head` for the reply, through the end token."""
     message = [{"role": "user", "content": _neutralise(tokenizer, prompt)}]
     reply = {"role": "assistant", "content": _neutralise(tokenizer, completion)}
-    whole = tokenizer.apply_chat_template(
-        [*message, reply], tokenize=False, add_generation_prompt=False
-    )
+    whole = _through_template(tokenizer, [*message, reply], add_generation_prompt=False)
     if not whole.startswith(head):
         raise ValueError(
             f"the chat template of {tokenizer.name_or_path!r} renders a prompt differently once a "
@@ -54,6 +55,22 @@ def encode_completion(tokenizer: Any, prompt: str, head: str, completion: str) -
         )
     ids = tokenizer.encode(whole[len(head) :], add_special_tokens=False)
     return _until_end_token(tokenizer, ids)
+
+
+def _through_template(
+    tokenizer: Any, messages: list[dict[str, str]], *, add_generation_prompt: bool
+) -> str:
+    """Render a conversation by the tokenizer's chat template, on one date for ever.
+
+    Some templates write today's date into every prompt: the same prompt would have other ids
+    tomorrow, and a stored reply would no longer belong to it.
+    """
+    return tokenizer.apply_chat_template(
+        messages,
+        tokenize=False,
+        add_generation_prompt=add_generation_prompt,
+        strftime_now=_TEMPLATE_DATE.strftime,
+    )
 
 
 def _end_token_id(tokenizer: Any) -> int:

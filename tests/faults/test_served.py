@@ -201,6 +201,7 @@ def kill_and_go_on(tmp_path: Path, n_rows: int, n_kills: int) -> None:
     assert undisturbed.read_bytes() == output.read_bytes()
 
 
+@pytest.mark.slow
 def test_killed_it_pays_again_at_most_what_was_in_flight(tmp_path):
     kill_and_go_on(tmp_path, 120, 3)
 
