@@ -1,8 +1,8 @@
-"""Published replies and labels of real judges, replayed through our prompts, parser and scorer: the
+"""Published replies and labels of real judges, replayed through our prompts, parser and scores: the
 numbers must not move.
 
 Files are the publishers' own (see the `data_dir` fixture); the values below were computed from them
-once, independently of the scorer.
+once, independently of our scoring.
 """
 
 from __future__ import annotations

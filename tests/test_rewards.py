@@ -1,5 +1,5 @@
 """Reward models: the same score alone and in a batch, NaN stops, ArmoRM's head by hand, and a real
-scorer of the embedded world.
+reward model of the embedded world.
 """
 
 from __future__ import annotations
@@ -251,7 +251,7 @@ def nano_reward() -> NanoReward:
     return NanoReward.fit_teacher(trusted)
 
 
-def test_the_nano_scorer_tells_sound_critiques_from_unsound_ones_it_never_saw(nano_reward):
+def test_the_nano_reward_tells_sound_critiques_from_unsound_ones_it_never_saw(nano_reward):
     from sklearn.metrics import roc_auc_score
 
     from selene_lib import nano
@@ -266,7 +266,7 @@ def test_the_nano_scorer_tells_sound_critiques_from_unsound_ones_it_never_saw(na
     assert np.array_equal(alone, scores[:20]) or np.abs(np.array(alone) - scores[:20]).max() < 1e-12
 
 
-def test_the_nano_scorer_sees_the_poisoned_source(nano_reward):
+def test_the_nano_reward_sees_the_poisoned_source(nano_reward):
     from selene_lib import nano
 
     rewards = {}

@@ -1,3 +1,1 @@
-"""Which sources and which reward threshold: short training runs raced against each other, and what
-they show.
-"""
+"""Which sources and which reward threshold: short training runs raced against each other."""

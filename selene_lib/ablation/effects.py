@@ -1,6 +1,4 @@
-"""The difference between two mixes on the same items, with what items and what the variance of
-training seeds contribute to its error.
-"""
+"""The difference between two mixes on the same items, with the errors of items and seeds."""
 
 from __future__ import annotations
 
@@ -31,9 +29,7 @@ class PairedEffect:
 
 @dataclass(frozen=True)
 class SeedVariance:
-    """Variance between training seeds of a difference, and the degrees of freedom it was estimated
-    with.
-    """
+    """Variance of a difference between training seeds, estimated with `df`."""
 
     value: float
     df: int = KNOWN
@@ -54,13 +50,13 @@ def effect_between(
     seed: int = 0,
     groups: np.ndarray | None = None,
 ) -> PairedEffect:
-    """Compare two mixes item by item: `mean(first - second)`, paired bootstrap over items (or
-    groups), widened by `seed_variance`.
+    """Compare two mixes item by item: `mean(first - second)`.
 
-    p is the larger of the bootstrap's and that of Student's t with both variances, its degrees of
-    freedom by Satterthwaite (1946) where the seed variance was estimated. The smallest p of a
-    bootstrap is 2 / (n + 1), so there are as many resamples as the first of `n_decisions`
-    Benjamini-Hochberg steps at `level` needs, times four.
+    By a paired bootstrap over items (or groups), widened by `seed_variance`. p is the larger of the
+    bootstrap's and that of Student's t with both variances, its degrees of freedom by Satterthwaite
+    (1946) where the seed variance was estimated. The smallest p of a bootstrap is 2 / (n + 1), so
+    there are as many resamples as the first of `n_decisions` Benjamini-Hochberg steps at `level`
+    needs, times four.
     """
     from scipy.stats import t as student
 
@@ -78,12 +74,11 @@ def effect_between(
 def run_variance(
     runs_by_mix: Iterable[Sequence[np.ndarray]], groups: np.ndarray | None = None
 ) -> float:
-    """Variance of a mix's mean between seeds beyond what independent flips of single items
-    explain; pooled over mixes, at least 0.
+    """Variance of a mix's mean between seeds beyond what flips of single items explain.
 
-    A run is the item outcomes of one seed (or the change of item outcomes between two). Two runs
-    differ by d; independent flips alone would give E[d^2] = sum of squared item (or cluster)
-    differences / n^2, a correlated shift adds twice its variance.
+    Pooled over mixes, at least 0. A run is the item outcomes of one seed (or the change of item
+    outcomes between two). Two runs differ by d; independent flips alone would give E[d^2] = sum of
+    squared item (or cluster) differences / n^2, a correlated shift adds twice its variance.
     """
     excess = []
     for runs in runs_by_mix:
@@ -102,11 +97,10 @@ def run_variance(
 def power_left(
     effect: PairedEffect, *, n_seeds: int, n_seeds_last: int, seed_variance: float, level: float
 ) -> float:
-    """The chance that an effect counts at `level` after `n_seeds_last` seeds if the truth is what
-    `n_seeds` showed.
+    """The chance that an effect counts at `level` after `n_seeds_last` seeds.
 
-    Item noise is taken to stay (it is the items', not the seeds'); the looser single-test level is
-    used, so that this errs on going on.
+    If the truth is what `n_seeds` showed. Item noise is taken to stay (it is the items', not the
+    seeds'); the looser single-test level is used, so that this errs on going on.
     """
     se_last = float(np.hypot(effect.se_items, np.sqrt(seed_variance / n_seeds_last)))
     if se_last == 0:

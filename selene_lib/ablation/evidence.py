@@ -21,8 +21,10 @@ from selene_lib.evaluation.metrics import benjamini_hochberg
 
 @dataclass(frozen=True)
 class Evidence:
-    """Effect of every mix but `full` by name; q, adjusted together, of those that decide something;
-    and the seed variance of one run's difference that they were widened by.
+    """What the outcomes show.
+
+    `effects` are by name, of every mix but `full`; `q`, adjusted together, of those that decide
+    something; `seed_variance` is what a difference of single runs was widened by.
     """
 
     effects: dict[str, PairedEffect]
@@ -90,8 +92,9 @@ class Runs:
         return SeedVariance(run_variance(changes, self.groups), df)
 
     def _against_full(self, mix: Mix, variance: SeedVariance, n_decisions: int) -> PairedEffect:
-        """On the seeds that both have: full less mix for `leave_out` (what the source adds), mix
-        less full for the others.
+        """The effect of a mix on the seeds that it and `full` both have.
+
+        Full less mix for `leave_out` (what the source adds), mix less full for the others.
         """
         full = self.mixes[0]
         seeds = sorted(set(mix.outcomes) & set(full.outcomes))

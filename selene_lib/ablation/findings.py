@@ -1,5 +1,6 @@
-"""What an ablation says in the end: helps, harms or neither, which source goes, which threshold is
-used, as a table and as the decision file.
+"""What an ablation says in the end, as a table and as the decision file.
+
+A mix helps, harms or does neither; a source goes or stays; a threshold is used or none.
 """
 
 from __future__ import annotations
@@ -41,8 +42,9 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Findings:
-    """What is said of each deciding mix, and what follows: the sources that go, and the threshold
-    mix that is used (None: no filter).
+    """What is said of each deciding mix, and what follows.
+
+    The sources that go, and the threshold mix that is used (None: no filter).
     """
 
     said: dict[str, str]
@@ -58,12 +60,12 @@ class Findings:
 
 
 def find(runs: Runs) -> Findings:
-    """Return what the runs say: of a mix by accuracy helps, harms or no effect shown, of a
-    one-source mix by margins only harm or no harm.
+    """Return what the runs say.
 
-    A source goes where leaving it out helps, or where training on it alone turns the judge against
-    sound evaluations. Among the thresholds that beat no filter the one with the best accuracy is
-    chosen.
+    Of a mix by accuracy: helps, harms or no effect shown; of a one-source mix by margins: harms or
+    no harm shown. A source goes where leaving it out helps, or where training on it alone turns the
+    judge against sound evaluations. Among the thresholds that beat no filter the one with the best
+    accuracy is chosen.
     """
     by_name = {mix.name: mix for mix in runs.mixes}
     said = {name: _said(runs, by_name[name]) for name in runs.evidence().q}

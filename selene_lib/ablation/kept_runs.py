@@ -22,12 +22,11 @@ Job = tuple[Sequence[PreferencePair], int, int]
 
 @dataclass(frozen=True)
 class KeptRun:
-    """`run(pairs, seed, n_steps)`: train that long from the base and return one number an item; of
-    the base itself for 0 steps.
+    """`run(pairs, seed, n_steps)`: train that long from the base and return one number an item.
 
-    Outcomes are kept in `folder` under a hash of what they depend on. A kind of run says in
-    `_identity` what it depends on beyond the training, and in `_measure` what it makes of the
-    trained adapter (None: the base).
+    For 0 steps it is the base that is measured. Outcomes are kept in `folder` under a hash of what
+    they depend on. A kind of run says in `_identity` what it depends on beyond the training, and in
+    `_measure` what it makes of the trained adapter (None: the base).
     """
 
     spec: TrainSpec
@@ -46,8 +45,9 @@ class KeptRun:
         return np.asarray(read_json(kept), dtype=float)
 
     def many(self, jobs: Sequence[Job]) -> list[np.ndarray]:
-        """Run several at once where the model is small; the results are those of one after the
-        other.
+        """Run several at once where the model is small.
+
+        The results are those of one after the other.
         """
         return side_by_side(
             [(self, job) for job in jobs], self.spec.base_model, f"{self.title}, {len(jobs)} mixes"

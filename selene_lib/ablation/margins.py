@@ -1,5 +1,6 @@
-"""Which of two evaluations a judge prefers: log-probability of the sound one less that of the
-unsound one, in nats, per trusted pair.
+"""Which of two evaluations a judge prefers, and by how many nats.
+
+Log-probability of the sound one less that of the unsound one, per trusted pair.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ R = TypeVar("R", Sample, PreferencePair)
 def trusted_pairs(
     dev_path: Path, validation: Sequence[PreferencePair], family: str, n_per_task: int, seed: int
 ) -> list[PreferencePair]:
-    """Return pairs to prefer on: made by the teacher from the trusted development set if it holds
-    any, else the validation pairs.
+    """Return pairs to prefer on: made by the teacher from the trusted development set.
+
+    Where that holds none, the validation pairs.
     """
     from selene_lib.curation.critiques import generate_critiques
     from selene_lib.curation.generators.teacher import TeacherGenerator
@@ -46,11 +48,10 @@ def _first(records: Sequence[R], task: str, n: int, seed: int) -> list[R]:
 def preference_margins(
     model: str, adapter: Path | None, pairs: Sequence[PreferencePair]
 ) -> list[float]:
-    """Return `log p(chosen | prompt) - log p(rejected | prompt)` of each pair, summed over the
-    reply's tokens, in nats.
+    """Return `log p(chosen | prompt) - log p(rejected | prompt)` of each pair, in nats.
 
-    Computed as training computes its log-probabilities, in chunks of completion tokens: no tensor
-    of all positions by the whole vocabulary exists.
+    Sums over the reply's tokens. Computed as training computes its log-probabilities, in chunks of
+    completion tokens: no tensor of all positions by the whole vocabulary exists.
     """
     import torch
 
@@ -95,9 +96,7 @@ def _open(model: str, adapter: Path | None) -> tuple[Any, Any]:
 
 @dataclass(frozen=True)
 class MarginRun(KeptRun):
-    """`run(pairs, seed, n_steps)`: train that long from the base and return the margins of the
-    trusted pairs in nats; of the base for 0 steps.
-    """
+    """`run(pairs, seed, n_steps)`: train that long and return the trusted pairs' margins in nats."""
 
     trusted: Sequence[PreferencePair]
 

@@ -18,8 +18,9 @@ Kind = Literal["full", "leave_out", "only", "threshold"]
 
 @dataclass
 class Mix:
-    """One mix: what it trains on, its outcomes by round (margins in nats for an `only` mix that has
-    them), and why it was closed.
+    """One mix: what it trains on, its outcomes by round, and why it was closed.
+
+    Outcomes are margins in nats for an `only` mix that has them.
     """
 
     name: str
@@ -39,8 +40,9 @@ class Mix:
 def plan_mixes(
     pairs: Sequence[PreferencePair], thresholds: Sequence[float | None], spec: AblationSpec
 ) -> list[Mix]:
-    """The mixes of an ablation, `full` first. A threshold of None is the full mix; one that keeps
-    nothing is a UserError.
+    """The mixes of an ablation, `full` first.
+
+    A threshold of None is the full mix; one that keeps nothing is a UserError.
     """
     sources = sorted({p.source for p in pairs})
     if len(sources) < 2:

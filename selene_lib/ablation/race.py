@@ -1,9 +1,9 @@
-"""Which sources, which reward threshold: short training runs from one base, compared item by item,
-raced, decided with known error rates.
+"""Which sources, which reward threshold: short runs from one base, raced and decided.
 
-Mixes: `full` (all pairs), `without <source>`, `only <source>` and one per reward threshold. A round
-trains the mixes that are still open with one more seed. After each round a mix is closed when its
-effect is clear, or when no remaining round could make it clear (hopeless).
+They are compared item by item, and the decisions have known error rates. Mixes: `full` (all pairs),
+`without <source>`, `only <source>` and one per reward threshold. A round trains the mixes that are
+still open with one more seed. After each round a mix is closed when its effect is clear, or when no
+remaining round could make it clear (hopeless).
 
 A source that is a small part of the mix hardly moves its accuracy, however bad it is. So each
 source is also trained on alone, and the judge is asked which of two evaluations of trusted items it
@@ -46,7 +46,9 @@ SWEEP_COLUMNS = (
 
 @dataclass(frozen=True)
 class AblationResult:
-    """`table`: one row a mix (`COLUMNS`); `telemetry`: seconds a mix and seed; `decisions`: what
+    """What an ablation found.
+
+    `table`: one row a mix (`COLUMNS`); `telemetry`: seconds a mix and seed; `decisions`: what
     `write_decisions` writes.
     """
 
@@ -56,8 +58,10 @@ class AblationResult:
 
     @property
     def sweep(self) -> pd.DataFrame:
-        """The threshold sweep: threshold (NaN: no filter), n_pairs, accuracy with its interval,
-        effect against no filter, q, chosen.
+        """The threshold sweep, one row a threshold.
+
+        threshold (NaN: no filter), n_pairs, accuracy with its interval, effect against no filter,
+        q, decision.
         """
         rows = self.table[self.table["kind"].isin(["full", "threshold"])][list(SWEEP_COLUMNS)]
         renamed = rows.rename(columns={"accuracy_low": "ci95_low", "accuracy_high": "ci95_high"})
@@ -74,13 +78,14 @@ def run_ablation(
     groups: np.ndarray | None = None,
     progress: bool = True,
 ) -> AblationResult:
-    """Race the mixes and decide. `judge_mix(pairs, seed, n_steps)` trains from the base and returns
-    one outcome in [0, 1] an item.
+    """Race the mixes and decide.
 
-    `measure_mix`, of the same form, returns the preference margin of each trusted pair in nats, of
-    the base itself for `n_steps=0`; with it (and `spec.only`) the one-source runs decide on harm,
-    without it they are for information. `groups` are cluster names of the items of `judge_mix`
-    (items of one prompt are drawn together). Raises UserError for fewer than two sources.
+    `judge_mix(pairs, seed, n_steps)` trains from the base and returns one outcome in [0, 1] an
+    item. `measure_mix`, of the same form, returns the preference margin of each trusted pair in
+    nats, of the base itself for `n_steps=0`; with it (and `spec.only`) the one-source runs decide
+    on harm, without it they are for information. `groups` are cluster names of the items of
+    `judge_mix` (items of one prompt are drawn together). Raises UserError for fewer than two
+    sources.
     """
     spec = spec or AblationSpec()
     runs = Runs(plan_mixes(pairs, thresholds, spec), spec, groups)
@@ -130,8 +135,9 @@ def _run_round(
 def _outcomes(
     mixes: Sequence[Mix], seed: int, run_mix: RunMix, spec: AblationSpec, progress: bool
 ) -> list[tuple[np.ndarray, float]]:
-    """Train the mixes of a round: all at once where `run_mix` has a `many` for that (then seconds
-    are the mean), else one by one.
+    """Train the mixes of a round.
+
+    All at once where `run_mix` has a `many` for that (then seconds are the mean), else one by one.
     """
     from tqdm.auto import tqdm
 
@@ -150,8 +156,9 @@ def _outcomes(
 
 
 def close_mixes(runs: Runs, round_: int) -> None:
-    """Close what is decided after a round: clear effects (from the second seed on), hopeless mixes,
-    one-source mixes without harm.
+    """Close what is decided after a round.
+
+    Clear effects (from the second seed on), hopeless mixes, one-source mixes without harm.
     """
     evidence = runs.evidence()
     for mix in [mix for mix in runs.mixes if not mix.closed]:

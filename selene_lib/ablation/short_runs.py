@@ -16,8 +16,9 @@ from selene_lib.records import TASKS, PreferencePair, Sample, unit_hash
 def development_items(
     dev_path: Path, validation: Sequence[PreferencePair], family: str, n_per_task: int, seed: int
 ) -> list[tuple[Prompt, str]]:
-    """Return prompts with gold labels to judge mixes on: the trusted development set if it holds
-    any, else the validation pairs.
+    """Return prompts with gold labels to judge mixes on: of the trusted development set.
+
+    Where that holds none, the validation pairs.
     """
     samples = read_parquet(dev_path, Sample)
     if samples:
@@ -35,9 +36,7 @@ def development_items(
 
 @dataclass(frozen=True)
 class ShortRun(KeptRun):
-    """`run(pairs, seed, n_steps)`: train that long from the base, judge `items`, return 0/1 an
-    item.
-    """
+    """`run(pairs, seed, n_steps)`: train that long, judge `items`, return 0/1 an item."""
 
     items: Sequence[tuple[Prompt, str]]
     max_new_tokens: int

@@ -9,12 +9,12 @@ from selene_lib.errors import UserError
 
 @dataclass(frozen=True)
 class AblationSpec:
-    """How long and how strictly: `n_rounds` seeds at most, and an effect counts at q < `alpha` /
-    `n_rounds` (Bonferroni over the looks).
+    """How long and how strictly an ablation goes.
 
-    `hopeless_power`: a mix is closed when the chance that its effect ever counts falls below this.
-    `only` adds the one-source runs; one of them harms only where its whole interval lies more than
-    `min_harm_nats` below the base. Defaults are our choice.
+    `n_rounds` seeds at most, and an effect counts at q < `alpha` / `n_rounds` (Bonferroni over the
+    looks). `hopeless_power`: a mix is closed when the chance that its effect ever counts falls
+    below this. `only` adds the one-source runs; one of them harms only where its whole interval
+    lies more than `min_harm_nats` below the base. Defaults are our choice.
     """
 
     n_steps: int = 60

@@ -78,8 +78,9 @@ _HEDGED = re.compile(
 
 
 def reasoning_of(text: str) -> str:
-    """The reasoning of a reply: what stands before the last result marker, without the reasoning
-    marker; stripped.
+    """The reasoning of a reply, stripped: what stands before the last result marker.
+
+    The reasoning marker is left out.
     """
     ends = [match.start() for match in MARKER.finditer(text)]
     head = text[: ends[-1]] if ends else text
@@ -92,8 +93,7 @@ def leaks(text: str) -> str:
 
 
 def contradiction(reasoning: str, verdict: str, task: Task) -> str:
-    """The verdict that the end of the reasoning states in words where it is another than `verdict`,
-    else an empty string.
+    """The other verdict that the end of the reasoning states in words, else an empty string.
 
     Only the last two sentences are read, only plain statements count (no sentence with a negation,
     a concession or a condition), and a text that states both is not called a contradiction.
@@ -110,8 +110,7 @@ def contradiction(reasoning: str, verdict: str, task: Task) -> str:
 
 
 def check_reply(reply: Generation, asked: str | None, task: Task) -> tuple[str | None, str]:
-    """Return `(verdict, reason)`: the verdict of a reply and an empty reason if it may be used,
-    else why not.
+    """Return `(verdict, reason)`: an empty reason if the reply may be used, else why not.
 
     `asked=None` accepts any verdict (rejection sampling).
     """

@@ -36,8 +36,9 @@ STAGE = "critiques"
 
 @dataclass(frozen=True)
 class CritiqueResult:
-    """Verified critiques, two a sample (chosen, then rejected) in the order of the samples, and the
-    ledger of the generation.
+    """Verified critiques and the ledger of their generation.
+
+    Two a sample, chosen then rejected, in the order of the samples.
     """
 
     critiques: list[Critique]
@@ -55,8 +56,9 @@ def is_swapped(sample: Sample, seed: int) -> bool:
 
 
 def wrong_verdict(sample: Sample, seed: int) -> str:
-    """A verdict other than the gold one; for an absolute score drawn with weight 1/distance by a
-    hash of the item.
+    """A verdict other than the gold one.
+
+    An absolute score is drawn with weight 1 / distance, by a hash of the item.
     """
     others = [label for label in LABELS[sample.task] if label != sample.label]
     weights = [1.0] * len(others)
@@ -71,8 +73,9 @@ def wrong_verdict(sample: Sample, seed: int) -> str:
 
 
 def no_gold(sample: Sample) -> str:
-    """Why no verdict can be argued for, or an empty string: a missing label, or a tie, which no
-    judge may answer.
+    """Why no verdict can be argued for, or an empty string.
+
+    The label is missing, or it is a tie, which no judge may answer.
     """
     if sample.label == TIE:
         return "the gold label is a tie"
@@ -80,8 +83,9 @@ def no_gold(sample: Sample) -> str:
 
 
 def argue_prompt(sample: Sample, verdict: str, *, family: str = "full", escape: bool = True) -> str:
-    """The message that asks a generator to argue for `verdict`: the judge's own prompt inside
-    `templates/generate/argue.txt`.
+    """The message that asks a generator to argue for `verdict`.
+
+    It is the judge's own prompt inside `templates/generate/argue.txt`.
     """
     # one pass, so that a sample that spells out "{verdict}" stays as it is
     values = {"{prompt}": render(sample, family=family, escape=escape).text, "{verdict}": verdict}
@@ -106,12 +110,11 @@ def generate_critiques(
     n_samples: int = 20,
     temperature: float = 0.7,
 ) -> CritiqueResult:
-    """Return two verified critiques for every sample that gets them; all others stand in the ledger
-    with the reason.
+    """Return two verified critiques for every sample that gets them.
 
-    `store` is the append-only file of replies (None keeps nothing). `max_attempts` is for `argue`,
-    `n_samples` for `sample`. A pairwise sample is put in the order of `as_shown(sample, seed)`;
-    `settings["swapped"]` of its critiques says which.
+    All others stand in the ledger with the reason. `store` is the append-only file of replies (None
+    keeps nothing). `max_attempts` is for `argue`, `n_samples` for `sample`. A pairwise sample is
+    put in the order of `as_shown(sample, seed)`; `settings["swapped"]` of its critiques says which.
     """
     if method not in ("argue", "sample"):
         raise UserError(f"method {method!r} is not one of argue, sample")
@@ -146,11 +149,10 @@ def plan_critiques(
     n_samples: int = 20,
     temperature: float = 0.7,
 ) -> RequestPlan | None:
-    """The dry run of `generate_critiques`: requests, tokens and cost of its first attempt, without
-    asking; None where nothing is paid.
+    """The dry run of `generate_critiques`: requests, tokens and cost of its first attempt.
 
-    Retries come on top: at most `max_attempts - 1` times the share of replies that fail their
-    check.
+    Nobody is asked. None where nothing is paid. Retries come on top: at most `max_attempts - 1`
+    times the share of replies that fail their check.
     """
     plan = getattr(generator, "plan", None)
     if plan is None:
@@ -192,8 +194,9 @@ class _Job:
     def argue(
         self, samples: Sequence[Sample], max_attempts: int, store: ReplyStore
     ) -> dict[tuple[str, str], Critique | str]:
-        """Ask for both sides of every sample, then again for what failed; the value is a critique
-        or the last reason.
+        """Ask for both sides of every sample, then again for what failed.
+
+        The value is a critique or the last reason.
         """
         wanted = self.sides(samples)
         found: dict[tuple[str, str], Critique | str] = {}
@@ -210,8 +213,9 @@ class _Job:
     def sample(
         self, samples: Sequence[Sample], n_samples: int, store: ReplyStore
     ) -> dict[tuple[str, str], Critique | str]:
-        """Answer each judge prompt `n_samples` times; the first verified reply of either kind is
-        taken.
+        """Answer each judge prompt `n_samples` times.
+
+        The first verified reply of either kind is taken.
         """
         requests = [self.request(s, None, i) for s in samples for i in range(n_samples)]
         replies = self.generator.generate(requests, store=store)

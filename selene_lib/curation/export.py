@@ -23,8 +23,10 @@ def export_pairs(
     title: str = "Preference pairs",
     ledger: Ledger | None = None,
 ) -> list[Path]:
-    """Write both splits as Parquet (all fields) and as JSON Lines in TRL's conversational
-    preference format, and their card as README.md; return the paths in this order.
+    """Write both splits and their card; return the paths.
+
+    Each split is written as Parquet (all fields), then as JSON Lines in TRL's conversational
+    preference format; the card is README.md.
     """
     folder = Path(folder)
     paths = []
@@ -38,7 +40,8 @@ def export_pairs(
 def to_dataset_dict(
     train: Sequence[PreferencePair], validation: Sequence[PreferencePair]
 ) -> DatasetDict:
-    """A `datasets.DatasetDict` of both splits in TRL's format plus id, source, task and licence;
+    """A `datasets.DatasetDict` of both splits in TRL's format plus id, source, task and licence.
+
     `push_to_hub` takes it.
     """
     from datasets import Dataset, DatasetDict
@@ -59,8 +62,7 @@ def pairs_card(
     title: str,
     ledger: Ledger | None = None,
 ) -> str:
-    """The README.md of the dataset on the hub: licences, counts by source and task, columns, and
-    the ledger's totals.
+    """The README.md of the dataset on the hub: licences, counts, columns, the ledger's totals.
 
     The licence field is `other`: the pairs carry the licences of their sources, one a row.
     """

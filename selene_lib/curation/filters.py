@@ -1,8 +1,7 @@
-"""Filters of the curation: each one a pure function from records to what is kept and why the rest
-is not; `apply` writes the ledger row.
+"""Filters of the curation: pure functions from records to what is kept, and why not the rest.
 
-Randomness is a hash of the item, so a filter gives the same result in any order of the records and
-after any resumption.
+`apply` writes the ledger row. Randomness is a hash of the item, so a filter gives the same result
+in any order of the records and after any resumption.
 """
 
 from __future__ import annotations
@@ -58,8 +57,9 @@ def filter_length(
     max_tokens: int,
     min_tokens: int = 1,
 ) -> Filtered[R]:
-    """Keep what is long and short enough in tokens: all texts of a sample together, prompt plus
-    longer reply of a pair.
+    """Keep what is long and short enough in tokens.
+
+    Counted are all texts of a sample together, and prompt plus longer reply of a pair.
     """
 
     def reason(record: R) -> str:
@@ -91,8 +91,9 @@ def _texts(sample: Sample) -> list[str]:
 
 
 def filter_language(samples: Sequence[Sample], *, language: str = "English") -> Filtered[Sample]:
-    """Drop samples that are plainly in another language or script (see `guess_language`); a
-    doubtful text stays.
+    """Drop samples that are plainly in another language or script (see `guess_language`).
+
+    A doubtful text stays.
     """
     if language not in STOP_WORDS:
         raise ValueError(f"language {language!r} is not one of {', '.join(STOP_WORDS)}")
@@ -121,8 +122,9 @@ def filter_refusals(pairs: Sequence[PreferencePair]) -> Filtered[PreferencePair]
 
 
 def filter_duplicates(samples: Sequence[Sample], *, threshold: float = 0.9) -> Filtered[Sample]:
-    """Keep one of each group of near-duplicates (Jaccard of word shingles at least `threshold`)
-    within a task, whatever the source.
+    """Keep one of each group of near-duplicates within a task, whatever the source.
+
+    Near is a Jaccard similarity of word shingles of at least `threshold`.
     """
     from selene_lib.contamination import near_duplicates
 
@@ -146,12 +148,12 @@ def filter_label_balance(
     by: BalanceBy = "task",
     seed: int = 0,
 ) -> Filtered[Sample]:
-    """Thin out frequent labels until none of a task is over `max_ratio` times the rarest; which
-    items go is a hash of the item.
+    """Thin out frequent labels until none of a task is over `max_ratio` times the rarest.
 
-    `by="source"` does so within each source of a task: else a source of few Yes is made up for by
-    another of many, and the judge learns which source answers what. A label under `min_share` of
-    its task is not counted as the rarest: a handful of odd labels would empty all others.
+    Which items go is a hash of the item. `by="source"` does so within each source of a task: else a
+    source of few Yes is made up for by another of many, and the judge learns which source answers
+    what. A label under `min_share` of its task is not counted as the rarest: a handful of odd
+    labels would empty all others.
     """
     by_task: dict[str, dict[str, list[Sample]]] = defaultdict(lambda: defaultdict(list))
     for sample in samples:
@@ -189,8 +191,10 @@ def filter_max_per_source(
 
 
 def filter_contradictions(pairs: Sequence[PreferencePair]) -> Filtered[PreferencePair]:
-    """Drop pairs in which a reply has another verdict than it should, argues for another one, or
-    says that it was told the answer.
+    """Drop pairs in which a reply is not what its verdict says.
+
+    It has another verdict than it should, argues for another one, or says that it was told the
+    answer.
     """
 
     def reason(pair: PreferencePair) -> str:
@@ -215,11 +219,11 @@ def filter_reward(
     *,
     by: str = "chosen",
 ) -> Filtered[PreferencePair]:
-    """Keep pairs whose reward is at least the threshold of their source (`*` is the one of all
-    others; None keeps all).
+    """Keep pairs whose reward is at least the threshold of their source.
 
-    `by` is `chosen` (reward of the chosen side) or `margin` (chosen less rejected). A pair without
-    a reward, or with NaN, is a ValueError.
+    `*` is the threshold of all other sources; None keeps all. `by` is `chosen` (reward of the
+    chosen side) or `margin` (chosen less rejected). A pair without a reward, or with NaN, is a
+    ValueError.
     """
     if by not in ("chosen", "margin"):
         raise ValueError(f"by={by!r} is not one of chosen, margin")

@@ -30,8 +30,9 @@ from selene_lib.records import Critique, PreferencePair, Sample, unit_hash
 
 
 def token_counter(model: str) -> Callable[[str], int]:
-    """Return a function that counts the tokens of a text with the tokenizer of `model` (a folder, a
-    hub id or `embedded`).
+    """Return a function that counts the tokens of a text with the tokenizer of `model`.
+
+    `model` is a folder, a hub id or `embedded`.
     """
     tokenizer = open_tokenizer(resolve_model(model))
     return lambda text: len(tokenizer.encode(text, add_special_tokens=False))
@@ -92,8 +93,9 @@ PAIR_FILTERS = ("pair length", "pair refusals", "contradictions")
 
 
 def filters_off_of(names: Sequence[str] | str) -> tuple[str, ...]:
-    """Return the names of filters to leave out (a list, or one text with commas); an unknown one is
-    a UserError that lists the known ones.
+    """Return the names of filters to leave out (a list, or one text with commas).
+
+    An unknown one is a UserError that lists the known ones.
     """
     listed = names.split(",") if isinstance(names, str) else names
     off = tuple(name.strip() for name in listed if name.strip())
@@ -206,10 +208,10 @@ def split(
     *,
     ledger: Ledger | None = None,
 ) -> tuple[list[PreferencePair], list[PreferencePair]]:
-    """Return `(train, validation)`; a whole group (all items of one prompt) is on one side, by a
-    hash of the group.
+    """Return `(train, validation)`.
 
-    With a `ledger` the held-out pairs are counted as leaving the training flow.
+    A whole group (all items of one prompt) is on one side, by a hash of the group. With a `ledger`
+    the held-out pairs are counted as leaving the training flow.
     """
     if not 0 <= validation_share < 1:
         raise ValueError(f"validation_share {validation_share} is not in [0, 1)")
@@ -227,11 +229,10 @@ def split(
 def apply_decisions(
     pairs: Sequence[PreferencePair], decisions: Mapping[str, Any], ledger: Ledger | None = None
 ) -> list[PreferencePair]:
-    """Keep what the decisions keep: sources with `keep: true` (a source without a decision stays),
-    then the reward threshold.
+    """Keep what the decisions keep: sources with `keep: true`, then the reward threshold.
 
-    `decisions` is what `decisions.read_decisions` returns: `{"sources": {name: {"keep": bool}},
-    "reward_threshold": float | None}`.
+    A source without a decision stays. `decisions` is what `decisions.read_decisions` returns:
+    `{"sources": {name: {"keep": bool}}, "reward_threshold": float | None}`.
     """
     ledger = Ledger() if ledger is None else ledger
     choice = decisions.get("sources", {})

@@ -39,8 +39,9 @@ class Scaling:
 
 @dataclass(frozen=True)
 class Calibration:
-    """The scalings of one judge by rubric, and the one of all rubrics together (None where there
-    were too few items for any).
+    """The scalings of one judge by rubric, and the one of all rubrics together.
+
+    They are None where there were too few items.
     """
 
     overall: Scaling | None = None

@@ -23,8 +23,10 @@ from selene_lib.judges.prefixes import shared_prefixes, whole
 
 @dataclass
 class Generated:
-    """Token ids of one reply without its end token, `stop` or `length`, and the logits of the
-    watched tokens at each step.
+    """What was written to one prompt.
+
+    `ids` are token ids without the end token, `finish_reason` is `stop` or `length`, `watched` are
+    the logits of the watched tokens at each step.
     """
 
     ids: list[int] = field(default_factory=list)
@@ -58,9 +60,7 @@ class _BufferLayer(DynamicLayer):
         return self.keys, self.values
 
     def keep(self, rows: torch.Tensor, first_column: int) -> None:
-        """Keep some rows, and drop the columns before `first_column`, where all of these are
-        padding.
-        """
+        """Keep some rows, and drop the columns before `first_column`: padding in all of these."""
         self.key_buffer = self.key_buffer[rows, :, first_column:]
         self.value_buffer = self.value_buffer[rows, :, first_column:]
         self.length -= first_column
@@ -105,11 +105,11 @@ def greedy(
     is_done: Callable[[list[int]], bool] | None = None,
     share: bool = True,
 ) -> list[Generated]:
-    """Continue each prompt greedily until an end token, `is_done(ids)` (asked after a token of
-    `may_stop_ids`) or `max_new_tokens`.
+    """Continue each prompt greedily until it is done.
 
-    `watch_ids` are tokens whose logits are kept for each step. `share=False` reads every prompt
-    whole. Raises whatever the model raises, out-of-memory included.
+    It is done at an end token, at `is_done(ids)` (asked after a token of `may_stop_ids`) or after
+    `max_new_tokens`. `watch_ids` are tokens whose logits are kept for each step. `share=False`
+    reads every prompt whole. Raises whatever the model raises, out-of-memory included.
     """
     device = model.device
     cache, mask, logits = read_prompts(
@@ -151,11 +151,11 @@ def read_prompts(
     pad_id: int,
     share: bool = True,
 ) -> tuple[DynamicCache, torch.Tensor, torch.Tensor]:
-    """Run the prompts through the model, shared prefixes once; return the cache, the mask over its
-    columns and the last logits.
+    """Run the prompts through the model, shared prefixes once.
 
-    Columns are `[prefix of all | padding, prefix of a group | padding, rest]`; positions count the
-    tokens of a row, so padding between them changes nothing.
+    Return the cache, the mask over its columns and the last logits. Columns are `[prefix of all |
+    padding, prefix of a group | padding, rest]`; positions count the tokens of a row, so padding
+    between them changes nothing.
     """
     plan = shared_prefixes(prompts) if share else whole(prompts)
     stages = [[prompts[0][: plan.common]]] if plan.common else []

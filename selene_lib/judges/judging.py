@@ -59,8 +59,9 @@ def random_order(sample_id: str, seed: int = 0) -> Order:
 
 
 def plan_questions(samples: Sequence[Sample], asking: Asking = DEFAULT) -> list[Question]:
-    """Render every sample in the orders asked for: `AB` then `BA`, samples in their own order;
-    other tasks have the order `AB` only.
+    """Render every sample in the orders asked for: `AB` then `BA`, samples in their own order.
+
+    Other tasks have the order `AB` only.
     """
     for key, n in Counter(sample.id for sample in samples).items():
         if n > 1:
@@ -95,8 +96,7 @@ def judge_samples(
     store: str | Path,
     progress: bool = True,
 ) -> list[Judgement]:
-    """Ask a judge about every sample and return one judgement a question, in the order of the
-    samples whatever was asked when.
+    """Ask a judge about every sample and return one judgement a question, in their order.
 
     `store` is an append-only JSON Lines file: what stands in it is not asked again, so a killed run
     goes on where it stopped. A request that failed for good stands there too (status `failed`, with
@@ -246,8 +246,9 @@ def judge_sets(
     *,
     progress: bool = True,
 ) -> list[Judgement]:
-    """Let every judge judge every set; replies are kept in `folder/<judge>/<set>.jsonl` and never
-    asked for again.
+    """Let every judge judge every set.
+
+    Replies are kept in `folder/<judge>/<set>.jsonl` and never asked for again.
     """
     found: list[Judgement] = []
     for judge in judges:

@@ -1,5 +1,4 @@
-"""A judge that runs here: any transformers checkpoint, with or without an adapter, on the CPU or
-one GPU.
+"""A judge that runs here: a transformers checkpoint, with or without adapter, CPU or one GPU.
 
 Prompts are sorted by length and cut into left-padded batches under a token budget; decoding is
 greedy and a reply ends once its verdict line is written. The plan depends on the prompts alone, so
@@ -105,8 +104,9 @@ class LocalJudge:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """16 hex digits of weights, adapter and settings: with another value the same prompt may be
-        answered otherwise.
+        """16 hex digits of weights, adapter and settings.
+
+        With another value the same prompt may be answered otherwise.
         """
         parts = [
             weights_hash(self.path),
@@ -124,8 +124,9 @@ class LocalJudge:
         return hashlib.sha256("\x1f".join([*parts, *map(str, settings)]).encode()).hexdigest()[:16]
 
     def judge(self, prompts: Sequence[Prompt]) -> list[Reply]:
-        """Answer prompts, in their order. Raises ValueError for a prompt that does not fit even
-        with its responses cut.
+        """Answer prompts, in their order.
+
+        Raises ValueError for a prompt that does not fit even with its responses cut.
         """
         replies: dict[int, Reply] = {}
         for batch in self.batches(prompts):
@@ -244,8 +245,9 @@ class LocalJudge:
         )
 
     def _verdict_probs(self, task: Task, result: Generated) -> dict[str, float] | None:
-        """Softmax over the task's labels at the step that wrote the verdict; None where no verdict
-        was written or labels share tokens.
+        """Softmax over the task's labels at the step that wrote the verdict.
+
+        None where no verdict was written or labels share tokens.
         """
         import torch
 
@@ -320,8 +322,9 @@ def _newline_ids(tokenizer: Any) -> frozenset[int]:
 
 
 def _label_ids(tokenizer: Any) -> dict[str, list[int]]:
-    """Token ids that begin each label, written with and without a space before it; empty where two
-    labels of a task begin alike.
+    """Token ids that begin each label, written with and without a space before it.
+
+    Empty where two labels of a task begin alike.
     """
     ids: dict[str, list[int]] = {}
     for labels in LABELS.values():
@@ -334,9 +337,7 @@ def _label_ids(tokenizer: Any) -> dict[str, list[int]]:
 
 
 def _first_ids(tokenizer: Any, label: str) -> set[int]:
-    """The token a label begins with, as it is written alone, after a space and after the result
-    marker.
-    """
+    """The token a label begins with: written alone, after a space, after the result marker."""
     found = set()
     for text in (label, f" {label}", f"{RESULT_MARK} {label}"):
         ids = tokenizer.encode(text, add_special_tokens=False)

@@ -14,9 +14,7 @@ ARM = re.compile(r"^(?P<loss>[a-z_]+)-seed(?P<seed>\d+)$")
 
 
 def arm_names(losses: str, seeds: str, other_seeds: str) -> list[tuple[str, int]]:
-    """Return `(loss, seed)` of each arm: the first loss with `seeds`, every other one with
-    `other_seeds`.
-    """
+    """Return `(loss, seed)` of each arm: the first loss takes `seeds`, any other `other_seeds`."""
     kinds = [part.strip() for part in losses.split(",") if part.strip()]
     if not kinds or not any(part.strip() for part in seeds.split(",")):
         raise UserError(
@@ -60,9 +58,10 @@ def is_base(judge: str) -> bool:
 
 
 def main_judge(judges: Iterable[str]) -> str | None:
-    """Return the trained judge that stands for a run, the same in scores, figures and report:
-    DPO+NLL of the lowest seed, else the arm of the lowest seed, else any other judge that is no
-    base; None where there is none.
+    """Return the trained judge that stands for a run, the same in scores, figures and report.
+
+    That is DPO+NLL of the lowest seed, else the arm of the lowest seed, else any other judge that
+    is no base; None where there is none.
     """
     names = list(dict.fromkeys(judges))
     arms = []

@@ -42,10 +42,11 @@ def open_arm(base_model: str, name: str, adapter: Path | None, limits: Limits) -
 
 
 def open_judge(model: str, **options: Any) -> JudgeBackend:
-    """Open the judge that a name means: `http://host/v1#model` a server, `vllm:PATH`,
-    `unsloth:PATH`, `replay:FILE`, else local.
+    """Open the judge that a name means.
 
-    `options` go to that judge's constructor; those that are None are left to its defaults.
+    `http://host/v1#model` is a server; `vllm:PATH`, `unsloth:PATH` and `replay:FILE` say how;
+    anything else is a local model. `options` go to that judge's constructor; those that are None
+    are left to its defaults.
     """
     refuse_secrets(model, "the judge's model")
     given = {name: value for name, value in options.items() if value is not None}

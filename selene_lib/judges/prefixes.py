@@ -21,8 +21,9 @@ class Group:
 
 @dataclass(frozen=True)
 class PrefixPlan:
-    """`common` tokens begin every row; each row is in one group. Saved tokens are those that need
-    not be read again.
+    """`common` tokens begin every row.
+
+    Each row is in one group. Saved tokens are those that need not be read again.
     """
 
     common: int
@@ -42,11 +43,11 @@ def shared_prefixes(
     min_saved: int = MIN_SAVED_TOKENS,
     min_group: int = MIN_GROUP_TOKENS,
 ) -> PrefixPlan:
-    """Find the prefix of all rows, then groups of neighbours in sorted order that share at least
-    `min_group` tokens more.
+    """Find the prefix of all rows, then groups that share more.
 
-    Every row keeps at least one token of its own. A level that would save fewer than `min_saved`
-    tokens, or less than a tenth of all, is left out.
+    A group are neighbours in sorted order that share at least `min_group` tokens beyond it. Every
+    row keeps at least one token of its own. A level that would save fewer than `min_saved` tokens,
+    or less than a tenth of all, is left out.
     """
     min_saved = max(min_saved, int(MIN_SAVED_SHARE * sum(map(len, rows))))
     order = sorted(range(len(rows)), key=lambda i: tuple(rows[i]))

@@ -26,13 +26,12 @@ def verdict_position(text: str) -> int | None:
 def label_probabilities(
     task: Task, steps: Sequence[tuple[str, Mapping[str, float]]]
 ) -> dict[str, float] | None:
-    """Probabilities over the task's labels at the token that begins the verdict, normalised over
-    the labels; None where unknown.
+    """Probabilities of the task's labels at the token that begins the verdict, summing to one.
 
-    `steps` are (token text, {alternative text: log-prob}) in the order written. The verdict token
-    is the first after the last result marker that is not white space or wrapping. A label that no
-    listed alternative begins has probability 0; where not even one label is listed there is nothing
-    to say.
+    None where unknown. `steps` are (token text, {alternative text: log-prob}) in the order written.
+    The verdict token is the first after the last result marker that is not white space or wrapping.
+    A label that no listed alternative begins has probability 0; where not even one label is listed
+    there is nothing to say.
     """
     target = verdict_position("".join(token for token, _ in steps))
     if target is None:

@@ -21,9 +21,9 @@ class Question:
 
 @dataclass(frozen=True)
 class Reply:
-    """What a judge wrote to one prompt. `verdict_probs` are probabilities over the task's labels at
-    the verdict, None if not known.
+    """What a judge wrote to one prompt.
 
+    `verdict_probs` are probabilities over the task's labels at the verdict, None if not known.
     `finish_reason` is `stop`, `length` or what a server says. `meta` holds what happened on the way
     (characters cut from the prompt). `error` says why there is no reply at all; `is_final` then
     says that asking again would change nothing.
@@ -102,8 +102,9 @@ class Priced(Protocol):
 
 
 def batches_of(judge: JudgeBackend, prompts: Sequence[Prompt], size: int = 64) -> list[list[int]]:
-    """The judge's own batches where it plans them (they depend on all prompts, never on what is
-    already answered), else plain slices.
+    """The judge's own batches where it plans them, else plain slices.
+
+    A plan depends on all prompts, never on what is already answered.
     """
     plan = getattr(judge, "batches", None)
     if plan is not None:

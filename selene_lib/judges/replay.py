@@ -26,11 +26,11 @@ class _Told:
 
 
 class ReplayJudge:
-    """Answers a prompt with the reply stored for it. A prompt without one is a UserError: nothing
-    is made up.
+    """Answers a prompt with the reply stored for it.
 
-    Of several replies to one text a sample gets its own, by id and order; where ids say nothing,
-    the first asked gets the first, the second the second.
+    A prompt without one is a UserError: nothing is made up. Of several replies to one text a sample
+    gets its own, by id and order; where ids say nothing, the first asked gets the first, the second
+    the second.
     """
 
     def __init__(self, name: str, replies: Mapping[str, Reply]) -> None:
@@ -45,8 +45,10 @@ class ReplayJudge:
     def from_store(
         cls, path: str | Path, *, judge: str | None = None, name: str | None = None
     ) -> ReplayJudge:
-        """Replay a judgement file; `judge` picks one where it holds several. A file without that
-        judge, or that is no file of judgements, is a UserError.
+        """Replay a judgement file.
+
+        `judge` picks one where it holds several. A file without that judge, or that is no file of
+        judgements, is a UserError.
         """
         path = Path(path)
         if not path.is_file():

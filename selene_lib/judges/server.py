@@ -24,16 +24,16 @@ _CHARACTERS_PER_TOKEN = 4
 
 
 class ServerJudge:
-    """Greedy verdicts of a served model. The key is read from the environment variable
-    `api_key_env`.
+    """Greedy verdicts of a served model.
 
-    `store` is the client's append-only file (None: memory only). `logprobs` asks for so many
-    alternatives a token, from which the verdict probabilities come; a server that gives none still
-    judges. `max_prompt_tokens` (estimated from characters) cuts long responses in the middle,
-    counted in `meta["n_cut_characters"]`; one that cannot be cut so far is a failed reply. Budgets
-    stop the run with a UserError once what is in flight is stored. `extra_body` goes into every
-    request. Address and settings are part of the fingerprint: another address under the same name
-    is another judge.
+    The key is read from the environment variable `api_key_env`. `store` is the client's append-only
+    file (None: memory only). `logprobs` asks for so many alternatives a token, from which the
+    verdict probabilities come; a server that gives none still judges. `max_prompt_tokens`
+    (estimated from characters) cuts long responses in the middle, counted in
+    `meta["n_cut_characters"]`; one that cannot be cut so far is a failed reply. Budgets stop the
+    run with a UserError once what is in flight is stored. `extra_body` goes into every request.
+    Address and settings are part of the fingerprint: another address under the same name is another
+    judge.
     """
 
     def __init__(

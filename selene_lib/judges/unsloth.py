@@ -18,8 +18,9 @@ from selene_lib.models.loading import open_config, open_tokenizer
 
 
 class UnslothJudge(LocalJudge):
-    """Takes what `LocalJudge` takes; the adapter is not merged. Without a GPU or without Unsloth it
-    is a UserError.
+    """Takes what `LocalJudge` takes.
+
+    The adapter is not merged. Without a GPU or without Unsloth it is a UserError.
     """
 
     def _open(self, dtype: str | None, device: str | None) -> tuple[Any, Any]:
@@ -79,9 +80,7 @@ class UnslothJudge(LocalJudge):
         ]
 
     def _stop_after(self, n_prompt: int) -> Any:
-        """A stopping criterion: a row is done when its last token ends a line and a verdict line is
-        written.
-        """
+        """A stopping criterion: done is a row that just ended a line and has a verdict line."""
         import torch
 
         def done(sequences: torch.Tensor, _scores: Any, **_: Any) -> torch.Tensor:

@@ -21,8 +21,9 @@ from selene_lib.prompts.rendering import Prompt
 
 
 class VllmJudge:
-    """Greedy verdicts of a model loaded in process by vLLM; `adapter` is a LoRA folder,
-    `max_prompt_tokens` as in `LocalJudge`.
+    """Greedy verdicts of a model loaded in process by vLLM.
+
+    `adapter` is a LoRA folder, `max_prompt_tokens` as in `LocalJudge`.
     """
 
     def __init__(

@@ -22,8 +22,9 @@ SEGMENTS = "selene_segments"
 
 
 def register_segments() -> str:
-    """Make the implementation known to transformers under the name it returns; without spans it is
-    plain SDPA.
+    """Make the implementation known to transformers under the name it returns.
+
+    Without spans it is plain SDPA.
     """
     from transformers import AttentionInterface
     from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
@@ -44,8 +45,9 @@ def segment_attention(
     spans: Sequence[Span] | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """Attention of a transformers layer: query [rows, heads, tokens, head_dim] -> ([rows, tokens,
-    heads, head_dim], None).
+    """Attention of a transformers layer over documents.
+
+    Query [rows, heads, tokens, head_dim] -> ([rows, tokens, heads, head_dim], None).
     """
     from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 
@@ -67,8 +69,9 @@ def segment_attention(
 def _over_rows(
     query: Tensor, key: Tensor, value: Tensor, spans: Sequence[Span], scaling: float | None
 ) -> Tensor:
-    """Cut the rows into documents once (one split, so its backward is one concatenation), attend in
-    each, and put them together.
+    """Cut the rows into documents, attend in each, and put them together.
+
+    They are cut by one split, so its backward is one concatenation.
     """
     import torch
 
@@ -110,9 +113,7 @@ def _document(
 
 @lru_cache(maxsize=256)
 def _after_prompt_mask(n_completion: int, n_prompt: int, device: Any) -> Tensor:
-    """Boolean [n_completion, n_prompt + n_completion]: the whole prompt, and the completion up to
-    oneself.
-    """
+    """Boolean [n_completion, n_prompt + n_completion]: the prompt, and up to oneself."""
     import torch
 
     return torch.ones(n_completion, n_prompt + n_completion, dtype=torch.bool, device=device).tril(

@@ -12,8 +12,9 @@ from selene_lib.training.layout import Layout, n_row_tokens
 
 
 def n_steps_for(n_pairs: int, batch_size: int, n_steps: int | None, n_epochs: float) -> int:
-    """Optimiser steps of a run: as given, or enough to see every pair `n_epochs` times (the last
-    step may begin another pass).
+    """Optimiser steps of a run: as given, or enough to see every pair `n_epochs` times.
+
+    The last step may begin another pass.
     """
     if n_pairs == 0:
         raise UserError(
@@ -26,8 +27,9 @@ def n_steps_for(n_pairs: int, batch_size: int, n_steps: int | None, n_epochs: fl
 def global_batches(
     ids: Sequence[str], batch_size: int, n_steps: int, seed: int
 ) -> list[tuple[int, ...]]:
-    """Indices of the pairs of each step: passes over the data, each in an order drawn from `(seed,
-    pass, pair id)`, cut into full steps.
+    """Indices of the pairs of each step: passes over the data, cut into full steps.
+
+    A pass has an order drawn from `(seed, pass, pair id)`.
     """
     stream = _passes(ids, seed)
     return [tuple(next(stream) for _ in range(batch_size)) for _ in range(n_steps)]
@@ -49,8 +51,7 @@ def micro_batches(
     max_pairs: int | None = None,
     packing: bool = True,
 ) -> list[list[int]]:
-    """Cut a step's pairs into micro-batches of similar lengths: indices into `pairs`, longest
-    first.
+    """Cut a step's pairs into micro-batches of similar lengths, longest first, as indices.
 
     `max_tokens` bounds the tokens that are computed: the sum of lengths when packed, rows times the
     longest row when padded. A pair longer than that is a micro-batch of its own.

@@ -19,11 +19,11 @@ _REMEDY = (
 def write_model_card(
     manifest: Mapping[str, Any], out_path: str | Path, *, adapter_dir: Path | None = None
 ) -> Path:
-    """Write a model card from a run's manifest: what it was made from and how, and its scores; what
-    is not in the manifest is not said.
+    """Write a model card from a run's manifest: what it was made from and how, and its scores.
 
-    Read are `training` (a `training.json`), `scores` (rows with set, metric, value, n, n_unparsed,
-    published), `sources`, `versions` and `commit`; each section whose entry is missing says so.
+    What is not in the manifest is not said. Read are `training` (a `training.json`), `scores` (rows
+    with set, metric, value, n, n_unparsed, published), `sources`, `versions` and `commit`; each
+    section whose entry is missing says so.
     """
     training = manifest.get("training") or {}
     spec = training.get("spec") or {}

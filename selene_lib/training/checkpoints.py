@@ -1,5 +1,4 @@
-"""Checkpoints that are whole or do not count, and that belong to one configuration and one set of
-pairs.
+"""Checkpoints that are whole or do not count, each of one configuration and set of pairs.
 
 A checkpoint folder counts once it holds `sealed.json`, written last; a folder that a killed process
 left without one is removed.
@@ -41,11 +40,10 @@ def claim(
     resume: bool,
     held_out: Sequence[PreferencePair] = (),
 ) -> None:
-    """Write what this folder is for, or check that it is for this; `resume=False` empties it of
-    checkpoints first.
+    """Write what this folder is for, or check that it is for this.
 
-    A folder begun with another configuration, other pairs, other held-out pairs or another base is
-    a UserError that names the difference.
+    `resume=False` empties it of checkpoints first. A folder begun with another configuration, other
+    pairs, other held-out pairs or another base is a UserError that names the difference.
     """
     path = out_dir / IDENTITY
     mine = {

@@ -22,8 +22,9 @@ NF4_BYTES = 0.5 + 0.127 / 8
 
 
 def saved_per_token(spec: TrainSpec, shape: Shape, *, checkpointing: bool, copies: bool) -> float:
-    """Numbers autograd keeps per token over all layers; `copies` for the `segments` attention,
-    which copies prompt keys per side.
+    """Numbers autograd keeps per token over all layers.
+
+    `copies` for the `segments` attention, which copies prompt keys per side.
     """
     layer = (
         (12 if copies else 9) * shape.hidden
@@ -36,8 +37,10 @@ def saved_per_token(spec: TrainSpec, shape: Shape, *, checkpointing: bool, copie
 def memory_parts(
     spec: TrainSpec, shape: Shape, micro_batch_tokens: int, *, kind: str, checkpointing: bool
 ) -> dict[str, float]:
-    """Bytes by part: base, adapter with gradients and optimiser, activations of one micro-batch,
-    logits of one chunk, runtime.
+    """Bytes by part of a run.
+
+    Base, adapter with gradients and optimiser, activations of one micro-batch, logits of one chunk,
+    runtime.
     """
     wide = 4 if (spec.dtype == "float32" or (spec.dtype == "auto" and kind == "cpu")) else 2
     linear = NF4_BYTES if spec.quantisation == "nf4" else wide
@@ -67,8 +70,9 @@ def memory_parts(
 
 
 def forward_flops(shape: Shape, context_tokens: float) -> float:
-    """FLOPs of one token's forward through the blocks: 2 a weight, and 4 * heads * head_dim a key
-    it looks at (half the context).
+    """FLOPs of one token's forward through the blocks.
+
+    2 a weight, and 4 * heads * head_dim a key it looks at (half the context).
     """
     return (
         2 * shape.n_linear
@@ -79,16 +83,19 @@ def forward_flops(shape: Shape, context_tokens: float) -> float:
 def training_flops_per_token(
     spec: TrainSpec, shape: Shape, context_tokens: float, checkpointing: bool
 ) -> float:
-    """Forward, backward (once for frozen weights, twice for trained ones), and the forward again
-    under checkpointing.
+    """FLOPs of one token's forward and backward.
+
+    The backward counts once for frozen weights and twice for trained ones; under checkpointing
+    there is one forward more.
     """
     passes = (2 if spec.adapter == "lora" else 3) + checkpointing
     return passes * forward_flops(shape, context_tokens)
 
 
 def fitting_tokens(spec: TrainSpec, kind: str, checkpointing: bool, memory: int | None) -> int:
-    """Tokens of a micro-batch that 90 % of the memory has room for; never above the device's
-    ceiling, which also serves unknown shapes.
+    """Tokens of a micro-batch that 90 % of the memory has room for.
+
+    Never above the device's ceiling, which also serves unknown shapes.
     """
     try:
         shape = read_shape(spec)

@@ -1,5 +1,4 @@
-"""The one place that looks at the hardware: which backend, precision, layout and attention a run
-gets.
+"""The one place that looks at the hardware: backend, precision, layout, attention of a run.
 
 `decide` is a pure function of the spec and of what is installed, so its table can be tested without
 a GPU.
@@ -83,11 +82,10 @@ def _is_installed(module: str) -> bool:
 
 
 def decide(spec: TrainSpec, hardware: Hardware) -> Decision:
-    """Choose backend, precision, layout and attention for a spec on this hardware; raises UserError
-    where the wish cannot be had.
+    """Choose backend, precision, layout and attention for a spec on this hardware.
 
-    Unsloth's fast forward ignores masks of four axes, so it never runs the shared layout: `auto`
-    takes it only for `layout: pairs`.
+    Raises UserError where the wish cannot be had. Unsloth's fast forward ignores masks of four
+    axes, so it never runs the shared layout: `auto` takes it only for `layout: pairs`.
     """
     reasons: list[str] = []
     backend = _decide_backend(spec, hardware, reasons)
@@ -117,9 +115,7 @@ def decide(spec: TrainSpec, hardware: Hardware) -> Decision:
 
 
 def _fitting_tokens(spec: TrainSpec, hardware: Hardware, checkpointing: bool) -> int:
-    """Tokens of a micro-batch: on a GPU what the planner's count leaves room for, on a CPU a fixed
-    number.
-    """
+    """Tokens of a micro-batch: on a GPU what there is room for, on a CPU a fixed number."""
     if not hardware.cuda:
         return CEILING_TOKENS["cpu"]
     return fitting_tokens(spec, "cuda", checkpointing, hardware.memory_bytes)

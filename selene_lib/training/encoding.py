@@ -1,5 +1,4 @@
-"""The one encoder: data, training, judging and export turn text into token ids here and nowhere
-else.
+"""The one encoder of pairs: text becomes token ids here and nowhere else.
 
 A prompt is one user message rendered by the tokenizer's own chat template up to the generation
 prompt; a completion is what the template adds for the assistant. Both halves are tokenised apart,
@@ -26,8 +25,9 @@ _FENCED = re.compile(r"^(`{3,})[^\n`]*\n(.*?)\n\1[ \t]*$", re.MULTILINE | re.DOT
 
 @dataclass(frozen=True)
 class EncodedPair:
-    """Token ids of one preference pair: the prompt, and the two completions that follow it (each
-    ends in the end token).
+    """Token ids of one preference pair: the prompt, and the two completions that follow it.
+
+    Each completion ends in the end token.
     """
 
     id: str
@@ -52,9 +52,7 @@ class EncodedPair:
 
 @dataclass(frozen=True)
 class EncodedSet:
-    """What went in: the encoded pairs, the counts of what was dropped by reason, and the ids whose
-    prompt was shortened.
-    """
+    """What went in: the encoded pairs, counts of what was dropped, ids that were shortened."""
 
     pairs: tuple[EncodedPair, ...]
     n_dropped: dict[str, int]
@@ -78,12 +76,11 @@ def encode_pairs(
     max_length_tokens: int,
     overlong: OverlongPolicy = "drop",
 ) -> EncodedSet:
-    """Encode pairs, and deal with those whose longer side exceeds `max_length_tokens`. A
-    completion, and so a verdict, is never cut.
+    """Encode pairs, and deal with those whose longer side exceeds `max_length_tokens`.
 
-    `drop` counts the pair out, `shorten` cuts the middle of its longest candidate as judging does
-    and leaves a mark there (a pair that cannot be shortened enough is dropped and counted), `error`
-    raises UserError with the first id.
+    A completion, and so a verdict, is never cut. `drop` counts the pair out, `shorten` cuts the
+    middle of its longest candidate as judging does and leaves a mark there (a pair that cannot be
+    shortened enough is dropped and counted), `error` raises UserError with the first id.
     """
     kept: list[EncodedPair] = []
     dropped: dict[str, int] = {}
@@ -115,8 +112,9 @@ def encode_pairs(
 def _shorten(
     tokenizer: Any, pair: PreferencePair, encoded: EncodedPair, max_length_tokens: int
 ) -> EncodedPair | None:
-    """Cut the middle of the candidates as judging does (`prompts.shorten`, the same mark); None
-    when they alone do not make it fit.
+    """Cut the middle of the candidates as judging does (`prompts.shorten`, the same mark).
+
+    None when they alone do not make it fit.
     """
     allowed = max_length_tokens - max(len(encoded.chosen_ids), len(encoded.rejected_ids))
     prompt = Prompt(pair.prompt, pair.task, "", elastic=_candidate_spans(pair))
@@ -133,8 +131,9 @@ def _shorten(
 
 
 def _candidate_spans(pair: PreferencePair) -> tuple[tuple[int, int], ...]:
-    """Where the candidates stand in the prompt: as curation noted it in `meta["elastic"]`, else the
-    fenced blocks.
+    """Where the candidates stand in the prompt.
+
+    As curation noted it in `meta["elastic"]`, else the fenced blocks.
     """
     noted = pair.meta.get("elastic")
     return tuple(

@@ -65,9 +65,7 @@ def merge_adapter(
 
 @dataclass(frozen=True)
 class Export:
-    """What an export wrote: the merged folder, which base it was merged onto, the comparison, and
-    the commands to go on with.
-    """
+    """What an export wrote: merged folder, base it was merged onto, comparison, commands."""
 
     merged_dir: Path
     merged_onto: str
@@ -90,15 +88,15 @@ def export_judge(
     context_tokens: int = 8192,
     manifest: Mapping[str, Any] | None = None,
 ) -> Export:
-    """Export a trained adapter: merged weights beside Modelfile, commands and model card, if they
-    judge like the adapter did.
+    """Export a trained adapter as merged weights, if they judge like the adapter did.
 
-    The adapter is asked on the base it was trained on (`quantisation`); for `nf4` both merges are
-    made and the one with fewer flips is kept. `family` names the prompt templates (default: those
-    it was trained with). At least `min_readable` golden items must give a verdict on both sides.
-    The context that is written is at most the model's. `manifest` is what the card says (default:
-    what the folders of the run say). Raises UserError with the list of flips where even the better
-    merge differs too much; an earlier export in `out_dir` then stays as it was.
+    Beside them lie Modelfile, commands and model card. The adapter is asked on the base it was
+    trained on (`quantisation`); for `nf4` both merges are made and the one with fewer flips is
+    kept. `family` names the prompt templates (default: those it was trained with). At least
+    `min_readable` golden items must give a verdict on both sides. The context that is written is at
+    most the model's. `manifest` is what the card says (default: what the folders of the run say).
+    Raises UserError with the list of flips where even the better merge differs too much; an earlier
+    export in `out_dir` then stays as it was.
     """
     base_model, adapter_dir, out_dir = str(base_model), Path(adapter_dir), Path(out_dir)
     verdicts_of = functools.partial(
@@ -137,8 +135,9 @@ def export_judge(
 
 
 def trained_family(adapter_dir: Path, base_model: str) -> str:
-    """The prompt templates an adapter was trained with; where that is not recorded, those its base
-    was made for.
+    """The prompt templates an adapter was trained with.
+
+    Where that is not recorded, those its base was made for.
     """
     known = read_record(adapter_dir).get("family")
     return str(known or ("nano" if is_embedded(base_model) else "full"))

@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Flip:
-    """One golden sample on which an export says something else than the reference form of the same
-    judge.
-    """
+    """One golden sample on which an export and the reference form of its judge differ."""
 
     sample_id: str
     form: str
@@ -35,12 +33,11 @@ class Flip:
 
 @dataclass(frozen=True)
 class VerdictComparison:
-    """Verdicts of several forms of one judge: `flips` against the first form, `n_flips` by form, of
-    `n` samples.
+    """Verdicts of several forms of one judge on `n` samples.
 
-    `n_readable` is, by form, how many samples both it and the reference gave a verdict on, and
-    `n_compared` how many at least one of them did: a reply that neither side can be read in is no
-    agreement.
+    `flips` are against the first form, `n_flips` counts them by form. `n_readable` is, by form, how
+    many samples both it and the reference gave a verdict on, and `n_compared` how many at least one
+    of them did: a reply that neither side can be read in is no agreement.
     """
 
     reference: str
@@ -91,8 +88,9 @@ def compare_verdicts(
     *,
     labels: Mapping[str, str | None] | None = None,
 ) -> VerdictComparison:
-    """Compare forms of one judge, `{form: {sample id: verdict}}`; the first form is the reference,
-    and all must cover the same samples.
+    """Compare forms of one judge, `{form: {sample id: verdict}}`.
+
+    The first form is the reference, and all must cover the same samples.
     """
     forms = list(verdicts)
     reference = verdicts[forms[0]]

@@ -54,8 +54,10 @@ def lay_out_for(decision: Decision, pairs: Sequence[EncodedPair], *, pad_token_i
 
 @contextlib.contextmanager
 def only_layers(decoder: Any, begin: int, end: int | None) -> Iterator[None]:
-    """Let a decoder run its layers `begin` to `end` alone; short of its last layer also without the
-    final norm. Outside of the context it is whole again, so names in a checkpoint never change.
+    """Let a decoder run its layers `begin` to `end` alone.
+
+    Short of its last layer also without the final norm. Outside of the context it is whole again,
+    so names in a checkpoint never change.
     """
     from torch import nn
 

@@ -53,8 +53,10 @@ class TrainingJob:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a trainer did: the step it continued from (0: from the start), and the means over the
-    held-out pairs (None without any).
+    """What a trainer did.
+
+    The step it continued from (0: from the start), and the means over the held-out pairs (None
+    without any).
     """
 
     resumed_from_step: int

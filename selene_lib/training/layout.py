@@ -1,10 +1,10 @@
-"""How pairs lie in rows: each prompt once with both completions behind it, or the plain two
-sequences; padded rows or one packed row.
+"""How pairs lie in rows: each prompt once with both completions, or two sequences a pair.
 
-A row of the shared layout is `[prompt | chosen | rejected]`. The positions of the rejected part
-restart after the prompt, and it is blind to the chosen part, so every token sees exactly what it
-would see in a sequence of its own (prefix sharing: arXiv 2410.20305). Several documents (pairs, or
-sequences of the plain layout) may lie in one row; none sees another.
+Rows are padded, or all is packed into one row. A row of the shared layout is `[prompt | chosen |
+rejected]`. The positions of the rejected part restart after the prompt, and it is blind to the
+chosen part, so every token sees exactly what it would see in a sequence of its own (prefix sharing:
+arXiv 2410.20305). Several documents (pairs, or sequences of the plain layout) may lie in one row;
+none sees another.
 """
 
 from __future__ import annotations
@@ -25,9 +25,7 @@ PADDING = -1
 
 @dataclass(frozen=True)
 class Span:
-    """One document in a row: where it starts, and how many tokens its prompt and its one or two
-    completions have.
-    """
+    """One document in a row: its start, and the tokens of its prompt and its completions."""
 
     row: int
     start: int
@@ -42,12 +40,12 @@ class Span:
 
 @dataclass(frozen=True)
 class RowBatch:
-    """Rows ready for a model. All row tensors are [n_rows, row_tokens]; `document_ids` is -1 on
-    padding.
+    """Rows ready for a model.
 
-    `predict_at` [n] are flat positions (row * row_tokens + column) whose hidden state predicts the
-    completion token `targets` [n]; `owner` [n] is the sequence it belongs to: 2 * pair for chosen,
-    2 * pair + 1 for rejected.
+    All row tensors are [n_rows, row_tokens]; `document_ids` is -1 on padding. `predict_at` [n] are
+    flat positions (row * row_tokens + column) whose hidden state predicts the completion token
+    `targets` [n]; `owner` [n] is the sequence it belongs to: 2 * pair for chosen, 2 * pair + 1 for
+    rejected.
     """
 
     input_ids: Tensor
@@ -102,9 +100,9 @@ def lay_out_pairs(
     pad_token_id: int,
     pad_to_multiple: int = 1,
 ) -> RowBatch:
-    """Lay pairs out in rows: with `packing` all documents in one row, else one document a row,
-    padded on the right.
+    """Lay pairs out in rows.
 
+    With `packing` all documents lie in one row, else one document a row, padded on the right.
     `pad_to_multiple` rounds the row length up (128 for FlexAttention's blocks).
     """
     # a document with the number of its first sequence: 2 * pair, and one more for a rejected side
@@ -184,8 +182,7 @@ def _fill(
 
 
 def dense_mask(batch: RowBatch) -> Tensor:
-    """Boolean mask [n_rows, 1, row_tokens, row_tokens], True where a query (3rd axis) may look at a
-    key (4th).
+    """Boolean mask [n_rows, 1, row_tokens, row_tokens]: may a query (3rd) see a key (4th)?
 
     Same document, not later in the row, and either the key is prompt or both lie in the same
     completion. Padding sees itself only, so that no softmax is empty.
@@ -204,8 +201,9 @@ def dense_mask(batch: RowBatch) -> Tensor:
 
 
 def block_mask(batch: RowBatch) -> Any:
-    """The same mask as `dense_mask` for FlexAttention, as blocks of 128 x 128 of which the empty
-    ones are never computed.
+    """The mask of `dense_mask` for FlexAttention.
+
+    Blocks of 128 x 128, of which the empty ones are never computed.
     """
     from torch.nn.attention.flex_attention import create_block_mask
 

@@ -1,9 +1,9 @@
-"""Log-probabilities of completion tokens only, in chunks: no tensor of all positions by the whole
-vocabulary ever exists.
+"""Log-probabilities of completion tokens only, in chunks.
 
-Llama-3.1 has 128,256 tokens, so one fp32 row of logits is 0.5 MB and a batch of 2 x 2048 positions
-2.1 GB; only the few hundred completion positions of a pair are needed, and each chunk's logits are
-made again in the backward pass instead of being kept.
+No tensor of all positions by the whole vocabulary ever exists. Llama-3.1 has 128,256 tokens, so one
+fp32 row of logits is 0.5 MB and a batch of 2 x 2048 positions 2.1 GB; only the few hundred
+completion positions of a pair are needed, and each chunk's logits are made again in the backward
+pass instead of being kept.
 """
 
 from __future__ import annotations
@@ -28,8 +28,7 @@ _DECODER_INPUTS = (
 
 
 def chunked_logps(hidden: Tensor, head: Any, targets: Tensor, *, chunk_tokens: int = 256) -> Tensor:
-    """Log-probability of each target, [n] float32, from hidden states [n, hidden] and the output
-    head.
+    """Log-probability of each target, [n] float32, from hidden states [n, hidden].
 
     The softmax runs in float32. With gradients on, a chunk's logits are recomputed in the backward
     pass.
@@ -58,8 +57,9 @@ def _chunk_logps(hidden: Tensor, head: Any, targets: Tensor) -> Tensor:
 def sum_by_sequence(
     logps: Tensor, owner: Tensor, n_pairs: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Sum token log-probs to sequences: (chosen_logp_sum, rejected_logp_sum, n_chosen_tokens,
-    n_rejected_tokens), each [n_pairs].
+    """Sum token log-probs to sequences, each [n_pairs].
+
+    Returns (chosen_logp_sum, rejected_logp_sum, n_chosen_tokens, n_rejected_tokens).
     """
     import torch
 
@@ -71,8 +71,7 @@ def sum_by_sequence(
 
 
 def completion_inputs(batch: RowBatch, attention: str) -> dict[str, Any]:
-    """Keyword arguments that make a prepared model return the batch's completion log-probs under
-    one of the attention kinds.
+    """Keyword arguments that make a prepared model return a batch's completion log-probs.
 
     `segments`, `dense` and `flex` honour documents; `causal` is for rows of one sequence each,
     whose padding lies behind it.

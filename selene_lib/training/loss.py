@@ -1,5 +1,4 @@
-"""The objective: DPO on summed log-probabilities plus the chosen side's NLL per token, averaged
-over examples.
+"""The objective: DPO on summed log-probs plus the chosen side's NLL per token, by example.
 
 Iterative RPO (arXiv 2404.19733, eq. 1), for a prompt x with chosen c and rejected r:
 
@@ -28,8 +27,7 @@ LossKind = Literal["dpo_nll", "dpo", "nll"]
 
 @dataclass(frozen=True)
 class PairLoss:
-    """Per-pair values, each of shape [n_pairs]: `total` is what is minimised (mean over pairs), the
-    rest is for the record.
+    """Per-pair values, each [n_pairs]; `total` is minimised, the rest is for the record.
 
     `margin` is beta * (chosen log-ratio - rejected log-ratio), DPO's implicit reward difference;
     `reward_correct` is 1 where it is positive. `nll` is per token of the chosen side. A part that
@@ -57,13 +55,13 @@ def pair_loss(
     label_smoothing: float = 0.0,
     length_normalised: bool = False,
 ) -> PairLoss:
-    """Loss of each pair from its summed log-probabilities, in nats; all tensors have shape
-    [n_pairs].
+    """Loss of each pair from its summed log-probabilities, in nats.
 
-    Equation: Iterative RPO (arXiv 2404.19733) as in the module's docstring; `kind` leaves a term
-    out. `label_smoothing` e is conservative DPO, (1 - e) * -log sigmoid(m) + e * -log sigmoid(-m).
-    `length_normalised` divides every log-ratio by its completion's token count before beta is
-    applied: a variant for comparison, not the paper's objective.
+    All tensors have shape [n_pairs]. Equation: Iterative RPO (arXiv 2404.19733) as in the module's
+    docstring; `kind` leaves a term out. `label_smoothing` e is conservative DPO, (1 - e) * -log
+    sigmoid(m) + e * -log sigmoid(-m). `length_normalised` divides every log-ratio by its
+    completion's token count before beta is applied: a variant for comparison, not the paper's
+    objective.
     """
     from torch.nn.functional import logsigmoid
 

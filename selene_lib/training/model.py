@@ -1,5 +1,4 @@
-"""Loading what a decision says: tokenizer and model, quantised if asked, with a fresh seeded
-adapter, on a layout it was seen to honour.
+"""Opening what a decision says: tokenizer, model, fresh seeded adapter, a proved layout.
 
 `choose_layout` proves with numbers that the loaded model honours the layout, and refuses it with
 the reason where it does not.
@@ -50,9 +49,7 @@ class Loaded:
 
 
 def open_for_training(spec: TrainSpec, *, hardware: Hardware | None = None) -> Loaded:
-    """Load tokenizer and model, quantise if asked, attach a fresh adapter (seeded), and settle on a
-    layout the model honours.
-    """
+    """Open tokenizer and model, attach a fresh seeded adapter, settle on a layout it honours."""
     hardware = hardware or look_at_hardware(spec.device)
     decision = decide(spec, hardware)
     silence_missing_4bit_kernel()
@@ -237,12 +234,11 @@ def _load_unsloth(spec: TrainSpec, decision: Decision) -> tuple[Any, Any]:
 
 
 def unsloth_load_arguments(spec: TrainSpec, decision: Decision) -> dict[str, Any]:
-    """Arguments of `FastLanguageModel.from_pretrained`, without `dtype`: everything it would
-    otherwise choose itself.
+    """Arguments of `FastLanguageModel.from_pretrained`, without `dtype`.
 
-    Without the exact name it loads a repository of its own, without a device it spreads the model
-    by a plan of its own, and with `offload_embedding` left alone it moves the embedding to host
-    memory when the GPU is small.
+    They say everything that it would otherwise choose itself. Without the exact name it loads a
+    repository of its own, without a device it spreads the model by a plan of its own, and with
+    `offload_embedding` left alone it moves the embedding to host memory when the GPU is small.
     """
     return {
         "model_name": spec.base_model,
@@ -267,8 +263,9 @@ def unsloth_load_arguments(spec: TrainSpec, decision: Decision) -> dict[str, Any
 
 
 def unsloth_lora_arguments(spec: TrainSpec, decision: Decision) -> dict[str, Any]:
-    """Arguments of `FastLanguageModel.get_peft_model`, each set explicitly (its own seed is 3407,
-    its own target list is its own).
+    """Arguments of `FastLanguageModel.get_peft_model`, each set explicitly.
+
+    Its own seed is 3407, its own target list is its own.
     """
     targets = spec.lora_targets.split(",")
     if spec.lora_targets == "all-linear":
@@ -291,8 +288,9 @@ def _unsloth_checkpointing(decision: Decision) -> str | bool:
 
 
 def refuse_stretched_positions(spec: TrainSpec, config: Any) -> None:
-    """Raise UserError where Unsloth would rescale the rotary positions of a model to reach
-    `max_length_tokens`: another model.
+    """Raise UserError where Unsloth would rescale a model's rotary positions.
+
+    It does to reach `max_length_tokens`, and that is another model.
     """
     n_positions = config.get_text_config().max_position_embeddings
     if spec.max_length_tokens > n_positions:
@@ -304,8 +302,9 @@ def refuse_stretched_positions(spec: TrainSpec, config: Any) -> None:
 
 
 def refuse_other_weights(model: Any, spec: TrainSpec, decision: Decision) -> None:
-    """Raise UserError where Unsloth loaded another precision or quantisation than the one asked for
-    (it only prints that).
+    """Raise UserError where Unsloth loaded another precision or quantisation than asked for.
+
+    It only prints that.
     """
     found = str(model.get_input_embeddings().weight.dtype).removeprefix("torch.")
     if found != decision.dtype:
@@ -322,8 +321,9 @@ def refuse_other_weights(model: Any, spec: TrainSpec, decision: Decision) -> Non
 
 
 def base_fingerprint(spec: TrainSpec, decision: Decision) -> str:
-    """SHA-256 that stands for the frozen base as it is computed with: weights (or hub commit),
-    precision and quantisation.
+    """SHA-256 that stands for the frozen base as it is computed with.
+
+    Weights (or hub commit), precision and quantisation.
     """
     folder = Path(spec.base_model)
     if folder.is_dir():

@@ -9,9 +9,7 @@ from selene_lib.records import PreferencePair
 
 
 def check_pairs(pairs: Sequence[PreferencePair]) -> None:
-    """Raise UserError for pairs that teach nothing: no pair at all, an empty text, or two equal
-    completions.
-    """
+    """Raise UserError for pairs that teach nothing: none at all, empty texts, equal completions."""
     if not pairs:
         raise UserError("there are no preference pairs to train on: build some first")
     faults: dict[str, list[str]] = {}

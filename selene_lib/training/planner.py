@@ -1,9 +1,8 @@
-"""What a run will need, before anything is loaded: memory part by part, tokens per second, hours;
-and what a hosted generator will cost.
+"""What a run will need, before anything is loaded: memory, tokens per second, hours, dollars.
 
 Memory follows from counting (`selene_lib.training.counting`). Time is work over the device's dense
 16-bit rate times an **assumed** share of it: an estimate to plan with, replaced by the telemetry of
-the first steps.
+the first steps. Dollars are those of a hosted generator.
 """
 
 from __future__ import annotations
@@ -41,8 +40,9 @@ ASSUMED_SHARE = {"cuda": 0.35, "cpu": 0.6}
 
 @dataclass(frozen=True)
 class Plan:
-    """A prediction. `memory_bytes` has one entry per part; `fits` is None where the device's memory
-    is not known.
+    """A prediction.
+
+    `memory_bytes` has one entry per part; `fits` is None where the device's memory is not known.
     """
 
     device: str
@@ -74,12 +74,12 @@ def plan_training(
     device_memory_bytes: int | None = None,
     flops_per_second: float | None = None,
 ) -> Plan:
-    """Predict peak memory, speed and hours of a run from its spec and the shape in the model's
-    `config.json`; loads no weights.
+    """Predict peak memory, speed and hours of a run; no weights are loaded.
 
-    `device` is a name of `DEVICES`, `cpu`, or None for what is here. The micro-batch is the spec's,
-    or the largest that fits. `n_pairs` is needed when the spec counts epochs. Lengths default to
-    1,500 and 250 tokens, or what `max_length_tokens` leaves. An unknown shape is a UserError.
+    Read are the spec and the shape in the model's `config.json`. `device` is a name of `DEVICES`,
+    `cpu`, or None for what is here. The micro-batch is the spec's, or the largest that fits.
+    `n_pairs` is needed when the spec counts epochs. Lengths default to 1,500 and 250 tokens, or
+    what `max_length_tokens` leaves. An unknown shape is a UserError.
     """
     shape = read_shape(spec)
     prompt_tokens, completion_tokens = _lengths(spec, prompt_tokens, completion_tokens)
@@ -141,8 +141,9 @@ def _tokens_per_pair(spec: TrainSpec, prompt_tokens: int, completion_tokens: int
 def mean_lengths(
     spec: TrainSpec, pairs: Sequence[PreferencePair], *, at_most: int = 200
 ) -> tuple[int, int]:
-    """Mean tokens of prompt and of one completion over the first pairs, with the model's own
-    tokenizer (no weights are read).
+    """Mean tokens of prompt and of one completion over the first pairs.
+
+    By the model's own tokenizer; no weights are read.
     """
     from selene_lib.training.encoding import encode_pairs
 
@@ -167,8 +168,9 @@ def generation_cost_usd(
     usd_per_million_prompt: float,
     usd_per_million_reply: float,
 ) -> float:
-    """What `n_requests` to a hosted generator cost, in USD, at prices the caller looked up today;
-    none is built in.
+    """What `n_requests` to a hosted generator cost, in USD.
+
+    The prices are those the caller looked up today; none is built in.
     """
     return (
         n_requests
@@ -180,9 +182,7 @@ def generation_cost_usd(
 def _micro_tokens(
     spec: TrainSpec, kind: str, checkpointing: bool, tokens: int, memory: int | None
 ) -> int:
-    """The spec's micro-batch, else the largest number of whole pairs, at most the batch, that fits
-    (at least one).
-    """
+    """The spec's micro-batch, else as many whole pairs as fit, at least one, at most the batch."""
     if spec.micro_batch_tokens:
         return spec.micro_batch_tokens
     if spec.micro_batch_pairs:
@@ -229,9 +229,7 @@ def _device_here() -> str:
 
 
 def measure_cpu_rate(n: int = 768) -> float:
-    """FLOP/s of a single-precision matrix product here, the best of five, a tenth of a second in
-    all.
-    """
+    """FLOP/s of a float32 matrix product here, the best of five, in a tenth of a second."""
     import time
 
     import torch

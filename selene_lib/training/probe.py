@@ -1,5 +1,6 @@
-"""Does this model honour the layout? Proved on a few tokens before training, for any architecture,
-instead of kept in a list of names.
+"""Does this model honour the layout?
+
+Proved on a few tokens before training, for any architecture, instead of kept in a list of names.
 """
 
 from __future__ import annotations
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
 
 
 def probe_layout(model: Any, decision: Decision) -> str | None:
-    """Return None when the model computes the layout exactly, else the reason why it may not be
-    used.
+    """Return None when the model computes the layout exactly, else why it may not be used.
 
     Three tests: the configuration has no attention whose reach depends on the row (sliding windows,
     chunks); the log-probabilities of two packed pairs equal those of four plain sequences through
@@ -64,8 +64,9 @@ def probe_layout(model: Any, decision: Decision) -> str | None:
 
 
 def config_obstacle(config: Any) -> str | None:
-    """Name a setting that makes a token's reach depend on its place in the row, which a short probe
-    could not see.
+    """Name a setting that makes a token's reach depend on its place in the row.
+
+    A short probe could not see it.
     """
     text = config.get_text_config() if hasattr(config, "get_text_config") else config
     kinds = set(getattr(text, "layer_types", None) or []) - {"full_attention"}
@@ -93,9 +94,7 @@ def _probe_pairs(vocabulary_size: int) -> tuple[EncodedPair, EncodedPair]:
 
 
 def _layout_logps(model: Any, pairs: list[EncodedPair], decision: Decision) -> list[Tensor]:
-    """Token log-probs of each sequence (first chosen, first rejected, other chosen, ...) through
-    the layout.
-    """
+    """Token log-probs of each sequence through the layout: first chosen, first rejected, ..."""
     from selene_lib.training.forward import adapter_off, autocast, lay_out_for
     from selene_lib.training.logprobs import completion_inputs
 

@@ -1,5 +1,6 @@
-"""Several processes of one run (`torchrun`): who am I, and wait for the others. One process is the
-normal case and costs nothing.
+"""Several processes of one run (`torchrun`): who am I, and wait for the others.
+
+One process is the normal case and costs nothing.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ class Process:
 
 
 def join(device: str) -> Process:
-    """Join the process group that `torchrun` announced in the environment (gloo on the CPU, nccl on
-    GPUs); alone without one.
+    """Join the process group that `torchrun` announced in the environment, else stay alone.
+
+    It is gloo on the CPU and nccl on GPUs.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return Process()

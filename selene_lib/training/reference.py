@@ -37,12 +37,12 @@ def reference_logps(
     progress: bool = False,
     process: Process = ALONE,
 ) -> np.ndarray:
-    """Summed log-probabilities under the base model, float64 [n_pairs, 2] (chosen, rejected), in
-    nats; what is missing is computed.
+    """Summed log-probabilities under the base model, in nats; what is missing is computed.
 
-    Several processes share the missing pairs, each appending to a file of its own, and read each
-    other's. Up to eight values that come from disk are computed again; a difference beyond rounding
-    is a UserError (the base changed, or another machine wrote it).
+    float64 [n_pairs, 2]: chosen, rejected. Several processes share the missing pairs, each
+    appending to a file of its own, and read each other's. Up to eight values that come from disk
+    are computed again; a difference beyond rounding is a UserError (the base changed, or another
+    machine wrote it).
     """
     name = loaded.base_fingerprint[:32]
     known = _read_cache(cache_dir, name)
@@ -80,9 +80,7 @@ def _read_cache(cache_dir: Path, name: str) -> dict[str, tuple[float, float]]:
 
 
 def pair_key(pair: EncodedPair) -> str:
-    """SHA-256 of a pair's token ids: the text may be spelled as it likes, the ids are what the
-    model saw.
-    """
+    """SHA-256 of a pair's token ids: they are what the model saw, however the text is spelled."""
     text = ";".join(
         ",".join(map(str, ids)) for ids in (pair.prompt_ids, pair.chosen_ids, pair.rejected_ids)
     )

@@ -30,8 +30,9 @@ RESULT = "training.json"
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a run left: paths, counts, and the decision it ran under. `n_dropped` counts overlong
-    pairs by reason.
+    """What a run left: paths, counts, and the decision it ran under.
+
+    `n_dropped` counts overlong pairs by reason.
     """
 
     adapter_dir: Path

@@ -24,8 +24,9 @@ TELEMETRY_COLUMNS = (
 
 
 class StepLog:
-    """One row per optimiser step, appended and flushed; a continued run first forgets the rows
-    after its checkpoint.
+    """One row per optimiser step, appended and flushed.
+
+    A continued run first forgets the rows after its checkpoint.
     """
 
     def __init__(self, path: Path, columns: tuple[str, ...], *, from_step: int) -> None:
@@ -61,8 +62,10 @@ def _plain(value: Any) -> Any:
 
 
 def peak_memory_bytes() -> int:
-    """Peak of this process so far: on a GPU what torch allocated, else the resident set (the whole
-    process, whatever it did before).
+    """Peak of this process so far.
+
+    On a GPU what torch allocated, else the resident set of the whole process, whatever it did
+    before.
     """
     import resource
 

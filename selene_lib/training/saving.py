@@ -37,8 +37,9 @@ def save_adapter(trainer: Any, folder: Path, spec: TrainSpec, family: str | None
 
 
 def _portable(config: dict[str, Any]) -> dict[str, Any]:
-    """Sets in one order (peft writes them in the order of their hashes, which changes from process
-    to process), no path of this machine.
+    """A configuration with sets in one order and no path of this machine.
+
+    peft writes them in the order of their hashes, which changes from process to process.
     """
     base = config.get("base_model_name_or_path") or ""
     portable = config | {

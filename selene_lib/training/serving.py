@@ -13,8 +13,9 @@ SENTINEL = "SELENE_USER_MESSAGE"
 
 
 def prompt_template(tokenizer: Any, placeholder: str) -> str:
-    """The text around one user message up to the generation prompt, from the tokenizer's own chat
-    template, with a placeholder in it.
+    """The text around one user message up to the generation prompt, with a placeholder in it.
+
+    By the tokenizer's own chat template.
     """
     message = [{"role": "user", "content": SENTINEL}]
     text = tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
@@ -34,11 +35,10 @@ def write_modelfile(
     context_tokens: int,
     max_new_tokens: int = 1024,
 ) -> Path:
-    """Write an Ollama Modelfile whose prompt is that of training: same template, same stop token,
-    temperature 0, no system prompt.
+    """Write an Ollama Modelfile whose prompt is that of training.
 
-    The BOS is left out of the template because llama.cpp adds it from the GGUF's own metadata;
-    twice would be another prompt.
+    Same template, same stop token, temperature 0, no system prompt. The BOS is left out of the
+    template because llama.cpp adds it from the GGUF's own metadata; twice would be another prompt.
     """
     template = prompt_template(tokenizer, "{{ .Prompt }}")
     bos = tokenizer.bos_token
@@ -66,8 +66,9 @@ def serving_commands(
     lora_r: int,
     context_tokens: int,
 ) -> dict[str, str]:
-    """The exact commands for GGUF, Ollama and vLLM; they need llama.cpp, Ollama and vLLM, which
-    this project does not install.
+    """The exact commands for GGUF, Ollama and vLLM.
+
+    They need llama.cpp, Ollama and vLLM, which this project does not install.
     """
     merged, adapter = shlex.quote(str(merged_dir)), shlex.quote(str(adapter_dir))
     gguf = shlex.quote(str(merged_dir / f"{name}.gguf"))

@@ -20,16 +20,16 @@ PRESENTATION_FIELDS = frozenset(
 
 @dataclass(frozen=True)
 class TrainSpec:
-    """Everything that decides a training run. The defaults are the embedded run: a small model on a
-    CPU.
+    """Everything that decides a training run.
 
-    `base_model` is a folder or a hub id (then `revision` must be a 40-hex commit). `batch_size`
-    counts pairs per optimiser step over all devices and is the only batch number with a meaning;
-    `micro_batch_tokens` only says how much of it is computed at once. `n_steps` wins over
-    `n_epochs` when both are set. Beta and alpha are those of the paper's relatives, unverified for
-    the paper itself. `dtype` `auto` is float32 on a CPU; `native` is bfloat16 where the CPU
-    computes in it, else float32. `lora_first_layer` leaves the layers below it as they are;
-    `keep_frozen_states` then computes their states once and keeps them in memory.
+    The defaults are the embedded run: a small model on a CPU. `base_model` is a folder or a hub id
+    (then `revision` must be a 40-hex commit). `batch_size` counts pairs per optimiser step over all
+    devices and is the only batch number with a meaning; `micro_batch_tokens` only says how much of
+    it is computed at once. `n_steps` wins over `n_epochs` when both are set. Beta and alpha are
+    those of the paper's relatives, unverified for the paper itself. `dtype` `auto` is float32 on a
+    CPU; `native` is bfloat16 where the CPU computes in it, else float32. `lora_first_layer` leaves
+    the layers below it as they are; `keep_frozen_states` then computes their states once and keeps
+    them in memory.
     """
 
     base_model: str = ""
@@ -114,8 +114,9 @@ class TrainSpec:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainSpec:
-        """Build a spec from plain values (a notebook's parameters, a YAML mapping); an unknown key
-        is a UserError that names it.
+        """Build a spec from plain values (a notebook's parameters, a YAML mapping).
+
+        An unknown key is a UserError that names it.
         """
         known = {f.name for f in dataclasses.fields(cls)}
         unknown = sorted(set(values) - known)
@@ -138,9 +139,7 @@ class TrainSpec:
         return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
 
     def differences(self, other: Mapping[str, Any]) -> list[str]:
-        """Name the settings in which `other` (a stored spec) differs, as `beta: 0.1 there, 0.2
-        here`.
-        """
+        """Name the settings in which a stored spec differs, as `beta: 0.1 there, 0.2 here`."""
         mine = self.to_dict()
         names = sorted((set(mine) | set(other)) - PRESENTATION_FIELDS)
         return [

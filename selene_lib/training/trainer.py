@@ -1,6 +1,7 @@
-"""The trainer: `transformers.Trainer` with our objective. A step is a global batch of pairs; how it
-is cut into micro-batches cannot be seen in the numbers, because every pair's loss is divided by the
-global batch size and nothing else.
+"""The trainer: `transformers.Trainer` with our objective.
+
+A step is a global batch of pairs; how it is cut into micro-batches cannot be seen in the numbers,
+because every pair's loss is divided by the global batch size and nothing else.
 """
 
 from __future__ import annotations
@@ -36,12 +37,11 @@ _METRICS = ("loss", "dpo", "nll", "margin", "reward_accuracy")
 
 
 class PairTrainer(Trainer):
-    """Trains a loaded model on encoded pairs with cached reference log-probs; one dataloader item
-    is the whole global batch of a step.
+    """Trains a loaded model on encoded pairs with cached reference log-probs.
 
-    Accumulation happens inside a step (`training_step`), so the Trainer counts optimiser steps only
-    and a checkpoint's data position is its step. Under DDP each process takes every world-size-th
-    pair of the step.
+    One dataloader item is the whole global batch of a step. Accumulation happens inside a step
+    (`training_step`), so the Trainer counts optimiser steps only and a checkpoint's data position
+    is its step. Under DDP each process takes every world-size-th pair of the step.
     """
 
     def __init__(
@@ -107,8 +107,9 @@ class PairTrainer(Trainer):
     def training_step(
         self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None
     ) -> torch.Tensor:
-        """Forward and backward of the global batch of `inputs["step"]`; returns its mean loss. Out
-        of memory: smaller micro-batches, same step, recorded.
+        """Forward and backward of the global batch of `inputs["step"]`.
+
+        Returns its mean loss. Out of memory: smaller micro-batches, same step, recorded.
         """
         started = time.perf_counter()
         model.train()
@@ -158,8 +159,9 @@ class PairTrainer(Trainer):
         )
 
     def _back_off(self, model: Any, n_pairs: int, error: Exception) -> str:
-        """Halve the micro-batch after an out-of-memory error; with several processes, or at one
-        pair, there is nothing to halve.
+        """Halve the micro-batch after an out-of-memory error.
+
+        With several processes, or at one pair, there is nothing to halve.
         """
         model.zero_grad()
         now = min(self.micro_batch_pairs or n_pairs, n_pairs)
@@ -226,9 +228,7 @@ def losses_of(
     *,
     device: Any,
 ) -> PairLoss:
-    """Per-pair losses, each [n_pairs], of pairs with their reference sums [n_pairs, 2], in one
-    forward.
-    """
+    """Per-pair losses, each [n_pairs], in one forward; reference sums are [n_pairs, 2]."""
     batch = lay_out_for(loaded.decision, pairs, pad_token_id=loaded.tokenizer.pad_token_id).to(
         device
     )
@@ -259,8 +259,9 @@ def _parts(losses: PairLoss) -> tuple[torch.Tensor, ...]:
 def measure_pairs(
     loaded: Loaded, spec: TrainSpec, pairs: Sequence[EncodedPair], reference: np.ndarray
 ) -> dict[str, float]:
-    """Mean loss, dpo, nll, margin and reward accuracy of pairs under the current weights (adapter
-    on, dropout off).
+    """Mean loss, dpo, nll, margin and reward accuracy of pairs under the current weights.
+
+    Adapter on, dropout off.
     """
     known, decision = torch.as_tensor(reference, dtype=torch.float32), loaded.decision
     device = next(loaded.model.parameters()).device
@@ -294,8 +295,9 @@ class _Steps(Dataset[int]):
 def train_and_save(
     trainer: Trainer, job: TrainingJob, checkpoint: Path | None, held_out_reference: np.ndarray
 ) -> Trained:
-    """Run a trainer to its last step, from a checkpoint if there is one; measure the held-out pairs
-    and write the adapter.
+    """Run a trainer to its last step, from a checkpoint if there is one.
+
+    Measure the held-out pairs and write the adapter.
     """
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     validation = None

@@ -1,5 +1,4 @@
-"""`trainer: trl`: the same run through `trl.DPOTrainer`, as the yardstick and for users who want
-it.
+"""`trainer: trl`: the same run through `trl.DPOTrainer`, as yardstick and for who wants it.
 
 Same token ids, same order of pairs, same cached reference, same adapter. What differs is TRL's: two
 sequences a pair with full logits, and for `dpo_nll` an NLL that is the mean over all chosen tokens
@@ -93,8 +92,9 @@ class EncodedDPOTrainer(DPOTrainer):
 def to_dataset(
     pairs: Sequence[EncodedPair], reference: np.ndarray, order: Sequence[int]
 ) -> Dataset:
-    """Rows as TRL's collator reads them: token ids and reference log-probs, in the order in which
-    they are to be seen.
+    """Rows as TRL's collator reads them, in the order in which they are to be seen.
+
+    Token ids and reference log-probs.
     """
     rows = [
         {
@@ -110,9 +110,7 @@ def to_dataset(
 
 
 def trl_config(spec: TrainSpec, values: dict[str, Any]) -> DPOConfig:
-    """TRL's configuration of a spec: every setting that decides a number is given, and nothing is
-    truncated.
-    """
+    """TRL's configuration of a spec: every number is given, and nothing is truncated."""
     micro = spec.micro_batch_pairs or spec.batch_size
     if spec.batch_size % micro:
         raise UserError(

@@ -1,5 +1,4 @@
-"""Generators of critiques behind one protocol: `generate(requests) -> generations`, in the order of
-the requests.
+"""Generators of critiques behind one protocol: `generate(requests) -> generations`, in order.
 
 `TeacherGenerator` is the rule-based teacher of the embedded world, `ServerGenerator` asks any
 OpenAI-compatible endpoint (vLLM, Ollama, llama.cpp, hosted ones), `LocalGenerator` runs

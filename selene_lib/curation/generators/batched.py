@@ -1,6 +1,4 @@
-"""What generators in this process share: the store's key of a request, and asking in batches for
-what the store does not hold.
-"""
+"""What generators in this process share: the store's key, and batches of what it lacks."""
 
 from __future__ import annotations
 
@@ -20,8 +18,9 @@ def generate_batched(
     *,
     size: int,
 ) -> list[Generation]:
-    """Return one generation a request; each batch of `size` is stored as soon as `answer` returns
-    it.
+    """Return one generation a request.
+
+    Each batch of `size` is stored as soon as `answer` returns it.
     """
     keys = [key_of(name, settings, r) for r in requests]
 

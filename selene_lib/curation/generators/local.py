@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 class LocalGenerator:
-    """Samples replies of `model` (a folder, a hub id or `embedded`) in batches of `batch_size`,
-    left-padded.
+    """Samples replies of `model` in left-padded batches of `batch_size`.
 
-    Every request draws from a stream of its own seed, so a reply does not depend on its neighbours
-    in the batch (up to rounding) nor on what was stored before. Temperature 0 is greedy.
+    `model` is a folder, a hub id or `embedded`. Every request draws from a stream of its own seed,
+    so a reply does not depend on its neighbours in the batch (up to rounding) nor on what was
+    stored before. Temperature 0 is greedy.
     """
 
     def __init__(
@@ -51,8 +51,9 @@ class LocalGenerator:
     def generate(
         self, requests: Sequence[Request], *, store: ReplyStore | None = None
     ) -> list[Generation]:
-        """Write what the store does not hold, longest prompts first, and return one generation a
-        request in their order.
+        """Write what the store does not hold; return one generation a request, in their order.
+
+        The longest prompts come first.
         """
         order = sorted(range(len(requests)), key=lambda i: -len(requests[i].prompt))
         found = generate_batched(
@@ -111,10 +112,10 @@ class LocalGenerator:
 
 
 class GumbelRows:
-    """A logits processor that makes greedy decoding sample: the largest of `logits / T + Gumbel
-    noise` is a draw from softmax(logits / T).
+    """A logits processor that makes greedy decoding sample.
 
-    Each row has a random stream of its own; temperature 0 leaves a row greedy.
+    The largest of `logits / T + Gumbel noise` is a draw from softmax(logits / T). Each row has a
+    random stream of its own; temperature 0 leaves a row greedy.
     """
 
     def __init__(self, rows: Sequence[tuple[int, float]]) -> None:

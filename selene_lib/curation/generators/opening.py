@@ -9,8 +9,9 @@ GENERATORS = ("teacher", "published", "server", "local", "vllm")
 
 
 def open_generator(spec: GeneratorSpec) -> Generator | None:
-    """Return the generator that `spec.kind` names; None for `published`, where no critique is
-    generated and pairs are judgement-only.
+    """Return the generator that `spec.kind` names.
+
+    None for `published`, where no critique is generated and pairs are judgement-only.
     """
     if spec.kind == "published":
         return None

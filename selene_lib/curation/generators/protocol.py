@@ -14,11 +14,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Request:
-    """One critique to be written: of `sample` as shown, for the verdict `asked` (None: the
-    generator's own, for rejection sampling).
+    """One critique to be written: of `sample` as shown, for the verdict `asked`.
 
-    `prompt` is the whole user message. `seed` and `attempt` make two requests of one prompt
-    different ones.
+    `asked=None` leaves the verdict to the generator, for rejection sampling. `prompt` is the whole
+    user message. `seed` and `attempt` make two requests of one prompt different ones.
     """
 
     sample: Sample
@@ -30,16 +29,19 @@ class Request:
 
     @property
     def draw_seed(self) -> int:
-        """The seed a generator draws with: another one for every sample, verdict and attempt, else
-        a retry would repeat the failure.
+        """The seed a generator draws with.
+
+        Another one for every sample, verdict and attempt, else a retry would repeat the failure.
         """
         return int(unit_hash(self.seed, "draw", self.sample.id, self.asked, self.attempt) * 2**31)
 
 
 @dataclass(frozen=True)
 class Generation:
-    """What a generator wrote. A failed call has no text and says why in `error`; it is not kept, so
-    that a second run asks again.
+    """What a generator wrote.
+
+    A failed call has no text and says why in `error`; it is not kept, so that a second run asks
+    again.
     """
 
     text: str
@@ -51,8 +53,9 @@ class Generation:
 
 @runtime_checkable
 class Generator(Protocol):
-    """Anything with a name (the model, with its revision where it has one) and settings that
-    answers requests.
+    """Anything with a name and settings that answers requests.
+
+    The name is the model's, with its revision where it has one.
     """
 
     name: str
@@ -65,8 +68,9 @@ class Generator(Protocol):
 
 @dataclass(frozen=True)
 class GeneratorSpec:
-    """What a run says about its generator. Keys are never part of it: `api_key_env` names an
-    environment variable.
+    """What a run says about its generator.
+
+    Keys are never part of it: `api_key_env` names an environment variable.
     """
 
     kind: str = "teacher"

@@ -1,5 +1,6 @@
-"""Critiques from any OpenAI-compatible server, through `ServerClient`: concurrency, limits, budget
-and store are its business.
+"""Critiques from any OpenAI-compatible server, through `ServerClient`.
+
+Concurrency, limits, budget and store are its business.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
 
 
 class ServerGenerator:
-    """Asks `spec.model` at `spec.base_url`; a failed request is a `Generation` with `error`,
-    counted and asked again by the next run.
+    """Asks `spec.model` at `spec.base_url`.
+
+    A failed request is a `Generation` with `error`, counted and asked again by the next run.
     """
 
     def __init__(self, spec: GeneratorSpec) -> None:

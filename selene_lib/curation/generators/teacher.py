@@ -1,5 +1,6 @@
-"""The teacher of the embedded world: critiques by rule, with true evidence for the gold verdict and
-plausible wrong evidence otherwise.
+"""The teacher of the embedded world: critiques by rule.
+
+True evidence for the gold verdict, plausible wrong evidence otherwise.
 """
 
 from __future__ import annotations
@@ -19,10 +20,9 @@ Teach = Callable[..., str]
 
 class TeacherGenerator:
     """Calls `teach(sample, verdict, seed=...)`, by default `selene_lib.nano.teacher_critique`.
-    Costs nothing, so nothing is stored.
 
-    `error_rate` is the share of requests it answers carelessly (with the verdict left out), to see
-    the retries at work.
+    Costs nothing, so nothing is stored. `error_rate` is the share of requests it answers carelessly
+    (with the verdict left out), to see the retries at work.
     """
 
     def __init__(self, teach: Teach | None = None, *, error_rate: float = 0.0) -> None:
@@ -34,8 +34,9 @@ class TeacherGenerator:
     def generate(
         self, requests: Sequence[Request], *, store: ReplyStore | None = None
     ) -> list[Generation]:
-        """Write one critique a request. Raises UserError for a request without a verdict: the
-        teacher has no opinion of its own.
+        """Write one critique a request.
+
+        Raises UserError for a request without a verdict: the teacher has no opinion of its own.
         """
         return [self._one(request) for request in requests]
 

@@ -1,5 +1,6 @@
-"""Critiques from vLLM in this process (extra `vllm`, GPU only), written for the pinned 0.32.0; not
-run by us.
+"""Critiques from vLLM in this process (extra `vllm`, GPU only), written for the pinned 0.32.0.
+
+Not run by us.
 """
 
 from __future__ import annotations

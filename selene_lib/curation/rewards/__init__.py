@@ -1,5 +1,4 @@
-"""Reward models behind one protocol: `score(prompts, replies) -> rewards`, and what the reward
-filter needs from them.
+"""Reward models behind one protocol: `score(prompts, replies) -> rewards`; their thresholds.
 
 `NanoReward` is the one of the embedded world, trained on held-out generated critiques.
 `SequenceClassifierReward` runs any sequence-classification reward model with transformers,

@@ -1,5 +1,4 @@
-"""ArmoRM (arXiv 2406.12845) without code from the hub: the Llama body by transformers, the head by
-these few lines.
+"""ArmoRM (arXiv 2406.12845) without code from the hub: body by transformers, head by us.
 
 Weights beside the body, as the checkpoint names them: `regression_layer.weight` [objectives,
 hidden], `reward_transform_matrix` [objectives, objectives], `gating.logit_scale` [1],
@@ -65,8 +64,9 @@ class ArmoReward(SequenceClassifierReward):
 
 
 def gating(x: torch.Tensor, head: dict[str, torch.Tensor], temperature: float) -> torch.Tensor:
-    """The gate's weights over the objectives, [batch, objectives]: ReLU layers, then a softmax at
-    `temperature`, times the logit scale.
+    """The gate's weights over the objectives, [batch, objectives].
+
+    ReLU layers, then a softmax at `temperature`, times the logit scale.
     """
     import torch
 
@@ -80,8 +80,9 @@ def gating(x: torch.Tensor, head: dict[str, torch.Tensor], temperature: float) -
 
 
 def find_last(row: Sequence[int], pattern: Sequence[int]) -> int:
-    """Where `pattern` begins for the last time in `row`; a ValueError where it is not: another chat
-    template was used.
+    """Where `pattern` begins for the last time in `row`.
+
+    A ValueError where it is not: another chat template was used.
     """
     for start in range(len(row) - len(pattern), -1, -1):
         if list(row[start : start + len(pattern)]) == list(pattern):

@@ -1,5 +1,4 @@
-"""The reward model of the embedded world: is a critique sound, or does it argue against the
-evidence in its prompt?
+"""The reward model of the embedded world: does a critique keep to its prompt's evidence?
 
 Logistic regression on hashed evidence features. A line of a critique is sound when what it says of
 a thing is what the prompt says of it, so the features are the critique's neighbouring words,
@@ -31,8 +30,9 @@ N_FEATURES = 2**17
 
 
 class NanoReward:
-    """Log-odds that a critique is sound; `revision` is the hash of the weights. Make one with `fit`
-    or `fit_teacher`.
+    """Log-odds that a critique is sound.
+
+    `revision` is the hash of the weights. Make one with `fit` or `fit_teacher`.
     """
 
     name = "nano-reward"
@@ -71,9 +71,7 @@ class NanoReward:
         family: str = "nano",
         seed: int = 0,
     ) -> NanoReward:
-        """Fit on critiques that the teacher writes for trusted samples, one for the gold verdict
-        and one for another verdict each.
-        """
+        """Fit on the teacher's critiques of trusted samples, one right and one wrong each."""
         return cls.fit(*teacher_examples(samples, generator, family=family, seed=seed))
 
     def score(self, prompts: Sequence[str], replies: Sequence[str]) -> np.ndarray:
@@ -119,8 +117,9 @@ def _column(feature: str) -> int:
 
 
 def evidence_features(prompt: str, reply: str) -> Iterator[str]:
-    """Yield the features of one critique: its neighbouring words, with and without whether the
-    prompt has them, and the verdict.
+    """Yield the features of one critique.
+
+    Its neighbouring words, with and without whether the prompt has them, and the verdict.
     """
     said, shown = _WORD.findall(reasoning_of(reply).lower()), _WORD.findall(prompt.lower())
     known, beside, skips = Counter(shown), set(pairwise(shown)), set(zip(shown, shown[2:]))

@@ -9,8 +9,9 @@ from selene_lib.errors import UserError
 
 
 def open_reward(name: str, *, revision: str | None = None, **settings: Any) -> RewardModel | None:
-    """Return the reward model `name` (a hub id or a folder; ArmoRM gets its own head); None for
-    `none`. `nano` must be fitted instead.
+    """Return the reward model `name` (a hub id or a folder; ArmoRM gets its own head).
+
+    None for `none`. `nano` must be fitted instead.
     """
     if name == "none":
         return None

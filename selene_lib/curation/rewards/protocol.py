@@ -21,8 +21,9 @@ class RewardModel(Protocol):
 
 
 def checked(scores: Sequence[float] | np.ndarray, ids: Sequence[str]) -> list[float]:
-    """The scores as floats; a NaN or an infinity is a ValueError that names the item: no threshold
-    can be set on it.
+    """The scores as floats.
+
+    A NaN or an infinity is a ValueError that names the item: no threshold can be set on it.
     """
     values = np.asarray(scores, dtype=float)
     if len(values) != len(ids):

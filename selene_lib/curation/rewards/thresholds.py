@@ -24,8 +24,9 @@ def score_critiques(
     family: str = "full",
     seed: int = 0,
 ) -> list[Critique]:
-    """Return the critiques with `reward` set, each scored as the reply to the judge prompt of its
-    sample in the order it was shown in.
+    """Return the critiques with `reward` set.
+
+    Each is scored as the reply to the judge prompt of its sample, in the order it was shown in.
     """
     by_id = {sample.id: sample for sample in samples}
     prompts = {}
@@ -48,8 +49,9 @@ def score_critiques(
 def threshold_grid(
     pairs: Sequence[PreferencePair], quantiles: Sequence[float], *, by: str = "chosen"
 ) -> list[float | None]:
-    """The thresholds that leave out the lowest `quantiles` of all rewards; quantile 0 is None: no
-    filter at all.
+    """The thresholds that leave out the lowest `quantiles` of all rewards.
+
+    Quantile 0 is None: no filter at all.
     """
     values = np.array([reward_of(p, by) for p in pairs])
     return [None if q == 0 else float(np.quantile(values, q)) for q in quantiles]
@@ -58,8 +60,9 @@ def threshold_grid(
 def default_thresholds(
     pairs: Sequence[PreferencePair], quantile: float, *, by: str = "chosen"
 ) -> dict[str, float]:
-    """One threshold a source: each source's own `quantile`, so that a source whose texts score low
-    as a whole is not emptied.
+    """One threshold a source: each source's own `quantile`.
+
+    So a source whose texts score low as a whole is not emptied.
     """
     rewards: dict[str, list[float]] = defaultdict(list)
     for pair in pairs:
@@ -68,8 +71,9 @@ def default_thresholds(
 
 
 def reward_histogram(pairs: Sequence[PreferencePair], *, n_bins: int = 20) -> list[dict[str, Any]]:
-    """Counts of the rewards of both sides in equal bins over all of them: source, side, low, high,
-    n. It stands beside every threshold.
+    """Counts of the rewards of both sides in equal bins: source, side, low, high, n.
+
+    It stands beside every threshold.
     """
     values: dict[tuple[str, str], list[float]] = defaultdict(list)
     for pair in pairs:
