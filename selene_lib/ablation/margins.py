@@ -96,7 +96,7 @@ def _open(model: str, adapter: Path | None) -> tuple[Any, Any]:
 
 @dataclass(frozen=True)
 class MarginRun(KeptRun):
-    """`run(pairs, seed, n_steps)`: train that long and return the trusted pairs' margins in nats."""
+    """`run(pairs, seed, n_steps)`: train that long, return the trusted pairs' margins in nats."""
 
     trusted: Sequence[PreferencePair]
 
