@@ -8,23 +8,29 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-os.environ.setdefault(
-    "OMP_NUM_THREADS", "1"
-)  # one thread a worker: the same sums in every process, and no crowding
+# one thread a worker: the same sums in every process, and no crowding
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("LOKY_MAX_CPU_COUNT", "1")  # the workers of the suite take the cores already
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 LONGEST = ("test_smoke_chain.py", "test_readme_commands.py", "test_training_run.py")
+SLOW_FILE = "\npytestmark = pytest.mark.slow\n"
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out files that are slow as a whole where no slow test is wanted: importing them alone
+    takes half a minute.
+    """
+    if "not slow" not in config.option.markexpr or collection_path.suffix != ".py":
+        return None
+    return SLOW_FILE in collection_path.read_text(encoding="utf-8") or None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the longest files first, so that no worker ends alone with one of them."""
-    items.sort(
-        key=lambda item: (
-            LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST)
-        )
-    )
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.name, len(LONGEST)))
 
 
 @pytest.fixture(scope="session")

@@ -155,6 +155,7 @@ def test_own_responses_at_equal_gold():
     assert adjusted_preference(said[:2], gold[:2], own[:2]).value is None
 
 
+@pytest.mark.slow
 def test_card_of_a_known_judge():
     shifts = {"length_slope": 0.2, "truncation": 0.0, "planted_result": 0.6, "ignore_rubric": 0.3}
     card = card_of(
@@ -200,6 +201,7 @@ def test_card_of_a_known_judge():
     assert gain.loc["closed_fence", "note"] == "equal"
 
 
+@pytest.mark.slow
 def test_a_judge_that_quotes_is_safe_behind_the_escaping_template_only():
     card = audit_card(QuotingJudge(make_probes(PAIRS, n=50)), PAIRS, n=50).set_index(
         ["probe", "template"]
@@ -274,6 +276,7 @@ class Grader:
         return "5" if "**Answer**" in prompt.text or "\n\n**Result:** 5" in prompt.text else "3"
 
 
+@pytest.mark.slow
 def test_graded_sets_and_the_store(tmp_path):
     judge, store = Grader(), tmp_path / "audit.jsonl"
     first = audit_card(judge, GRADED, n=50, store=store)

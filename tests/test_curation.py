@@ -321,6 +321,7 @@ def test_pairs_keep_the_order_their_critiques_were_written_for():
         build_pairs([sample(0, "x", label=None)])
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(st.floats(0, 0.9), st.integers(0, 5))
 def test_no_group_is_on_both_sides(share, seed):

@@ -317,6 +317,7 @@ def test_variance_of_an_item_only_table():
     assert frame.variance["item"] == pytest.approx(40 / 39 / 4)
 
 
+@pytest.mark.slow
 def test_variance_components_are_unbiased():
     rng = np.random.default_rng(2)
     format_sd, item_sd = 0.10, 0.15

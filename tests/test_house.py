@@ -5,6 +5,7 @@ itself in a circle, and no module lies flat but the nouns of the ground floor an
 from __future__ import annotations
 
 import ast
+import functools
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import NamedTuple
@@ -42,6 +43,7 @@ class Arrow(NamedTuple):
         return room != other and FLOOR_OF[other] >= FLOOR_OF[room]
 
 
+@functools.cache
 def arrows(package: Path) -> list[Arrow]:
     """Return every import of one module of a package by another, at its top or in a function; what
     its own `__init__` offers to the public is left out.
@@ -51,12 +53,13 @@ def arrows(package: Path) -> list[Arrow]:
         parts = path.relative_to(package.parent).with_suffix("").parts
         files[".".join(parts).removesuffix(".__init__")] = ast.parse(path.read_text("utf-8"))
     del files[package.name]
+    modules = set(files)
     found = []
     for name, tree in files.items():
         guards = [n for n in ast.walk(tree) if isinstance(n, ast.If) and is_guard(n.test)]
         guarded = {id(node) for guard in guards for node in ast.walk(guard)}
         for node in ast.walk(tree):
-            for imported in imported_by(node, set(files)) - {name}:
+            for imported in imported_by(node, modules) - {name}:
                 found.append(Arrow(name, imported, id(node) in guarded))
     return found
 

@@ -22,6 +22,8 @@ from selene_lib.prompts.rendering import Prompt, render
 from selene_lib.prompts.verdicts import parse_verdict
 from selene_lib.records import Sample
 
+pytestmark = pytest.mark.slow
+
 NANO = Asking("nano")
 
 

@@ -20,6 +20,8 @@ from selene_lib.prompts.chat import encode_chat
 from selene_lib.records import PreferencePair, Sample
 from selene_lib.training.spec import TrainSpec
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def trusted(tmp_path_factory) -> list[PreferencePair]:

@@ -22,6 +22,7 @@ PARENT = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at_once", [True, False])
 def test_a_child_ends_when_its_parent_is_killed(at_once):
     words = [sys.executable, "-c", PARENT, CHILD.format(at_once=at_once)]

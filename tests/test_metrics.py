@@ -43,6 +43,7 @@ def test_an_unparsed_prediction_is_a_label_that_gold_never_has():
     assert value("balanced_accuracy", ["Yes", ""], ["Yes", "No"]) == 0.5
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(SCORES)
 def test_correlations_equal_scipy_with_ties(pairs):
@@ -209,6 +210,7 @@ def test_a_calibrated_judge_has_little_error_and_a_boastful_one_much():
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(st.integers(0, 10_000))
 def test_correlation_bounds_hold_for_every_way_to_fill_the_gaps(seed):

