@@ -221,7 +221,9 @@ def test_native_precision_asks_the_cpu(monkeypatch):
         monkeypatch.setattr(loading, "cpu_computes_bf16", lambda here=here: here)
         assert choose_dtype("cpu", "native") == expected
     assert choose_dtype("cpu") == choose_dtype("cpu", "auto") == torch.float32
-    assert choose_dtype("cuda", "auto") == torch.bfloat16
+    for capability, expected in (((7, 5), torch.float16), ((8, 0), torch.bfloat16)):
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _, c=capability: c)
+        assert choose_dtype("cuda", "auto") == choose_dtype("cuda") == expected
     with pytest.raises(UserError, match="native"):
         choose_dtype("cpu", "int8")
 

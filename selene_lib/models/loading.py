@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import torch
 
 
+# CUDA compute capability from which cards multiply bfloat16 (Ampere)
+BF16_CAPABILITY = (8, 0)
 DTYPES = ("auto", "native", "float32", "bfloat16", "float16")
 
 
@@ -152,17 +154,27 @@ def choose_device(device: str | None = None) -> str:
 def choose_dtype(device: str, dtype: str | None = None) -> torch.dtype:
     """Return the precision asked for, one of `DTYPES`.
 
-    None and `auto` are float32 on the CPU and bfloat16 elsewhere; `native` is bfloat16 also on a
-    CPU that computes in it. An unknown name is a UserError.
+    None and `auto` are float32 on the CPU, on a GPU bfloat16 where it computes in it and float16
+    where it does not (a T4); `native` is bfloat16 also on a CPU that computes in it. An unknown
+    name is a UserError.
     """
     import torch
 
     if dtype not in (None, *DTYPES):
         raise UserError(f"dtype {dtype!r} is not one of {', '.join(DTYPES)}")
     if dtype in (None, "auto", "native"):
-        on_cpu = device == "cpu" and not (dtype == "native" and cpu_computes_bf16())
-        return torch.float32 if on_cpu else torch.bfloat16
+        if device == "cpu":
+            in_bf16 = dtype == "native" and cpu_computes_bf16()
+            return torch.bfloat16 if in_bf16 else torch.float32
+        return torch.bfloat16 if gpu_computes_bf16(device) else torch.float16
     return getattr(torch, str(dtype))
+
+
+def gpu_computes_bf16(device: str = "cuda") -> bool:
+    """Tell whether this GPU multiplies bfloat16 itself, which a T4 only emulates."""
+    import torch
+
+    return torch.cuda.get_device_capability(device) >= BF16_CAPABILITY
 
 
 def cpu_computes_bf16() -> bool:

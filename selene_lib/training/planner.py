@@ -15,8 +15,8 @@ from typing import Any
 from selene_lib.errors import UserError
 from selene_lib.models.loading import open_tokenizer
 from selene_lib.records import PreferencePair
+from selene_lib.training.cards import CARDS, card_named
 from selene_lib.training.counting import (
-    GB,
     fitting_tokens,
     forward_flops,
     memory_parts,
@@ -25,16 +25,6 @@ from selene_lib.training.counting import (
 from selene_lib.training.shapes import Shape, read_shape
 from selene_lib.training.spec import TrainSpec
 
-# dense bf16 (fp16 for the T4) FLOP/s and memory as the makers state them
-DEVICES: dict[str, tuple[float, float]] = {
-    "T4": (65e12, 16 * GB),
-    "L4": (121e12, 24 * GB),
-    "RTX-4090": (165e12, 24 * GB),
-    "A100-40GB": (312e12, 40 * GB),
-    "A100-80GB": (312e12, 80 * GB),
-    "H100-80GB": (989e12, 80 * GB),
-    "H200": (989e12, 141 * GB),
-}
 ASSUMED_SHARE = {"cuda": 0.35, "cpu": 0.6}
 
 
@@ -76,7 +66,7 @@ def plan_training(
 ) -> Plan:
     """Predict peak memory, speed and hours of a run; no weights are loaded.
 
-    Read are the spec and the shape in the model's `config.json`. `device` is a name of `DEVICES`,
+    Read are the spec and the shape in the model's `config.json`. `device` is a name of `CARDS`,
     `cpu`, or None for what is here. The micro-batch is the spec's, or the largest that fits.
     `n_pairs` is needed when the spec counts epochs. Lengths default to 1,500 and 250 tokens, or
     what `max_length_tokens` leaves. An unknown shape is a UserError.
@@ -199,12 +189,12 @@ def _device(
         device = "cpu" if spec.device == "cpu" else _device_here()
     if device == "cpu":
         return "cpu", rate or measure_cpu_rate(), memory or _cpu_memory()
-    if device in DEVICES:
-        known_rate, known_memory = DEVICES[device]
-        return device, rate or known_rate, memory or int(known_memory)
+    if device in CARDS:
+        card = CARDS[device]
+        return device, rate or card.flops_per_second, memory or card.memory_bytes
     if not rate or not memory:
         raise UserError(
-            f"device {device!r} is not known: use one of {', '.join(DEVICES)}, cpu, "
+            f"device {device!r} is not known: use one of {', '.join(CARDS)}, cpu, "
             "or give flops_per_second and device_memory_bytes"
         )
     return device, rate, memory
@@ -216,16 +206,8 @@ def _device_here() -> str:
     if not torch.cuda.is_available():
         return "cpu"
     name = torch.cuda.get_device_name(0)
-    is_large = torch.cuda.get_device_properties(0).total_memory > 50 * GB
-    known = {
-        "A100": "A100-80GB" if is_large else "A100-40GB",
-        "H100": "H100-80GB",
-        "H200": "H200",
-        "T4": "T4",
-        "L4": "L4",
-        "4090": "RTX-4090",
-    }
-    return next((device for key, device in known.items() if key in name), name)
+    card = card_named(name, torch.cuda.get_device_properties(0).total_memory)
+    return card.name if card else name
 
 
 def measure_cpu_rate(n: int = 768) -> float:
