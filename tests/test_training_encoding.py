@@ -53,7 +53,7 @@ def test_pair_shares_prompt_ids_with_generation(tokenizer):
     pair = make_pairs(1)[0]
     encoded = encode_pair(tokenizer, pair)
     assert list(encoded.prompt_ids) == encode_chat(tokenizer, pair.prompt, None)
-    assert list(encoded.prompt_ids + encoded.chosen_ids) == encode_chat(
+    assert [*encoded.prompt_ids, *encoded.chosen_ids] == encode_chat(
         tokenizer, pair.prompt, pair.chosen
     )
     assert tokenizer.decode(encoded.chosen_ids[:-1]) == pair.chosen
@@ -119,7 +119,7 @@ def test_overlong_shorten_takes_the_middle_and_keeps_the_verdict(tokenizer):
     (pair,) = encoded.pairs
     assert encoded.shortened_ids == ("long",) and not encoded.n_dropped
     assert pair.n_longest_tokens <= 200
-    assert pair.chosen_ids == encode_pair(tokenizer, _long_pair()).chosen_ids
+    assert list(pair.chosen_ids) == list(encode_pair(tokenizer, _long_pair()).chosen_ids)
     prompt = "".join(tokenizer.convert_ids_to_tokens(pair.prompt_ids))
     assert (
         prompt.count("...") == 2

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from selene_lib.training.encoding import EncodedPair
+from selene_lib.training.encoding import EncodedPair, TokenIds
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -77,7 +77,7 @@ class RowBatch:
 
 
 # (prompt, completion) or (prompt, chosen, rejected) token ids
-Document = tuple[tuple[int, ...], ...]
+Document = tuple[TokenIds, ...]
 
 
 def documents(pair: EncodedPair, layout: Layout) -> list[Document]:

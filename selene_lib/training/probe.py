@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from selene_lib.errors import UserError
-from selene_lib.training.encoding import EncodedPair
+from selene_lib.training.encoding import EncodedPair, TokenIds
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,7 +35,7 @@ def probe_layout(model: Any, decision: Decision) -> str | None:
         changed = EncodedPair(
             "changed",
             first.prompt_ids,
-            other.chosen_ids[:1] * len(first.chosen_ids),
+            np.full_like(first.chosen_ids, other.chosen_ids[0]),
             first.rejected_ids,
         )
         moved = _layout_logps(model, [changed, other], decision)
@@ -86,8 +86,8 @@ def config_obstacle(config: Any) -> str | None:
 def _probe_pairs(vocabulary_size: int) -> tuple[EncodedPair, EncodedPair]:
     rng = np.random.default_rng(0)
 
-    def ids(n_tokens: int) -> tuple[int, ...]:
-        return tuple(int(i) for i in rng.integers(0, vocabulary_size, n_tokens))
+    def ids(n_tokens: int) -> TokenIds:
+        return rng.integers(0, vocabulary_size, n_tokens, dtype=np.int32)
 
     first = EncodedPair("first", ids(11), ids(5), ids(7))
     return first, EncodedPair("other", ids(6), ids(4), ids(3))
@@ -113,7 +113,8 @@ def _plain_logps(model: Any, pairs: list[EncodedPair], decision: Decision) -> li
     found = []
     for pair in pairs:
         for completion in (pair.chosen_ids, pair.rejected_ids):
-            ids = torch.tensor([pair.prompt_ids + completion], device=_device(model))
+            row = np.concatenate([pair.prompt_ids, completion]).astype(np.int64)
+            ids = torch.from_numpy(row)[None].to(_device(model))
             with adapter_off(model), autocast(decision):
                 logits = (
                     model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)

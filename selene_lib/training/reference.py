@@ -81,9 +81,7 @@ def _read_cache(cache_dir: Path, name: str) -> dict[str, tuple[float, float]]:
 
 def pair_key(pair: EncodedPair) -> str:
     """SHA-256 of a pair's token ids: they are what the model saw, however the text is spelled."""
-    text = ";".join(
-        ",".join(map(str, ids)) for ids in (pair.prompt_ids, pair.chosen_ids, pair.rejected_ids)
-    )
+    text = ";".join(",".join(map(str, ids.tolist())) for ids in pair.parts)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -98,9 +98,9 @@ def to_dataset(
     """
     rows = [
         {
-            "prompt_ids": list(pairs[i].prompt_ids),
-            "chosen_ids": list(pairs[i].chosen_ids),
-            "rejected_ids": list(pairs[i].rejected_ids),
+            "prompt_ids": pairs[i].prompt_ids.tolist(),
+            "chosen_ids": pairs[i].chosen_ids.tolist(),
+            "rejected_ids": pairs[i].rejected_ids.tolist(),
             "ref_chosen_logps": float(reference[i, 0]),
             "ref_rejected_logps": float(reference[i, 1]),
         }
