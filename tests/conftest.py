@@ -42,3 +42,13 @@ def data_dir() -> Path:
     if not folder.is_dir():
         pytest.skip("no published data here: set SELENE_DATA_DIR to a folder with one folder a set")
     return folder
+
+
+@pytest.fixture(scope="session")
+def data_after_dir() -> Path:
+    """The files of sets after the paper: `SELENE_DATA_AFTER_DIR`, else `../shared/data_after`."""
+    beside = REPOSITORY.parent / "shared" / "data_after"
+    folder = Path(os.environ.get("SELENE_DATA_AFTER_DIR", beside))
+    if not folder.is_dir():
+        pytest.skip("no files of the sets after the paper here: set SELENE_DATA_AFTER_DIR")
+    return folder

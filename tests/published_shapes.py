@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import lzma
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,8 @@ def lines(name: str) -> Callable[[Path, list[dict]], None]:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         data = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records).encode()
-        path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+        pack = {".gz": gzip.compress, ".xz": lzma.compress}.get(path.suffix, bytes)
+        path.write_bytes(pack(data))
 
     return write
 

@@ -187,7 +187,7 @@ SHAPES: dict[str, Shape] = {
         put("is_safe", "maybe"),
         "is_safe",
         ("No",),
-        lines("round0/330k/train.jsonl.gz"),
+        lines("round0/330k/train.jsonl.xz"),
     ),
     "math_shepherd": Shape(
         lambda i: {

@@ -24,19 +24,24 @@ from selene_lib.data import (
     is_present,
     load,
 )
-from selene_lib.data.benchmarks import BENCHMARKS, COMPONENTS, DOMAINS, EXTRAS, REFERENCES
+from selene_lib.data.benchmarks import (
+    BENCHMARKS,
+    DOMAINS,
+    JUDGED,
+    REFERENCES,
+)
 from selene_lib.data.benchmarks.lfqa_eval import plain
 from selene_lib.data.benchmarks.prometheus import INSTRUCTION, parse_prompt
 from selene_lib.data.benchmarks.reward_bench import SECTION_OF
 from selene_lib.data.real_tasks import TEST_PARTS, TRAINING_PARTS, TRANSFER_SETS
 from selene_lib.paper.values import REWARD_BENCH_SECTIONS, REWARD_BENCH_WEIGHTS
 
-ALL = {**BENCHMARKS, **DOMAINS, **COMPONENTS, **EXTRAS, **REFERENCES}
-ELEVEN = {  # name: published count, None where nobody read one
+ALL = {**JUDGED, **REFERENCES}
+ELEVEN = {  # name: published count
     "flask": 2001,
     "biggen_bench": 3200,
     "mt_bench": 320,
-    "llm_aggrefact": None,
+    "llm_aggrefact": 12949,
     "infobench": 930,
     "reward_bench": 2985,
     "lfqa_eval": 260,

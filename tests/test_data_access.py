@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 import sys
+from typing import get_args
 
 import pytest
 from adapter_checks import SHAPES, free_of_counts, write_rows
@@ -25,6 +26,7 @@ from selene_lib.data import (
     mix_card,
     way_in,
 )
+from selene_lib.data.spec import ShapeKnownFrom
 from selene_lib.errors import UserError
 from selene_lib.files import read_jsonl, read_parquet, sha256_file
 from selene_lib.records import Sample, unit_hash
@@ -302,7 +304,7 @@ def test_lists_have_a_row_per_set_with_all_fields(tmp_path):
     for row in (*sources, *benchmarks):
         assert (
             fields <= set(row)
-            and row["shape_known_from"] in ("real rows", "dataset card", "assumed")
+            and row["shape_known_from"] in get_args(ShapeKnownFrom)
             and row["how_to_get"]
             and row["licence"]
         )

@@ -9,7 +9,19 @@ import typer
 
 from selene_lib.cli.options import DataDir, JsonOption, folder, print_rows
 
-LISTED = ("name", "role", "task", "n", "present", "licence", "revision", "shape_known_from")
+LISTED = (
+    "name",
+    "role",
+    "task",
+    "runnable",
+    "n",
+    "n_expected",
+    "present",
+    "licence",
+    "revision",
+    "shape_known_from",
+    "read_from",
+)
 
 
 def sources(data_dir: DataDir = None, json: JsonOption = False) -> None:
@@ -21,9 +33,10 @@ def sources(data_dir: DataDir = None, json: JsonOption = False) -> None:
 
 
 def benchmarks(data_dir: DataDir = None, json: JsonOption = False) -> None:
-    """List every benchmark and domain set.
+    """List every benchmark, domain set, component and set after the paper.
 
-    Task, licence, revision, how its shape is known, whether it is here.
+    Which can be judged, task, which files are read with the count expected, licence, revision, how
+    its shape is known, whether it is here.
     """
     _list("benchmarks", data_dir, json)
 

@@ -5,29 +5,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from selene_lib.data.hub import how_to_get
-from selene_lib.data.local import count_rows, is_present
+from selene_lib.data.local import count_rows, expected_rows, is_present
 from selene_lib.data.revisions import LOCK_FILE, lock_revisions, revision_of
 from selene_lib.data.spec import DataSpec, Role
 from selene_lib.errors import UserError
+from selene_lib.records import TASKS
 
 _ROLES: dict[str, tuple[Role, ...]] = {
     "sources": ("source",),
-    "benchmarks": ("benchmark", "domain", "component", "extra", "reference", "shifted"),
+    "benchmarks": (
+        "benchmark",
+        "domain",
+        "component",
+        "extra",
+        "after",
+        "reference",
+        "shifted",
+    ),
 }
 
 
 def all_specs() -> dict[str, DataSpec]:
-    """Return every spec by name: sources, benchmarks, domains, components, reference sets."""
-    from selene_lib.data.benchmarks import BENCHMARKS, COMPONENTS, DOMAINS, EXTRAS, REFERENCES
+    """Return every spec by name: sources, sets that can be judged, reference sets."""
+    from selene_lib.data.benchmarks import JUDGED, REFERENCES
     from selene_lib.data.real_tasks import TEST_PARTS, TRAINING_PARTS, TRANSFER_SETS
     from selene_lib.data.sources import SOURCES
 
-    published = {**SOURCES, **BENCHMARKS, **DOMAINS, **COMPONENTS, **EXTRAS, **REFERENCES}
+    published = {**SOURCES, **JUDGED, **REFERENCES}
     return {**published, **TRAINING_PARTS, **TEST_PARTS, **TRANSFER_SETS}
 
 
@@ -46,6 +55,7 @@ def find_spec(name: str | DataSpec) -> DataSpec:
 
 def _status_row(spec: DataSpec, data_dir: Path | str | None) -> dict[str, Any]:
     present = is_present(spec, data_dir)
+    counts = count_rows(spec, data_dir) if present and data_dir else {}
     hub_shape = spec.hub_shape_known_from or spec.shape_known_from
     return {
         "name": spec.name,
@@ -57,12 +67,25 @@ def _status_row(spec: DataSpec, data_dir: Path | str | None) -> dict[str, Any]:
         "shape_known_from": spec.shape_known_from,
         "hub_shape_known_from": hub_shape if spec.hub_id else None,
         "present": present,
-        "n": count_rows(spec, data_dir) if present and data_dir else spec.published_n,
+        "runnable": spec.task in TASKS,
+        "n": sum(counts.values()) if counts else spec.published_n,
+        "n_expected": expected_rows(spec, counts) if counts else spec.published_n,
+        "read_from": _parts(counts),
         "gated": spec.gated,
         "stand_in": spec.stand_in,
         "how_to_get": how_to_get(spec),
         "title": spec.title,
     }
+
+
+def _parts(counts: Mapping[str, int]) -> str:
+    """Return which files are read, with their rows where there are several; the first three."""
+    if len(counts) == 1:
+        return next(iter(counts))
+    shown = [f"{name} ({n:,})" for name, n in list(counts.items())[:3]]
+    if len(counts) > len(shown):
+        shown.append(f"and {len(counts) - len(shown)} more")
+    return ", ".join(shown)
 
 
 def list_rows(role: str, data_dir: Path | str | None) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from the hub or from a local folder by the same adapter.
 
 from __future__ import annotations
 
+import difflib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 EMBEDDED_DATA = "nano"
 SHIFTED = "shifted"  # a set out of the training distribution: scored, but no part of the task means
+SCORED_ROLES = ("benchmark", SHIFTED, "component", "extra", "after")
+"""Roles of the sets of notebook 05; only `benchmark` sets are part of the task means."""
 
 
 @dataclass
@@ -133,9 +136,10 @@ def collect_sets(
 ) -> Collection:
     """Read the evaluation sets in `names`.
 
-    An absent one stands in the table as `not available: how to get it`, never left out. All eleven
-    benchmarks and both domain sets are in the table of every run. `max_text_characters` as for
-    sources, so that a judge is asked about texts as long as those it was trained on.
+    An absent one stands in the table as `not available: how to get it`, never left out. Any set
+    that can be judged may be named; a training source is then an `extra` set. All eleven benchmarks
+    and both domain sets are in the table of every run. `max_text_characters` as for sources, so
+    that a judge is asked about texts as long as those it was trained on.
     """
     from selene_lib.data.benchmarks import BENCHMARKS, DOMAINS
 
@@ -194,34 +198,59 @@ def chosen_names(names: str, what: Literal["sources", "sets"]) -> list[str]:
 
 
 def _embedded(name: str, role: str, n: int, seed: int) -> tuple[str, list[Sample]]:
+    role = _embedded_role(name, role)
+    if role == "source":
+        return role, nano.make_source(name, n, seed=seed)
+    if role == "domain":
+        return role, nano.make_domain(name, n, seed=seed)
+    samples = nano.make_set(name, n, seed=seed)
+    return SHIFTED if all(s.meta.get("ood") for s in samples) else role, samples
+
+
+def _embedded_role(name: str, role: str) -> str:
+    """Return `role`, or `domain` for a set that is one; an unknown name is a UserError."""
     if role == "source":
         if name not in nano.NANO_SOURCES:
             raise UserError(
                 f"unknown source {name!r}; the embedded ones are {', '.join(nano.NANO_SOURCES)}"
             )
-        return role, nano.make_source(name, n, seed=seed)
+        return role
     if name in nano.NANO_DOMAINS:
-        return "domain", nano.make_domain(name, n, seed=seed)
+        return "domain"
     if name not in nano.NANO_SETS:
         known = ", ".join([*nano.NANO_SETS, *nano.NANO_DOMAINS])
         raise UserError(f"unknown set {name!r}; the embedded ones are {known}")
-    samples = nano.make_set(name, n, seed=seed)
-    return SHIFTED if all(s.meta.get("ood") for s in samples) else role, samples
+    return role
 
 
 def spec_of(name: str, role: str) -> DataSpec:
     """Return the spec of a source or of a set; an unknown name is a UserError."""
-    from selene_lib.data.benchmarks import BENCHMARKS, DOMAINS
+    from selene_lib.data.benchmarks import JUDGED, REFERENCES
     from selene_lib.data.real_tasks import TEST_PARTS, TRAINING_PARTS, TRANSFER_SETS
     from selene_lib.data.sources import SOURCES
 
     if role == "source":
         known = {**SOURCES, **TRAINING_PARTS}
     else:
-        known = {**BENCHMARKS, **DOMAINS, **TEST_PARTS, **TRANSFER_SETS}
+        sources = {name: replace(spec, role="extra") for name, spec in SOURCES.items()}
+        known = {**JUDGED, **TEST_PARTS, **TRANSFER_SETS, **sources}
+        if name in REFERENCES:
+            raise UserError(f"{name} is a table of {REFERENCES[name].task}, not items to be judged")
     if name not in known:
-        raise UserError(f"unknown {role} {name!r}; known: {', '.join(known)}")
+        near = difflib.get_close_matches(name, known, n=1)
+        meant = f" did you mean {near[0]}?" if near else ""
+        raise UserError(f"unknown {role} {name!r};{meant} known: {', '.join(known)}")
     return known[name]
+
+
+def check_names(names: str, what: Literal["sources", "sets"]) -> None:
+    """Raise UserError for a name in a comma separated list that is no source or set."""
+    role = "source" if what == "sources" else "benchmark"
+    for name in chosen_names(names, what):
+        if is_embedded_set(name):
+            _embedded_role(name, role)
+        else:
+            spec_of(name, role)
 
 
 def _tasks(samples: Sequence[Sample]) -> str:

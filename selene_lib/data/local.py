@@ -5,7 +5,8 @@ Where they must lie, whether they are there, and their records in a fixed order.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -42,11 +43,12 @@ def local_files(spec: DataSpec, data_dir: Path | str) -> dict[str, Path]:
     return found
 
 
-def _first_matches(folder: Path, patterns: Sequence[str]) -> list[Path]:
-    for pattern in patterns:
-        matches = sorted(folder.glob(pattern))
+def _first_matches(folder: Path, alternatives: Sequence[str]) -> list[Path]:
+    """Return the files of the first alternative that has any; its patterns stand apart by ` + `."""
+    for alternative in alternatives:
+        matches = {path for pattern in alternative.split(" + ") for path in folder.glob(pattern)}
         if matches:
-            return matches
+            return sorted(matches)
     return []
 
 
@@ -76,6 +78,21 @@ def way_in(spec: DataSpec, data_dir: Path | str | None) -> Literal["local", "hub
     return "hub" if spec.hub_id else None
 
 
-def count_rows(spec: DataSpec, data_dir: Path | str) -> int:
-    """Count the rows of the local files without making samples of them."""
-    return sum(1 for _ in read_local(spec, data_dir))
+def count_rows(spec: DataSpec, data_dir: Path | str) -> dict[str, int]:
+    """Count the rows of each local file that is read, without making samples of them.
+
+    A set that joins or rearranges its files is counted by the file its records come from.
+    """
+    counts: Counter[str] = Counter()
+    for place, _ in read_local(spec, data_dir):
+        counts[place.rpartition(", row ")[0]] += 1
+    return dict(counts)
+
+
+def expected_rows(spec: DataSpec, files: Iterable[str]) -> int | None:
+    """Return how many rows the publisher gives for these files, None where one is not known."""
+    known = {**spec.n_rows, **spec.expected_n}
+    rows = [known.get(file) for file in files]
+    if rows and None not in rows:
+        return sum(row for row in rows if row is not None)
+    return spec.published_n

@@ -1,9 +1,9 @@
 """Read the records of a publisher's file one by one.
 
-JSON Lines, JSON arrays, CSV, Parquet, workbooks, also gzipped. Every reader yields `(place,
-record)`, where the place reads `file, row n`; a record that cannot be decoded is yielded as a
-`BrokenRow`, so that one bad line costs one line. Memory holds one block or one batch, never the
-file.
+JSON Lines, JSON arrays, CSV, Parquet, workbooks, also gzipped or in xz. Every reader yields
+`(place, record)`, where the place reads `file, row n`; a record that cannot be decoded is yielded
+as a `BrokenRow`, so that one bad line costs one line. Memory holds one block or one batch, never
+the file.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import csv
 import gzip
 import io
 import json
+import lzma
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,7 +33,7 @@ def read_records(path: Path, name: str | None = None) -> Iterator[tuple[str, Any
     The format comes from the name, and for `.json` from the content.
     """
     name = name or path.name
-    suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
+    suffix = Path(path.name.removesuffix(".gz").removesuffix(".xz")).suffix.lower()
     if suffix == ".parquet":
         yield from _read_parquet(path, name)
     elif suffix in (".jsonl", ".json"):
@@ -44,7 +45,7 @@ def read_records(path: Path, name: str | None = None) -> Iterator[tuple[str, Any
     else:
         raise UserError(
             f"{path}: no reader for {suffix or 'a file without suffix'}; "
-            "known are .jsonl, .json, .csv, .tsv (also .gz), .parquet"
+            "known are .jsonl, .json, .csv, .tsv (also .gz and .xz), .parquet"
         )
 
 
@@ -64,12 +65,14 @@ def index_by(path: Path, column: str, name: str | None = None) -> dict[Any, dict
 
 
 def _open_text(path: Path) -> TextIO:
-    """Open a text file, gzipped or not, as UTF-8.
+    """Open a text file, packed (.gz, .xz) or not, as UTF-8.
 
     A byte-order mark is skipped, line ends are left alone.
     """
     if path.name.endswith(".gz"):
         return io.TextIOWrapper(gzip.open(path, "rb"), encoding="utf-8-sig", newline="")
+    if path.name.endswith(".xz"):
+        return io.TextIOWrapper(lzma.open(path, "rb"), encoding="utf-8-sig", newline="")
     return open(path, encoding="utf-8-sig", newline="")
 
 

@@ -50,7 +50,7 @@ def revision_of(spec: DataSpec, path: Path = LOCK_FILE) -> str:
     The hub's if locked, `repository@commit` for a publisher's repository, or 'not locked yet'.
     """
     if spec.hub_id:
-        locked = read_lock(path).get(spec.hub_id)
+        locked = spec.hub_revision or read_lock(path).get(spec.hub_id)
         if locked:
             return locked
     known = _repository_revision(spec)
@@ -78,14 +78,20 @@ def lock_revisions(
 ) -> dict[str, str]:
     """Ask the hub for the current revision of every set that has none yet.
 
-    Of all with `refresh`. Writes the lock file and returns it. Raises UserError with the remedy
+    Of all with `refresh`; a set whose spec names the revision its numbers belong to stays there.
+    Writes the lock file and returns it. Raises UserError with the remedy
     when the hub cannot be reached or wants a token.
     """
     rows = read_lock(path)
-    for hub_id in sorted({s.hub_id for s in specs if s.hub_id}):
-        if refresh or hub_id not in rows:
+    for spec in sorted((s for s in specs if s.hub_id), key=lambda s: str(s.hub_id)):
+        hub_id = str(spec.hub_id)
+        if spec.hub_revision is not None:
+            rows[hub_id] = spec.hub_revision
+        elif refresh or hub_id not in rows:
             rows[hub_id] = resolve_revision(hub_id)
-            _write_lock(rows, path)
+        else:
+            continue
+        _write_lock(rows, path)
     return rows
 
 

@@ -17,8 +17,10 @@ from typing import Any, Literal
 
 from selene_lib.records import Sample, Task, stable_id, unit_hash
 
-Role = Literal["source", "benchmark", "domain", "component", "extra", "reference", "shifted"]
-ShapeKnownFrom = Literal["real rows", "dataset card", "assumed"]
+Role = Literal[
+    "source", "benchmark", "domain", "component", "extra", "after", "reference", "shifted"
+]
+ShapeKnownFrom = Literal["real rows", "dataset card", "public code", "assumed"]
 Training = Literal["yes", "non-commercial", "not stated", "no"]
 
 HUB_FILES = ("**/*.parquet | **/*.jsonl | **/*.jsonl.gz | **/*.json | **/*.csv",)
@@ -184,6 +186,7 @@ class Row:
         worse: str,
         *,
         models: tuple[str, str] | None = None,
+        rubric: str = "",
         key: tuple[Any, ...] = (),
         meta: Mapping[str, Any] | None = None,
     ) -> Sample:
@@ -193,7 +196,14 @@ class Row:
         wrote (better, worse); it is kept in `meta["models"]` in the order of the responses.
         """
         sample = self.sample(
-            "pairwise", instruction, better, response_b=worse, label="A", key=key, meta=meta
+            "pairwise",
+            instruction,
+            better,
+            response_b=worse,
+            rubric=rubric,
+            label="A",
+            key=key,
+            meta=meta,
         )
         is_swapped = unit_hash(self.seed, sample.id, "position") < 0.5
         if models is not None:
@@ -220,15 +230,18 @@ class DataSpec:
     """The declaration of one data set.
 
     `files` are patterns below `<data_dir>/<folder or name>`; all are needed; in one entry,
-    alternatives stand apart by ` | ` and the first that matches is read. `columns` are the fields a
+    alternatives stand apart by ` | ` and the first that matches is read; an alternative may be
+    several patterns, apart by ` + `, of which all matches are read. `columns` are the fields a
     row must have, with the kind in words. `n_rows` counts known files one by one, `published_n` the
     rows of the whole set as published: either differing from what is read is an error that names
-    both. `rows` reads the folder where a row is not simply one record of one file. `hub_config` and
-    `hub_split` go to `datasets`; with `hub_files` those files of the hub repository are fetched
-    instead and read as local files are. A set whose task is `votes`,
-    `models` or `counts` is a table of plain rows: its `to_samples` checks a row and makes none.
-    `stand_in` marks our choice for the sixteen unpublished sources; `training` says whether the
-    licence allows training on the set.
+    both; `expected_n` holds counts of single files that we know second hand: the listing compares
+    with them and nothing stops. `rows` reads the folder where a row is not simply one record of one
+    file. `hub_config` and `hub_split` go to `datasets`; `hub_revision` is set only where the
+    published numbers belong to one revision, which is then read and never the newest; with
+    `hub_files` those files of the hub repository are fetched instead and read as local files are. A
+    set whose task is `votes`, `models` or `counts` is a table of plain rows: its `to_samples`
+    checks a row and makes none. `stand_in` marks our choice for the sixteen unpublished sources;
+    `training` says whether the licence allows training on the set.
     """
 
     name: str
@@ -244,6 +257,7 @@ class DataSpec:
     hub_id: str | None = None
     hub_config: str | None = None
     hub_split: str = "train"
+    hub_revision: str | None = None
     hub_files: tuple[str, ...] = ()
     hub_shape_known_from: ShapeKnownFrom | None = None
     repository: str | None = None
@@ -251,6 +265,7 @@ class DataSpec:
     repository_commit: str | None = None
     published_n: int | None = None
     n_rows: Mapping[str, int] = field(default_factory=dict)
+    expected_n: Mapping[str, int] = field(default_factory=dict)
     gated: bool = False
     training: Training = "no"
     stand_in: bool = False

@@ -325,6 +325,16 @@ def ceilings(
     return scores
 
 
+_CELLS = ("accuracy", "balanced_accuracy", "cohens_kappa")
+_ENDS = ("", "_ci95_low", "_ci95_high")
+DOMAIN_COLUMNS = (
+    *("judge", "set", "part", "reading", "n", "n_unparsed"),
+    *(f"{metric}{end}" for metric in _CELLS for end in _ENDS),
+    *("majority", "published", "status"),
+)
+"""What every domain table has, also one without a row."""
+
+
 def domain_table(scores: Sequence[Score]) -> pd.DataFrame:
     """Scores as Table 2 wants them: one row a judge, set, part and reading.
 
@@ -344,4 +354,5 @@ def domain_table(scores: Sequence[Score]) -> pd.DataFrame:
         row[f"{s.metric}_ci95_high"] = s.ci95_high
         if s.metric == "accuracy":
             row |= {"majority": s.baseline_majority, "published": s.published, "status": s.status}
-    return pd.DataFrame(list(rows.values()))
+    found = pd.DataFrame(list(rows.values()))
+    return found.reindex(columns=list(dict.fromkeys([*found.columns, *DOMAIN_COLUMNS])))

@@ -78,12 +78,23 @@ def resolve_run(
     spec = load_run(run)
     steps = select_steps(first, last)
     resolved = resolve_parameters(spec, steps, settings)
+    for values in resolved.values():
+        _refuse_unknown_sets(values)
     for name in spec.needs:
         if any(name in values and not values[name] for values in resolved.values()):
             raise UserError(
                 f"run {spec.name!r} needs {name}; give it with --{name.replace('_', '-')}"
             )
     return spec, steps, resolved
+
+
+def _refuse_unknown_sets(values: Mapping[str, Any]) -> None:
+    """Raise UserError for a source or set that a notebook is to read and nobody knows."""
+    from selene_lib.data.collection import check_names
+
+    if "sources" in values and "sets" in values:
+        check_names(values["sources"], "sources")
+        check_names(values["sets"], "sets")
 
 
 def chosen(names: Sequence[str], steps: Sequence[StepSpec], option: str) -> set[str]:

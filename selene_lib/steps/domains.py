@@ -36,13 +36,15 @@ def score_domains(
     *,
     n_resamples: int,
     seed: int,
+    judges: Sequence[str] = (),
 ) -> list[Score]:
     """Score every judge on every domain set in every reading; absent sets are `not run`.
 
-    The annotators' agreement with each other is the ceiling of a set.
+    The annotators' agreement with each other is the ceiling of a set. `judges` are those of the
+    run, for the rows of a run that has no domain set; empty: those of the judgements.
     """
     scores: list[Score] = []
-    judges = list(dict.fromkeys(j.judge for j in judgements))
+    judges = list(judges) or list(dict.fromkeys(j.judge for j in judgements))
     for row in catalogue.query("role == 'domain'").to_dict("records"):
         name = row["name"]
         if name not in domains:

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from selene_lib.contamination import Overlap, clean_part
-from selene_lib.data.collection import SHIFTED
+from selene_lib.data.collection import SCORED_ROLES
 from selene_lib.evaluation.scoring import (
     TaskMean,
     compare,
@@ -72,7 +72,7 @@ def score_sets(
         scoring = _Scoring(judge, n_resamples, seed)
         for row in catalogue.to_dict("records"):
             name = row["name"]
-            if row["role"] not in ("benchmark", SHIFTED):
+            if row["role"] not in SCORED_ROLES:
                 continue
             if name not in sets:
                 scores.append(_absent(judge, row))
@@ -227,10 +227,11 @@ def read_overlaps(path: Path) -> list[Overlap]:
 def in_distribution(scores: Sequence[Score], catalogue: pd.DataFrame) -> list[Score]:
     """Return the scores that the task means are taken over.
 
-    All but those of sets made to lie out of the training distribution.
+    Those of the benchmarks: neither sets made to lie out of the training distribution nor what is
+    no part of the paper's averages (components, extra sets, sets after the paper).
     """
-    shifted = set(catalogue.loc[catalogue["role"] == SHIFTED, "name"])
-    return [score for score in scores if score.set not in shifted]
+    others = set(catalogue.loc[catalogue["role"] != "benchmark", "name"])
+    return [score for score in scores if score.set not in others]
 
 
 def means_table(means: Sequence[TaskMean]) -> pd.DataFrame:

@@ -62,7 +62,7 @@ SPEC = DataSpec(
     },
     to_samples=to_samples,
     shape_known_from="real rows",
-    hub_shape_known_from="assumed",
+    hub_shape_known_from="public code",
     files=("human_eval_*.jsonl | **/*.parquet",),
     hub_id="prometheus-eval/BiGGen-Bench-Results",
     hub_split="human_eval,multilingual_human_eval",

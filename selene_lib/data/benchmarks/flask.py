@@ -35,7 +35,7 @@ SPEC = DataSpec(
         "gpt4_score": "list of 1..5",
     },
     to_samples=to_samples,
-    shape_known_from="assumed",
+    shape_known_from="public code",
     files=("flask_eval.json",),
     repository="prometheus-eval/prometheus-eval",
     repository_path="eval/benchmark/data",

@@ -1,7 +1,7 @@
 """LLM-AggreFact: is a claim supported by its document; ten or eleven factuality sets in one form.
 
 Dataset: lytang/LLM-AggreFact at 29e308a0c0c8af012943b70293dfb937811f13c6 (before RAGTruth was added
-in August 2024), split `test`; gated.
+in August 2024), split `test`, 12,949 rows; gated.
 Label:   1 = supported (Yes), 0 = not (No). The licence forbids training on it.
 Metric:  accuracy (the public leaderboard's macro balanced accuracy is another number).
 Prompt:  classification; the document is the instruction's text.
@@ -31,7 +31,7 @@ SPEC = DataSpec(
     role="benchmark",
     task="classification",
     title="LLM-AggreFact",
-    licence="gated; forbids training on it",
+    licence="CC BY-ND 4.0; gated, forbids training on it",
     label="1 = the document supports the claim",
     columns={"dataset": "text", "doc": "text", "claim": "text", "label": "1 or 0"},
     to_samples=to_samples,
@@ -39,6 +39,10 @@ SPEC = DataSpec(
     files=("**/test*.parquet | **/test*.jsonl | **/test*.csv",),
     hub_id="lytang/LLM-AggreFact",
     hub_split="test",
+    hub_revision="29e308a0c0c8af012943b70293dfb937811f13c6",
+    published_n=12949,
     gated=True,
-    notes="about 12.9k rows is believed, not read, so no count is checked",
+    notes="12,949 test rows (15,080 for development) at this revision; a later one, with RAGTruth "
+    "added, has 29,320 and is another set. The public leaderboard is the mean over 11 parts of "
+    "balanced accuracy, not the accuracy here",
 )

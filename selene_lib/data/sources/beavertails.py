@@ -3,6 +3,8 @@
 Example: {"prompt": "...", "response": "...", "category": {"animal_abuse": false, ...}, "is_safe":
 true}
 Label:   human; `Yes` of the sample means that the response is safe.
+Files:   the 330k training file, published as `.jsonl.xz`. The 30k file is another, smaller part: it
+is read only where the 330k file does not lie there, and the listing says which was read.
 Caveat:  harmful text. One pair is annotated several times; repeated rows keep their own ids.
 """
 
@@ -44,9 +46,14 @@ SPEC = DataSpec(
     },
     to_samples=to_samples,
     shape_known_from="dataset card",
-    files=("**/330k/train.jsonl.gz | **/30k/train.jsonl.gz | **/*train*.parquet",),
+    files=(
+        "**/330k/train.jsonl.xz | **/330k/train.jsonl.gz | **/330k_train*.parquet"
+        " | **/30k/train.jsonl.gz | **/30k/train.jsonl.xz | **/30k_train*.parquet",
+    ),
     hub_id="PKU-Alignment/BeaverTails",
     hub_split="330k_train",
+    expected_n={"round0/330k/train.jsonl.xz": 301_000, "round0/30k/train.jsonl.gz": 27_200},
     training="non-commercial",
     stand_in=True,
+    notes="the hub's viewer shows 301k training rows (330k part) and 27.2k (30k part), rounded",
 )

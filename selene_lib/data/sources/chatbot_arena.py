@@ -56,5 +56,5 @@ SPEC = DataSpec(
     gated=True,
     training="non-commercial",
     stand_in=True,
-    notes="the fields stand on the card, the four values of `winner` are assumed",
+    notes="the fields stand on the card, the four values of `winner` were read in public code",
 )

@@ -5,8 +5,8 @@ Each stands under one of five coding preferences.
 Example: {"instruction": "...", "preference": "readability", "responses": [{"model": "...",
           "response": "..."}], "annotations": [{"model": "...", "rating": "4", "rationale": "..."}]}
 Label:   GPT-3.5 rating 1-5, published as text; `N/A` is dropped and counted.
-Caveat:  the names of the five preferences were read in the paper, their spelling in the rows is
-assumed: another one is a broken row.
+Caveat:  the five preferences and their spelling were read in public code that loads the set;
+another one is a broken row.
 """
 
 from collections.abc import Iterator
@@ -55,11 +55,11 @@ SPEC = DataSpec(
         "annotations": "list of {model, rating, rationale}",
     },
     to_samples=to_samples,
-    shape_known_from="assumed",
+    shape_known_from="public code",
     hub_id="coseal/CodeUltraFeedback",
     repository="martin-wey/CodeUltraFeedback",
     training="yes",
     stand_in=True,
-    notes="field names were read in the processing script of a derived set; "
+    notes="fields and the five preferences were read in public code that loads the set; "
     "the paper gives the size as 10,000",
 )

@@ -3,6 +3,10 @@
 Example: {"ID": "1", "user_query": "...", "chatgpt_response": "...", "hallucination": "no",
 "hallucination_spans": []}
 Label:   human, yes (815) or no (3,692); `Yes` of the sample means that it hallucinates.
+Rubric:  the publisher's three criteria in our words (not verifiable, not factual, not relevant) and
+its
+exemption: what the request asks to be invented is no hallucination. 539 of the 4,507 prompts ask
+for poems, stories or jokes, and 494 of these answers are labelled No.
 Caveat:  JSON Lines under the name `general_data.json`.
 """
 

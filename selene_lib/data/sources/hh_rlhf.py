@@ -4,6 +4,9 @@ Example: {"chosen": "\\n\\nHuman: ...\\n\\nAssistant: ...", "rejected": "\\n\\nH
 ...\\n\\nAssistant: ..."}
 Label:   human preference; the chosen dialogue is a column of its own, so its position is drawn from
 (seed, id).
+Files:   the training files of the four preference folders, each by name. `red-team-attempts/` is of
+another shape and `test.jsonl.gz` is for testing: neither is training data. A test file is read
+only where no training file lies there, and the listing says so.
 Caveat:  offensive text. Some dialogues differ before the last turn or end in an empty one; these
 are dropped and counted.
 """
@@ -30,11 +33,22 @@ SPEC = DataSpec(
     columns={"chosen": "a dialogue", "rejected": "a dialogue"},
     to_samples=to_samples,
     shape_known_from="real rows",
-    files=("**/*.jsonl.gz",),
+    files=(
+        "harmless-*/train.jsonl.gz + helpful-*/train.jsonl.gz"
+        " | harmless-*/test.jsonl.gz + helpful-*/test.jsonl.gz",
+    ),
     hub_id="Anthropic/hh-rlhf",
+    hub_files=("harmless-*/train.jsonl.gz", "helpful-*/train.jsonl.gz"),
     repository="anthropics/hh-rlhf",
     repository_commit="354e5c3",
     n_rows={"harmless-base/test.jsonl.gz": 2312},
+    expected_n={
+        "harmless-base/train.jsonl.gz": 42537,
+        "helpful-base/train.jsonl.gz": 43835,
+        "helpful-online/train.jsonl.gz": 22007,
+        "helpful-rejection-sampled/train.jsonl.gz": 52421,
+    },
     training="yes",
     stand_in=True,
+    notes="the counts of the training files were read second hand",
 )

@@ -7,7 +7,8 @@ Example: response.jsonl {"id": "1472", "source_id": "11316", "labels": [{"text":
          source_info.jsonl {"source_id": "11316", "task_type": "Summary", "prompt": "..."}
 Label:   human word-level spans; `Yes` of the sample means that there is at least one.
 Caveat:  its test split is part of LLM-AggreFact since August 2024, so only the train split is read;
-cut or refused answers are dropped.
+cut or refused answers are dropped. The makers of Selene Mini evaluate on RAGTruth in their own
+cookbook, so it was probably **not** among their 16 sources; it is in our stand-in list.
 """
 
 from collections.abc import Iterator
@@ -83,5 +84,7 @@ SPEC = DataSpec(
     repository_path="dataset",
     training="yes",
     stand_in=True,
-    notes="fields read in the repository's README; the files are larger than 4 MB",
+    notes="probably not among the makers' 16 sources: they evaluate on it in their own cookbook; "
+    "in our stand-in list by our choice. "
+    "Fields read in the repository's README; the files are larger than 4 MB",
 )

@@ -75,7 +75,10 @@ ASPECTS: dict[str, str] = {
 }
 
 HALLUCINATION = (
-    "Does the response hold hallucinated content, that is, "
-    "claims that are made up or cannot be verified?\n"
-    "Yes: at least one claim is made up or unverifiable.\nNo: the response holds no such claim."
+    "Does the response hold hallucinated content? Content is hallucinated where it gives "
+    "something that no source can confirm, where it is contrary to fact, or where it has nothing "
+    "to do with what was asked. Invention that the request itself asks for, as in a story, a poem, "
+    "a joke or a made-up example, is not hallucinated.\n"
+    "Yes: at least one passage cannot be confirmed, is false or is beside the question.\n"
+    "No: no passage is, or all that is made up was asked for."
 )

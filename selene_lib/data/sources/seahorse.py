@@ -76,6 +76,7 @@ SPEC = DataSpec(
     repository="google-research-datasets/seahorse",
     training="yes",
     stand_in=True,
-    notes="the zip of the three .tsv files is linked in the repository's README; "
+    notes="published without the articles: questions 4 to 6 are read only where a column `article` "
+    "was joined; the zip of the three .tsv files is linked in the repository's README; "
     "the train file is read",
 )

@@ -6,7 +6,8 @@ Example: {"instruction": "...", "input": "", "output": "(reference solution)", "
 [{"output": "...", "feedback": "Score: 7"}]}
 Label:   GPT-3.5 score of ten found in the feedback (`Score: 7` or `7 out of 10`), mapped to 1-5 by
 `scale.to_five`.
-Caveat:  feedback without one such score is dropped and counted.
+Caveat:  98 % of the labels are 4 or 5, so a judge that always says 5 is hardly wrong; feedback
+without one such score is dropped and counted.
 """
 
 import re
@@ -79,4 +80,6 @@ SPEC = DataSpec(
     repository_commit="20e4b30",
     published_n=969,
     training="non-commercial",
+    notes="98 % of the labels are 4 or 5: it hardly teaches what a bad answer is, and accuracy on "
+    "it says little",
 )
