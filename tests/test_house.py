@@ -25,6 +25,7 @@ FLOORS = (  # bottom up; rooms of one floor do not know each other
     "training",
     "evaluation",
     "ablation pipeline figures judge",
+    "labels",
     "steps report cli",
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms.split()}

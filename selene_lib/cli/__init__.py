@@ -1,6 +1,7 @@
 """`selene`: one command for every stage.
 
-Exit code 0 done, 1 failed, 2 something the user can mend (one line says what and how).
+Exit code 0 done, 1 failed, 2 something the user can mend (one line says what and how), 3 a gate of
+`agree` that was not met.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sys
 
 import typer
 
-from selene_lib.cli import data, fetching, judging, running, training
+from selene_lib.cli import data, fetching, judging, labels, running, training
 from selene_lib.errors import UserError
 
 app = typer.Typer(
@@ -22,7 +23,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Reproduce Atla Selene Mini: curate, train, judge, report.",
 )
-for room in (running, data, judging, training):
+for room in (running, data, judging, labels, training):
     for command in room.COMMANDS:
         app.command()(command)
 for name, group in fetching.GROUPS.items():

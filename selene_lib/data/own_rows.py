@@ -44,17 +44,23 @@ class OwnRow:
 class OwnRows:
     """The rows of a file as samples, each time they are iterated over.
 
-    `rubric` is for all rows without one of their own; `columns` maps our names to the file's own.
-    Ids are those of an `id` column, else made from the texts (equal rows are counted), so that a
-    row inserted elsewhere or another file name changes none. Every mistake is a one-line UserError.
+    `rubric` is for all rows without one of their own; `columns` maps our names to the file's own
+    and `labels` the file's own labels to the task's (`{"good": "Yes"}`). Without `judged` the rows
+    are not to be shown to a judge, so that no rubric is needed. A row's group is that of a `group`
+    column, else its instruction: answers to one instruction are alike. Ids are those of an `id`
+    column, else made from the texts (equal rows are counted), so that a row inserted elsewhere or
+    another file name changes none. Every mistake is a one-line UserError.
     """
 
     path: Path
     task: Task
     rubric: str = ""
     columns: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    judged: bool = True
 
     def __post_init__(self) -> None:
+        check_labels(self.labels, self.task)
         # a name in another encoding than the system's holds half surrogates: no text of a record
         self.source = os.fsencode(self.path.stem).decode("utf-8", "replace")
 
@@ -82,10 +88,10 @@ class OwnRows:
             yield OwnRow(number, row, sample)
 
     def _check_columns(self, row: Row) -> None:
-        needed = ["instruction", "response"]
-        if self.task == "pairwise":
+        needed = ["instruction", "response"] if self.judged else []
+        if self.task == "pairwise" and self.judged:
             needed.append("response_b")
-        elif not self.rubric:
+        elif self.judged and not self.rubric:
             needed.append("rubric")
         for name in needed:
             if self._column(name) not in row:
@@ -102,30 +108,38 @@ class OwnRows:
     def _sample(self, number: int, row: Row, n_alike: Counter[str]) -> Sample:
         where = f"{self.path}, row {number}"
         texts = {name: self._text(where, row, name) for name in TEXT_COLUMNS}
-        needed = ["instruction", "response"]
-        if self.task == "pairwise":
+        needed = ["instruction", "response"] if self.judged else []
+        if self.task == "pairwise" and self.judged:
             needed.append("response_b")
         for name in needed:
             if texts[name] is None:
                 raise UserError(f"{where}: {name} is missing")
         rubric = (texts["rubric"] or "").strip() or self.rubric
-        if not rubric and self.task != "pairwise":
+        if self.judged and not rubric and self.task != "pairwise":
             raise UserError(
                 f"{where}: the rubric is empty; fill it in, or give a rubric file for all rows"
             )
-        label, score = read_label(where, row.get(self._column("label")), self.task)
+        cell = row.get(self._column("label"))
+        label, score = read_label(where, cell, self.task, self.labels)
         return Sample(
             id=self._id(row, texts, n_alike),
             source=self.source,
             task=self.task,
             instruction=texts["instruction"] or "",
             response=texts["response"] or "",
-            response_b=texts["response_b"] if self.task == "pairwise" else None,
+            response_b=(texts["response_b"] or "") if self.task == "pairwise" else None,
             rubric=rubric,
             reference=texts["reference"] or None,
             label=label,
             score=score,
+            group=self._group(row, texts["instruction"] or ""),
         )
+
+    def _group(self, row: Row, instruction: str) -> str:
+        own = row.get(self._column("group"))
+        if not is_missing(own) and str(own).strip():
+            return str(own).strip()
+        return stable_id("group", instruction) if instruction.strip() else ""
 
     def _id(self, row: Row, texts: Mapping[str, str | None], n_alike: Counter[str]) -> str:
         own = row.get(self._column("id"))
@@ -199,15 +213,31 @@ def _said(turn: Mapping[str, Any]) -> str:
     return "\n".join(said)
 
 
-def read_label(where: str, cell: Any, task: Task) -> tuple[str | None, float | None]:
+def check_labels(labels: Mapping[str, str], task: Task) -> None:
+    """Raise UserError where a mapping of labels names one that the task does not have."""
+    allowed = [*LABELS[task], *([TIE] if task == "pairwise" else [])]
+    for own, ours in labels.items():
+        if ours not in allowed:
+            raise UserError(
+                f"label {own}={ours}: the labels of a {task} task are {', '.join(allowed)}"
+            )
+
+
+def read_label(
+    where: str, cell: Any, task: Task, labels: Mapping[str, str] | None = None
+) -> tuple[str | None, float | None]:
     """Return the gold label and, of an absolute item, the gold score of a cell; both may be None.
 
     Spellings that can mean one thing only are read (`yes`, `True`, `1`, ` 4 `, `5.00`, `Tie`); a
-    mean such as 3.67 is a score without a label. Anything else is a UserError.
+    mean such as 3.67 is a score without a label. `labels` says what other words mean. Anything else
+    is a UserError.
     """
     text = "" if is_missing(cell) else str(cell).strip()
     if not text:
         return None, None
+    for own, ours in (labels or {}).items():
+        if text.casefold() == own.strip().casefold():
+            return ours, None
     if task == "absolute":
         try:
             value = float(text)
@@ -221,4 +251,7 @@ def read_label(where: str, cell: Any, task: Task) -> tuple[str | None, float | N
         if label is not None:
             return label, None
         allowed = ", ".join([*LABELS[task], *([TIE] if task == "pairwise" else [])])
-    raise UserError(f"{where}: label {text[:60]!r} is not one of {allowed}; mend or empty it")
+    raise UserError(
+        f"{where}: label {text[:60]!r} is not one of {allowed}; mend or empty it, "
+        f"or say what it means ({text[:30]}={LABELS[task][0]})"
+    )

@@ -2,6 +2,7 @@
 
 from selene_lib.evaluation.metrics.bounds import correlation_bounds
 from selene_lib.evaluation.metrics.calibration import ReliabilityBin, reliability_bins
+from selene_lib.evaluation.metrics.estimates import Estimate, estimate, share_interval
 from selene_lib.evaluation.metrics.resampling import (
     Z95,
     Difference,
@@ -20,17 +21,20 @@ from selene_lib.evaluation.metrics.resampling import (
 __all__ = [
     "Z95",
     "Difference",
+    "Estimate",
     "Interval",
     "ReliabilityBin",
     "benjamini_hochberg",
     "bootstrap_ci",
     "bootstrap_replicates",
     "correlation_bounds",
+    "estimate",
     "interval",
     "metric_value",
     "paired_bootstrap",
     "permutation_p",
     "reliability_bins",
+    "share_interval",
     "smallest_resolvable_gap",
     "wilson_interval",
 ]

@@ -59,6 +59,18 @@ def cohens_kappa(counts: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray
     return _divide(observed - expected, 1.0 - expected)
 
 
+def quadratic_kappa(counts: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Cohen's (1968) kappa of scores, a disagreement weighing its squared distance.
+
+    1 - E[(x - y)^2] / E'[(x - y)^2], E' with both marginals as they are and independent.
+    """
+    total = counts.sum(1)
+    mean_x, mean_y = _divide(counts @ x, total), _divide(counts @ y, total)
+    square_x, square_y = _divide(counts @ x**2, total), _divide(counts @ y**2, total)
+    observed = _divide(counts @ (x - y) ** 2, total)
+    return 1.0 - _divide(observed, square_x + square_y - 2 * mean_x * mean_y)
+
+
 def pearson(counts: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Pearson's product-moment correlation."""
     total = counts.sum(1)
@@ -160,6 +172,7 @@ COUNT_METRICS: dict[str, CountMetric] = {
     "accuracy": accuracy,
     "balanced_accuracy": balanced_accuracy,
     "cohens_kappa": cohens_kappa,
+    "quadratic_kappa": quadratic_kappa,
     "mean_absolute_error": mean_absolute_error,
     "pearson": pearson,
     "spearman": spearman,

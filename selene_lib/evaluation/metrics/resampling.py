@@ -208,7 +208,7 @@ def smallest_resolvable_gap(
     return (z(1 - alpha / 2) + z(power)) * sd_difference / n**0.5
 
 
-def wilson_interval(n_right: int, n: int, level: float = 0.95) -> tuple[float, float]:
+def wilson_interval(n_right: float, n: float, level: float = 0.95) -> tuple[float, float]:
     """Wilson's (1927) interval of a proportion.
 
     It is what remains when all outcomes are equal and a bootstrap has no width.

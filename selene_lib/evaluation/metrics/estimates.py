@@ -1,0 +1,96 @@
+"""A metric with an interval that does not pretend: no certainty where every resample is the same,
+none from a single group, none outside what the metric can be.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from selene_lib.evaluation.metrics.resampling import (
+    Z95,
+    Interval,
+    bootstrap_replicates,
+    interval,
+    metric_value,
+    wilson_interval,
+)
+
+SHARES = ("mean", "accuracy", "weighted_mean")
+_SAME = 1e-12  # the spread of resamples that are all alike
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its 95 % interval and standard error (NaN where there is none), the items and
+    the groups behind it, and the resamples in which the metric had no value.
+    """
+
+    value: float
+    low: float
+    high: float
+    standard_error: float
+    n: int
+    n_groups: int
+    n_undefined: int = 0
+
+
+def estimate(
+    metric: str,
+    *columns: np.ndarray,
+    groups: np.ndarray | None = None,
+    n_resamples: int = 2000,
+    rng: np.random.Generator | int = 0,
+) -> Estimate:
+    """Return a metric of `COUNT_METRICS` on item arrays, with a bootstrap interval over groups.
+
+    Where all resamples agree a bootstrap has no width: shares of 0/1 outcomes then have Wilson's
+    interval at the number of groups, balanced accuracy that of its classes, other metrics none.
+    Items that all belong to one group are taken one by one, since a single group says nothing of
+    the next.
+    """
+    n = len(columns[0])
+    if not n:
+        return Estimate(*[math.nan] * 4, n=0, n_groups=0)
+    names = np.arange(n) if groups is None else np.asarray(groups)
+    n_groups = len(np.unique(names))
+    if n_groups == 1:
+        names, n_groups = np.arange(n), n
+    clusters = names if n_groups < n else None
+    replicates = bootstrap_replicates(
+        metric, *columns, groups=clusters, n_resamples=n_resamples, rng=rng
+    )
+    value = metric_value(metric, *columns)
+    found = interval(replicates)
+    if found.standard_error < _SAME or (n_groups == 1 and not math.isnan(value)):
+        found = _without_spread(metric, value, columns, names, found.n_undefined)
+    return Estimate(
+        value, found.low, found.high, found.standard_error, n, n_groups, found.n_undefined
+    )
+
+
+def _without_spread(
+    metric: str, value: float, columns: tuple[np.ndarray, ...], names: np.ndarray, n_undefined: int
+) -> Interval:
+    nothing = Interval(math.nan, math.nan, math.nan, n_undefined)
+    if metric in SHARES and 0 <= value <= 1:
+        counted = columns[1] > 0 if metric == "weighted_mean" else np.ones(len(names), bool)
+        return share_interval(value, len(np.unique(names[counted])), n_undefined)
+    if metric != "balanced_accuracy":
+        return nothing
+    verdict, gold = columns
+    parts = []
+    for label in np.unique(gold):
+        mine = gold == label
+        share = float((verdict[mine] == gold[mine]).mean())
+        parts.append(share_interval(share, len(np.unique(names[mine]))))
+    low, high = np.mean([part.low for part in parts]), np.mean([part.high for part in parts])
+    return Interval(float(low), float(high), float(high - low) / (2 * Z95), n_undefined)
+
+
+def share_interval(value: float, n: float, n_undefined: int = 0) -> Interval:
+    """Wilson's interval of a share of `n` independent outcomes, with the error its width says."""
+    low, high = wilson_interval(value * n, n)
+    return Interval(low, high, (high - low) / (2 * Z95), n_undefined)

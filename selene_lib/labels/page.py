@@ -1,0 +1,73 @@
+"""The agreement report as one HTML file that opens from disk, and as JSON."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from selene_lib.evaluation.agreement.summary import Agreement
+from selene_lib.figures.confusion import draw_confusion
+from selene_lib.files import write_json, write_text
+
+TEMPLATE = Path(__file__).parent / "page.html"
+SHOWN = 50  # disagreements in the page; the JSON file has them all
+
+
+def write_agreement(
+    found: Agreement,
+    stem: str | Path,
+    name: str,
+    compared: Sequence[Mapping[str, Any]] = (),
+) -> tuple[Path, Path]:
+    """Write `<stem>.html` and `<stem>.json`; return both paths.
+
+    `name` says which table it is about. `compared` are further judges and yardsticks on the same
+    items: `who`, `accuracy`, `kappa`, each with `_low` and `_high`.
+    """
+    stem = Path(stem)
+    values = found.to_dict() | {"compared": [dict(row) for row in compared]}
+    json_path = write_json(stem.with_name(f"{stem.name}.json"), values)
+    html = to_html(found, values, name)
+    return write_text(stem.with_name(f"{stem.name}.html"), html), json_path
+
+
+def to_html(found: Agreement, values: Mapping[str, Any], name: str) -> str:
+    """Return the page; every text of the user's is escaped."""
+    import jinja2
+
+    picture = draw_confusion(found.confusion)
+    data = base64.b64encode(picture.to_bytes("png")).decode()
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    page: str = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        r=values,
+        name=name,
+        sentence=verdict_on(found),
+        accuracy=found.value("accuracy"),
+        compared=values["compared"],
+        picture=f"data:image/png;base64,{data}",
+        alt=picture.alt,
+        shown=SHOWN,
+    )
+    return page
+
+
+def verdict_on(found: Agreement) -> str:
+    """Say in a sentence whether the judge beats what needs no judge: the commonest label."""
+    row = found.measures[found.measures.measure == "accuracy"].iloc[0]
+    majority = found.baselines["majority"]
+    says = f"Accuracy {row.value:.3f} [{row.ci95_low:.3f}, {row.ci95_high:.3f}]"
+    if row.ci95_low > majority:
+        return f"{says} lies above {majority:.3f}, what always giving the commonest label scores."
+    if row.ci95_high < majority:
+        return (
+            f"{says} lies below {majority:.3f}, what always giving the commonest label scores: "
+            "this judge is worse than none."
+        )
+    return (
+        f"{says} cannot be told from {majority:.3f}, what always giving the commonest label "
+        "scores: these labels do not show that the judge is worth asking."
+    )
