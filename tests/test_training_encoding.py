@@ -3,6 +3,7 @@
 import copy
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,7 +11,9 @@ from training_world import WORDS, make_pairs, make_tokenizer
 
 from selene_lib.errors import UserError
 from selene_lib.prompts.chat import encode_chat, encode_prompt
-from selene_lib.training.encoding import encode_pair, encode_pairs
+from selene_lib.training import encoded_store
+from selene_lib.training.encoded_store import encode_once, encoding_key
+from selene_lib.training.encoding import EncodedPairs, encode_pair, encode_pairs
 
 
 @pytest.fixture(scope="module")
@@ -144,3 +147,53 @@ def test_overlong_that_cannot_be_shortened_is_counted(tokenizer):
     pair = replace(_long_pair(), prompt=" ".join(["kind"] * 200))
     encoded = encode_pairs(tokenizer, [pair], max_length_tokens=100, overlong="shorten")
     assert not encoded.pairs and encoded.n_dropped == {"too long even when shortened": 1}
+
+
+# ---- many pairs, on disk
+
+
+def test_pairs_of_one_flat_array_are_the_pairs_that_went_in(tokenizer):
+    made = [encode_pair(tokenizer, pair) for pair in make_pairs(5)]
+    flat = EncodedPairs.of(made)
+    assert list(flat) == made and flat[-1] == made[-1] and flat[1:3] == made[1:3]
+    assert flat[0] != replace(made[0], chosen_ids=made[0].chosen_ids[::-1])
+    assert flat.tokens.nbytes == 4 * sum(pair.n_shared_tokens for pair in made)
+    with pytest.raises(IndexError):
+        flat[5]
+
+
+@pytest.mark.parametrize("n_jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_set_is_encoded_once_and_read_back(tokenizer, tmp_path, monkeypatch, n_jobs):
+    pairs = [*make_pairs(6), _long_pair()]
+    limits = {"max_length_tokens": 200, "overlong": "shorten"}
+    plain = encode_pairs(tokenizer, pairs, **limits)
+    monkeypatch.setattr(encoded_store, "PAIRS_A_PART", 3)  # several parts
+    made = encode_once(tokenizer, pairs, tmp_path, n_jobs=n_jobs, **limits)
+    (place,) = tmp_path.iterdir()
+    monkeypatch.setattr(encoded_store, "encode_pairs", None)  # it would be called in vain
+    for found in (made, encode_once(tokenizer, pairs, tmp_path, **limits)):
+        assert list(found.pairs) == list(plain.pairs) and found.shortened_ids == ("long",)
+        assert isinstance(found.pairs.tokens, np.memmap)
+    monkeypatch.undo()
+    (place / "tokens.bin").write_bytes(b"\0" * (place / "tokens.bin").stat().st_size)
+    again = encode_once(tokenizer, pairs, tmp_path, **limits)
+    assert list(again.pairs) == list(plain.pairs), "a damaged set is made again"
+
+
+@pytest.mark.parametrize("what", ["limit", "text", "spans", "template"])
+def test_another_input_is_another_set(tokenizer, what):
+    pairs, other = make_pairs(2), copy.deepcopy(tokenizer)
+    before = encoding_key(tokenizer, pairs, 200, "drop")
+    limit = 201 if what == "limit" else 200
+    if what == "text":
+        pairs[1] = replace(pairs[1], rejected=pairs[1].rejected + " rude")
+    if what == "spans":
+        pairs[1] = replace(pairs[1], meta={"elastic": [[0, 3]]})
+    if what == "template":
+        other.chat_template = "{# new #}" + other.chat_template
+    assert encoding_key(other, pairs, limit, "drop") != before
+
+
+def test_no_pair_is_a_set_too(tokenizer, tmp_path):
+    found = encode_once(tokenizer, [], tmp_path, max_length_tokens=200)
+    assert len(found.pairs) == 0 and not found.n_dropped

@@ -224,25 +224,31 @@ def test_reference_ignores_the_adapter(spec):
     assert np.array_equal(before, live_logps(loaded, pairs))
 
 
-def test_out_of_memory_halves_the_micro_batch_and_keeps_the_step(
+def test_out_of_memory_halves_the_batch_that_failed_and_keeps_the_step(
     spec, straight, tmp_path, monkeypatch
 ):
+    """One useless attempt, then micro-batches of half the tokens: as many as need be, not one a
+    pair.
+    """
     from selene_lib.training.trainer import PairTrainer
 
-    plain = PairTrainer.pair_losses
+    plain, asked = PairTrainer.pair_losses, []
 
     def pair_losses(self, model, indices):
-        if len(indices) > 2:
+        asked.append(sum(self.pairs[i].n_shared_tokens for i in indices))
+        if len(asked) == 1:
             raise torch.OutOfMemoryError("made up by the test")
         return plain(self, model, indices)
 
     monkeypatch.setattr(PairTrainer, "pair_losses", pair_losses)
-    calm = replace(spec, lora_dropout=0.0, n_steps=5)
+    calm = replace(spec, lora_dropout=0.0, n_steps=5, batch_size=6)
     result = train(calm, make_pairs(12), tmp_path / "tight", progress=False)
     monkeypatch.undo()
     roomy = train(calm, make_pairs(12), tmp_path / "roomy", progress=False)
-    events = [row["event"] for row in read_log(result.telemetry_path)]
-    assert "at most 2 pairs" in events[0] and not any(events[1:])
+    first, *others = read_log(result.telemetry_path)
+    assert f"out of memory at {asked[0]} tokens" in first["event"]
+    assert 2 <= int(first["n_micro_batches"]) <= 3 and not any(row["event"] for row in others)
+    assert max(asked[1:]) <= asked[0] // 2
     tight, wide = (np.loadtxt(r.log_path, delimiter=",", skiprows=1) for r in (result, roomy))
     assert np.allclose(tight, wide, rtol=1e-5, atol=1e-5)
 

@@ -72,3 +72,9 @@ def micro_batches(
 def _cost(lengths: Sequence[int], members: Sequence[int], packing: bool) -> int:
     mine = [lengths[i] for i in members]
     return sum(mine) if packing else len(mine) * max(mine)
+
+
+def n_computed_tokens(pairs: Sequence[EncodedPair], layout: Layout, *, packing: bool) -> int:
+    """Tokens that one micro-batch of these pairs computes: what `max_tokens` bounds."""
+    lengths = [n_row_tokens(pair, layout) for pair in pairs]
+    return _cost(lengths, range(len(lengths)), packing)

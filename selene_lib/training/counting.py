@@ -16,6 +16,10 @@ GB = 1024**3
 
 RUNTIME_BYTES = {"cuda": int(0.9 * GB), "cpu": int(0.6 * GB)}
 CEILING_TOKENS = {"cuda": 16384, "cpu": 4096}  # more in one micro-batch is not faster
+# without autograd nothing is kept for a backward pass, so far more tokens fit at once
+FORWARD_CEILING_TOKENS = {"cuda": 65536, "cpu": 4096}
+# positions the output head computes at once: fewer, larger products on a GPU
+HEAD_CHUNK_TOKENS = {"cuda": 1024, "cpu": 256}
 SLACK = 1.08  # what an allocator rounds up and fragments
 # double quantisation adds 0.127 bit a weight (QLoRA, arXiv 2305.14314, section 3)
 NF4_BYTES = 0.5 + 0.127 / 8
@@ -42,7 +46,7 @@ def memory_parts(
     Base, adapter with gradients and optimiser, activations of one micro-batch, logits of one chunk,
     runtime.
     """
-    wide = 4 if (spec.dtype == "float32" or (spec.dtype == "auto" and kind == "cpu")) else 2
+    wide = _wide(spec, kind)
     linear = NF4_BYTES if spec.quantisation == "nf4" else wide
     base = shape.n_linear * linear + (shape.n_parameters - shape.n_linear) * wide
     paged = spec.optimiser == "paged_adamw_8bit" or (
@@ -58,8 +62,8 @@ def memory_parts(
     kept = saved_per_token(spec, shape, checkpointing=checkpointing, copies=copies) * wide
     # the backward pass of a layer holds the gradients of its widest activations beside what was
     # kept
-    working = (3 * shape.intermediate + 4 * shape.hidden) * wide
-    logits = 3 * spec.logit_chunk_tokens * shape.vocabulary * 4
+    working = _working_numbers(shape) * wide
+    logits = 3 * head_chunk_tokens(spec, kind) * shape.vocabulary * 4
     return {
         "base": base * SLACK,
         "trained": trained * SLACK,
@@ -67,6 +71,39 @@ def memory_parts(
         "logits": logits,
         "runtime": RUNTIME_BYTES[kind],
     }
+
+
+def _wide(spec: TrainSpec, kind: str) -> int:
+    """Bytes of a number in the run's precision."""
+    return 4 if (spec.dtype == "float32" or (spec.dtype == "auto" and kind == "cpu")) else 2
+
+
+def head_chunk_tokens(spec: TrainSpec, kind: str) -> int:
+    """Positions the output head computes at once: the spec's, else the device's default."""
+    return spec.logit_chunk_tokens or HEAD_CHUNK_TOKENS[kind]
+
+
+def _working_numbers(shape: Shape) -> int:
+    """Numbers per token that one layer holds while it is computed."""
+    return 3 * shape.intermediate + 4 * shape.hidden
+
+
+def fitting_forward_tokens(spec: TrainSpec, kind: str, memory: int | None) -> int:
+    """Tokens of a forward without autograd that 90 % of the memory has room for.
+
+    Never above the device's ceiling, which also serves unknown shapes.
+    """
+    ceiling = FORWARD_CEILING_TOKENS[kind]
+    try:
+        shape = read_shape(spec)
+    except UserError:
+        return CEILING_TOKENS[kind]
+    if memory is None:
+        return ceiling
+    fixed = sum(memory_parts(spec, shape, 0, kind=kind, checkpointing=True).values())
+    # a layer's working set beside its input and its output
+    one = (_working_numbers(shape) + 2 * shape.hidden) * _wide(spec, kind) * SLACK
+    return int(min(ceiling, max(1, (0.9 * memory - fixed) / one)))
 
 
 def forward_flops(shape: Shape, context_tokens: float) -> float:

@@ -15,6 +15,11 @@ from selene_lib.training.reference import reference_logps
 from selene_lib.training.spec import TrainSpec
 
 
+def cache_folder(spec: TrainSpec, out_dir: Path) -> Path:
+    """Where what all arms of a base and its pairs have in common is kept: reference, token ids."""
+    return Path(spec.reference_cache) if spec.reference_cache else out_dir / "reference"
+
+
 @dataclass(frozen=True)
 class TrainingJob:
     """`n_steps` optimiser steps on `pairs`; `held_out` pairs are measured after the last one.
@@ -41,11 +46,10 @@ class TrainingJob:
         NLL alone needs a reference only for the margin it reports; it is computed all the same, so
         that arms can be compared.
         """
-        kept = self.spec.reference_cache
         return reference_logps(
             self.loaded,
             pairs,
-            Path(kept) if kept else self.out_dir / "reference",
+            cache_folder(self.spec, self.out_dir),
             progress=self.progress,
             process=self.process,
         )

@@ -24,6 +24,7 @@ from selene_lib.models.loading import (
     open_tokenizer,
     silence_missing_4bit_kernel,
 )
+from selene_lib.training.counting import head_chunk_tokens
 from selene_lib.training.decision import Attention, Decision, Hardware, decide, look_at_hardware
 from selene_lib.training.frozen import FrozenStates
 from selene_lib.training.processes import local_rank
@@ -124,7 +125,7 @@ def _load_transformers(spec: TrainSpec, decision: Decision) -> tuple[Any, Any]:
     if decision.device == "cuda" and not is_4bit:
         base.to(f"cuda:{local_rank()}")
     base.config.use_cache = False
-    attach_completion_head(base, chunk_tokens=spec.logit_chunk_tokens)
+    attach_completion_head(base, chunk_tokens=head_chunk_tokens(spec, decision.device))
     if spec.adapter == "full":
         return base, tokenizer
     return _add_lora(base, spec), tokenizer
@@ -225,7 +226,7 @@ def _load_unsloth(spec: TrainSpec, decision: Decision) -> tuple[Any, Any]:
         **unsloth_load_arguments(spec, decision), dtype=getattr(torch, decision.dtype)
     )
     refuse_other_weights(model, spec, decision)
-    attach_completion_head(model, chunk_tokens=spec.logit_chunk_tokens)
+    attach_completion_head(model, chunk_tokens=head_chunk_tokens(spec, decision.device))
     tokenizer = open_tokenizer(spec.base_model, what=_WHAT, revision=spec.revision)
     if spec.adapter == "full":
         return model, tokenizer

@@ -5,6 +5,7 @@ One process is the normal case and costs nothing.
 
 from __future__ import annotations
 
+import datetime
 import os
 from dataclasses import dataclass
 
@@ -33,7 +34,12 @@ def join(device: str) -> Process:
         return Process()
     from accelerate import PartialState
 
-    state = PartialState(cpu=True, backend="gloo") if device == "cpu" else PartialState()
+    # the others wait while the first one encodes half a million pairs: nccl's ten minutes are short
+    patience = datetime.timedelta(hours=6)
+    if device == "cpu":
+        state = PartialState(cpu=True, backend="gloo", timeout=patience)
+    else:
+        state = PartialState(timeout=patience)
     return Process(state.process_index, state.num_processes)
 
 

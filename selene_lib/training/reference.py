@@ -18,7 +18,8 @@ import numpy as np
 from selene_lib.errors import UserError
 from selene_lib.files import append_jsonl, read_jsonl
 from selene_lib.training.batching import micro_batches
-from selene_lib.training.decision import Decision
+from selene_lib.training.counting import fitting_forward_tokens
+from selene_lib.training.decision import Decision, look_at_hardware
 from selene_lib.training.encoding import EncodedPair
 from selene_lib.training.forward import adapter_off, autocast, lay_out_for
 from selene_lib.training.model import Loaded
@@ -101,15 +102,15 @@ def _compute_missing(
         unit="pair",
         disable=not progress or not missing,
     )
+    max_tokens = _tokens_at_once(loaded) if missing else 0
     for start in range(0, len(missing), _FLUSH_EVERY):
         part = missing[start : start + _FLUSH_EVERY]
         rows = []
         with adapter_off(loaded.model):
-            for group in _groups([pairs[i] for i in part], loaded.decision):
+            for group in _groups([pairs[i] for i in part], loaded.decision, max_tokens):
                 members = [part[g] for g in group]
-                for i, (chosen, rejected) in zip(
-                    members, _logps(loaded, [pairs[i] for i in members])
-                ):
+                values = _logps_that_fit(loaded, [pairs[i] for i in members])
+                for i, (chosen, rejected) in zip(members, values):
                     rows.append(
                         {"key": keys[i], "chosen": float(chosen), "rejected": float(rejected)}
                     )
@@ -117,6 +118,30 @@ def _compute_missing(
         _refuse_non_finite(rows)
         append_jsonl(path, rows)
     bar.close()
+
+
+def _tokens_at_once(loaded: Loaded) -> int:
+    """Tokens of one forward: more than in training, since nothing is kept for a backward pass."""
+    decision = loaded.decision
+    memory = look_at_hardware(decision.device).memory_bytes
+    return max(
+        decision.micro_batch_tokens, fitting_forward_tokens(loaded.spec, decision.device, memory)
+    )
+
+
+def _logps_that_fit(loaded: Loaded, pairs: Sequence[EncodedPair]) -> np.ndarray:
+    """The values of one group; where it runs out of memory, of its halves."""
+    import torch
+
+    try:
+        return _logps(loaded, pairs)
+    except torch.OutOfMemoryError:
+        if len(pairs) == 1:
+            raise
+    torch.cuda.empty_cache()
+    middle = len(pairs) // 2
+    halves = (pairs[:middle], pairs[middle:])
+    return np.concatenate([_logps_that_fit(loaded, half) for half in halves])
 
 
 def _refuse_non_finite(rows: list[dict[str, Any]]) -> None:
@@ -129,12 +154,10 @@ def _refuse_non_finite(rows: list[dict[str, Any]]) -> None:
             )
 
 
-def _groups(pairs: Sequence[EncodedPair], decision: Decision) -> list[list[int]]:
+def _groups(pairs: Sequence[EncodedPair], decision: Decision, max_tokens: int) -> list[list[int]]:
     if decision.device == "cpu":
         return [[i] for i in range(len(pairs))]
-    return micro_batches(
-        pairs, decision.layout, max_tokens=decision.micro_batch_tokens, packing=decision.packing
-    )
+    return micro_batches(pairs, decision.layout, max_tokens=max_tokens, packing=decision.packing)
 
 
 def live_logps(loaded: Loaded, pairs: Sequence[EncodedPair]) -> np.ndarray:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,12 @@ from selene_lib.prompts.rendering import family_of_prompts
 from selene_lib.records import PreferencePair
 from selene_lib.training import checkpoints
 from selene_lib.training.batching import global_batches, n_steps_for
-from selene_lib.training.encoding import EncodedSet, encode_pairs
-from selene_lib.training.job import Trained, TrainingJob
+from selene_lib.training.encoded_store import encode_once
+from selene_lib.training.encoding import EncodedSet
+from selene_lib.training.job import Trained, TrainingJob, cache_folder
 from selene_lib.training.model import Loaded, open_for_training
 from selene_lib.training.pair_checks import check_pairs
-from selene_lib.training.processes import join
+from selene_lib.training.processes import Process, join
 from selene_lib.training.spec import TrainSpec
 
 RESULT = "training.json"
@@ -104,7 +106,7 @@ def _train(
     finished = _read_result(out_dir) if resume else None
     if finished is not None:
         return finished
-    encoded, measured = _encode(loaded, pairs), _encode(loaded, held_out)
+    encoded, measured = (_encode(loaded, some, out_dir, process) for some in (pairs, held_out))
     job = TrainingJob(
         loaded,
         encoded.pairs,
@@ -124,11 +126,24 @@ def _train(
     return _write_result(job, encoded, trained)
 
 
-def _encode(loaded: Loaded, pairs: Sequence[PreferencePair]) -> EncodedSet:
+def _encode(
+    loaded: Loaded, pairs: Sequence[PreferencePair], out_dir: Path, process: Process
+) -> EncodedSet:
+    """Encode pairs, or read what an earlier arm or the first process has encoded."""
     spec = loaded.spec
-    return encode_pairs(
-        loaded.tokenizer, pairs, max_length_tokens=spec.max_length_tokens, overlong=spec.overlong
+    kept = cache_folder(spec, out_dir) / "encoded"
+    encode = partial(
+        encode_once,
+        loaded.tokenizer,
+        pairs,
+        kept,
+        max_length_tokens=spec.max_length_tokens,
+        overlong=spec.overlong,
     )
+    if process.rank == 0:
+        encode()
+    process.wait_for_others()
+    return encode()
 
 
 def train_with_selene(job: TrainingJob) -> Trained:

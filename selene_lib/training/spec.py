@@ -27,7 +27,9 @@ class TrainSpec:
     devices and is the only batch number with a meaning; `micro_batch_tokens` only says how much of
     it is computed at once. `n_steps` wins over `n_epochs` when both are set. Beta and alpha are
     those of the paper's relatives, unverified for the paper itself. `dtype` `auto` is float32 on a
-    CPU; `native` is bfloat16 where the CPU computes in it, else float32. `lora_first_layer` leaves
+    CPU; `native` is bfloat16 where the CPU computes in it, else float32. `logit_chunk_tokens` is
+    how many positions the output head computes at once, by default 1,024 on a GPU and 256 on a CPU
+    (`counting.HEAD_CHUNK_TOKENS`). `lora_first_layer` leaves
     the layers below it as they are; `keep_frozen_states` then computes their states once and keeps
     them in memory.
     """
@@ -71,7 +73,7 @@ class TrainSpec:
     attention: Literal["auto", "segments", "dense", "flex", "causal"] = "auto"
     packing: bool = True
     gradient_checkpointing: bool | None = None
-    logit_chunk_tokens: int = 256
+    logit_chunk_tokens: int | None = None
     seed: int = 0
     # where it is kept
     save_every_steps: int = 50

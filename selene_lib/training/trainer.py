@@ -21,7 +21,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 
 from selene_lib.errors import UserError
 from selene_lib.training import checkpoints
-from selene_lib.training.batching import micro_batches
+from selene_lib.training.batching import micro_batches, n_computed_tokens
 from selene_lib.training.encoding import EncodedPair
 from selene_lib.training.finite import StopAtNonFinite, not_finite, refuse_non_finite
 from selene_lib.training.forward import autocast, lay_out_for
@@ -71,6 +71,7 @@ class PairTrainer(Trainer):
         )
         self.remove_callback(PrinterCallback)
         self._last: dict[str, float] = {}
+        self._at_hand: list[EncodedPair] = []
         self._telemetry: dict[str, Any] = {}
         if self.is_world_process_zero():
             self.step_log = StepLog(self.out_dir / "log.csv", LOG_COLUMNS, from_step=from_step)
@@ -120,7 +121,7 @@ class PairTrainer(Trainer):
                 sums, n_micro = self._accumulate(model, mine)
                 break
             except torch.OutOfMemoryError as error:
-                event = self._back_off(model, len(mine), error)
+                event = self._back_off(model, error)
         self._record(sums, n_micro, event, mine, time.perf_counter() - started)
         return torch.tensor(self._last["loss"], device=self.args.device)
 
@@ -137,6 +138,7 @@ class PairTrainer(Trainer):
         sums = torch.zeros(len(_METRICS), device=self.args.device)
         for number, group in enumerate(cut):
             last = number == len(cut) - 1
+            self._at_hand = [members[i] for i in group]
             with contextlib.nullcontext() if last else self.accelerator.no_sync(model):
                 with self.compute_loss_context_manager():
                     losses = self.pair_losses(model, [mine[i] for i in group])
@@ -158,25 +160,26 @@ class PairTrainer(Trainer):
             device=self.args.device,
         )
 
-    def _back_off(self, model: Any, n_pairs: int, error: Exception) -> str:
-        """Halve the micro-batch after an out-of-memory error.
+    def _back_off(self, model: Any, error: Exception) -> str:
+        """Halve the micro-batch that ran out of memory, counted in the tokens it computed.
 
         With several processes, or at one pair, there is nothing to halve.
         """
         model.zero_grad()
-        now = min(self.micro_batch_pairs or n_pairs, n_pairs)
-        if self.args.world_size > 1 or now == 1:
+        decision, group = self.loaded.decision, self._at_hand
+        n_tokens = n_computed_tokens(group, decision.layout, packing=decision.packing)
+        if self.args.world_size > 1 or len(group) == 1:
             raise UserError(
-                f"out of memory with {now} pair(s) a micro-batch: lower max_length_tokens, "
-                "use quantisation 'nf4' or gradient_checkpointing, "
-                "or (several processes) set micro_batch_pairs"
+                f"out of memory with {len(group)} pair(s), {n_tokens} tokens, in a micro-batch: "
+                "lower max_length_tokens, use quantisation 'nf4' or gradient_checkpointing, "
+                "or (several processes) set micro_batch_tokens"
             ) from error
-        self.micro_batch_pairs = now // 2
+        self.micro_batch_tokens = n_tokens // 2
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         return (
-            f"out of memory: micro-batches of at most {self.micro_batch_pairs} pairs from here on; "
-            "the global batch stays"
+            f"out of memory at {n_tokens} tokens: micro-batches of at most "
+            f"{self.micro_batch_tokens} tokens from here on; the global batch stays"
         )
 
     def _record(
