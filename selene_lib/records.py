@@ -204,7 +204,7 @@ class Score:
 
     `bound_low` and `bound_high` are the metric with every unparsed reply counted wrong and right;
     `ci95_*` a bootstrap interval. `status` is one of matches / within interval / differs /
-    undefined / not run / no published value, and speaks of `published` only.
+    undefined / not comparable / not run / no published value, and speaks of `published` only.
     """
 
     judge: str

@@ -44,6 +44,23 @@ def _task_of(name: str) -> Task:
 TASK_OF: Mapping[str, Task] = MappingProxyType({name: _task_of(name) for name in BENCHMARK_NAMES})
 
 
+def metric_of(name: str) -> str:
+    """Return the metric of the published cells of a set: of a part (`craft_md:history`) as well."""
+    if name == "reward_bench":
+        return "section_mean"
+    if "average" in name:
+        return "mean of Pearson and accuracy"
+    return "pearson" if TASK_OF.get(name) == "absolute" else "accuracy"
+
+
+TIE_PROMPT = "A/B/Tie prompt"
+BETTER = "better of two orders"
+BETTER_PER_SUBSET = "better of two orders per subset"
+UNREAD_AS_ZERO = "unreadable as 0.0"
+SUBSETS_OF_BETTER = ("evalbiasbench", "hhh_alignment")
+"""Sets whose published cells take the better order in each subset (read: SFRJudge @8b7ea1b)."""
+
+
 @dataclass(frozen=True)
 class Published:
     """One published cell.
@@ -60,6 +77,16 @@ class Published:
     convention: str = "not published"
     digits: int = 3
 
+    @property
+    def metric(self) -> str:
+        """What the number is: `pearson`, `accuracy` or `section_mean`."""
+        return metric_of(self.set)
+
+    @property
+    def comparable(self) -> bool:
+        """Whether a gap to a judge that may not say tie means anything."""
+        return TIE_PROMPT not in self.convention
+
 
 def _row(
     judge: str,
@@ -74,7 +101,6 @@ def _row(
     )
 
 
-_PAIRWISE_SFR = "better of two orders"
 _SFR = "SFR-Judge paper (arXiv 2409.14664)"
 _SFR_ROWS: Mapping[str, tuple[float, ...]] = MappingProxyType(
     {
@@ -125,10 +151,19 @@ _SFR_ROWS: Mapping[str, tuple[float, ...]] = MappingProxyType(
 def _sfr_row(judge: str, values: tuple[float, ...]) -> tuple[Published, ...]:
     cells: list[Published] = []
     for name, value in zip(BENCHMARK_NAMES, values, strict=True):
-        better = TASK_OF[name] == "pairwise" and name != "reward_bench"
-        convention = _PAIRWISE_SFR if better else "not published"
-        cells += _row(judge, {name: value}, "read", _SFR, convention)
+        cells += _row(judge, {name: value}, "read", _SFR, _convention_of_sfr(name))
     return tuple(cells)
+
+
+def _convention_of_sfr(name: str) -> str:
+    """How SFR counts a set: read in its `aggregate_eval.py` at SFRJudge @8b7ea1b."""
+    if name in SUBSETS_OF_BETTER:
+        return BETTER_PER_SUBSET
+    if name == "auto_j":
+        return f"{BETTER}, {TIE_PROMPT}"
+    if TASK_OF[name] == "absolute":
+        return UNREAD_AS_ZERO
+    return BETTER if TASK_OF[name] == "pairwise" and name != "reward_bench" else "not published"
 
 
 _REWARD_BENCH_RULE = "one random order, half a point for unreadable"
@@ -147,7 +182,15 @@ PUBLISHED: tuple[Published, ...] = (
         "reward_bench",
         0.695,
         "read",
-        "public RewardBench result (where exactly was not noted)",
+        "J1 paper (arXiv 2505.10320), Table 6",
+        _REWARD_BENCH_RULE,
+    ),
+    Published(
+        "Selene 1 (the later 70B)",
+        "reward_bench",
+        0.924,
+        "read",
+        "reward-bench pull request 223",
         _REWARD_BENCH_RULE,
     ),
     *_row(
@@ -204,8 +247,8 @@ AVERAGES: Mapping[str, Published] = MappingProxyType(
             SELENE_MINI,
             "task average",
             0.756,
-            "unverified",
-            "believed to be arXiv 2501.17195; never read by us",
+            "read",
+            "second hand, of arXiv 2501.17195",
         ),
         "benchmark average": Published(
             SELENE_MINI,

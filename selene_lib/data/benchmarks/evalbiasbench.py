@@ -41,7 +41,7 @@ def to_samples(row: Row) -> Sample:
         row.text("instruction"),
         row.text("response1"),
         row.text("response2"),
-        meta={"bias": row.text("bias")},
+        meta={"bias": row.text("bias"), "subset": row.text("bias")},
     )
 
 

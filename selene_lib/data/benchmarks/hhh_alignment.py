@@ -21,7 +21,10 @@ def to_samples(row: Row) -> Sample:
     row.choice("label", LABELS)
     category = row.where.partition("hhh_")[2].partition(".")[0]
     return row.pair(
-        row.text("input"), row.text("output_1"), row.text("output_2"), meta={"category": category}
+        row.text("input"),
+        row.text("output_1"),
+        row.text("output_2"),
+        meta={"category": category, "subset": category},
     )
 
 
@@ -35,11 +38,12 @@ def _hub_sample(row: Row) -> Sample:
     if labels not in HUB_LABELS:
         raise row.broken("targets.labels", "[1, 0] or [0, 1]", labels)
     better, worse = HUB_LABELS[labels]
+    category = row.text_or_none("hub_config") or ""
     return row.pair(
         row.text("input"),
         choices[better],
         choices[worse],
-        meta={"category": row.text_or_none("hub_config") or ""},
+        meta={"category": category, "subset": category},
     )
 
 

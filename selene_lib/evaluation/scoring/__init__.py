@@ -20,6 +20,7 @@ from selene_lib.evaluation.scoring.tasks import (
 )
 from selene_lib.files import to_dict
 from selene_lib.paper import values as paper
+from selene_lib.paper.parity import target
 from selene_lib.records import Judgement, Sample, Score
 
 __all__ = [
@@ -35,6 +36,9 @@ __all__ = [
     "scores_table",
     "task_means",
 ]
+
+
+_PUBLISHED_METRICS = ("accuracy", "section_mean", "pearson", "consistent_accuracy")
 
 
 def score_set(
@@ -55,27 +59,33 @@ def score_set(
     samples. Same input, same rows, bit for bit.
     """
     settings = Settings(seed, n_resamples)
-    cell = paper.published(published_as or judge, set_name)
+    name = published_as or judge
     scores = []
     for outcomes in align_judgements(samples, judgements, judge=judge, set_name=set_name):
         for draft in drafts_of(outcomes, seed):
             row = finish(draft, outcomes, settings)
-            scores.append(against(row, cell) if _comparable(row, cell) else row)
+            cell = _cell_of(row, name, outcomes)
+            scores.append(against(row, cell) if cell is not None else row)
     return scores
 
 
-def _comparable(row: Score, cell: paper.Published | None) -> bool:
-    """Whether a published value belongs on this row.
+def _cell_of(row: Score, judge: str, outcomes: Outcomes) -> paper.Published | None:
+    """Return the published value that belongs on a row, None where none does.
 
-    It does on the headline, and on the row that is counted as the publisher counted.
+    One does on the headline, on the row that is counted as the publisher counted, and on the row of
+    a subset that has a published score.
     """
+    if "subset" in row.meta:
+        cell = target(judge, row.set, str(row.meta["subset"]))
+        return cell if cell is not None and cell.convention == row.convention else None
+    only = outcomes.subsets[0] if len(set(outcomes.subsets)) == 1 else ""
+    cell = paper.published(judge, row.set) or target(judge, row.set, str(only))
     if cell is None:
-        return False
+        return None
     if row.set == "reward_bench" and row.metric != "section_mean":
-        return False  # published is the mean of four sections, which needs all 23 subsets
-    return _is_headline(row) or (
-        row.convention == cell.convention and row.metric in ("accuracy", "section_mean")
-    )
+        return None  # published is the mean of four sections, which needs all 23 subsets
+    is_same = row.convention == cell.convention and row.metric in _PUBLISHED_METRICS
+    return cell if is_same or _is_headline(row) else None
 
 
 def headline(scores: Iterable[Score]) -> list[Score]:

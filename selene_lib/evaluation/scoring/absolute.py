@@ -20,10 +20,15 @@ from selene_lib.evaluation.scoring.drafts import (
     majority_share,
 )
 from selene_lib.evaluation.scoring.outcomes import UNPARSED, Outcomes
+from selene_lib.paper.values import UNREAD_AS_ZERO
 
 
 def absolute_drafts(o: Outcomes) -> list[Draft]:
-    """Pearson, Spearman, Kendall, mean absolute error and the share of exact scores."""
+    """Pearson, Spearman, Kendall, mean absolute error and the share of exact scores.
+
+    Pearson also as others publish it: an unreadable score enters it as 0.0, below the whole scale,
+    so that an unreadable reply to a poor answer raises r.
+    """
     has_gold = ~np.isnan(o.gold_score)
     missing = o.unparsed("AB")
     score = np.array([float(v) if v != UNPARSED else np.nan for v in o.verdicts["AB"]])
@@ -52,10 +57,18 @@ def absolute_drafts(o: Outcomes) -> list[Draft]:
         n_unparsed=n_unparsed,
         baselines=(0.0, 0.0),
     )
+    zero = replace(
+        strict,
+        convention=UNREAD_AS_ZERO,
+        columns=(np.where(missing, 0.0, score)[has_gold], gold),
+        bounds=(None, None),
+        meta={},
+    )
     distance = "mean_absolute_error"
     return [
         strict,
         parsed,
+        zero,
         replace(strict, metric="spearman", kind="spearman", bounds=(None, None), meta={}),
         replace(strict, metric="kendall", kind="kendall", bounds=(None, None), meta={}),
         replace(parsed, metric=distance, kind=distance, baselines=(None, None)),

@@ -18,9 +18,11 @@ class Outcomes:
     """One judge on the items of one task of one set; all arrays are [n_items], in sample order.
 
     `verdicts[order]` are labels in the words of the sample as it stands (a verdict under `BA` is
-    already turned round), `""` where the reply had none. `groups` numbers the clusters. `gold` is
-    the gold label (`tie` possible), `""` where there is none; `gold_score` is NaN where there is no
-    number. `probs[order]` is [n_items, n_labels] in the sample's words, NaN where unknown.
+    already turned round), `""` where the reply had none. `subsets` are the parts with a score of
+    their own (`meta["subset"]`, `""` without), `metas` the samples' `meta`. `groups` numbers the
+    clusters. `gold` is the gold label (`tie` possible), `""` where there is none; `gold_score` is
+    NaN where there is no number. `probs[order]` is [n_items, n_labels] in the sample's words, NaN
+    where unknown.
     """
 
     judge: str
@@ -29,6 +31,7 @@ class Outcomes:
     ids: np.ndarray
     groups: np.ndarray
     subsets: np.ndarray
+    metas: np.ndarray
     gold: np.ndarray
     gold_score: np.ndarray
     verdicts: dict[Order, np.ndarray]
@@ -114,6 +117,7 @@ def _one_task(
         ids=np.array([s.id for s in samples], dtype=object),
         groups=_numbered([s.group or s.id for s in samples]),
         subsets=np.array([str(s.meta.get("subset", "")) for s in samples], dtype=object),
+        metas=np.array([dict(s.meta) for s in samples], dtype=object),
         gold=np.array([s.label or UNPARSED for s in samples], dtype=object),
         gold_score=np.array([_gold_score(s) for s in samples], dtype=float),
         verdicts=_texts(judged, _verdict),

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from selene_lib.evaluation.scoring.after import judgebench_rule, set_drafts
 from selene_lib.evaluation.scoring.drafts import (
     PARSED,
     STRICT,
@@ -18,10 +19,11 @@ from selene_lib.evaluation.scoring.drafts import (
 from selene_lib.evaluation.scoring.outcomes import UNPARSED, Outcomes, tie_share
 from selene_lib.evaluation.scoring.reward_bench import section_drafts
 from selene_lib.judges.judging import random_order
+from selene_lib.paper.parity import CONSISTENT
+from selene_lib.paper.values import BETTER, BETTER_PER_SUBSET, SUBSETS_OF_BETTER
 from selene_lib.records import LABELS, TIE, Order
 
 BOTH = "both orders, strict"
-BETTER = "better of two orders"
 RANDOM = "one random order, strict"
 HALF = "one random order, half a point for unreadable"
 
@@ -47,18 +49,47 @@ def pairwise_drafts(o: Outcomes, seed: int) -> list[Draft]:
     )
     randoms = _random_order_drafts(o, _drawn_orders(o, seed))
     sections = section_drafts(o, both, missing, half_point=randoms[1])
-    if sections:
-        both = replace(both, meta={})  # the mean of the sections then stands for the set
+    others = [
+        judgebench_rule(o),
+        *_consistency(o),
+        *(sections or set_drafts(o, both)),
+    ]
+    if any(draft.meta.get("headline") for draft in others):
+        both = replace(both, meta={})  # the set's own metric then stands for it
     return [
         both,
         _single(o, "AB"),
         _single(o, "BA"),
-        _better_order(o),
+        *_better_order(o),
         *randoms,
         *_without_ties(o, right),
-        *_consistency(o),
-        *sections,
+        *others,
+        *_subsets(o, both, randoms[1]),
     ]
+
+
+def _subsets(o: Outcomes, *whole: Draft) -> list[Draft]:
+    """Accuracy of every subset, where a set has several, counted as each draft of the `whole`."""
+    names = list(dict.fromkeys(o.subsets))
+    if len(names) < 2:
+        return []
+    rows = []
+    for name in names:
+        mine = o.subsets == name
+        n_unparsed = int(sum(o.unparsed(order)[mine].sum() for order in o.orders))
+        for draft in whole:
+            rows.append(
+                Draft(
+                    f"subset {name or 'without a name'}",
+                    draft.convention,
+                    (draft.columns[0][mine],),
+                    o.groups[mine],
+                    n_unparsed=n_unparsed,
+                    baselines=(0.5, 0.5),
+                    meta={"subset": name},
+                )
+            )
+    return rows
 
 
 def _chance(o: Outcomes) -> tuple[float, float]:
@@ -87,9 +118,43 @@ def _single(o: Outcomes, order: Order) -> Draft:
     )
 
 
-def _better_order(o: Outcomes) -> Draft:
-    better: Order = "AB" if o.correct("AB").mean() >= o.correct("BA").mean() else "BA"
-    return _renamed(_single(o, better), BETTER, {"order": better})
+def _better_order(o: Outcomes) -> list[Draft]:
+    """The better order of the set, and of each subset where the published cells take that.
+
+    `selection_gain` is what choosing adds to the mean over both orders. The interval is of the
+    chosen order: it does not know that it was chosen.
+    """
+    mean = (o.correct("AB").mean() + o.correct("BA").mean()) / 2
+    better = _better(o, np.ones(o.n, bool))
+    row = _single(o, better)
+    gain = round(float(row.columns[0].mean() - mean), 10)
+    rows = [_renamed(row, BETTER, {"order": better, "selection_gain": gain})]
+    if o.set in SUBSETS_OF_BETTER and len(set(o.subsets)) > 1:
+        rows.append(_better_per_subset(o, float(mean)))
+    return rows
+
+
+def _better(o: Outcomes, mine: np.ndarray) -> Order:
+    return "AB" if o.correct("AB")[mine].mean() >= o.correct("BA")[mine].mean() else "BA"
+
+
+def _better_per_subset(o: Outcomes, mean: float) -> Draft:
+    """The better order of each subset, then the mean over all items: subsets weigh their size."""
+    orders = {str(name): _better(o, o.subsets == name) for name in dict.fromkeys(o.subsets)}
+    is_first = np.array([orders[str(name)] == "AB" for name in o.subsets])
+    correct = np.where(is_first, o.correct("AB"), o.correct("BA"))
+    missing = np.where(is_first, o.unparsed("AB"), o.unparsed("BA"))
+    gain = round(float(correct.mean() - mean), 10)
+    return Draft(
+        "accuracy",
+        BETTER_PER_SUBSET,
+        (correct,),
+        o.groups,
+        n_unparsed=int(missing.sum()),
+        bounds=accuracy_bounds(correct, missing),
+        baselines=(0.5, 0.5),
+        meta={"orders": orders, "selection_gain": gain},
+    )
 
 
 def _renamed(draft: Draft, convention: str, meta: Mapping[str, Any]) -> Draft:
@@ -170,7 +235,7 @@ def _consistency(o: Outcomes) -> list[Draft]:
         ),
         Draft(
             "accuracy",
-            "right in both orders",
+            CONSISTENT,
             (both_right,),
             o.groups,
             n_unparsed=n_unparsed,

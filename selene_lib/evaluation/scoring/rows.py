@@ -108,9 +108,12 @@ def against(score: Score, cell: Published | None, *, ran: bool = True) -> Score:
 def status_of(score: Score, cell: Published) -> str:
     """Compare a score with the published value.
 
-    `matches` (equal as printed), `within interval` (published in our 95 % interval), `differs`, or
-    `undefined`: it ran, but the metric has no value, as the correlation of a constant judge.
+    `matches` (equal as printed), `within interval` (published in our 95 % interval), `differs`,
+    `undefined` (it ran, but the metric has no value, as the correlation of a constant judge), or
+    `not comparable`: the published judge was allowed to say tie, so a gap means nothing.
     """
+    if not cell.comparable:
+        return "not comparable"
     if score.value is None:
         return "undefined"
     if round(score.value, cell.digits) == round(cell.value, cell.digits):
