@@ -10,6 +10,7 @@ import re
 
 import pytest
 from conftest import REPOSITORY
+from papermill import inspect_notebook
 
 from selene_lib.pipeline.notebooks import STEPS, parameter_defaults
 
@@ -51,6 +52,14 @@ def test_cells_are_few_short_and_without_machinery(notebook):
         assert not [node for node in ast.walk(tree) if isinstance(node, banned)]
     lengths = sorted(len(source.splitlines()) for source in code)
     assert lengths[len(lengths) // 2] <= 8
+
+
+def test_papermill_reads_every_parameter(notebook, caplog):
+    """Its own parser takes a line for no parameter where the comment holds an equals sign."""
+    path, content = notebook
+    names = [node.targets[0].id for node in ast.parse(sources(content)[0]).body]
+    assert list(inspect_notebook(str(path))) == names
+    assert "Unable to parse" not in caplog.text
 
 
 def test_opens_with_title_what_it_reads_and_writes_and_parameters(notebook):

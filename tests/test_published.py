@@ -16,6 +16,7 @@ from selene_lib.paper import values as paper
 from selene_lib.paper.tables import cells_table, known_table, reward_bench_table
 from selene_lib.pipeline import executed
 from selene_lib.pipeline.executed import MARK, WIDGET, publish_executed
+from selene_lib.pipeline.places import without_places
 from selene_lib.pipeline.publication import publish
 from selene_lib.steps.published import selene_mini_cells
 
@@ -42,12 +43,12 @@ def test_selene_mini_s_cells_are_all_of_its_published_ones():
     assert list(shown) == ["set", "value", "known", "convention", "source"]
 
 
-def finished(tmp_path: Path, name: str, *outputs: str) -> Path:
+def finished(tmp_path: Path, name: str, *outputs: str, **parameters: object) -> Path:
     """A finished step of run `x` whose declared outputs are there."""
     folder = tmp_path / "artefacts" / "x" / name
     entries = {output: {"sha256": sha256_file(folder / output)} for output in outputs}
-    record = {"step": name, "fingerprint": "f", "parameters": {}, "inputs": {}, "outputs": entries}
-    write_json(folder / "step.json", record)
+    record = {"step": name, "fingerprint": "f", "inputs": {}, "outputs": entries}
+    write_json(folder / "step.json", record | {"parameters": parameters})
     return folder
 
 
@@ -82,6 +83,24 @@ def test_a_run_publishes_what_a_reader_opens_and_no_more(published):
         "figures/published/fig1a_published.png",
         *files,
     }
+
+
+def test_a_run_that_shows_no_texts_publishes_no_notebook(published):
+    copies = published / "reports" / "x" / "notebooks"
+    executed_copy = nbformat.v4.new_notebook(metadata={"papermill": {"end_time": "1"}})
+    path = published / "artefacts" / "x" / "notebooks" / "07_report.ipynb"
+    path.parent.mkdir()
+    nbformat.write(executed_copy, path)
+    publish("x")
+    assert [copy.name for copy in copies.iterdir()] == ["07_report.ipynb"]
+    finished(published, "07_report", "results.json", "report.html", "figures", show_texts=False)
+    publish("x")
+    assert not copies.exists() and (published / "reports/x/report.html").is_file()
+
+
+def test_of_a_path_on_this_machine_only_its_name_is_shown():
+    given = {"data_dir": "/elsewhere/of/mine/data", "family": "lean", "n": 3, "votes": ""}
+    assert without_places(given) == {**given, "data_dir": "data"}
 
 
 def test_a_report_that_is_not_what_its_notebook_wrote_is_not_published(published):

@@ -18,7 +18,7 @@ from selene_lib.paper import values as paper
 from selene_lib.report import build_report
 from selene_lib.report.build import number
 from selene_lib.report.claims import claims
-from selene_lib.report.items import worst_items
+from selene_lib.report.items import mistake_counts, worst_items
 from selene_lib.report.provenance import scale_sentences
 
 pytestmark = pytest.mark.slow
@@ -190,13 +190,21 @@ def test_a_run_that_is_not_there_is_the_users_mistake(tmp_path: Path) -> None:
     assert not (tmp_path / "report.html").exists()
 
 
-def test_without_texts_only_ids_and_verdicts_are_shown(run_dir: Path, tmp_path: Path) -> None:
+def test_without_texts_no_item_is_shown_and_mistakes_are_counted(
+    run_dir: Path, tmp_path: Path
+) -> None:
     page = build_report(run_dir, tmp_path / "none", tmp_path / "report.html").read_text(
         encoding="utf-8"
     )
     words = "".join(Page(page).words)
     assert "window.broken" not in page and "Instruction 3" not in page
-    assert "must not be redistributed" in words and "nano-pairs-" in words and "gold" in words
+    assert "must not be redistributed" in words and "nano-pairs-" not in page
+    counts = mistake_counts(run_dir)
+    items, n_items = worst_items(run_dir, show_texts=True, n_most=10_000)
+    assert sum(row.n for row in counts) == n_items == len(items)
+    wrong_too = sum("base wrong too" in item.kinds for item in items)
+    assert sum(row.kinds["base wrong too"] for row in counts) == wrong_too
+    assert f"{counts[0].set}" in words and "<iframe" not in page
 
 
 def test_the_worst_come_first_and_every_set_has_its_share(run_dir: Path) -> None:

@@ -177,6 +177,17 @@ def test_greedy_writes_what_the_log_probabilities_say(trained, tmp_path):
     assert None not in verdicts["greedy"]
 
 
+def test_batches_of_a_reading_judge_have_no_room_for_a_reply(trained):
+    prompts = [render(s, family="nano", critique=False) for s in samples(60)]
+    sizes = {}
+    for read in ("greedy", "logprob"):
+        judge = LocalJudge(trained, read=read, batch_tokens=600, max_new_tokens=110)
+        longest = max(len(judge._encode(prompt)[0]) for prompt in prompts)
+        sizes[read] = max(map(len, judge.batches(prompts)))
+        assert sizes[read] * (longest + 110 * (read == "greedy")) <= 600 + 110 + longest
+    assert sizes["logprob"] > sizes["greedy"]
+
+
 def test_what_is_read_is_part_of_who_judges(folder):
     prints = {r: LocalJudge(folder, read=r).fingerprint for r in ("greedy", "logprob")}
     assert prints["greedy"] != prints["logprob"]

@@ -24,6 +24,7 @@ from selene_lib.figures.training import (
     draw_threshold,
     draw_training_curves,
 )
+from selene_lib.figures.yes_no import draw_yes_no
 
 __all__ = [
     "Drawing",
@@ -48,6 +49,7 @@ __all__ = [
     "draw_threshold",
     "draw_topic_map",
     "draw_training_curves",
+    "draw_yes_no",
     "not_run",
     "published_drawings",
 ]

@@ -31,6 +31,7 @@ from selene_lib.figures.training import (
     draw_threshold,
     draw_training_curves,
 )
+from selene_lib.figures.yes_no import draw_yes_no
 from selene_lib.files import write_csv
 from selene_lib.models.names import EMBEDDED_MODEL
 from selene_lib.paper import values as paper
@@ -102,6 +103,10 @@ TABLES = (
         draw_audit,
     ),
 )
+# drawn for the runs that have Yes/No sets
+YES_NO = TableFigure(
+    "yes_no", "Yes/No sets: base and trained judge", f"{files.EVALUATE}/yes_no.csv", draw_yes_no
+)
 NO_TEXT = "the texts of published sets are not redistributed"
 
 
@@ -164,6 +169,9 @@ def _drawings(result_dir: Path, show_texts: bool) -> Iterator[Drawing]:
     note = f"Run {result_dir.name}{_model_note(result_dir)}."
     for figure in TABLES:
         yield _of_table(figure, result_dir, note)
+    yes_no = files.run_table(result_dir, YES_NO.path)
+    if yes_no is not None and not yes_no.empty:
+        yield draw_yes_no(yes_no, note=note)
     yield _flow(result_dir, note)
     yield _example(result_dir, note, show_texts)
     yield _threshold(result_dir, note)

@@ -16,6 +16,7 @@ from selene_lib.errors import UserError
 from selene_lib.evaluation.metrics import reliability_bins
 from selene_lib.evaluation.scoring.rescore import read_judgements
 from selene_lib.files import read_json
+from selene_lib.judges.calibration import read_calibration
 from selene_lib.records import Judgement, Sample
 
 EXPLORE, CURATE, ABLATE, TRAIN = (
@@ -83,11 +84,30 @@ def run_sets(result_dir: Path) -> dict[str, list[Sample]]:
 
 
 def run_judgements(result_dir: Path) -> list[Judgement]:
-    """Return every stored judgement of the evaluation, in the order of the file names."""
+    """Return every stored judgement of the evaluation, in the order of the file names, with the
+    probabilities and the verdict of its judge's calibration where notebook 05 fitted one.
+    """
     folder = Path(result_dir) / EVALUATE / "judgements"
     if not any(folder.rglob("*.jsonl")):
         return []
-    return read_judgements(folder)
+    return _calibrated(Path(result_dir), read_judgements(folder))
+
+
+def _calibrated(result_dir: Path, judgements: list[Judgement]) -> list[Judgement]:
+    """What is stored is what a judge said; what is scored is scaled."""
+    folder = result_dir / EVALUATE / "calibrations"
+    found = {path.stem: read_calibration(path) for path in sorted(folder.glob("*.json"))}
+    if not found:
+        return judgements
+    items = {(name, s.id): s for name, samples in run_sets(result_dir).items() for s in samples}
+    scaled = []
+    for judgement in judgements:
+        sample = items.get((judgement.set, judgement.sample_id))
+        calibration = found.get(judgement.judge)
+        if sample is not None and calibration is not None:
+            judgement = calibration.apply(judgement, sample)
+        scaled.append(judgement)
+    return scaled
 
 
 def reliability_table(result_dir: Path, n_bins: int = 10) -> pd.DataFrame | None:

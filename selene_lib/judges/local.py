@@ -94,7 +94,7 @@ class LocalJudge:
         self.quantisation = quantisation
         self.model, self.tokenizer = self._open(dtype, device)
         self.max_prompt_tokens = self._prompt_limit(max_prompt_tokens)
-        self.batch_tokens = batch_tokens or (16_384 if self.model.device.type == "cpu" else 131_072)
+        self.batch_tokens = batch_tokens or self._usual_batch_tokens()
         self._watched = _label_ids(self.tokenizer)
         self._newlines = _newline_ids(self.tokenizer)
         self._ids: dict[str, tuple[list[int], int]] = {}
@@ -137,13 +137,20 @@ class LocalJudge:
                 self._ids.pop(prompts[index].sha256, None)
         return [replies[index] for index in range(len(prompts))]
 
+    def _usual_batch_tokens(self) -> int:
+        if self.model.device.type != "cpu":
+            return 131_072
+        # nothing is written that a large batch would share; small ones stay in the CPU's caches
+        return 2_048 if self.read == "logprob" else 16_384
+
     def batches(self, prompts: Sequence[Prompt]) -> list[list[int]]:
         """Cut the prompts into batches of at most `batch_tokens`, longest prompts first."""
         lengths = [len(self._encode(prompt)[0]) for prompt in prompts]
+        n_written = 0 if self.read == "logprob" else self.max_new_tokens
         order = sorted(range(len(prompts)), key=lambda i: (-lengths[i], prompts[i].sha256, i))
         plan: list[list[int]] = []
         for index in order:
-            width = (lengths[plan[-1][0]] if plan else 0) + self.max_new_tokens
+            width = (lengths[plan[-1][0]] if plan else 0) + n_written
             if not plan or (len(plan[-1]) + 1) * width > self.batch_tokens:
                 plan.append([])
             plan[-1].append(index)

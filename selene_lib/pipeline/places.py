@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from selene_lib.errors import UserError
 
@@ -40,3 +42,14 @@ def run_folder(run: str) -> Path:
     if not run or run != Path(run).name or run.startswith("."):
         raise UserError(f"run name {run!r}: use letters, digits, '-' and '_' only")
     return home() / "artefacts" / run
+
+
+def without_places(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a step's parameters as others may see them: of a path that lies somewhere on this
+    machine only its name.
+    """
+    shown = {}
+    for key, value in parameters.items():
+        is_place = isinstance(value, str) and Path(value).is_absolute()
+        shown[key] = Path(value).name if is_place else value
+    return shown

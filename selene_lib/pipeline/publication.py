@@ -22,6 +22,8 @@ def publish(run: str) -> list[str]:
     """Copy figures, report, results and executed notebooks of a finished run to the places that are
     committed; return what was written, relative to the folder above them.
 
+    A run whose report shows no texts (`show_texts: false`, for sets that must not be redistributed)
+    is published without its notebooks, which may show items.
     Raises UserError where notebook 07 has not finished, or its files are not what it wrote.
     """
     run_dir = run_folder(run)
@@ -39,9 +41,18 @@ def publish(run: str) -> list[str]:
     published = _finished(run_dir, PUBLISHED)
     if published is not None:
         written.append(_copy_figures(published, "published"))
-    notebooks = publish_executed(run_dir, reports / "notebooks")
+    notebooks = []
+    if _shows_texts(report):
+        notebooks = publish_executed(run_dir, reports / "notebooks")
+    else:
+        shutil.rmtree(reports / "notebooks", ignore_errors=True)
     files = [reports / "results.json", reports / "report.html", *notebooks]
     return written + [path.relative_to(home()).as_posix() for path in files]
+
+
+def _shows_texts(report: Path) -> bool:
+    record = read_record(report)
+    return record is not None and record["parameters"].get("show_texts") is not False
 
 
 def _finished(run_dir: Path, step: str) -> Path | None:

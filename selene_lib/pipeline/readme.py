@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from selene_lib.evaluation.yardsticks import TFIDF as BAG_OF_WORDS
 from selene_lib.files import read_json, write_text
-from selene_lib.judges.names import BASE
+from selene_lib.judges.names import BASE, main_judge
 from selene_lib.pipeline.execution import clock
 from selene_lib.pipeline.notebooks import STEPS
 from selene_lib.records import TASKS
@@ -31,7 +32,44 @@ def readme_blocks(root: Path) -> dict[str, str]:
     }
     seconds = {step.name: _seconds(reports / "notebooks" / f"{step.name}.ipynb") for step in STEPS}
     blocks |= {f"time:{name[:2]}": clock(value) for name, value in seconds.items()}
-    return blocks | {"time:all": clock(sum(seconds.values()))}
+    blocks |= {"time:all": clock(sum(seconds.values()))}
+    laptop = root / "reports" / "laptop" / "results.json"
+    return blocks | laptop_blocks(read_json(laptop)) if laptop.is_file() else blocks
+
+
+def laptop_blocks(results: Mapping[str, Any]) -> dict[str, str]:
+    """Return what the README says of the run on real text: a row a Yes/No set, its time, and each
+    task in one sentence.
+    """
+    rows = results["yes_no"]
+    main = main_judge(
+        row["who"] for row in rows if "," not in row["who"] and row["kind"] == "judge"
+    )
+    table = [["set", "n", "base", "trained", "95 % interval", "majority", "bag of words", "AUC"]]
+    said = []
+    for name in dict.fromkeys(row["set"] for row in rows):
+        mine = {row["who"]: row for row in rows if row["set"] == name}
+        base, trained, words = mine[BASE], mine[main], mine[BAG_OF_WORDS]
+        table.append(
+            [
+                f"`{name}`",
+                str(trained["n"]),
+                f"{base['accuracy']:.3f}",
+                f"**{trained['accuracy']:.3f}**",
+                f"{trained['accuracy_low']:.3f} to {trained['accuracy_high']:.3f}",
+                f"{trained['majority']:.3f}",
+                f"{words['accuracy']:.3f}",
+                f"{base['auc']:.3f}, {trained['auc']:.3f}, {words['auc']:.3f}",
+            ]
+        )
+        task, is_test, _ = name.partition("_test")
+        if is_test:
+            said.append(f"{task} {base['accuracy']:.2f} to {trained['accuracy']:.2f}")
+    return {
+        "results:laptop": f"\n{_markdown_table(table)}\n",
+        "said:laptop": ", ".join(said),
+        "time:laptop": clock(sum(results["seconds"].values())),
+    }
 
 
 def _results_table(results: Mapping[str, Any]) -> str:

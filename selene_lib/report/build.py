@@ -18,7 +18,7 @@ from selene_lib.figures.judges import LOSS_NAMES, TASK_NAMES, judge_label, order
 from selene_lib.files import write_text
 from selene_lib.judges.names import is_base, loss_of, main_judge
 from selene_lib.report.claims import Claim, claims, count_statuses
-from selene_lib.report.items import worst_items
+from selene_lib.report.items import KINDS, mistake_counts, worst_items
 from selene_lib.report.provenance import (
     command_rows,
     machine,
@@ -31,6 +31,7 @@ from selene_lib.report.yes_no import RULES, yes_no_rows
 HERE = Path(__file__).parent
 MAX_CSV_BYTES = 300_000
 GROUPS = (
+    ("Yes/No sets", ("yes_no",)),
     ("Fig. 1: benchmarks", ("fig1a", "fig1a_published", "fig1b", "fig1b_published")),
     ("Fig. 3: domains, prompt formats, arena", ("fig3a", "fig3a_published", "fig3b", "fig3c")),
     ("Fig. 5: one training example", ("fig5",)),
@@ -60,8 +61,9 @@ def build_report(
 ) -> Path:
     """Write the report of the run in `result_dir` to `out`; return its path.
 
-    What a run does not have is shown as `not run`. `show_texts=True` shows the texts of judged
-    items: only for generated items or your own, since published sets must not be redistributed.
+    What a run does not have is shown as `not run`. `show_texts=True` shows judged items, texts and
+    verdicts: only for generated items or your own, since published sets must not be redistributed.
+    Without it the report holds counts and scores only.
     Raises `UserError` for a result folder that is not there.
     """
     result_dir, figures_dir = Path(result_dir), Path(figures_dir)
@@ -92,7 +94,7 @@ def _context(result_dir: Path, figures_dir: Path, show_texts: bool) -> dict[str,
     run, manifest = result_dir.name, run_manifest(result_dir)
     rows = claims(result_dir)
     judged = [row for row in rows if row.trained.value is not None or row.base.value is not None]
-    items, n_items = worst_items(result_dir, show_texts=show_texts)
+    items, n_items = worst_items(result_dir, show_texts=True) if show_texts else ([], 0)
     figures = _figures(figures_dir)
     hardware, versions = machine(manifest)
     model = files.base_model(manifest)
@@ -116,7 +118,10 @@ def _context(result_dir: Path, figures_dir: Path, show_texts: bool) -> dict[str,
         "map_figure": figures.get("fig4"),
         "stages": _stages(result_dir),
         "tables": [_table(result_dir, *spec) for spec in TABLES],
-        "map_html": _text(result_dir / files.EXPLORE / "topic_map.html"),
+        # a point of the interactive map is an item; the picture shows the same without its id
+        "map_html": _text(result_dir / files.EXPLORE / "topic_map.html") if show_texts else None,
+        "mistakes": [] if show_texts else mistake_counts(result_dir),
+        "mistake_kinds": KINDS,
         "items": items,
         "n_items": n_items,
         "show_texts": show_texts,

@@ -65,6 +65,34 @@ def worst_items(result_dir: Path, *, show_texts: bool, n_most: int = 120) -> tup
     return _shared(found, n_most), sum(len(items) for items in found.values())
 
 
+@dataclass(frozen=True)
+class MistakeCount:
+    """How many items of a set the trained judge got wrong, and of how many of them each kind is
+    said.
+    """
+
+    set: str
+    n: int
+    kinds: Mapping[str, int]
+
+
+KINDS = ("base right", "base wrong too", "orders disagree", "no verdict read")
+
+
+def mistake_counts(result_dir: Path) -> list[MistakeCount]:
+    """Return a row a set with mistakes of the trained judge: what may be shown of sets whose items
+    may not.
+    """
+    items, _ = worst_items(result_dir, show_texts=False, n_most=1_000_000_000)
+    by_set: dict[str, list[Item]] = {}
+    for item in items:
+        by_set.setdefault(item.set, []).append(item)
+    return [
+        MistakeCount(name, len(mine), {kind: sum(kind in i.kinds for i in mine) for kind in KINDS})
+        for name, mine in by_set.items()
+    ]
+
+
 def _shared(found: Mapping[str, list[Item]], n_most: int) -> list[Item]:
     """Deal the places out, one a set in turn, and return the chosen items set by set."""
     n_of_set = dict.fromkeys(found, 0)

@@ -9,6 +9,7 @@ from typing import Any
 from selene_lib.figures import results as files
 from selene_lib.models.names import EMBEDDED_MODEL
 from selene_lib.paper.values import BASE_MODEL, BENCHMARK_NAMES, DOMAIN_NAMES
+from selene_lib.pipeline.places import without_places
 
 PRODUCED = (
     ("Samples, evaluation sets, map, contamination", files.EXPLORE, "01"),
@@ -37,7 +38,7 @@ def step_rows(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "finished": step.get("finished_at", ""),
                 "commit": _commit(step.get("git") or {}),
                 "fingerprint": step.get("fingerprint", ""),
-                "parameters": dict(sorted(step.get("parameters", {}).items())),
+                "parameters": without_places(dict(sorted(step.get("parameters", {}).items()))),
                 "outputs": outputs,
             }
         )

@@ -12,8 +12,11 @@ from selene_lib.evaluation.scoring import headline, read_scores
 from selene_lib.figures import results as files
 from selene_lib.files import read_json, to_dict
 from selene_lib.judges.names import BASE, loss_of, main_arm
+from selene_lib.pipeline.places import without_places
 from selene_lib.pipeline.presets import load_run
 from selene_lib.pipeline.verify import sealed
+
+YES_NO_TABLES = ("yes_no", "yes_no_against", "calibration")
 
 
 def collect_results(run_dir: Path) -> dict[str, Any]:
@@ -38,10 +41,20 @@ def collect_results(run_dir: Path) -> dict[str, Any]:
         "task_means": means,
         "seeds": seeds,
         "gains": _records(evaluated / "gains.csv"),
-        "steps": {name: step["parameters"] for name, step in steps.items()},
+        **_yes_no(evaluated),
+        "steps": {name: without_places(step["parameters"]) for name, step in steps.items()},
+        "seconds": {name: round(step.get("wall_seconds") or 0.0) for name, step in steps.items()},
         "environment": _environment(steps),
     }
     return sealed(results)
+
+
+def _yes_no(evaluated: Path) -> dict[str, Any]:
+    """The tables of the Yes/No sets; nothing for a run that has none."""
+    tables = {name: files.run_table(evaluated, f"{name}.csv") for name in YES_NO_TABLES}
+    if any(table is None or table.empty for table in tables.values()):
+        return {}
+    return {name: _records(evaluated / f"{name}.csv") for name in tables}
 
 
 def _environment(steps: Mapping[str, Any]) -> dict[str, Any]:

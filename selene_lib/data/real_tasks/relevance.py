@@ -24,7 +24,7 @@ from selene_lib.data.spec import DataSpec, Row
 from selene_lib.records import Sample, stable_id, unit_hash
 
 RUBRIC = "Is this an answer to this request?"
-N_GROUPS = {"training": 120, "test": 60}
+N_GROUPS = {"training": 200, "test": 60}
 N_TRANSFER_GROUPS = 80
 WORDS_OF_REQUEST = range(4, 41)
 LEAST_WORDS_OF_RESPONSE = 8
