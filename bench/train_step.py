@@ -3,9 +3,8 @@
     python bench/train_step.py                            # the three CPU shapes
     python bench/train_step.py --prompt 1024 --completion 128    # one shape
     python bench/train_step.py --json                     # one JSON object a shape, one a line
-    python bench/train_step.py --gpu                      # Llama-3.1-8B shape: TRL, Unsloth, ours
 
-On a GPU the weights are random, trained as NF4 QLoRA (see `train_step_gpu.py`).
+`train_step_gpu.py` is the table for a GPU.
 
 CPU side: a Llama of 256 x 4 layers whose vocabulary (1,024) has the share of the work that
 Llama-3.1-8B's has, LoRA r=16 on all linear layers, fp32, the same number of pairs in one
@@ -35,11 +34,6 @@ SIDES = ("trl", "selene")
 
 def main() -> None:
     args = parse_arguments()
-    if args.gpu:
-        from train_step_gpu import gpu_child, gpu_table
-
-        gpu_child(args) if args.child else gpu_table(args)
-        return
     if args.child:
         print(json.dumps({"peak_bytes": measure_peak(args)}))
         return
@@ -65,15 +59,6 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--vocabulary", type=int, default=1024)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument(
-        "--gpu", action="store_true", help="the table for a CUDA GPU; rows that cannot run say so"
-    )
-    parser.add_argument(
-        "--gpu-folder",
-        type=Path,
-        default=None,
-        help="where the 16 GB of random 8B weights go (default: a temporary folder)",
-    )
     parser.add_argument("--child", help=argparse.SUPPRESS)
     return parser.parse_args()
 

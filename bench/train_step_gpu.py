@@ -1,216 +1,174 @@
-"""The GPU table of `train_step.py --gpu`: Llama-3.1-8B shape with random weights.
+"""What a GPU makes of a training step: equality first, then a table of sides, then real training.
 
-They lie on local disk and are trained as NF4 QLoRA r=16 in bf16 with checkpointing. Each side runs
-in a process of its own (Unsloth rewrites the libraries the others use) on the same pairs: prompts
-of 1,500 and completions of 250 tokens unless told otherwise. A side that cannot run here is a row
-`not run` or `failed` with the reason; nothing is estimated.
+    python bench/train_step_gpu.py                       # all stages, on a CUDA GPU
+    python bench/train_step_gpu.py --only look,attention # some of them
+    python bench/train_step_gpu.py --seconds 420         # later stages are skipped by the clock
+    python bench/train_step_gpu.py --dry                 # tiny shapes on a CPU: proves the script
 
-Share of the chip: FLOPs of the tokens that side computes (forward, backward for frozen weights,
-forward again under checkpointing) over its seconds, over the dense bf16 rate its maker states.
+Every stage is a process of its own (Unsloth rewrites the libraries that the others use) with a cap
+in seconds. Its row goes to `rows.jsonl` below `--out` the moment it ends, so a machine that is
+taken away keeps what was measured. Of a side, six steps of the trainer's own loop are timed as a
+user runs it (autocast, clipping, optimiser, schedule); the first two are for warming up and are
+reported apart. Weights are random and have the shape of Llama-3.1-8B, trained as NF4 QLoRA r=16 on
+prompts of 1,500 and completions of 250 tokens.
+
+`useful_tflops` counts forward and backward of the tokens that a side computes (frozen weights: 2
+and 2 FLOPs a weight), and not what is computed again. Without Unsloth or a GPU, `--dry` lets the
+transformers backend or another attention stand in and says so in the row.
 """
 
 from __future__ import annotations
 
-import importlib.util
+import argparse
 import json
+import os
 import subprocess
 import sys
-import tempfile
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-GPU_SIDES = {
-    "trl": {"trainer": "trl", "backend": "transformers"},
-    "unsloth": {"trainer": "trl", "backend": "unsloth", "layout": "pairs"},
-    "selene-unsloth-pairs": {"backend": "unsloth", "layout": "pairs"},
-    "selene-segments": {"backend": "transformers", "attention": "segments"},
-    "selene-flex": {"backend": "transformers", "attention": "flex"},
-}
-LLAMA_8B = {
-    "vocab_size": 128256,
-    "hidden_size": 4096,
-    "intermediate_size": 14336,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 32,
-    "num_key_value_heads": 8,
-    "max_position_embeddings": 8192,
-    "rope_theta": 500000.0,
-    "bos_token_id": None,
-    "eos_token_id": 1,
-    "pad_token_id": 0,
-}
+HERE = Path(__file__).resolve().parent
+DRY_PATIENCE = 10  # a CPU may take so many times as long
 
 
-def gpu_table(args: Any) -> None:
-    """Print one row a side; without a CUDA GPU every row says why it was not run."""
-    import torch
+@dataclass(frozen=True)
+class Stage:
+    """One child process: what it does, and the seconds it may take."""
 
-    prompt, completion = args.prompt or 1500, args.completion if args.prompt else 250
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = args.gpu_folder or Path(temporary)
-        rows = []
-        for side in GPU_SIDES:
-            reason = why_not(side, torch)
-            if reason is None and not (folder / "config.json").exists():
-                write_random_8b(folder)
-            row = (
-                {"side": side, "status": "not run", "reason": reason}
-                if reason
-                else run_side(args, side, folder, prompt, completion)
+    name: str
+    cap_seconds: float
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+UNSLOTH = {"backend": "unsloth"}
+# what decides most comes first
+STAGES = (
+    Stage("look", 45),
+    Stage("attention", 90),
+    Stage("equal", 60),
+    Stage("equal-unsloth", 90, UNSLOTH),
+    Stage("make-8b", 110),
+    Stage("unsloth-shared", 90, UNSLOTH | {"attention": "varlen", "pairs": 8}),
+    Stage("unsloth-dpo", 90, UNSLOTH | {"trainer": "trl", "pairs": 4}),
+    Stage("trl", 70, {"trainer": "trl", "pairs": 4}),
+    Stage("selene-varlen", 60, {"attention": "varlen", "pairs": 8}),
+    Stage("unsloth-shared-keep", 80, UNSLOTH | {"attention": "varlen", "pairs": 4, "keep": True}),
+    Stage("train", 170, UNSLOTH | {"seconds": 120}),
+    Stage("selene-varlen-keep", 60, {"attention": "varlen", "pairs": 4, "keep": True}),
+    Stage("selene-segments", 60, {"attention": "segments", "pairs": 8}),
+    Stage("trl-chunked", 70, {"trainer": "trl", "pairs": 8, "chunked": True}),
+    Stage("selene-flex", 100, {"attention": "flex", "pairs": 8}),
+)
+
+
+def main() -> None:
+    args = parse_arguments()
+    if args.child:
+        from gpu_stages import run_stage
+
+        run_stage(by_name(args.child), args)
+        return
+    rows = run_all(args)
+    unfinished = [row["stage"] for row in rows if row["status"] != "run"]
+    if unfinished:
+        sys.exit(f"not run to their end: {', '.join(unfinished)}")
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, default=Path("artefacts/gpu"), help="a folder")
+    parser.add_argument("--seconds", type=float, default=1500, help="for all stages together")
+    parser.add_argument("--only", help="names of stages, with commas")
+    parser.add_argument("--dry", action="store_true", help="tiny shapes on a CPU")
+    parser.add_argument("--prompt", type=int, default=1500, help="tokens")
+    parser.add_argument("--completion", type=int, default=250, help="tokens of each")
+    parser.add_argument(
+        "--pairs-folder", type=Path, help="pairs and validation.parquet to train on"
+    )
+    parser.add_argument("--weights", type=Path, help="where the 8B weights are kept")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    args.weights = args.weights or default_weights(args.dry, args.out)
+    if args.dry:
+        args.prompt, args.completion = 48, 8
+    return args
+
+
+def default_weights(dry: bool, out: Path) -> Path:
+    """In memory where there is a file system for that: every side loads 5.7 GB."""
+    memory = Path("/dev/shm")
+    return memory / "selene-llama-8b-nf4" if memory.is_dir() and not dry else out / "weights"
+
+
+def by_name(name: str) -> Stage:
+    return next(stage for stage in STAGES if stage.name == name)
+
+
+def run_all(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Run the stages in turn; one that the clock has no time for is a row that says so."""
+    args.out.mkdir(parents=True, exist_ok=True)
+    wanted = set(args.only.split(",")) if args.only else {stage.name for stage in STAGES}
+    unknown = sorted(wanted - {stage.name for stage in STAGES})
+    if unknown:
+        names = ", ".join(stage.name for stage in STAGES)
+        sys.exit(f"no stage {unknown[0]!r}; there are {names}")
+    began, rows = time.monotonic(), []
+    for stage in (stage for stage in STAGES if stage.name in wanted):
+        left = args.seconds - (time.monotonic() - began)
+        if left < min(30, stage.cap_seconds):
+            row = {"status": "not run", "reason": f"{left:.0f} s left"}
+        else:
+            row = run_child(stage, args, left)
+        rows.append({"stage": stage.name, **row})
+        with (args.out / "rows.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(rows[-1]) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        print(json.dumps(rows[-1]), flush=True)
+    return rows
+
+
+def run_child(stage: Stage, args: argparse.Namespace, left: float) -> dict[str, Any]:
+    """Run one stage in a process of its own; its row is what it says on lines that begin so."""
+    log = args.out / f"{stage.name}.log"
+    command = [sys.executable, str(HERE / "train_step_gpu.py"), "--child", stage.name]
+    for name in ("out", "weights", "prompt", "completion"):
+        command += [f"--{name}", str(getattr(args, name))]
+    if args.dry:
+        command.append("--dry")
+    cap = stage.cap_seconds * DRY_PATIENCE if args.dry else min(stage.cap_seconds, left)
+    started = time.monotonic()
+    with log.open("w", encoding="utf-8") as file:
+        try:
+            done = subprocess.run(
+                command, stdout=file, stderr=subprocess.STDOUT, timeout=cap, env=settings(args)
             )
-            rows.append({"prompt": prompt, "completion": completion, "pairs": args.pairs, **row})
-    by_side = {row["side"]: row for row in rows}
-    for row in rows:
-        for other in ("trl", "unsloth"):
-            if row["status"] == by_side[other]["status"] == "run":
-                row[f"pairs_per_s_ratio_{other}"] = (
-                    row["pairs_per_s"] / by_side[other]["pairs_per_s"]
-                )
-        print(json.dumps(row) if args.json else as_text(row), flush=True)
+            status = "run" if done.returncode == 0 else "failed"
+        except subprocess.TimeoutExpired:
+            status = f"stopped after {cap:.0f} s"
+    row: dict[str, Any] = {"status": status, "wall_seconds": round(time.monotonic() - started, 1)}
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    for line in lines:
+        if line.startswith("ROW "):
+            row |= json.loads(line.removeprefix("ROW "))
+    if status != "run":
+        row["reason"] = (lines or ["it printed nothing"])[-1][:300]
+    return row
 
 
-def why_not(side: str, torch: Any) -> str | None:
-    """The reason why a side cannot run on this machine, None if it can."""
-    if not torch.cuda.is_available():
-        return "no CUDA GPU on this machine"
-    if "unsloth" in side and importlib.util.find_spec("unsloth") is None:
-        return "unsloth is not installed: pip install 'selene_lib[gpu]'"
-    if torch.cuda.get_device_properties(0).total_memory < 14e9:
-        return "the GPU has less than 14 GB"
-    return None
+def settings(args: argparse.Namespace) -> dict[str, str]:
+    """The environment of a stage: this checkout's library; Triton's interpreter on a dry run."""
+    root = HERE.parent
+    path = [str(root), str(root / "tests"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    more = {"PYTHONPATH": os.pathsep.join(path), "HF_HUB_OFFLINE": "1"}
+    if args.dry:
+        more |= {"CUDA_VISIBLE_DEVICES": "", "UNSLOTH_ALLOW_CPU": "1", "TRITON_INTERPRET": "1"}
+    return os.environ | more
 
 
-def as_text(row: dict[str, Any]) -> str:
-    shape = f"prompt {row['prompt']} completion {row['completion']}, {row['pairs']} pairs"
-    head = f"{row['side']:<22} {shape}: "
-    if row["status"] != "run":
-        return head + f"{row['status']} ({row['reason']})"
-    ratios = "".join(
-        f", {row[key]:.2f}x {key.rpartition('_')[2]}"
-        for key in row
-        if key.startswith("pairs_per_s_ratio_")
-    )
-    share = f"{row['chip_share']:.0%}" if row["chip_share"] is not None else "not known"
-    return head + (
-        f"{row['pairs_per_s']:.3f} pairs/s, {row['tokens_per_s']:.0f} tokens/s, "
-        f"peak {row['peak_bytes'] / 1e9:.1f} GB, share of bf16 rate {share}{ratios}"
-    )
-
-
-def write_random_8b(folder: Path) -> None:
-    """16 GB of random weights in the shape of Llama-3.1-8B, with a tokenizer of as many words;
-    nothing is downloaded.
-    """
-    import torch
-    from tokenizers import Tokenizer, models
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    torch.manual_seed(0)
-    with torch.device("cuda"):
-        torch.set_default_dtype(torch.bfloat16)
-        model = LlamaForCausalLM(LlamaConfig(**LLAMA_8B))
-    model.save_pretrained(folder, max_shard_size="4GB")
-    words = {"<pad>": 0, "<end>": 1, **{f"w{i}": i for i in range(2, LLAMA_8B["vocab_size"])}}
-    inner = Tokenizer(models.WordLevel(words, unk_token="<pad>"))
-    PreTrainedTokenizerFast(
-        tokenizer_object=inner, pad_token="<pad>", eos_token="<end>"
-    ).save_pretrained(folder)
-    torch.set_default_dtype(torch.float32)
-    del model
-    torch.cuda.empty_cache()
-
-
-def run_side(args: Any, side: str, folder: Path, prompt: int, completion: int) -> dict[str, Any]:
-    """Run one side in a child process; a crash is a row with the last line of its error."""
-    command = [
-        sys.executable,
-        str(Path(__file__).with_name("train_step.py")),
-        "--gpu",
-        "--child",
-        side,
-        "--gpu-folder",
-        str(folder),
-    ]
-    command += [
-        "--prompt",
-        str(prompt),
-        "--completion",
-        str(completion),
-        "--pairs",
-        str(args.pairs),
-        "--repeats",
-        str(args.repeats),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        return {"side": side, "status": "failed", "reason": last[:300]}
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def gpu_child(args: Any) -> None:
-    """Measure one side: median of the timed steps after two for warming up."""
-    if "unsloth" in args.child:
-        import unsloth  # noqa: F401  must come before transformers, peft and trl
-    import statistics
-
-    import torch
-    from train_step import prepare, random_pairs
-
-    from selene_lib.training.counting import training_flops_per_token
-    from selene_lib.training.planner import DEVICES
-    from selene_lib.training.shapes import read_shape
-    from selene_lib.training.spec import TrainSpec
-
-    spec = TrainSpec(
-        base_model=str(args.gpu_folder),
-        quantisation="nf4",
-        dtype="bfloat16",
-        gradient_checkpointing=True,
-        lora_r=16,
-        lora_alpha=32,
-        batch_size=args.pairs,
-        micro_batch_pairs=args.pairs,
-        micro_batch_tokens=10**9,
-        n_steps=100,
-        max_length_tokens=args.prompt + args.completion,
-        **GPU_SIDES[args.child],
-    )
-    pairs = random_pairs(args.pairs, args.prompt, args.completion, LLAMA_8B["vocab_size"])
-    step, loaded = prepare(spec, pairs, args.gpu_folder / "out", LLAMA_8B["vocab_size"])
-    seconds = []
-    for repeat in range(args.repeats + 2):
-        torch.cuda.synchronize()
-        started = time.perf_counter()
-        step()
-        torch.cuda.synchronize()
-        if repeat == 1:
-            torch.cuda.reset_peak_memory_stats()
-        if repeat >= 2:
-            seconds.append(time.perf_counter() - started)
-    median = statistics.median(seconds)
-    shared = loaded.decision.layout == "shared_prefix"
-    per_pair = args.prompt + 2 * args.completion if shared else 2 * (args.prompt + args.completion)
-    flops = (
-        args.pairs
-        * per_pair
-        * training_flops_per_token(spec, read_shape(spec), args.prompt + args.completion, True)
-    )
-    name = torch.cuda.get_device_name(0)
-    rate = next((rate for key, (rate, _) in DEVICES.items() if key.split("-")[0] in name), None)
-    print(
-        json.dumps(
-            {
-                "side": args.child,
-                "status": "run",
-                "device": name,
-                "pairs_per_s": args.pairs / median,
-                "tokens_per_s": args.pairs * per_pair / median,
-                "peak_bytes": torch.cuda.max_memory_allocated(),
-                "chip_share": flops / median / rate if rate else None,
-                "attention": loaded.decision.attention,
-                "repeats": args.repeats,
-            }
-        )
-    )
+if __name__ == "__main__":
+    main()

@@ -13,23 +13,32 @@ import pytest
 import yaml
 
 from selene_lib.errors import UserError
-from selene_lib.training.decision import Hardware, decide, look_at_hardware
-from selene_lib.training.model import (
-    pin_revision,
+from selene_lib.training.cards import CARDS
+from selene_lib.training.decision import (
+    ENOUGH_TOKENS,
+    UNSLOTH_MODEL_TYPES,
+    Hardware,
+    decide,
+    look_at_hardware,
+)
+from selene_lib.training.kinds import ModelKind
+from selene_lib.training.model import ladder, pin_revision
+from selene_lib.training.spec import TrainSpec
+from selene_lib.training.unsloth_model import (
+    may_be_unsloth,
     refuse_other_weights,
     refuse_stretched_positions,
     unsloth_load_arguments,
     unsloth_lora_arguments,
 )
-from selene_lib.training.spec import TrainSpec
 
 pytestmark = pytest.mark.slow
 
 
-CPU = Hardware(cuda=False, bf16=True, unsloth=False, flex=True)
-GPU = Hardware(cuda=True, bf16=True, unsloth=False, flex=True, memory_bytes=80 * 10**9)
+CPU = Hardware(cuda=False, unsloth=False, flex=True)
+GPU = Hardware.of_card(CARDS["A100-80GB"], unsloth=False)
 GPU_UNSLOTH = replace(GPU, unsloth=True)
-OLD_GPU = Hardware(cuda=True, bf16=False, unsloth=False, flex=False, memory_bytes=16 * 10**9)
+T4 = Hardware.of_card(CARDS["T4"], unsloth=False)
 SPEC = TrainSpec(base_model="meta-llama/Llama-3.1-8B-Instruct", revision="0" * 40)
 
 
@@ -49,34 +58,35 @@ SPEC = TrainSpec(base_model="meta-llama/Llama-3.1-8B-Instruct", revision="0" * 4
         ),
         (CPU, {"trainer": "trl"}, {"attention": "causal", "layout": "pairs", "packing": False}),
         (CPU, {"layout": "pairs"}, {"attention": "segments", "layout": "pairs", "packing": True}),
+        (GPU, {}, {"backend": "transformers", "attention": "varlen", "dtype": "bfloat16"}),
+        (GPU, {"quantisation": "nf4"}, {"optimiser": "paged_adamw_8bit"}),
         (
-            GPU,
+            GPU_UNSLOTH,
             {},
             {
-                "backend": "transformers",
-                "attention": "flex",
-                "dtype": "bfloat16",
-                "gradient_checkpointing": True,
+                "backend": "unsloth",
+                "layout": "shared_prefix",
+                "attention": "varlen",
+                "packing": True,
             },
         ),
-        (GPU, {"quantisation": "nf4"}, {"optimiser": "paged_adamw_8bit"}),
-        (GPU_UNSLOTH, {}, {"backend": "transformers", "attention": "flex"}),
+        (GPU_UNSLOTH, {"layout": "pairs"}, {"backend": "unsloth", "attention": "varlen"}),
         (
             GPU_UNSLOTH,
-            {"layout": "pairs"},
+            {"layout": "pairs", "attention": "causal"},
             {"backend": "unsloth", "attention": "causal", "packing": False},
         ),
-        (
-            GPU_UNSLOTH,
-            {"backend": "unsloth", "layout": "auto"},
-            {"backend": "unsloth", "layout": "pairs"},
-        ),
+        (GPU_UNSLOTH, {"backend": "unsloth", "attention": "segments"}, {"attention": "segments"}),
+        (GPU_UNSLOTH, {"attention": "flex"}, {"backend": "transformers", "attention": "flex"}),
+        (GPU_UNSLOTH, {"trainer": "trl"}, {"backend": "transformers", "layout": "pairs"}),
+        (GPU_UNSLOTH, {"trainer": "trl", "backend": "unsloth"}, {"attention": "causal"}),
+        (GPU_UNSLOTH, {"lora_first_layer": 3}, {"backend": "transformers"}),
         (
             GPU_UNSLOTH,
             {"backend": "transformers", "layout": "pairs"},
-            {"backend": "transformers", "attention": "causal"},
+            {"backend": "transformers", "attention": "varlen"},
         ),
-        (OLD_GPU, {"quantisation": "nf4"}, {"dtype": "float16", "attention": "segments"}),
+        (T4, {"quantisation": "nf4"}, {"dtype": "float16", "attention": "varlen"}),
     ],
 )
 def test_the_table_of_decisions(hardware, options, expected):
@@ -84,10 +94,50 @@ def test_the_table_of_decisions(hardware, options, expected):
     assert {key: decision[key] for key in expected} == expected
 
 
-def test_the_micro_batch_of_a_gpu_is_what_its_memory_has_room_for():
+# 8B NF4: what is kept of a token without recomputation leaves room for 8,000 tokens in 80 GB only
+@pytest.mark.parametrize(
+    "card, recomputed",
+    [
+        ("T4", True),
+        ("L4", True),
+        ("A10G", True),
+        ("A100-40GB", True),
+        ("A100-80GB", False),
+        ("H100-80GB", False),
+        ("H200", False),
+        ("RTX-4090", True),
+        ("RTX-5090", True),
+    ],
+)
+def test_recomputation_is_left_out_where_the_plan_without_it_fits(card, recomputed):
     spec = replace(SPEC, quantisation="nf4")
+    plain = decide(spec, Hardware.of_card(CARDS[card], unsloth=False))
+    assert plain.gradient_checkpointing == recomputed and plain.checkpoint_skip_layers == 0
+    assert recomputed or plain.micro_batch_tokens >= ENOUGH_TOKENS
+    through_unsloth = decide(spec, Hardware.of_card(CARDS[card], unsloth=True))
+    assert through_unsloth.gradient_checkpointing == recomputed
+    assert 0 <= through_unsloth.checkpoint_skip_layers < 32
+    asked = replace(spec, gradient_checkpointing=True)
+    assert decide(asked, Hardware.of_card(CARDS[card], unsloth=True)).gradient_checkpointing
+
+
+def test_unsloth_recomputes_only_the_layers_there_is_no_room_for():
+    spec = replace(SPEC, quantisation="nf4")
+    skipped = {
+        name: decide(spec, Hardware.of_card(CARDS[name], unsloth=True)).checkpoint_skip_layers
+        for name in ("T4", "A100-40GB")
+    }
+    assert skipped["T4"] < 4 and 8 < skipped["A100-40GB"] < 32
+    loading = unsloth_lora_arguments(
+        spec, decide(spec, Hardware.of_card(CARDS["A100-40GB"], unsloth=True))
+    )
+    assert loading["checkpoint_skip_layers"] == skipped["A100-40GB"]
+
+
+def test_the_micro_batch_of_a_gpu_is_what_its_memory_has_room_for():
+    spec = replace(SPEC, quantisation="nf4", gradient_checkpointing=True)
     assert decide(spec, GPU).micro_batch_tokens == 16384
-    small = decide(spec, replace(OLD_GPU, memory_bytes=10 * 10**9)).micro_batch_tokens
+    small = decide(spec, replace(T4, memory_bytes=10 * 10**9)).micro_batch_tokens
     assert 500 < small < 16384
     assert decide(replace(spec, micro_batch_tokens=7), GPU).micro_batch_tokens == 7
 
@@ -95,10 +145,12 @@ def test_the_micro_batch_of_a_gpu_is_what_its_memory_has_room_for():
 @pytest.mark.parametrize(
     "hardware, options, message",
     [
-        (CPU, {"backend": "unsloth"}, "needs an NVIDIA GPU"),
-        (GPU, {"backend": "unsloth", "layout": "pairs"}, "not installed"),
-        (GPU_UNSLOTH, {"backend": "unsloth"}, "ignores the shared-prefix mask"),
+        (CPU, {"backend": "unsloth"}, "needs an NVIDIA GPU: set backend to 'transformers'"),
+        (GPU, {"backend": "unsloth"}, "not installed.*selene_lib.gpu"),
+        (GPU_UNSLOTH, {"backend": "unsloth", "attention": "dense"}, "set attention to 'auto'"),
+        (GPU_UNSLOTH, {"backend": "unsloth", "lora_first_layer": 2}, "set lora_first_layer to 0"),
         (replace(GPU, flex=False), {"attention": "flex"}, "not in this torch"),
+        (T4, {"attention": "flex"}, "no backward pass on a card of compute capability 7.5"),
     ],
 )
 def test_wishes_that_cannot_be_had_say_what_to_do(hardware, options, message):
@@ -106,8 +158,50 @@ def test_wishes_that_cannot_be_had_say_what_to_do(hardware, options, message):
         decide(replace(SPEC, **options), hardware)
 
 
-def test_the_reason_for_leaving_unsloth_aside_is_recorded():
-    assert "ignores the shared-prefix mask" in decide(SPEC, GPU_UNSLOTH).reasons[0]
+@pytest.mark.parametrize(
+    "kind, options, said",
+    [
+        (ModelKind("phi3"), {}, "not for phi3"),
+        (ModelKind("mistral", "it attends in a sliding window of 4096 tokens"), {}, "cannot pack"),
+        (ModelKind("llama", None, 2048), {"max_length_tokens": 4096}, "stretch the model's 2048"),
+    ],
+)
+def test_a_model_that_unsloth_cannot_pack_goes_elsewhere_or_is_refused(kind, options, said):
+    spec = replace(SPEC, **options)
+    left = decide(spec, GPU_UNSLOTH, kind)
+    assert left.backend == "transformers" and said in left.reasons[0]
+    with pytest.raises(UserError, match=f"{said}.*set.*backend to 'transformers'"):
+        decide(replace(spec, backend="unsloth"), GPU_UNSLOTH, kind)
+    for model_type in UNSLOTH_MODEL_TYPES:
+        assert decide(SPEC, GPU_UNSLOTH, ModelKind(model_type)).backend == "unsloth"
+
+
+def test_unsloth_is_imported_first_wherever_it_may_be_chosen():
+    assert may_be_unsloth(SPEC, GPU_UNSLOTH) and not may_be_unsloth(SPEC, GPU)
+    assert not may_be_unsloth(replace(SPEC, backend="transformers"), GPU_UNSLOTH)
+    assert not may_be_unsloth(replace(SPEC, trainer="trl"), GPU_UNSLOTH)
+    assert may_be_unsloth(replace(SPEC, trainer="trl", backend="unsloth"), GPU_UNSLOTH)
+
+
+def test_what_is_tried_in_turn():
+    def rungs(**options):
+        spec = replace(SPEC, **options)
+        return [(rung.layout, rung.attention) for rung in ladder(spec, decide(spec, GPU))]
+
+    assert rungs() == [("shared_prefix", "varlen"), ("shared_prefix", "segments")]
+    assert rungs(attention="varlen") == [("shared_prefix", "varlen")]
+    assert rungs(layout="auto") == [
+        ("shared_prefix", "varlen"),
+        ("shared_prefix", "segments"),
+        ("pairs", "varlen"),
+        ("pairs", "segments"),
+        ("pairs", "causal"),
+    ]
+    assert rungs(layout="pairs") == [
+        ("pairs", "varlen"),
+        ("pairs", "segments"),
+        ("pairs", "causal"),
+    ]
 
 
 def test_settings_are_checked_by_name_and_value():
@@ -170,6 +264,7 @@ def test_unsloth_is_given_every_setting_it_would_choose_itself():
         lora_alpha=24,
         seed=5,
         max_length_tokens=777,
+        gradient_checkpointing=True,
     )
     loading = unsloth_load_arguments(spec, decide(spec, GPU_UNSLOTH))
     expected = {

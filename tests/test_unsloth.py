@@ -29,11 +29,15 @@ import pytest
 from training_world import make_base, make_pairs
 
 from selene_lib.errors import UserError
+from selene_lib.training.cards import CARDS
 from selene_lib.training.decision import Decision, Hardware, decide
-from selene_lib.training.model import unsloth_load_arguments, unsloth_lora_arguments
+from selene_lib.training.kinds import ModelKind
 from selene_lib.training.spec import TrainSpec
+from selene_lib.training.unsloth_model import unsloth_load_arguments, unsloth_lora_arguments
 
 HERE = Path(__file__).parent
+KERNELS = {"_rms_layernorm_forward", "_rms_layernorm_backward", "_rope_embedding_QK"}
+SHORT = 64  # tokens a document may have where packed rows are to be longer
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("unsloth") is None,
     reason="unsloth is not installed: make test-unsloth",
@@ -42,8 +46,6 @@ pytestmark = pytest.mark.skipif(
 # short rows, because the interpreter is slow; under 512 tokens its checkpointing is torch's and
 # needs no pinned memory
 SPEC = TrainSpec(
-    layout="pairs",
-    attention="causal",
     dtype="float32",
     device="cpu",
     gradient_checkpointing=True,
@@ -51,13 +53,19 @@ SPEC = TrainSpec(
     lora_alpha=8,
     learning_rate=1e-3,
     max_length_tokens=256,
-    n_steps=2,
+    n_steps=5,
     batch_size=2,
     micro_batch_pairs=2,
     seed=5,
 )
-CPU = Hardware(cuda=False, bf16=True, unsloth=False, flex=True)
-GPU = Hardware(cuda=True, bf16=True, unsloth=True, flex=True, memory_bytes=80 * 10**9)
+CPU = Hardware(cuda=False, unsloth=True, flex=True)
+GPU = Hardware.of_card(CARDS["A100-80GB"], unsloth=True)
+# rows that share a prompt, in the attention that each side is asked for
+LAYOUTS = {
+    "varlen": {"layout": "shared_prefix", "attention": "varlen"},
+    "segments": {"layout": "shared_prefix", "attention": "segments"},
+    "pairs": {"layout": "pairs", "attention": "causal"},
+}
 
 # parameters this project leaves alone, with the defaults it relies on; a new parameter or another
 # default fails the test and wants a look
@@ -87,7 +95,6 @@ LORA_LEFT_ALONE = {
     "target_parameters": None,
     "ensure_weight_tying": None,
     "offload_layers": None,
-    "checkpoint_skip_layers": 0,
 }
 ITS_OWN_CHOICES = {
     "load_in_4bit": True,
@@ -243,25 +250,46 @@ def test_a_run_through_its_interpreted_kernels_equals_the_transformers_backend(
     ours, theirs = run(trainer, base, tmp_path), trained[trainer]
     assert theirs["backend"] == "unsloth" and ours["backend"] == "transformers"
     assert theirs["forward"] == "unsloth.models.llama"
-    assert {"_rms_layernorm_forward", "_rms_layernorm_backward", "_rope_embedding_QK"} <= set(
-        theirs["kernels"]
-    )
-    assert len(ours["loss"]) == 2 and ours["loss"][0] != ours["loss"][1]
+    assert set(theirs["kernels"]) >= KERNELS
+    if trainer == "selene":
+        assert theirs["layout"] == ours["layout"] == "shared_prefix"
+        assert (theirs["attention"], ours["attention"]) == ("varlen", "segments")
+        assert theirs["n_calls"] > 0
+    assert len(ours["loss"]) == SPEC.n_steps and ours["loss"][0] != ours["loss"][1]
     assert theirs["loss"] == pytest.approx(ours["loss"], rel=1e-5)
     assert theirs["margin"] == pytest.approx(ours["margin"], rel=1e-4, abs=1e-5)
     assert distance(Path(theirs["adapter"]), Path(ours["adapter"])) < 1e-3
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_log_probabilities_and_gradients_of_packed_rows_are_those_of_transformers(
+    layout, checkpointing, trained, base, tmp_path
+):
+    """In float32; the packed rows are longer than `max_length_tokens`, which none of their
+    documents is.
+    """
+    told = trained[f"{layout}-{checkpointing}"]
+    kept = "segments" if layout == "varlen" else layout
+    ours = tmp_path / "ours.safetensors"
+    gradients(base, ours, dtype="float32", checkpointing=checkpointing, **LAYOUTS[kept])
+    assert set(told["kernels"]) >= KERNELS
+    if layout != "pairs":
+        assert told["row_tokens"] > SHORT
+        assert told["n_calls"] >= 1 + checkpointing
+    assert differences(Path(told["path"]), ours) < 1e-5
 
 
 def test_gradients_of_its_fused_adapter_kernels_are_those_of_peft(trained, base, tmp_path):
     """Float16, the only 16-bit kind the interpreter computes rightly; in float32 Unsloth leaves its
     fused kernels aside.
     """
-    gradients(base, "float16", tmp_path / "float16.safetensors")
-    gradients(base, "float32", tmp_path / "float32.safetensors")
+    shared = LAYOUTS["segments"]
+    gradients(base, tmp_path / "float16.safetensors", dtype="float16", **shared)
+    gradients(base, tmp_path / "float32.safetensors", dtype="float32", **shared)
     theirs = Path(trained["fused"]["path"])
-    assert {"_fg_kernel", "_DWf_DW_dfg_kernel"} <= set(
-        trained["fused"]["kernels"]
-    )  # its MLP, which it patches with the adapters
+    # its MLP, which it patches with the adapters
+    assert {"_fg_kernel", "_DWf_DW_dfg_kernel"} <= set(trained["fused"]["kernels"])
     assert distance(theirs, tmp_path / "float16.safetensors") < 0.01
     assert distance(theirs, tmp_path / "float32.safetensors") < 0.01
 
@@ -300,27 +328,32 @@ def run(trainer: str, base: Path, folder: Path) -> dict[str, Any]:
     from selene_lib.training.runlog import read_log
 
     result = train(
-        spec_of(base, trainer=trainer), make_pairs(2, longest=4), folder / trainer, progress=False
+        spec_of(base, trainer=trainer), make_pairs(4, longest=4), folder / trainer, progress=False
     )
     log = read_log(result.log_path)
     adapter = str(result.adapter_dir / "adapter_model.safetensors")
     values = {name: [float(row[name]) for row in log] for name in ("loss", "margin")}
-    return {**values, "adapter": adapter, "backend": result.decision["backend"]}
+    chosen = {name: result.decision[name] for name in ("backend", "layout", "attention")}
+    return {**values, **chosen, "adapter": adapter}
 
 
-def gradients(base: Path, dtype: str, path: Path) -> None:
-    """Write the adapter's gradients of the summed completion log-probs, at an adapter that is not
-    zero.
+def gradients(
+    base: Path, path: Path, *, dtype: str, checkpointing: bool = False, **layout: str
+) -> int:
+    """Write the log-probs of four packed pairs and the adapter's gradients of a weighted sum of
+    them, at an adapter that is not zero; return the tokens of a row.
     """
     import torch
     from safetensors.torch import save_file
 
     from selene_lib.training.encoding import encode_pairs
-    from selene_lib.training.forward import lay_out_for
+    from selene_lib.training.forward import autocast, lay_out_for
     from selene_lib.training.logprobs import completion_inputs
     from selene_lib.training.model import open_for_training
 
-    loaded = open_for_training(spec_of(base, dtype=dtype, gradient_checkpointing=False))
+    options = {"gradient_checkpointing": checkpointing, "max_length_tokens": SHORT, **layout}
+    loaded = open_for_training(spec_of(base, dtype=dtype, **options))
+    decision, tokenizer = loaded.decision, loaded.tokenizer
     adapter = {
         name: value for name, value in sorted(loaded.model.named_parameters()) if "lora_" in name
     }
@@ -328,11 +361,27 @@ def gradients(base: Path, dtype: str, path: Path) -> None:
     for name, value in adapter.items():
         if "lora_B" in name:
             value.data.normal_(0, 0.1)
-    pairs = encode_pairs(loaded.tokenizer, make_pairs(1, longest=4), max_length_tokens=256).pairs
-    batch = lay_out_for(loaded.decision, pairs, pad_token_id=loaded.tokenizer.pad_token_id)
+    pairs = encode_pairs(tokenizer, make_pairs(4, longest=4), max_length_tokens=SHORT).pairs
+    assert len(pairs) == 4
+    batch = lay_out_for(decision, pairs, pad_token_id=tokenizer.pad_token_id)
     loaded.model.train()
-    loaded.model(**completion_inputs(batch, "causal")).sum().backward()
-    save_file({name: value.grad for name, value in adapter.items()}, path)
+    if checkpointing and decision.backend == "transformers":
+        loaded.model.gradient_checkpointing_enable({"use_reentrant": False})
+        loaded.model.enable_input_require_grads()
+    with autocast(decision):
+        logps = loaded.model(**completion_inputs(batch, decision.attention))
+    (logps * torch.linspace(-1, 1, logps.numel())).sum().backward()
+    values = {name: value.grad for name, value in adapter.items()}
+    save_file({"logps": logps.detach(), **values}, path)
+    return batch.input_ids.shape[1]
+
+
+def differences(path: Path, reference: Path) -> float:
+    """The largest difference of log-probs in nats, or relative distance of a gradient."""
+    from safetensors.torch import load_file
+
+    logps, expected = (load_file(p)["logps"] for p in (path, reference))
+    return max((logps - expected).abs().max().item(), distance(path, reference))
 
 
 def distance(path: Path, reference: Path) -> float:
@@ -422,9 +471,30 @@ def answer_for_the_missing_gpu() -> None:
     llama._PerDeviceRopeCache._ensure_rope_cache = tables_on_the_cpu
 
 
-def decide_for_unsloth(spec: TrainSpec, hardware: Hardware) -> Decision:
-    """The decision of a CPU, but with this backend, which the real one would refuse here."""
-    return replace(decide(spec, hardware), backend="unsloth", packing=False)
+def decide_for_unsloth(
+    spec: TrainSpec, hardware: Hardware, kind: ModelKind | None = None
+) -> Decision:
+    """The decision of a CPU, but with this backend, which the real one would refuse here, and the
+    attention that it takes on a GPU.
+    """
+    decision = replace(decide(spec, hardware, kind), backend="unsloth")
+    is_open = spec.attention == "auto" and spec.trainer == "selene"
+    return replace(decision, attention="varlen") if is_open else decision
+
+
+def count_calls() -> list[int]:
+    """Grows by one whenever Unsloth's forward asks our attention about documents."""
+    from unsloth.utils import attention_dispatch
+
+    calls: list[int] = []
+    ours = attention_dispatch._flex_shared_prefix_attention
+
+    def counted(query: Any, *arguments: Any, **named: Any) -> Any:
+        calls.append(query.shape[1])
+        return ours(query, *arguments, **named)
+
+    attention_dispatch._flex_shared_prefix_attention = counted
+    return calls
 
 
 def note_kernels() -> set[str]:
@@ -443,25 +513,39 @@ def note_kernels() -> set[str]:
 
 
 def train_through_unsloth(folder: Path, base: Path) -> dict[str, Any]:
-    """Both trainers, the fused kernels, and loads that must be refused."""
+    """Both trainers, packed rows, the fused kernels, and loads that must be refused."""
     from transformers.models.llama.modeling_llama import LlamaModel
     from unsloth.models import loader
 
-    from selene_lib.training import model
+    from selene_lib.training import model, unsloth_model
 
     rewrite_trl()
     answer_for_the_missing_gpu()
+    unsloth_model.share_prefixes()
+    calls = count_calls()
+    unsloth_model.share_prefixes = lambda: None  # so that every model is counted
     model.decide = decide_for_unsloth
     launched = note_kernels()
     said: dict[str, Any] = {}
+
+    def note() -> dict[str, Any]:
+        found = {"kernels": sorted(launched), "n_calls": len(calls)}
+        launched.clear(), calls.clear()
+        return found
+
     for trainer in ("selene", "trl"):
-        said[trainer] = run(trainer, base, folder) | {
-            "forward": LlamaModel.forward.__module__,
-            "kernels": sorted(launched),
-        }
-        launched.clear()
-    gradients(base, "float16", folder / "fused.safetensors")
-    said["fused"] = {"path": str(folder / "fused.safetensors"), "kernels": sorted(launched)}
+        said[trainer] = run(trainer, base, folder) | note()
+        said[trainer]["forward"] = LlamaModel.forward.__module__
+    for layout, options in LAYOUTS.items():
+        for checkpointing in (False, True):
+            name = f"{layout}-{checkpointing}"
+            path = folder / f"{name}.safetensors"
+            how = {"dtype": "float32", "checkpointing": checkpointing, **options}
+            row_tokens = gradients(base, path, **how)
+            said[name] = {"path": str(path), "row_tokens": row_tokens, **note()}
+    path = folder / "fused.safetensors"
+    gradients(base, path, dtype="float16", **LAYOUTS["varlen"])
+    said["fused"] = {"path": str(path), **note()}
     loader.ALLOW_BITSANDBYTES = (
         False  # as it finds by itself where bitsandbytes has no kernels for the device
     )
@@ -479,8 +563,9 @@ def train_through_unsloth(folder: Path, base: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    import unsloth  # noqa: F401  before transformers, peft and trl
+    from selene_lib.training.unsloth_model import import_unsloth
 
+    import_unsloth()  # before transformers, peft and trl
     part, folder, *rest = sys.argv[1:]
     said = {"tell_names": tell_names, "train_through_unsloth": train_through_unsloth}[part](
         Path(folder), *map(Path, rest)

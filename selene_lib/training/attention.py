@@ -42,28 +42,38 @@ def segment_attention(
     attention_mask: Tensor | None,
     dropout: float = 0.0,
     scaling: float | None = None,
-    spans: Sequence[Span] | None = None,
+    documents: Sequence[Span] | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """Attention of a transformers layer over documents.
+    """Attention of a transformers layer over documents, the spans of a batch.
 
     Query [rows, heads, tokens, head_dim] -> ([rows, tokens, heads, head_dim], None).
     """
-    from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-    if spans is None:
+    if documents is None:
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
-    groups = getattr(module, "num_key_value_groups", 1)
-    key, value = repeat_kv(key, groups), repeat_kv(value, groups)
     if dropout:
         raise ValueError(
             "attention dropout differs between layouts; "
             "set attention_dropout to 0 in the model's configuration"
         )
-    out = _over_rows(query, key, value, spans, scaling)
-    return out.transpose(1, 2).contiguous(), None
+    return attend_spans(query, key, value, documents, scaling), None
+
+
+def attend_spans(
+    query: Tensor, key: Tensor, value: Tensor, spans: Sequence[Span], scaling: float | None
+) -> Tensor:
+    """Two attention calls a document: query [rows, heads, tokens, head_dim] and key and value
+    [rows, key_value_heads, tokens, head_dim] -> [rows, tokens, heads, head_dim].
+    """
+    from transformers.integrations.sdpa_attention import repeat_kv
+
+    groups = query.shape[1] // key.shape[1]
+    key, value = repeat_kv(key, groups), repeat_kv(value, groups)
+    return _over_rows(query, key, value, spans, scaling).transpose(1, 2).contiguous()
 
 
 def _over_rows(

@@ -25,21 +25,34 @@ SLACK = 1.08  # what an allocator rounds up and fragments
 NF4_BYTES = 0.5 + 0.127 / 8
 
 
-def saved_per_token(spec: TrainSpec, shape: Shape, *, checkpointing: bool, copies: bool) -> float:
+def saved_per_token(
+    spec: TrainSpec, shape: Shape, *, checkpointing: bool, copies: bool, skip_layers: int = 0
+) -> float:
     """Numbers autograd keeps per token over all layers.
 
-    `copies` for the `segments` attention, which copies prompt keys per side.
+    `copies` for the `segments` attention, which copies prompt keys per side. Of a checkpointed
+    model, `skip_layers` keep all of theirs.
     """
     layer = (
         (12 if copies else 9) * shape.hidden
         + 4 * shape.intermediate
         + 7 * spec.lora_r * (spec.adapter == "lora")
     )
-    return shape.n_layers * shape.hidden + layer if checkpointing else shape.n_layers * layer
+    if not checkpointing:
+        return shape.n_layers * layer
+    # of the others a layer's input, and all of the one that is being computed again
+    recomputed = shape.n_layers - skip_layers
+    return skip_layers * layer + recomputed * shape.hidden + layer
 
 
 def memory_parts(
-    spec: TrainSpec, shape: Shape, micro_batch_tokens: int, *, kind: str, checkpointing: bool
+    spec: TrainSpec,
+    shape: Shape,
+    micro_batch_tokens: int,
+    *,
+    kind: str,
+    checkpointing: bool,
+    skip_layers: int = 0,
 ) -> dict[str, float]:
     """Bytes by part of a run.
 
@@ -59,7 +72,9 @@ def memory_parts(
         else shape.n_parameters * (wide + states)
     )
     copies = kind == "cpu" and spec.layout != "pairs"
-    kept = saved_per_token(spec, shape, checkpointing=checkpointing, copies=copies) * wide
+    kept = wide * saved_per_token(
+        spec, shape, checkpointing=checkpointing, copies=copies, skip_layers=skip_layers
+    )
     # the backward pass of a layer holds the gradients of its widest activations beside what was
     # kept
     working = _working_numbers(shape) * wide
@@ -129,7 +144,9 @@ def training_flops_per_token(
     return passes * forward_flops(shape, context_tokens)
 
 
-def fitting_tokens(spec: TrainSpec, kind: str, checkpointing: bool, memory: int | None) -> int:
+def fitting_tokens(
+    spec: TrainSpec, kind: str, checkpointing: bool, memory: int | None, *, skip_layers: int = 0
+) -> int:
     """Tokens of a micro-batch that 90 % of the memory has room for.
 
     Never above the device's ceiling, which also serves unknown shapes.
@@ -140,6 +157,11 @@ def fitting_tokens(spec: TrainSpec, kind: str, checkpointing: bool, memory: int 
         return CEILING_TOKENS[kind]
     if memory is None:
         return CEILING_TOKENS[kind]
-    fixed = sum(memory_parts(spec, shape, 0, kind=kind, checkpointing=checkpointing).values())
-    one = memory_parts(spec, shape, 1, kind=kind, checkpointing=checkpointing)["activations"]
-    return int(min(CEILING_TOKENS[kind], max(1, (0.9 * memory - fixed) / one)))
+    none, one = (
+        memory_parts(
+            spec, shape, n, kind=kind, checkpointing=checkpointing, skip_layers=skip_layers
+        )
+        for n in (0, 1)
+    )
+    fixed = sum(none.values())
+    return int(min(CEILING_TOKENS[kind], max(1, (0.9 * memory - fixed) / one["activations"])))

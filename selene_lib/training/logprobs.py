@@ -23,7 +23,7 @@ _DECODER_INPUTS = (
     "attention_mask",
     "position_ids",
     "use_cache",
-    "spans",
+    "documents",
 )
 
 
@@ -73,10 +73,11 @@ def sum_by_sequence(
 def completion_inputs(batch: RowBatch, attention: str) -> dict[str, Any]:
     """Keyword arguments that make a prepared model return a batch's completion log-probs.
 
-    `segments`, `dense` and `flex` honour documents; `causal` is for rows of one sequence each,
-    whose padding lies behind it.
+    `segments`, `varlen`, `dense` and `flex` honour documents; `causal` is for rows of one sequence
+    each, whose padding lies behind it. For the first two, `documents` says where they lie.
     """
     from selene_lib.training import layout
+    from selene_lib.training.varlen import sequences_of
 
     inputs: dict[str, Any] = {
         "input_ids": batch.input_ids,
@@ -84,10 +85,15 @@ def completion_inputs(batch: RowBatch, attention: str) -> dict[str, Any]:
         "use_cache": False,
     }
     inputs |= {"predict_at": batch.predict_at, "targets": batch.targets}
-    if attention == "segments":
-        # a mask of four axes is handed through as it is; ours stands for "none", the spans say the
-        # rest
-        inputs |= {"attention_mask": batch.input_ids.new_ones((1, 1, 1, 1)), "spans": batch.spans}
+    if attention in ("segments", "varlen"):
+        ids = batch.input_ids
+        is_varlen = attention == "varlen"
+        inputs["documents"] = (
+            sequences_of(batch.spans, *ids.shape, device=ids.device) if is_varlen else batch.spans
+        )
+        # a mask of four axes is handed through as it is; ours stands for "none", the documents say
+        # the rest
+        inputs["attention_mask"] = ids.new_ones((1, 1, 1, 1))
     elif attention == "dense":
         inputs["attention_mask"] = layout.dense_mask(batch)
     elif attention == "flex":
@@ -95,7 +101,9 @@ def completion_inputs(batch: RowBatch, attention: str) -> dict[str, Any]:
     elif attention == "causal":
         inputs["attention_mask"] = (batch.document_ids != layout.PADDING).long()
     else:
-        raise ValueError(f"attention {attention!r} is not one of segments, dense, flex, causal")
+        raise ValueError(
+            f"attention {attention!r} is not one of segments, varlen, dense, flex, causal"
+        )
     return inputs
 
 
@@ -112,10 +120,13 @@ def logp_sums(
     return np.stack([chosen.double().cpu().numpy(), rejected.double().cpu().numpy()], axis=1)
 
 
-def attach_completion_head(causal_lm: Any, *, chunk_tokens: int) -> None:
+def attach_completion_head(
+    causal_lm: Any, *, chunk_tokens: int, documents_argument: str | None = None
+) -> None:
     """Teach this one model instance to return completion log-probs [n] when it is called with
     `predict_at` and `targets`; with `first_layer` over 0 and `inputs_embeds` the layers below are
-    taken as done (`frozen.FrozenStates`).
+    taken as done (`frozen.FrozenStates`). A decoder that takes documents under a name of
+    its own, and no mask beside them, is told by `documents_argument`.
 
     The call goes through the model's own `forward`, so PEFT, DDP and FSDP wrap it as usual; every
     other call is left alone.
@@ -138,6 +149,9 @@ def attach_completion_head(causal_lm: Any, *, chunk_tokens: int) -> None:
             return plain_forward(*args, **kwargs)
         # wrappers (peft, unsloth) add arguments of their own for a head that is not called here
         inputs = {name: kwargs[name] for name in _DECODER_INPUTS if kwargs.get(name) is not None}
+        if documents_argument is not None and "documents" in inputs:
+            inputs[documents_argument] = inputs.pop("documents")
+            del inputs["attention_mask"]
         decoder = self.get_decoder()
         above = only_layers(decoder, first_layer, None) if first_layer else nullcontext()
         with above:

@@ -7,7 +7,7 @@ the reason where it does not.
 from __future__ import annotations
 
 import hashlib
-import os
+import logging
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,8 +27,10 @@ from selene_lib.models.loading import (
 from selene_lib.training.counting import head_chunk_tokens
 from selene_lib.training.decision import Attention, Decision, Hardware, decide, look_at_hardware
 from selene_lib.training.frozen import FrozenStates
+from selene_lib.training.kinds import ModelKind, kind_of
 from selene_lib.training.processes import local_rank
 from selene_lib.training.spec import TrainSpec
+from selene_lib.training.unsloth_model import import_unsloth, load_unsloth, may_be_unsloth
 
 _WHAT = "base model"
 _WEIGHTS = ("*.safetensors", "*.bin", "config.json")
@@ -52,18 +54,18 @@ class Loaded:
 def open_for_training(spec: TrainSpec, *, hardware: Hardware | None = None) -> Loaded:
     """Open tokenizer and model, attach a fresh seeded adapter, settle on a layout it honours."""
     hardware = hardware or look_at_hardware(spec.device)
-    decision = decide(spec, hardware)
     silence_missing_4bit_kernel()
-    if decision.backend == "unsloth":
+    if may_be_unsloth(spec, hardware):
         # it rewrites transformers, peft and trl, so it must come before them
-        import unsloth  # noqa: F401
+        import_unsloth()
     from transformers import set_seed
 
     spec = pin_revision(spec)
+    decision = decide(spec, hardware, model_kind(spec))
     refuse_unknown_targets(spec)
 
     set_seed(spec.seed)
-    loader = _load_unsloth if decision.backend == "unsloth" else _load_transformers
+    loader = load_unsloth if decision.backend == "unsloth" else _load_transformers
     model, tokenizer = loader(spec, decision)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -75,6 +77,11 @@ def open_for_training(spec: TrainSpec, *, hardware: Hardware | None = None) -> L
         base = model.get_base_model()
         frozen = FrozenStates(base, spec.lora_first_layer, decision, tokenizer.pad_token_id)
     return Loaded(model, tokenizer, decision, fingerprint, spec, frozen)
+
+
+def model_kind(spec: TrainSpec) -> ModelKind:
+    """The kind of the spec's base model, from its configuration."""
+    return kind_of(open_config(spec.base_model, what=_WHAT, revision=spec.revision))
 
 
 def pin_revision(spec: TrainSpec) -> TrainSpec:
@@ -103,7 +110,6 @@ def pin_revision(spec: TrainSpec) -> TrainSpec:
 def _load_transformers(spec: TrainSpec, decision: Decision) -> tuple[Any, Any]:
     import torch
 
-    from selene_lib.training.attention import register_segments
     from selene_lib.training.logprobs import attach_completion_head
 
     tokenizer = open_tokenizer(spec.base_model, what=_WHAT, revision=spec.revision)
@@ -117,7 +123,7 @@ def _load_transformers(spec: TrainSpec, decision: Decision) -> tuple[Any, Any]:
         revision=spec.revision,
         dtype=dtype,
         device=place if is_4bit else None,
-        attention=_implementation(decision.attention, register_segments()),
+        attention=_implementation(decision.attention),
         quantisation_config=nf4_config(dtype, dtype) if is_4bit else None,
     )
     if is_4bit and decision.device == "cpu":
@@ -155,9 +161,13 @@ def refuse_unknown_targets(spec: TrainSpec) -> None:
             )
 
 
-def _implementation(attention: Attention, segments: str) -> str:
-    """The attention in the words of transformers."""
-    names = {"segments": segments, "dense": "sdpa", "causal": "sdpa", "flex": "flex_attention"}
+def _implementation(attention: Attention) -> str:
+    """The attention in the words of transformers; ours are made known to it."""
+    from selene_lib.training.attention import register_segments
+    from selene_lib.training.varlen import register_varlen
+
+    names = {"dense": "sdpa", "causal": "sdpa", "flex": "flex_attention"}
+    names |= {"segments": register_segments(), "varlen": register_varlen()}
     return names[attention]
 
 
@@ -207,120 +217,6 @@ def _linear_names(base: Any) -> list[str]:
     return sorted(found)
 
 
-def _load_unsloth(spec: TrainSpec, decision: Decision) -> tuple[Any, Any]:
-    """Load through Unsloth with every setting given.
-
-    The tokenizer is the plain one, as judging and export load it: Unsloth's own may come with
-    another pad token or a rewritten chat template.
-    """
-    import torch
-    from unsloth import FastLanguageModel
-
-    from selene_lib.training.logprobs import attach_completion_head
-
-    # else every load fetches files that count machines
-    os.environ.setdefault("UNSLOTH_DISABLE_STATISTICS", "1")
-    config = open_config(spec.base_model, what=_WHAT, revision=spec.revision)
-    refuse_stretched_positions(spec, config)
-    model, _ = FastLanguageModel.from_pretrained(
-        **unsloth_load_arguments(spec, decision), dtype=getattr(torch, decision.dtype)
-    )
-    refuse_other_weights(model, spec, decision)
-    attach_completion_head(model, chunk_tokens=head_chunk_tokens(spec, decision.device))
-    tokenizer = open_tokenizer(spec.base_model, what=_WHAT, revision=spec.revision)
-    if spec.adapter == "full":
-        return model, tokenizer
-    arguments = unsloth_lora_arguments(spec, decision)
-    return FastLanguageModel.get_peft_model(model, **arguments), tokenizer
-
-
-def unsloth_load_arguments(spec: TrainSpec, decision: Decision) -> dict[str, Any]:
-    """Arguments of `FastLanguageModel.from_pretrained`, without `dtype`.
-
-    They say everything that it would otherwise choose itself. Without the exact name it loads a
-    repository of its own, without a device it spreads the model by a plan of its own, and with
-    `offload_embedding` left alone it moves the embedding to host memory when the GPU is small.
-    """
-    return {
-        "model_name": spec.base_model,
-        "revision": spec.revision,
-        "local_files_only": Path(spec.base_model).is_dir(),
-        "use_exact_model_name": True,
-        "fix_tokenizer": False,
-        "trust_remote_code": False,
-        "device_map": {"": local_rank() if decision.device == "cuda" else "cpu"},
-        "offload_embedding": False,
-        "max_seq_length": spec.max_length_tokens,
-        "random_state": spec.seed,
-        "load_in_4bit": spec.quantisation == "nf4",
-        "load_in_8bit": False,
-        "load_in_16bit": False,
-        "load_in_fp8": False,
-        "full_finetuning": spec.adapter == "full",
-        "float32_mixed_precision": spec.adapter == "lora",
-        "use_gradient_checkpointing": _unsloth_checkpointing(decision),
-        "fast_inference": False,
-    }
-
-
-def unsloth_lora_arguments(spec: TrainSpec, decision: Decision) -> dict[str, Any]:
-    """Arguments of `FastLanguageModel.get_peft_model`, each set explicitly.
-
-    Its own seed is 3407, its own target list is its own.
-    """
-    targets = spec.lora_targets.split(",")
-    if spec.lora_targets == "all-linear":
-        targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-    return {
-        "r": spec.lora_r,
-        "lora_alpha": spec.lora_alpha,
-        "lora_dropout": spec.lora_dropout,
-        "bias": "none",
-        "target_modules": targets,
-        "use_gradient_checkpointing": _unsloth_checkpointing(decision),
-        "random_state": spec.seed,
-        "max_seq_length": spec.max_length_tokens,
-        "use_rslora": False,
-    }
-
-
-def _unsloth_checkpointing(decision: Decision) -> str | bool:
-    return "unsloth" if decision.gradient_checkpointing else False
-
-
-def refuse_stretched_positions(spec: TrainSpec, config: Any) -> None:
-    """Raise UserError where Unsloth would rescale a model's rotary positions.
-
-    It does to reach `max_length_tokens`, and that is another model.
-    """
-    n_positions = config.get_text_config().max_position_embeddings
-    if spec.max_length_tokens > n_positions:
-        raise UserError(
-            f"{spec.base_model} has {n_positions} positions and unsloth would stretch them to "
-            f"max_length_tokens={spec.max_length_tokens}: set max_length_tokens to {n_positions} "
-            "or less, or backend to 'transformers'"
-        )
-
-
-def refuse_other_weights(model: Any, spec: TrainSpec, decision: Decision) -> None:
-    """Raise UserError where Unsloth loaded another precision or quantisation than asked for.
-
-    It only prints that.
-    """
-    found = str(model.get_input_embeddings().weight.dtype).removeprefix("torch.")
-    if found != decision.dtype:
-        raise UserError(
-            f"unsloth loaded {spec.base_model} in {found}, not {decision.dtype}: "
-            "set dtype, or backend to 'transformers'"
-        )
-    quantisation = "nf4" if getattr(model, "is_loaded_in_4bit", False) else "none"
-    if quantisation != spec.quantisation:
-        raise UserError(
-            f"unsloth loaded {spec.base_model} with quantisation '{quantisation}', "
-            f"not '{spec.quantisation}': set quantisation, or backend to 'transformers'"
-        )
-
-
 def base_fingerprint(spec: TrainSpec, decision: Decision) -> str:
     """SHA-256 that stands for the frozen base as it is computed with.
 
@@ -337,25 +233,44 @@ def base_fingerprint(spec: TrainSpec, decision: Decision) -> str:
 
 
 def choose_layout(model: Any, spec: TrainSpec, decision: Decision) -> Decision:
-    """Return the decision with a layout this model was seen to honour.
+    """Return the decision with a layout and an attention this model was seen to honour here.
 
-    `layout: shared_prefix` that fails is a UserError with the reason; `auto` falls back to plain
-    pairs and records why; `pairs` falls back from packed to padded rows.
+    `attention: auto` falls back from `varlen` to `segments`. `layout: shared_prefix` that fails is
+    a UserError with the reason; `auto` falls back to plain pairs; `pairs` falls back from packed to
+    padded rows. Each refusal is kept in the decision's reasons and said on the log.
     """
     from selene_lib.training.probe import probe_layout
 
-    ladder = [decision]
-    if decision.layout == "shared_prefix" and spec.layout == "auto":
-        ladder.append(replace(decision, layout="pairs"))
-    if spec.layout in ("auto", "pairs") and decision.attention != "causal":
-        ladder.append(replace(decision, layout="pairs", attention="causal", packing=False))
     reasons: list[str] = []
-    for rung in ladder:
+    for rung in ladder(spec, decision):
+        use_attention(model, rung)
         problem = probe_layout(model, rung)
         if problem is None:
             return replace(rung, reasons=(*decision.reasons, *reasons))
         reasons.append(f"layout {rung.layout} with {rung.attention} attention refused: {problem}")
+        logging.getLogger(__name__).warning("%s", reasons[-1])
+    other = "backend to 'transformers', or " if decision.backend == "unsloth" else ""
     raise UserError(
         f"{spec.base_model}: {'; '.join(reasons)}. "
-        "Set layout to 'pairs' (or 'auto') to train it with two sequences a pair"
+        f"Set {other}layout to 'pairs' (or 'auto') to train it with two sequences a pair"
     )
+
+
+def ladder(spec: TrainSpec, decision: Decision) -> list[Decision]:
+    """What is tried in turn, the best first."""
+    rungs = [decision]
+    if decision.attention == "varlen" and spec.attention == "auto":
+        rungs.append(replace(decision, attention="segments"))
+    if decision.layout == "shared_prefix" and spec.layout == "auto":
+        rungs += [replace(rung, layout="pairs") for rung in rungs]
+    if spec.layout in ("auto", "pairs") and decision.attention != "causal":
+        rungs.append(replace(decision, layout="pairs", attention="causal", packing=False))
+    return rungs
+
+
+def use_attention(model: Any, decision: Decision) -> None:
+    """Let a loaded model of transformers attend as a decision says; Unsloth is told by each row."""
+    if decision.backend == "unsloth":
+        return
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    base.set_attn_implementation(_implementation(decision.attention))

@@ -70,7 +70,7 @@ class TrainSpec:
     max_length_tokens: int = 2048
     overlong: Literal["drop", "shorten", "error"] = "drop"
     layout: Literal["auto", "shared_prefix", "pairs"] = "shared_prefix"
-    attention: Literal["auto", "segments", "dense", "flex", "causal"] = "auto"
+    attention: Literal["auto", "segments", "varlen", "dense", "flex", "causal"] = "auto"
     packing: bool = True
     gradient_checkpointing: bool | None = None
     logit_chunk_tokens: int | None = None
