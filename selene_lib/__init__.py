@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from selene_lib.evaluation.scoring import score_set
     from selene_lib.judge import Judge, judge_file
+    from selene_lib.labels.training import train_judge
     from selene_lib.records import Judgement, PreferencePair, Sample, Score
     from selene_lib.training.run import train
     from selene_lib.training.spec import TrainSpec
@@ -26,6 +27,7 @@ _HOME_OF = {
     "judge_file": "selene_lib.judge",
     "score_set": "selene_lib.evaluation.scoring",
     "train": "selene_lib.training.run",
+    "train_judge": "selene_lib.labels.training",
 }
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "judge_file",
     "score_set",
     "train",
+    "train_judge",
 ]
 
 

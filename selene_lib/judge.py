@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from selene_lib.data.own_rows import OwnRows
 from selene_lib.data.table_writing import (
@@ -24,17 +24,15 @@ from selene_lib.data.table_writing import (
 from selene_lib.data.tables import Row
 from selene_lib.errors import UserError, tell
 from selene_lib.files import arrow_schema, to_arrow_row
-from selene_lib.judges.calibration import Calibration, read_calibration
+from selene_lib.judges.asked import Asked
+from selene_lib.judges.calibration import Calibration
 from selene_lib.judges.judging import Asking, answer_into, ask, plan_questions, to_judgement
 from selene_lib.judges.opening import open_judge
 from selene_lib.judges.protocol import Priced, Reply
 from selene_lib.judges.store import JudgementStore
-from selene_lib.models.names import EMBEDDED_MODEL
-from selene_lib.models.packaged import PACKAGED
 from selene_lib.prompts.rubrics import read_rubric
 from selene_lib.records import TASKS, Judgement, Sample, Score, Task, stable_id
 
-REPLIES = ("critique", "verdict")
 # What is added to a user's rows; of a pair also the verdict of each order.
 ADDED_COLUMNS = ("verdict", "status", "reason", "critique", "confidence", "n_cut_characters")
 PAIR_COLUMNS = ("verdict_ab", "verdict_ba")
@@ -70,24 +68,25 @@ class Judge:
     `replay:FILE`; further arguments go to that judge. `family` names the prompt templates (default:
     `nano` for the embedded model, `lean` for `smollm2`, else `full`), or is a folder of your own.
     `reply` is `critique` or `verdict` (the judgement alone); `calibration` a file that notebook 05
-    wrote for a Yes/No judge.
+    wrote for a Yes/No judge. With `adapter=` a judge of `train_judge` all of these, and task and
+    rubric, are what it was trained with unless given.
     """
 
     def __init__(
         self,
-        model: str = EMBEDDED_MODEL,
+        model: str | None = None,
         *,
         family: str | None = None,
         escape: bool = True,
-        reply: str = "critique",
+        reply: str | None = None,
         calibration: str | Path | None = None,
         **options: Any,
     ) -> None:
-        self.calibration = Calibration() if calibration is None else read_calibration(calibration)
-        self.judge = open_judge(model, **options)
-        self.asking = Asking(
-            family or family_of(model), escape=escape, critique=wants_critique(reply)
-        )
+        given = Asked.of(model, family, reply, calibration, options)
+        self.trained = given.trained
+        self.calibration = given.calibration
+        self.judge = open_judge(given.model, **given.options)
+        self.asking = Asking(given.family, escape=escape, critique=given.critique)
 
     def score(
         self,
@@ -101,9 +100,15 @@ class Judge:
     ) -> ItemResult:
         """Judge one response, or two with `response_b`.
 
-        `task` defaults to pairwise for two responses and to absolute for one.
+        `task` defaults to pairwise for two responses, and for one to that of a trained judge, else
+        to absolute.
         """
-        kind = task or ("pairwise" if response_b is not None else "absolute")
+        trained = self.trained
+        own = trained.task if trained and response_b is None else None
+        kind = (
+            task or cast(Task | None, own) or ("pairwise" if response_b is not None else "absolute")
+        )
+        rubric = rubric or (trained.rubric if trained else "")
         identity = stable_id("mine", kind, instruction, response, response_b, rubric, reference)
         sample = Sample(
             identity,
@@ -132,20 +137,6 @@ class Judge:
 
         ask(self.judge, questions, keep)
         return item_results(samples, [found[place] for place in range(len(questions))])
-
-
-def family_of(model: str) -> str:
-    """The template family a model was made for: small ones know, or can learn, short wording."""
-    if model == EMBEDDED_MODEL:
-        return "nano"
-    return "lean" if model in PACKAGED else "full"
-
-
-def wants_critique(reply: str) -> bool:
-    """Tell whether a reply is to hold reasons; a UserError for an unknown kind."""
-    if reply not in REPLIES:
-        raise UserError(f"reply {reply!r} is not one of {', '.join(REPLIES)}")
-    return reply == "critique"
 
 
 def item_results(samples: Sequence[Sample], judgements: Sequence[Judgement]) -> list[ItemResult]:
@@ -198,17 +189,18 @@ def judge_file(
     input_path: str | Path,
     output_path: str | Path,
     *,
-    task: Task,
+    task: Task | None = None,
     rubric: str | Path | None = None,
-    model: str = EMBEDDED_MODEL,
+    model: str | None = None,
     columns: Mapping[str, str] | None = None,
+    labels: Mapping[str, str] | None = None,
     family: str | None = None,
     escape: bool = True,
     store: str | Path | None = None,
     prefix: str = "",
     retry_failed: bool = False,
     progress: bool = True,
-    reply: str = "critique",
+    reply: str | None = None,
     calibration: str | Path | None = None,
     **options: Any,
 ) -> FileResult:
@@ -216,28 +208,39 @@ def judge_file(
     format (CSV, TSV, JSON Lines or Parquet). Rows are read, judged and written in blocks.
 
     Needed columns: `instruction`, `response`, and `response_b` for pairwise; used where there:
-    `rubric` (else the rubric file is for all rows), `reference`, `label`, `id`. `columns` maps
-    these names to the file's own. The added columns (`ADDED_COLUMNS`) get `prefix`, or `selene_`
-    where the file has one of these names. Replies are kept in `store` (default: the output's name
-    plus `.replies.jsonl`) when they come, so a broken run goes on where it stopped; a request that
-    failed for good is a row with status `failed`, asked again with `retry_failed`. The samples as
-    they were judged lie beside the output (`.samples.parquet`), to be scored again or exported
-    with. Every mistake of the user is a one-line UserError, before anything is asked.
+    `rubric` (else the rubric file is for all rows), `reference`, `label`, `group`, `id`. `columns`
+    maps these names to the file's own, `labels` its labels to the task's. The adapter of a judge
+    that `train_judge` made says task, rubric, model and how it is asked. The added columns
+    (`ADDED_COLUMNS`) get `prefix`, or `selene_` where the file has one of these names. Replies are
+    kept in `store` (default: the output's name plus `.replies.jsonl`) when they come, so a broken
+    run goes on where it stopped; a request that failed for good is a row with status `failed`,
+    asked again with `retry_failed`. The samples as they were judged lie beside the output
+    (`.samples.parquet`), to be scored again or exported with. Every mistake of the user is a one-
+    line UserError, before anything is asked.
     """
+    given = Asked.of(model, family, reply, calibration, options)
+    trained = given.trained
+    task = task or cast(Task | None, trained.task if trained else None)
+    if task is None:
+        raise UserError(f"say which task it is: {', '.join(TASKS)} (--task)")
     if task not in TASKS:
         raise UserError(f"task {task!r} is not one of {', '.join(TASKS)}")
-    critique = wants_critique(reply)
-    scaling = Calibration() if calibration is None else read_calibration(calibration)
     output = Path(output_path)
     kept = Path(store) if store else output.with_name(f"{output.name}.replies.jsonl")
     shape = TableShape(output, schema_of(Path(input_path), output))
     check_output(output, kept, Path(input_path))
-    text = read_rubric(rubric, task) if rubric is not None else ""
-    rows = OwnRows(Path(input_path), task, text, columns or {})
-    asking = Asking(family or family_of(model), escape=escape, critique=critique)
-    job = _FileJob(rows, shape, asking, prefix, scaling)
+    text = read_rubric(rubric, task) if rubric is not None else trained.rubric if trained else ""
+    rows = OwnRows(
+        Path(input_path),
+        task,
+        text,
+        columns or (trained.columns if trained else {}),
+        labels or (trained.labels if trained else {}),
+    )
+    asking = Asking(given.family, escape=escape, critique=given.critique)
+    job = _FileJob(rows, shape, asking, prefix, given.calibration)
     ids = job.look_through()
-    judge = open_judge(model, **options)
+    judge = open_judge(given.model, **given.options)
     try:
         with JudgementStore(kept, judge, own_ids=ids, retry_failed=retry_failed) as opened:
             job.judge_into(opened, progress=progress)

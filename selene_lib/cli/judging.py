@@ -8,7 +8,14 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from selene_lib.cli.options import JsonOption, print_rows, rows_of
+from selene_lib.cli.options import (
+    ColumnOption,
+    JsonOption,
+    LabelOption,
+    pairs_of,
+    print_rows,
+    rows_of,
+)
 from selene_lib.errors import UserError
 from selene_lib.records import Task
 
@@ -17,6 +24,14 @@ Model = Annotated[
     typer.Option(
         "--model",
         help="embedded, a folder or hub id, http://host/v1#model, vllm:PATH or replay:FILE",
+    ),
+]
+ModelOrOwn = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        help="embedded, a folder or hub id, http://host/v1#model, vllm:PATH or replay:FILE; "
+        "default: the base of a judge of `train`, else embedded",
     ),
 ]
 Adapter = Annotated[str | None, typer.Option("--adapter", help="folder of a trained adapter")]
@@ -36,7 +51,6 @@ SCORE_COLUMNS = (
 
 
 def judge(
-    task: Annotated[str, typer.Option("--task", help="absolute, classification or pairwise")],
     input: Annotated[
         Path,
         typer.Option(
@@ -51,11 +65,17 @@ def judge(
             "--output", help="the same rows with verdict columns: CSV, TSV, JSONL or Parquet"
         ),
     ],
+    task: Annotated[
+        str | None,
+        typer.Option(
+            "--task", help="absolute, classification or pairwise; a judge of `train` knows its own"
+        ),
+    ] = None,
     rubric: Annotated[
         Path | None,
         typer.Option("--rubric", help="text file; needed unless the input has a rubric column"),
     ] = None,
-    model: Model = "embedded",
+    model: ModelOrOwn = None,
     adapter: Adapter = None,
     name: Annotated[
         str | None, typer.Option("--name", help="what the judge is called in the results")
@@ -99,8 +119,9 @@ def judge(
         typer.Option("--extra-body", help="server: JSON object sent with every request"),
     ] = None,
     reply: Annotated[
-        str, typer.Option("--reply", help="critique (reasons, then a verdict) or verdict alone")
-    ] = "critique",
+        str | None,
+        typer.Option("--reply", help="critique (reasons, then a verdict) or verdict alone"),
+    ] = None,
     read: Annotated[
         str | None,
         typer.Option("--read", help="greedy, or logprob: the more probable label, local models"),
@@ -113,6 +134,8 @@ def judge(
         Path | None,
         typer.Option("--calibration", help="a run's 05_evaluate_benchmarks/calibrations/*.json"),
     ] = None,
+    column: ColumnOption = None,
+    label: LabelOption = None,
 ) -> None:
     """Judge every row of a file. A broken run goes on where it stopped: replies are kept when they
     come. Rows that fail for good get the status failed and are counted (exit code 0); what concerns
@@ -125,7 +148,7 @@ def judge(
     done = judge_file(
         input,
         output,
-        task=cast(Task, task),  # `judge_file` itself refuses another word
+        task=cast(Task | None, task),  # `judge_file` itself refuses another word
         rubric=rubric,
         model=model,
         family=family,
@@ -146,6 +169,8 @@ def judge(
         read=read,
         dtype=dtype,
         calibration=calibration,
+        columns=pairs_of(column, "--column"),
+        labels=pairs_of(label, "--label"),
     )
     print(
         f"{done.n} rows judged, {done.n_unparsed} without a readable verdict, "
@@ -236,7 +261,7 @@ def audit(
     """
     from selene_lib.evaluation.audit import audit_card
     from selene_lib.evaluation.scoring.rescore import read_samples
-    from selene_lib.judge import family_of
+    from selene_lib.judges.asked import family_of
     from selene_lib.judges.opening import open_judge
 
     opened = open_judge(model, adapter=adapter)

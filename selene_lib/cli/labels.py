@@ -7,17 +7,17 @@ from typing import Annotated
 
 import typer
 
-from selene_lib.cli.options import JsonOption, print_rows, rows_of
-from selene_lib.errors import UserError
+from selene_lib.cli.options import (
+    ColumnOption,
+    DataDir,
+    JsonOption,
+    LabelOption,
+    folder,
+    pairs_of,
+    print_rows,
+    rows_of,
+)
 
-ColumnOption = Annotated[
-    list[str] | None,
-    typer.Option("--column", help="ours=theirs, as in response=answer; may be given again"),
-]
-LabelOption = Annotated[
-    list[str] | None,
-    typer.Option("--label", help="theirs=ours, as in good=Yes; may be given again"),
-]
 TaskOption = Annotated[
     str | None,
     typer.Option("--task", help="absolute, classification or pairwise; default: by the labels"),
@@ -80,15 +80,73 @@ def agree(
         raise typer.Exit(3)
 
 
-def pairs_of(given: list[str] | None, option: str) -> dict[str, str]:
-    """Read `a=b` options as a mapping; another form is a UserError."""
-    found = {}
-    for text in given or []:
-        left, mark, right = text.partition("=")
-        if not mark or not left.strip() or not right.strip():
-            raise UserError(f"{option} {text!r}: write it as name=name")
-        found[left.strip()] = right.strip()
-    return found
+def train(
+    input: Annotated[
+        Path,
+        typer.Option("--input", help="labelled CSV, TSV, JSONL, JSON, Parquet or XLSX"),
+    ],
+    task: Annotated[str, typer.Option("--task", help="absolute, classification or pairwise")],
+    out: Annotated[Path, typer.Option("--out", help="folder to make: the trained judge")],
+    rubric: Annotated[
+        Path | None,
+        typer.Option("--rubric", help="text file; needed unless the input has a rubric column"),
+    ] = None,
+    column: ColumnOption = None,
+    label: LabelOption = None,
+    base: Annotated[
+        str, typer.Option("--base", help="smollm2 (fetched), embedded, a folder or a hub id")
+    ] = "smollm2",
+    revision: Annotated[
+        str | None, typer.Option("--revision", help="40-hex commit of a hub id")
+    ] = None,
+    holdout: Annotated[
+        float, typer.Option("--holdout", help="share of the items that is only measured on")
+    ] = 0.25,
+    epochs: Annotated[float, typer.Option("--epochs", help="passes over the balanced pairs")] = 4.0,
+    learning_rate: Annotated[
+        float | None, typer.Option("--learning-rate", help="default: by the size of the base")
+    ] = None,
+    generator: Annotated[
+        str,
+        typer.Option("--generator", help="http://host/v1#model that writes reasons for the pairs"),
+    ] = "",
+    curve: Annotated[
+        bool, typer.Option("--curve", help="train on 25 and 50 % of the labels too")
+    ] = False,
+    data_dir: DataDir = None,
+    seed: Annotated[int, typer.Option(help="decides split, order and resamples")] = 0,
+) -> None:
+    """Train a judge on your own labels and say how far it agrees with them on items it never saw.
+
+    The table is checked first; items are split by group (default: the same instruction). The same
+    command goes on where it stopped. Afterwards: selene judge --adapter OUT --input new.csv ...
+    """
+    from selene_lib.labels.recipe import JudgeRecipe
+    from selene_lib.labels.training import train_judge
+
+    done = train_judge(
+        input,
+        out,
+        task=task,
+        rubric=rubric,
+        columns=pairs_of(column, "--column"),
+        labels=pairs_of(label, "--label"),
+        recipe=JudgeRecipe(
+            base=base,
+            revision=revision,
+            holdout=holdout,
+            n_epochs=epochs,
+            learning_rate=learning_rate,
+            generator=generator,
+            seed=seed,
+        ),
+        data_dir=folder(data_dir),
+        curve=curve,
+    )
+    print_rows(list(done.compared), False)
+    if done.curve:
+        print_rows(list(done.curve), False, ("n_labels", "accuracy", "accuracy_low"))
+    print(f"report: {done.report}\njudge with it: selene judge --adapter {out} --input ...")
 
 
-COMMANDS = (agree,)
+COMMANDS = (train, agree)

@@ -23,6 +23,15 @@ SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="key=value, or notebook.key=value")
 ]
 
+ColumnOption = Annotated[
+    list[str] | None,
+    typer.Option("--column", help="ours=theirs, as in response=answer; may be given again"),
+]
+LabelOption = Annotated[
+    list[str] | None,
+    typer.Option("--label", help="theirs=ours, as in good=Yes; may be given again"),
+]
+
 
 def folder(path: Path | None) -> Path | None:
     """Return the resolved folder (None stays None); one that is not there is a UserError."""
@@ -63,3 +72,14 @@ def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return str(value)
+
+
+def pairs_of(given: list[str] | None, option: str) -> dict[str, str]:
+    """Read `a=b` options as a mapping; another form is a UserError."""
+    found = {}
+    for text in given or []:
+        left, mark, right = text.partition("=")
+        if not mark or not left.strip() or not right.strip():
+            raise UserError(f"{option} {text!r}: write it as name=name")
+        found[left.strip()] = right.strip()
+    return found

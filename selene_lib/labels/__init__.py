@@ -2,5 +2,12 @@
 
 | module    | holds                                                                             |
 |-----------|-----------------------------------------------------------------------------------|
+| table     | a labelled table, read and checked before anything is written                     |
+| overlap   | labelled items that stand in a benchmark                                          |
+| splitting | training, validation and held-out items by group                                  |
+| recipe    | settings, balanced pairs                                                          |
+| critiques | reasons for the pairs, by a served model                                          |
+| training  | `train_judge`: all of it, resumable                                               |
+| comparing | the trained judge beside its base and beside rules                                |
 | page      | the agreement report as one HTML file and as JSON                                 |
 """
