@@ -86,10 +86,12 @@ def look(args: Any) -> None:
 
 
 def commit() -> str | None:
-    """This checkout's commit, None outside of git."""
+    """This checkout's commit, or what SELENE_COMMIT names where a copy travels without its git."""
+    if named := os.environ.get("SELENE_COMMIT"):
+        return named
     command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
     done = subprocess.run(command, capture_output=True, text=True)
-    return done.stdout.strip() or os.environ.get("SELENE_COMMIT")
+    return done.stdout.strip() or None
 
 
 # --- the table

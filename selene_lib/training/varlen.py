@@ -5,9 +5,9 @@ A document `[prompt | chosen | rejected]` becomes two sequences of one call: the
 the keys of `[prompt | rejected]`. Keys and values are gathered in that order, so those of a shared
 prompt are shown twice; queries and outputs stay where they lie. Both sequences are causal from the
 bottom right (the last query sees every key), which lets query `i` of the rejected side see the
-whole prompt and its own side up to itself. No mask exists and nothing is merged afterwards. The
-backward pass adds the two showings of a prompt without atomics, which gives the same bits each
-time.
+whole prompt and its own side up to itself. No mask exists and nothing is merged afterwards, and the
+backward pass adds the two showings of a prompt without atomics. The loop on a CPU gives the same
+bits each time; the CUDA kernels add in an order of their own and do not (`reports/gpu`).
 
 Three kernels compute the call: torch's FlashAttention op (compute capability 8.0 and newer, 16
 bit), its memory-efficient op (any other CUDA card, and float32), and a loop over sequences on a
