@@ -43,8 +43,10 @@ def test_cells_are_few_short_and_without_machinery(notebook):
     _, content = notebook
     code = sources(content)
     assert len(code) <= 20
-    for source in code:
-        assert len([line for line in source.splitlines() if line.strip()]) <= 22
+    for number, source in enumerate(code):
+        # the first is a list of parameters
+        most = 30 if number == 0 else 22
+        assert len([line for line in source.splitlines() if line.strip()]) <= most
         tree = ast.parse(
             "\n".join(line for line in source.splitlines() if not line.lstrip().startswith("%"))
         )

@@ -371,3 +371,26 @@ def test_flex_blocks_are_the_dense_mask():
     n_rows, width = batch.input_ids.shape
     seen = create_mask(blocks.mask_mod, n_rows, 1, width, width, device="cpu")
     assert torch.equal(seen, layout.dense_mask(batch))
+
+
+def test_a_dry_run_names_backend_layout_and_attention_of_every_card(capsys):
+    from selene_lib.cli.running import print_dry_run
+
+    print_dry_run("colab", None, None, {"04.backend": "unsloth"})
+    lines = [line for line in capsys.readouterr().out.splitlines() if " 04 on " in line]
+    assert len(lines) == 4
+    for line, card, dtype in zip(
+        lines, ("T4", "L4", "A100-80GB", "H100-80GB"), ("float16", *["bfloat16"] * 3)
+    ):
+        assert f"04 on {card}: backend unsloth, layout shared_prefix, attention varlen" in line
+        assert dtype in line and "tokens at once" in line
+    print_dry_run("colab", None, None, {"04.backend": "unsloth", "04.attention": "flex"})
+    assert "04 on T4: refused: backend 'unsloth' takes no attention" in capsys.readouterr().out
+
+
+def test_a_notebook_says_with_words_and_zero_what_is_left_to_the_plan():
+    words = {"gradient_checkpointing": "auto", "micro_batch_tokens": 0}
+    assert TrainSpec(**words) == TrainSpec()
+    assert TrainSpec(gradient_checkpointing="off").gradient_checkpointing is False
+    with pytest.raises(UserError, match="auto, on or off"):
+        TrainSpec(gradient_checkpointing="maybe")

@@ -118,8 +118,22 @@ def print_dry_run(
         print(f"[{number}/{len(steps)}] {step.name:<24} {what}")
         for reason in reasons if why else ():
             print(f"      {step.number} would run because {reason}")
+    _print_training(run, settings, [step.number for step in steps])
     print(f"{len(would_run)} of {len(steps)} notebooks would run; nothing was executed or written")
     return len(would_run)
+
+
+def _print_training(run: str, settings: Mapping[str, Any], numbers: Sequence[str]) -> None:
+    """What notebook 04 would use on each card, of a run that is made for a GPU."""
+    from selene_lib.pipeline.plan import spec_of_run, training_by_card
+
+    if "04" not in numbers:
+        return
+    mine = {key: value for key, value in settings.items() if key.startswith("04.")}
+    spec = spec_of_run(run, mine)
+    if spec.quantisation == "nf4":
+        for card, line in training_by_card(spec).items():
+            print(f"      04 on {card}: {line}")
 
 
 def _reasons(state: StepState, would_run: set[str], kept: set[str], forced: set[str]) -> list[str]:

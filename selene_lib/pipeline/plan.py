@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from selene_lib.errors import UserError
 from selene_lib.training.planner import generation_cost_usd
 from selene_lib.training.spec import TrainSpec
 
@@ -29,6 +30,34 @@ def spec_of_run(run: str, settings: Mapping[str, Any] | None = None) -> TrainSpe
     chosen["base_model"] = resolve_model(values["base_model"])
     chosen["loss"] = values["losses"].split(",")[0].strip()
     return TrainSpec.from_dict(chosen)
+
+
+PLANNED_CARDS = ("T4", "L4", "A100-80GB", "H100-80GB")
+
+
+def training_by_card(spec: TrainSpec, cards: Sequence[str] = PLANNED_CARDS) -> dict[str, str]:
+    """Say for each card, with Unsloth installed, what training a spec would use on it, or why it
+    would be refused.
+    """
+    from selene_lib.training.cards import CARDS
+    from selene_lib.training.decision import Hardware, decide
+
+    said = {}
+    for name in cards:
+        try:
+            decision = decide(spec, Hardware.of_card(CARDS[name], unsloth=True))
+        except UserError as error:
+            said[name] = f"refused: {error}"
+            continue
+        again = "all layers" if decision.gradient_checkpointing else "nothing"
+        if decision.checkpoint_skip_layers:
+            again = f"all but {decision.checkpoint_skip_layers} layers"
+        said[name] = (
+            f"backend {decision.backend}, layout {decision.layout}, "
+            f"attention {decision.attention}, {decision.dtype}, recomputes {again}, "
+            f"{decision.micro_batch_tokens:,} tokens at once"
+        )
+    return said
 
 
 def plan_generation(

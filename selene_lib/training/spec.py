@@ -82,6 +82,7 @@ class TrainSpec:
     report_to: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        self._read_words()
         hints = get_type_hints(type(self))
         for field in dataclasses.fields(self):
             _check_choice(field.name, hints[field.name], getattr(self, field.name))
@@ -113,6 +114,16 @@ class TrainSpec:
             "report_to",
             tuple([self.report_to] if isinstance(self.report_to, str) else self.report_to),
         )
+
+    def _read_words(self) -> None:
+        """Take a notebook's plain scalars for what is None here: `auto`, and 0 tokens."""
+        words = {"auto": None, "on": True, "off": False}
+        wish: Any = self.gradient_checkpointing
+        if isinstance(wish, str):
+            _require(wish in words, f"gradient_checkpointing is {wish!r}: auto, on or off")
+            object.__setattr__(self, "gradient_checkpointing", words[wish])
+        if self.micro_batch_tokens == 0:
+            object.__setattr__(self, "micro_batch_tokens", None)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainSpec:
