@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -13,6 +14,7 @@ from training_world import make_base, make_pairs
 from selene_lib.errors import UserError
 from selene_lib.training.encoding import encode_pairs
 from selene_lib.training.model import open_for_training
+from selene_lib.training.reference import live_logps, reference_logps
 from selene_lib.training.run import train
 from selene_lib.training.spec import TrainSpec
 from selene_lib.training.trainer import losses_of
@@ -78,6 +80,26 @@ def test_a_run_with_kept_states_ends_where_the_plain_one_ends(base, tmp_path):
     pd.testing.assert_frame_equal(logs[True][columns], logs[False][columns], rtol=1e-3, atol=1e-4)
     names = (tmp_path / "True" / "adapter" / "adapter_config.json").read_text()
     assert json.loads(names)["layers_to_transform"] == [2, 3], "names are those of the whole model"
+
+
+def test_a_reference_that_lost_some_rows_is_filled_with_the_same_values(base, tmp_path):
+    def values(rows_left=None):
+        if rows_left is not None:
+            (cache,) = tmp_path.glob("*.jsonl")
+            lines = cache.read_text().splitlines(keepends=True)
+            cache.write_text("".join(lines[i] for i in rows_left))
+        loaded = open_for_training(spec_of(base, keep_frozen_states=True))
+        encoded = encode_pairs(loaded.tokenizer, make_pairs(20), max_length_tokens=256).pairs
+        plain = live_logps(open_for_training(spec_of(base)), encoded)
+        return reference_logps(loaded, encoded, tmp_path), plain
+
+    whole, plain = values()
+    assert np.abs(whole - plain).max() < 1e-3
+    for rows_left in (range(5), [0, 9, 17], range(8, 19)):
+        again, _ = values(rows_left)
+        assert np.array_equal(whole, again)
+    (cache,) = tmp_path.glob("*.jsonl")
+    assert len(cache.read_text().splitlines()) == 20, "each pair once"
 
 
 def test_the_adapter_judges_like_any_other(base, tmp_path):

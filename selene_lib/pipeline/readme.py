@@ -47,7 +47,9 @@ def laptop_blocks(results: Mapping[str, Any]) -> dict[str, str]:
     )
     table = [["set", "n", "base", "trained", "95 % interval", "majority", "bag of words", "AUC"]]
     said = []
-    for name in dict.fromkeys(row["set"] for row in rows):
+    # test parts first, then the sets that were never trained on
+    names = sorted({row["set"] for row in rows}, key=lambda name: ("_test" not in name, name))
+    for name in names:
         mine = {row["who"]: row for row in rows if row["set"] == name}
         base, trained, words = mine[BASE], mine[main], mine[BAG_OF_WORDS]
         table.append(

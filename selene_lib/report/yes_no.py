@@ -51,7 +51,9 @@ class YesNoRow:
 
 
 def yes_no_rows(result_dir: Path) -> list[YesNoRow]:
-    """Return a row a Yes/No set of the run; none where it has no such set or no trained judge."""
+    """Return a row a Yes/No set of the run, those never trained on last; none where it has no such
+    set or no trained judge.
+    """
     table = files.run_table(result_dir, PATH)
     if table is None or table.empty:
         return []
@@ -61,10 +63,11 @@ def yes_no_rows(result_dir: Path) -> list[YesNoRow]:
         return []
     roles = files.run_table(result_dir, f"{files.EXPLORE}/benchmarks.csv")
     shifted = set() if roles is None else set(roles.loc[roles["role"] == "shifted", "name"])
-    return [
+    found = [
         _row(name, mine.set_index("who"), main, name in shifted)
         for name, mine in table.groupby("set", sort=False)
     ]
+    return sorted(found, key=lambda row: row.shifted)
 
 
 def _row(name: object, mine: pd.DataFrame, main: str, shifted: bool) -> YesNoRow:

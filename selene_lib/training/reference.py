@@ -2,8 +2,8 @@
 
 A value belongs to (base weights in their precision, prompt ids, completion ids) and to nothing
 else, so one cache serves all arms, seeds and subsets of the data. On the CPU each pair is computed
-alone, so a value never depends on what else was in the batch, and a run that found the cache full
-and one that filled it have the same numbers to the last bit.
+alone (above kept states: in fixed groups), so a value never depends on what else is missing, and a
+run that found the cache full and one that filled it have the same numbers to the last bit.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from selene_lib.errors import UserError
 from selene_lib.files import append_jsonl, read_jsonl
 from selene_lib.training.batching import micro_batches
 from selene_lib.training.counting import fitting_forward_tokens
-from selene_lib.training.decision import Decision, look_at_hardware
+from selene_lib.training.decision import look_at_hardware
 from selene_lib.training.encoding import EncodedPair
 from selene_lib.training.forward import adapter_off, autocast, lay_out_for
 from selene_lib.training.model import Loaded
@@ -28,6 +28,9 @@ from selene_lib.training.processes import Process
 ALONE = Process()
 N_SPOT_CHECKS = 8
 _FLUSH_EVERY = 64
+# On a CPU a pair is computed alone; above states that are kept anyway (one pair at a time as well)
+# eight together take two thirds of the time on two threads.
+_ABOVE_KEPT_STATES = 8
 
 
 def reference_logps(
@@ -53,19 +56,12 @@ def reference_logps(
     _spot_check(loaded, pairs, keys, checked, known, cache_dir)
     first_of: dict[str, int] = {}  # equal pairs are computed once
     for i, key in enumerate(keys):
-        if key not in known:
-            first_of.setdefault(key, i)
-    missing = sorted(first_of.values())
+        first_of.setdefault(key, i)
+    missing = {i for key, i in first_of.items() if key not in known}
+    parts = _parts(loaded, pairs, sorted(first_of.values()), missing, process)
     process.wait_for_others()  # nobody writes before everybody has read
     path = cache_dir / (f"{name}.jsonl" if process.rank == 0 else f"{name}.{process.rank}.jsonl")
-    _compute_missing(
-        loaded,
-        pairs,
-        keys,
-        missing[process.rank :: process.n_processes],
-        path,
-        progress and process.rank == 0,
-    )
+    _compute(loaded, pairs, keys, missing, parts, path, progress and process.rank == 0)
     process.wait_for_others()
     known = _read_cache(cache_dir, name)
     return np.array([known[key] for key in keys], dtype=np.float64).reshape(-1, 2)
@@ -86,35 +82,67 @@ def pair_key(pair: EncodedPair) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _compute_missing(
+def _parts(
+    loaded: Loaded,
+    pairs: Sequence[EncodedPair],
+    firsts: list[int],
+    missing: set[int],
+    process: Process,
+) -> list[list[list[int]]]:
+    """The groups that are computed at once, in parts that are written together.
+
+    On a CPU a group is the same whatever is missing of it, so a resumed run and one that was never
+    stopped have the same values to the last bit.
+    """
+    parts: list[list[list[int]]] = []
+    if loaded.decision.device == "cpu":
+        size = 1 if loaded.frozen is None else _ABOVE_KEPT_STATES
+        groups = [firsts[start : start + size] for start in range(0, len(firsts), size)]
+        groups = [group for group in groups if missing.intersection(group)]
+        groups = groups[process.rank :: process.n_processes]
+        n_groups = _FLUSH_EVERY // size
+        return [groups[start : start + n_groups] for start in range(0, len(groups), n_groups)]
+    mine = sorted(missing)[process.rank :: process.n_processes]
+    decision = loaded.decision
+    max_tokens = _tokens_at_once(loaded) if mine else 0
+    for start in range(0, len(mine), _FLUSH_EVERY):
+        part = mine[start : start + _FLUSH_EVERY]
+        cut = micro_batches(
+            [pairs[i] for i in part],
+            decision.layout,
+            max_tokens=max_tokens,
+            packing=decision.packing,
+        )
+        parts.append([[part[g] for g in group] for group in cut])
+    return parts
+
+
+def _compute(
     loaded: Loaded,
     pairs: Sequence[EncodedPair],
     keys: list[str],
-    missing: list[int],
+    missing: set[int],
+    parts: list[list[list[int]]],
     path: Path,
     progress: bool,
 ) -> None:
+    """Compute the parts and append what was missing of each to the file."""
     from tqdm.auto import tqdm
 
+    n_pairs = sum(len(missing.intersection(group)) for part in parts for group in part)
     bar = tqdm(
-        total=len(missing),
-        desc="reference log-probs",
-        unit="pair",
-        disable=not progress or not missing,
+        total=n_pairs, desc="reference log-probs", unit="pair", disable=not progress or not n_pairs
     )
-    max_tokens = _tokens_at_once(loaded) if missing else 0
-    for start in range(0, len(missing), _FLUSH_EVERY):
-        part = missing[start : start + _FLUSH_EVERY]
+    for part in parts:
         rows = []
         with adapter_off(loaded.model):
-            for group in _groups([pairs[i] for i in part], loaded.decision, max_tokens):
-                members = [part[g] for g in group]
-                values = _logps_that_fit(loaded, [pairs[i] for i in members])
-                for i, (chosen, rejected) in zip(members, values):
-                    rows.append(
-                        {"key": keys[i], "chosen": float(chosen), "rejected": float(rejected)}
-                    )
-                bar.update(len(members))
+            for group in part:
+                values = _logps_that_fit(loaded, [pairs[i] for i in group])
+                for i, (chosen, rejected) in zip(group, values):
+                    if i in missing:
+                        row = {"chosen": float(chosen), "rejected": float(rejected)}
+                        rows.append({"key": keys[i], **row})
+                bar.update(len(missing.intersection(group)))
         _refuse_non_finite(rows)
         append_jsonl(path, rows)
     bar.close()
@@ -152,12 +180,6 @@ def _refuse_non_finite(rows: list[dict[str, Any]]) -> None:
                 "a reference log-probability is not finite: the base model's weights hold NaN or "
                 "infinity, or their precision overflows; check its files, or set dtype float32"
             )
-
-
-def _groups(pairs: Sequence[EncodedPair], decision: Decision, max_tokens: int) -> list[list[int]]:
-    if decision.device == "cpu":
-        return [[i] for i in range(len(pairs))]
-    return micro_batches(pairs, decision.layout, max_tokens=max_tokens, packing=decision.packing)
 
 
 def live_logps(loaded: Loaded, pairs: Sequence[EncodedPair]) -> np.ndarray:
