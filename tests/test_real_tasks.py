@@ -209,6 +209,20 @@ def test_platt_scaling_finds_what_it_was_made_with():
     assert slope == pytest.approx(0.5, abs=0.03) and shift == pytest.approx(-1, abs=0.1)
 
 
+def test_a_balanced_fit_does_not_depend_on_the_share_of_yes():
+    """Ten times the No items move the threshold of a plain fit, and not of a balanced one."""
+    rng = np.random.default_rng(0)
+    answer = np.repeat([1.0, 0.0], [4_000, 40_000])
+    probability = 1 / (1 + np.exp(-rng.normal(np.where(answer > 0, 2, -1), 1.5)))
+    alike = (
+        np.flatnonzero(answer > 0)[:4_000].tolist() + np.flatnonzero(answer == 0)[:4_000].tolist()
+    )
+    even = fit_platt(probability[alike], answer[alike])
+    weight = np.where(answer > 0, 0.5 / answer.mean(), 0.5 / (1 - answer.mean()))
+    assert fit_platt(probability, answer, weight) == pytest.approx(even, abs=0.08)
+    assert fit_platt(probability, answer)[1] < even[1] - 1.5
+
+
 def test_platt_scaling_stays_finite_where_classes_do_not_overlap():
     slope, shift = fit_platt(np.array([1e-9, 0.2, 0.8, 1.0]), np.array([0.0, 0.0, 1.0, 1.0]))
     assert np.isfinite([slope, shift]).all() and slope > 0

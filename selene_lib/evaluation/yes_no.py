@@ -63,14 +63,15 @@ def calibrate_judges(
     judgements: Sequence[Judgement],
 ) -> Calibrated:
     """Fit each judge's calibration on its judgements of the held-out items, and apply it to the
-    sets. The held-out judgements themselves are left out of the result.
+    sets. Yes and No weigh alike in the fit: how many of each are held out is curation's doing. The
+    held-out judgements themselves are left out of the result.
     """
     before = [j for j in judgements if j.set != HELD_OUT]
     calibrations = {}
     for judge in dict.fromkeys(j.judge for j in judgements):
         mine = [j for j in judgements if j.judge == judge and j.set == HELD_OUT]
         if mine:
-            calibrations[judge] = fit_calibration(held_out, mine)
+            calibrations[judge] = fit_calibration(held_out, mine, balanced=True)
     items = {(name, s.id): s for name, samples in sets.items() for s in samples}
     after = []
     for judgement in before:

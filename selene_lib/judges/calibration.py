@@ -100,8 +100,13 @@ def read_calibration(path: str | Path) -> Calibration:
         ) from error
 
 
-def fit_calibration(samples: Sequence[Sample], judgements: Sequence[Judgement]) -> Calibration:
+def fit_calibration(
+    samples: Sequence[Sample], judgements: Sequence[Judgement], *, balanced: bool = False
+) -> Calibration:
     """Fit a judge's calibration on labelled Yes/No items and its judgements of them, by sample id.
+
+    `balanced` weighs Yes and No alike, for items whose share of Yes was made by curation and says
+    nothing of the items to come; the threshold is then that of as many Yes as No.
 
     Items without label or probabilities are left out; fewer than `LEAST_ITEMS` of a rubric, or only
     one label among them, give that rubric no scaling of its own.
@@ -114,46 +119,54 @@ def fit_calibration(samples: Sequence[Sample], judgements: Sequence[Judgement]) 
             pair = (judgement.verdict_probs["Yes"], sample.label == "Yes")
             rows.setdefault(sample.rubric, []).append(pair)
     everything = [pair for pairs in rows.values() for pair in pairs]
-    fitted = {rubric: _fit(pairs) for rubric, pairs in sorted(rows.items())}
+    fitted = {rubric: _fit(pairs, balanced) for rubric, pairs in sorted(rows.items())}
     return Calibration(
-        _fit(everything), {rubric: found for rubric, found in fitted.items() if found is not None}
+        _fit(everything, balanced),
+        {rubric: found for rubric, found in fitted.items() if found is not None},
     )
 
 
-def _fit(pairs: Sequence[tuple[float, bool]]) -> Scaling | None:
+def _fit(pairs: Sequence[tuple[float, bool]], balanced: bool) -> Scaling | None:
     answers = {answer for _, answer in pairs}
     if len(pairs) < LEAST_ITEMS or len(answers) < 2:
         return None
     probability, answer = (np.array(column, dtype=float) for column in zip(*pairs))
-    slope, shift = fit_platt(probability, answer)
+    share = answer.mean()
+    weight = np.where(answer > 0, 0.5 / share, 0.5 / (1 - share)) if balanced else None
+    slope, shift = fit_platt(probability, answer, weight)
     return Scaling(slope, shift, len(pairs))
 
 
 def fit_platt(
-    probability: np.ndarray, answer: np.ndarray, n_steps: int = 100
+    probability: np.ndarray,
+    answer: np.ndarray,
+    weight: np.ndarray | None = None,
+    n_steps: int = 100,
 ) -> tuple[float, float]:
     """Return (slope, shift) of greatest likelihood for probabilities of Yes and answers 0 or 1.
 
-    Both arrays are [n]. Targets are Platt's (N+ + 1) / (N+ + 2) and 1 / (N- + 2), which keeps the
-    slope finite where the classes do not overlap. Newton's method with step halving.
+    All arrays are [n]; `weight` (default: ones) is how often an item counts. Targets are Platt's
+    (N+ + 1) / (N+ + 2) and 1 / (N- + 2), which keeps the slope finite where the classes do not
+    overlap. Newton's method with step halving.
     """
     logits = _logit(np.asarray(probability, dtype=float))
     n_yes, n_no = float(answer.sum()), float((1 - answer).sum())
     targets = np.where(answer > 0, (n_yes + 1) / (n_yes + 2), 1 / (n_no + 2))
     design = np.stack([logits, np.ones_like(logits)], axis=1)
+    counts = np.ones_like(logits) if weight is None else weight
     weights = np.zeros(2)
-    loss = _log_loss(design @ weights, targets)
+    loss = _log_loss(design @ weights, targets, counts)
     for _ in range(n_steps):
         fitted = _sigmoid(design @ weights)
-        gradient = design.T @ (fitted - targets)
+        gradient = design.T @ (counts * (fitted - targets))
         # a small ridge keeps the matrix invertible where all logits are equal
-        hessian = (design * (fitted * (1 - fitted))[:, None]).T @ design + 1e-9 * np.eye(2)
+        hessian = (design * (counts * fitted * (1 - fitted))[:, None]).T @ design + 1e-9 * np.eye(2)
         step = np.linalg.solve(hessian, gradient)
         size = 1.0
-        while size > 1e-8 and _log_loss(design @ (weights - size * step), targets) > loss:
+        while size > 1e-8 and _log_loss(design @ (weights - size * step), targets, counts) > loss:
             size /= 2
         weights = weights - size * step
-        improved = loss - _log_loss(design @ weights, targets)
+        improved = loss - _log_loss(design @ weights, targets, counts)
         loss -= improved
         if improved < 1e-12:
             break
@@ -169,5 +182,5 @@ def _sigmoid(values: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-values))
 
 
-def _log_loss(logits: np.ndarray, targets: np.ndarray) -> float:
-    return float((np.logaddexp(0, logits) - targets * logits).sum())
+def _log_loss(logits: np.ndarray, targets: np.ndarray, counts: np.ndarray) -> float:
+    return float((counts * (np.logaddexp(0, logits) - targets * logits)).sum())
