@@ -87,9 +87,10 @@ def completion_inputs(batch: RowBatch, attention: str) -> dict[str, Any]:
     inputs |= {"predict_at": batch.predict_at, "targets": batch.targets}
     if attention in ("segments", "varlen"):
         ids = batch.input_ids
+        n_rows, width = ids.shape
         is_varlen = attention == "varlen"
         inputs["documents"] = (
-            sequences_of(batch.spans, *ids.shape, device=ids.device) if is_varlen else batch.spans
+            sequences_of(batch.spans, n_rows, width, ids.device) if is_varlen else batch.spans
         )
         # a mask of four axes is handed through as it is; ours stands for "none", the documents say
         # the rest

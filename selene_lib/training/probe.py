@@ -94,7 +94,7 @@ def _gradient(model: Any, logps: Callable[[], list[Tensor]]) -> list[Tensor]:
     with torch.enable_grad():
         parts = logps()
         weights = (1.0, -0.5, 0.75, -1.25)
-        total = sum(scale * weight * part.sum() for weight, part in zip(weights, parts))
+        total = torch.stack([w * part.sum() for w, part in zip(weights, parts)]).sum() * scale
         trainable = [p for p in model.parameters() if p.requires_grad]
         found = torch.autograd.grad(total, trainable, allow_unused=True)
     return [torch.zeros_like(p) if g is None else g.detach() for p, g in zip(trainable, found)]

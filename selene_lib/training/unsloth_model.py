@@ -64,8 +64,8 @@ def attend_to_documents(
 
     if isinstance(documents, Sequences):
         return shared_prefix_attention(query, key, value, documents, scale)
-    heads_first = (x.transpose(1, 2) for x in (query, key, value))
-    return attend_spans(*heads_first, documents, scale)
+    query, key, value = (x.transpose(1, 2) for x in (query, key, value))
+    return attend_spans(query, key, value, documents, scale)
 
 
 def load_unsloth(spec: TrainSpec, decision: Decision) -> tuple[Any, Any]:
