@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from selene_lib.cli import app
 from selene_lib.errors import UserError
 from selene_lib.evaluation.arena import (
     Battles,
@@ -171,6 +173,55 @@ def test_table_is_whole_and_json(tmp_path):
     assert frame.p_first.sum() == pytest.approx(1)
     assert (frame.ci95_low <= frame.rating).all() and (frame.rating <= frame.ci95_high).all()
     assert json.loads(frame.to_json(orient="records"))[0]["judge"] == frame.judge[0]
+
+
+def elo_formula(a, b):
+    return 1 / (1 + 10 ** ((b - a) / 400))
+
+
+def test_the_elo_formula_holds_on_the_printed_ratings():
+    battles = simulate_battles([300, 0, -100, -200], 4000, np.random.default_rng(0), tie_log_odds=1)
+    frame = arena_table(battles, n_resamples=20, n_shuffles=2)
+    rating = frame.set_index("judge")["rating"].loc[list(battles.judges)].to_numpy()
+    left = elo_formula(rating[battles.left], rating[battles.right])
+    for place, judge in enumerate(battles.judges):
+        mine = np.concatenate([left[battles.left == place], 1 - left[battles.right == place]])
+        row = frame[frame["judge"] == judge].iloc[0]
+        assert mine.mean() == pytest.approx(row["score"], abs=1e-3)
+        assert row["expected"] == pytest.approx(row["score"], abs=1e-3)
+    wider = arena_table(battles, n_resamples=20, n_shuffles=2, ties="davidson")
+    assert np.ptp(wider["rating"]) > 1.3 * np.ptp(frame["rating"])
+    assert wider["expected"].to_numpy() == pytest.approx(wider["score"].to_numpy(), abs=0.01)
+
+
+@pytest.mark.parametrize("ties", ["half", "davidson"])
+@pytest.mark.parametrize("battles", [two_judges(1, 0, 0), two_judges(0, 9, 0)])
+def test_one_vote_or_ties_alone_are_no_certainty(battles, ties):
+    frame = arena_table(battles, n_resamples=100, n_shuffles=2, ties=ties)
+    assert (frame["ci95_high"] - frame["ci95_low"] > 100).all()
+    if battles.score_left[0] == 0.5:
+        assert frame["rating"].to_numpy() == pytest.approx([1200, 1200])
+        assert frame["p_first"].to_numpy() == pytest.approx([0.5, 0.5])
+
+
+def test_both_bad_is_a_tie_or_left_out(tmp_path):
+    rows = ["a,b,left", "a,b,both_bad", "b,a,tie (bothbad)", "a,b,tie"]
+    path = write_votes(tmp_path / "v.csv", rows)
+    assert list(read_votes(path).score_left) == [1.0, 0.5, 0.5, 0.5]
+    assert list(read_votes(path, both_bad="drop").score_left) == [1.0, 0.5]
+    only = write_votes(tmp_path / "w.csv", rows[1:2])
+    with pytest.raises(UserError, match="no votes but both_bad ones"):
+        read_votes(only, both_bad="drop")
+
+
+def test_the_command_takes_ties_and_clusters(tmp_path):
+    rows = [f"a,b,{w},{i // 4}" for i, w in enumerate(["left", "right", "tie", "left"] * 10)]
+    path = write_votes(tmp_path / "v.csv", rows, "left,right,winner,voter")
+    for options in (["--cluster", "voter"], ["--ties", "davidson"], ["--both-bad", "drop"]):
+        done = CliRunner().invoke(app, ["arena", "--votes", str(path), "--json", *options])
+        assert len(json.loads(done.output)) == 2
+    wrong = CliRunner().invoke(app, ["arena", "--votes", str(path), "--cluster", "town"])
+    assert "--cluster 'town' is not one of vote, voter" in str(wrong.exception)
 
 
 def test_both_shapes_and_json_lines_read_the_same(tmp_path):

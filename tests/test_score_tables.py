@@ -112,6 +112,39 @@ def test_task_means_can_take_exact_scores_instead_of_correlations():
     ).value == pytest.approx(exact)
 
 
+def test_a_mean_never_leaves_its_scale_and_knows_the_majority():
+    def row(value, error, majority=0.6, metric="accuracy", task="classification"):
+        return Score(
+            "j",
+            "s",
+            task,
+            metric,
+            "strict",
+            value,
+            60,
+            0,
+            baseline_majority=majority,
+            meta={"headline": True, "standard_error": error},
+        )
+
+    nothing = {m.task: m for m in task_means([row(0.0, 0.026)])}["overall"]
+    assert (nothing.ci95_low, nothing.majority) == (0.0, 0.6)
+    everything = task_means([row(0.99, 0.026)])[0]
+    assert everything.ci95_high == 1.0
+    correlation = task_means([row(0.0, 0.1, None, "pearson", "absolute")])[0]
+    assert correlation.ci95_low < 0
+    assert correlation.majority is None
+
+
+def test_a_judge_that_always_says_a_is_no_certainty():
+    samples = [sample(i, "pairwise", "AB"[i % 2]) for i in range(240)]
+    replies = [judged(s, "**Result:** A", order) for s in samples for order in ("AB", "BA")]
+    (main,) = headline(score_set(samples, replies, judge="j", set_name="toy"))
+    assert main.value == 0.5
+    assert main.ci95_low == pytest.approx(0.437, abs=2e-3)
+    assert main.meta["standard_error"] > 0.03
+
+
 def test_compare_finds_a_true_difference_and_no_false_one():
     rng = np.random.default_rng(2)
     samples, weak = honest_run("pairwise", 150, 0.55, rng)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, cast
 
 import typer
 
 from selene_lib.cli.options import DataDir, JsonOption, folder, print_rows
+from selene_lib.errors import UserError
 
 LISTED = (
     "name",
@@ -70,22 +71,44 @@ def lock(
 
 def arena(
     votes: Annotated[
-        Path,
-        typer.Option(
-            "--votes", help="CSV with the columns left, right, winner (left, right or tie)"
-        ),
+        Path, typer.Option("--votes", help="CSV with left, right, winner (or model_a, model_b)")
     ],
+    ties: Annotated[
+        str,
+        typer.Option("--ties", help="half: half a win each, the Elo formula holds; or davidson"),
+    ] = "half",
+    cluster: Annotated[
+        str,
+        typer.Option("--cluster", help="vote, or voter: intervals that draw whole voters"),
+    ] = "vote",
+    both_bad: Annotated[
+        str, typer.Option("--both-bad", help="votes that neither was good: tie, or drop")
+    ] = "tie",
     json: JsonOption = False,
-    seed: Annotated[int, typer.Option(help="decides resamples and shuffles")] = 0,
+    seed: Annotated[int, typer.Option(help="decides resamples")] = 0,
     n_resamples: Annotated[int, typer.Option(help="bootstrap resamples")] = 1000,
 ) -> None:
-    """Rate the judges of a votes file.
+    """Rate judges from a votes file.
 
-    The public leaderboard's Elo beside Bradley-Terry with bootstrap intervals.
+    Order-free Bradley-Terry beside the leaderboard's formula.
     """
-    from selene_lib.evaluation.arena import arena_table
+    from selene_lib.evaluation.arena import arena_table, read_votes
 
-    print_rows(arena_table(votes, n_resamples=n_resamples, seed=seed).to_dict("records"), json)
+    for option, value, known in (
+        ("--ties", ties, ("half", "davidson")),
+        ("--cluster", cluster, ("vote", "voter")),
+    ):
+        if value not in known:
+            raise UserError(f"{option} {value!r} is not one of {', '.join(known)}")
+    battles = read_votes(votes, both_bad=cast(Literal["tie", "drop"], both_bad))
+    table = arena_table(
+        battles,
+        n_resamples=n_resamples,
+        seed=seed,
+        by=cast(Literal["vote", "voter"], cluster),
+        ties=cast(Literal["half", "davidson"], ties),
+    )
+    print_rows(table.to_dict("records"), json)
 
 
 COMMANDS = (sources, benchmarks, lock, arena)

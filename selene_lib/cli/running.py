@@ -198,19 +198,29 @@ def _print_task_means(name: str) -> None:
     path = run_folder(name) / "05_evaluate_benchmarks"
     if not (path / "step.json").is_file():
         return
-    print(f"\n{'judge':<18}{'task':<16}{'n':>6}{'unparsed':>10}{'score':>9}   95 % interval")
+    print(
+        f"\n{'judge':<18}{'task':<16}{'items':>6}{'replies unread':>16}{'score':>9}   95 % interval"
+    )
     for row in _read_csv(path / "task_means.csv"):
-        counts = f"{row['n']:>6}{row['n_unparsed']:>10}{float(row['value']):>9.3f}"
+        counts = f"{row['n']:>6}{row['n_unparsed']:>16}{float(row['value']):>9.3f}"
         interval = f"[{float(row['ci95_low']):.3f}, {float(row['ci95_high']):.3f}]"
         print(f"{row['judge']:<18}{row['task']:<16}{counts}   {interval}")
     print(f"\n{'trained':<18}{'gain over base, points':>24}   intervals apart")
     for row in _read_csv(path / "seeds.csv"):
         if row["judge"] != BASE:
-            apart = "yes" if row["intervals_apart"] == "True" else "no"
-            print(f"{row['judge']:<18}{float(row['gain_points']):>24.1f}   {apart}")
+            print(f"{row['judge']:<18}{float(row['gain_points']):>24.1f}   {_apart(row)}")
     report = run_folder(name) / "07_report" / "report.html"
     if report.is_file():
         print(f"\nreport: {report}")
+
+
+def _apart(row: Mapping[str, str]) -> str:
+    """Whether a gain is one: above the base, and above what needs no judge at all."""
+    apart = "yes" if row["intervals_apart"] == "True" else "no"
+    if row.get("above_majority") == "False":
+        share = float(row["majority"])
+        apart += f", but not above {share:.3f}, the commonest label alone: no success"
+    return apart
 
 
 def _print_comparison(name: str) -> None:

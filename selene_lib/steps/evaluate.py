@@ -148,7 +148,9 @@ def shown_scores(scores: Sequence[Score]) -> pd.DataFrame:
 def seed_table(means: Sequence[TaskMean]) -> pd.DataFrame:
     """Return the task means of base and every trained arm, with the gain over the base in points.
 
-    `intervals_apart` says whether the arm's overall interval lies above that of the base.
+    `intervals_apart` says whether the arm's overall interval lies above that of the base. A gain is
+    a success only where `above_majority` is True too: the arm's interval lies above what always
+    giving the commonest label scores (`majority`; both None where that is not known).
     """
     found = {(row.judge, row.task): row for row in means}
     base = found[BASE, "overall"]
@@ -162,6 +164,10 @@ def seed_table(means: Sequence[TaskMean]) -> pd.DataFrame:
                 **{task: found[judge, task].value for task in tasks},
                 "gain_points": 100 * (overall.value - base.value),
                 "intervals_apart": bool(overall.ci95_low > base.ci95_high),
+                "majority": overall.majority,
+                "above_majority": (
+                    None if overall.majority is None else overall.ci95_low > overall.majority
+                ),
             }
         )
     return pd.DataFrame(rows)

@@ -2,8 +2,9 @@
 
 A votes file is CSV (or JSON Lines) with a header. Two shapes are read: `left, right, winner` with
 winner left / right / tie, and `model_a, model_b, winner` with winner A / B / tie (or model_a /
-model_b / tie). A column `worker` or `voter` is kept, so that intervals can be clustered by the
-person who voted.
+model_b / tie). `both_bad` (also `bothbad`, `tie (bothbad)`) says that neither was good: a tie, or
+left out. A column `worker` or `voter` is kept, so that intervals can be clustered by the person who
+voted.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -31,8 +33,9 @@ _SCORES = {
     "b": 0.0,
     "model_b": 0.0,
     "tie": 0.5,
-    "tie (bothbad)": 0.5,
 }
+BOTH_BAD = ("both_bad", "bothbad", "both bad", "tie (bothbad)")
+BothBad = Literal["tie", "drop"]
 ELO_PER_NAT = 400 / np.log(10)
 
 
@@ -81,13 +84,16 @@ class Battles:
         return np.stack(counts, axis=1)
 
 
-def read_votes(path: str | os.PathLike) -> Battles:
+def read_votes(path: str | os.PathLike, *, both_bad: BothBad = "tie") -> Battles:
     """Read a votes file (shapes: see the module) in its order, on which sequential Elo depends.
 
-    Raises UserError, naming file and line, for a missing file or column, an unknown winner, an
-    empty name or a judge against itself.
+    `both_bad` says whether such votes count as ties or are left out. Raises UserError, naming file
+    and line, for a missing file or column, an unknown winner, an empty name or a judge against
+    itself.
     """
     path = Path(path)
+    if both_bad not in ("tie", "drop"):
+        raise UserError(f"both_bad {both_bad!r} is not one of tie, drop")
     if not path.is_file():
         raise UserError(f"no votes file {path}; give a CSV with the columns left, right and winner")
     rows = _json_rows(path) if path.suffix in {".jsonl", ".ndjson"} else _csv_rows(path)
@@ -95,12 +101,15 @@ def read_votes(path: str | os.PathLike) -> Battles:
     scores: list[float] = []
     voters: list[str | None] = []
     for line, row in rows:
+        if both_bad == "drop" and str(row.get("winner") or "").strip().lower() in BOTH_BAD:
+            continue
         one, two, score = _vote(path, line, row)
         names.append((one, two))
         scores.append(score)
         voters.append(next((str(row[c]) for c in VOTERS if row.get(c) not in (None, "")), None))
     if not names:
-        raise UserError(f"{path} holds a header and no votes")
+        but = " but both_bad ones, which are left out" if both_bad == "drop" else ""
+        raise UserError(f"{path} holds a header and no votes{but}")
     return _battles(names, scores, voters)
 
 
@@ -146,9 +155,12 @@ def _vote(path: Path, line: int, row: dict) -> tuple[str, str, float]:
         )
     if one == two:
         raise UserError(f"{path}, line {line}: {one!r} against itself; remove the line")
+    if winner.lower() in BOTH_BAD:
+        return one, two, 0.5
     if winner.lower() not in _SCORES:
         raise UserError(
-            f"{path}, line {line}: winner {winner!r} is not one of left, right, tie (or A, B, tie)"
+            f"{path}, line {line}: winner {winner!r} is not one of left, right, tie, both_bad "
+            "(or A, B, tie)"
         )
     return one, two, _SCORES[winner.lower()]
 

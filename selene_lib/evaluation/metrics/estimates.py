@@ -18,6 +18,7 @@ from selene_lib.evaluation.metrics.resampling import (
     wilson_interval,
 )
 
+CORRELATIONS = ("pearson", "spearman", "kendall")
 SHARES = ("mean", "accuracy", "weighted_mean")
 _SAME = 1e-12  # the spread of resamples that are all alike
 
@@ -46,8 +47,9 @@ def estimate(
 ) -> Estimate:
     """Return a metric of `COUNT_METRICS` on item arrays, with a bootstrap interval over groups.
 
-    Where all resamples agree a bootstrap has no width: shares of 0/1 outcomes then have Wilson's
-    interval at the number of groups, balanced accuracy that of its classes, other metrics none.
+    Where all resamples agree a bootstrap has no width: shares then have Wilson's interval at the
+    number of groups, balanced accuracy the mean of those of its classes, correlations Fisher's at a
+    value shrunk by 1 / groups, other metrics none.
     Items that all belong to one group are taken one by one, since a single group says nothing of
     the next.
     """
@@ -75,9 +77,14 @@ def _without_spread(
     metric: str, value: float, columns: tuple[np.ndarray, ...], names: np.ndarray, n_undefined: int
 ) -> Interval:
     nothing = Interval(math.nan, math.nan, math.nan, n_undefined)
+    n_groups = len(np.unique(names))
+    if math.isnan(value):
+        return nothing
     if metric in SHARES and 0 <= value <= 1:
         counted = columns[1] > 0 if metric == "weighted_mean" else np.ones(len(names), bool)
         return share_interval(value, len(np.unique(names[counted])), n_undefined)
+    if metric in CORRELATIONS and n_groups > 3:
+        return _fisher(value, n_groups, n_undefined)
     if metric != "balanced_accuracy":
         return nothing
     verdict, gold = columns
@@ -88,6 +95,12 @@ def _without_spread(
         parts.append(share_interval(share, len(np.unique(names[mine]))))
     low, high = np.mean([part.low for part in parts]), np.mean([part.high for part in parts])
     return Interval(float(low), float(high), float(high - low) / (2 * Z95), n_undefined)
+
+
+def _fisher(value: float, n: int, n_undefined: int) -> Interval:
+    centre, half = math.atanh(value * (1 - 1 / n)), Z95 / math.sqrt(n - 3)
+    low, high = math.tanh(centre - half), math.tanh(centre + half)
+    return Interval(min(low, value), max(high, value), (high - low) / (2 * Z95), n_undefined)
 
 
 def share_interval(value: float, n: float, n_undefined: int = 0) -> Interval:

@@ -56,7 +56,7 @@ class Outcomes:
     def correct(self, order: Order) -> np.ndarray:
         """1.0 where the verdict is the gold label, else 0.0.
 
-        Unparsed is wrong, and so is every verdict on a gold tie.
+        Unparsed is wrong; on a gold tie only the verdict `tie` is right.
         """
         return ((self.verdicts[order] == self.gold) & (self.gold != UNPARSED)).astype(float)
 

@@ -32,22 +32,14 @@ def finish(draft: Draft, outcomes: Outcomes, settings: Settings) -> Score:
     """Compute value and clustered interval of a draft."""
     if not len(draft.columns[0]):
         return _score(draft, outcomes, None, metrics.Interval(math.nan, math.nan, math.nan, 0))
-    value = metrics.metric_value(draft.kind, *draft.columns)
-    rng = settings.rng(outcomes.set, draft.metric, draft.convention)
-    replicates = metrics.bootstrap_replicates(
+    found = metrics.estimate(
         draft.kind,
         *draft.columns,
-        groups=cluster_names(draft.groups),
+        groups=draft.groups,
         n_resamples=settings.n_resamples,
-        rng=rng,
+        rng=settings.rng(outcomes.set, draft.metric, draft.convention),
     )
-    found = metrics.interval(replicates)
-    if draft.kind == "mean" and value in (0.0, 1.0):
-        n_groups = len(np.unique(draft.groups))
-        low, high = metrics.wilson_interval(round(value * n_groups), n_groups)
-        error = (high - low) / (2 * metrics.Z95)
-        found = replace(found, low=low, high=high, standard_error=error)
-    return _score(draft, outcomes, value, found)
+    return _score(draft, outcomes, found.value, found)
 
 
 def cluster_names(groups: np.ndarray) -> np.ndarray | None:
@@ -58,7 +50,12 @@ def cluster_names(groups: np.ndarray) -> np.ndarray | None:
     return groups if len(np.unique(groups)) < len(groups) else None
 
 
-def _score(draft: Draft, outcomes: Outcomes, value: float | None, found: metrics.Interval) -> Score:
+def _score(
+    draft: Draft,
+    outcomes: Outcomes,
+    value: float | None,
+    found: metrics.Estimate | metrics.Interval,
+) -> Score:
     meta = {
         "standard_error": known(found.standard_error, 8),
         "n_groups": len(np.unique(draft.groups)),

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from selene_lib.evaluation import metrics
+from selene_lib.evaluation.metrics.estimates import CORRELATIONS
 from selene_lib.evaluation.scoring.conventions import headline_draft
 from selene_lib.evaluation.scoring.drafts import STRICT
 from selene_lib.evaluation.scoring.outcomes import Outcomes, align_judgements
@@ -23,7 +24,9 @@ from selene_lib.records import TASKS, Judgement, Sample, Score
 class TaskMean:
     """Mean of a judge over the sets of a task.
 
-    The task `overall` is the mean over the task types that have sets.
+    The task `overall` is the mean over the task types that have sets. `n` counts items and
+    `n_unparsed` replies, of which a pair has two. `majority` is the same mean of what always giving
+    each set's commonest label scores, None where a set has no such baseline.
     """
 
     judge: str
@@ -34,6 +37,7 @@ class TaskMean:
     ci95_low: float
     ci95_high: float
     n_sets: int
+    majority: float | None = None
 
 
 def task_means(scores: Iterable[Score], *, absolute_metric: str = "pearson") -> list[TaskMean]:
@@ -42,7 +46,7 @@ def task_means(scores: Iterable[Score], *, absolute_metric: str = "pearson") -> 
     `absolute_metric="accuracy"` takes the strict share of exact scores for absolute items instead
     of their correlation, so that all three tasks are on one scale. Sets are independent, so the
     interval is value -+ 1.96 standard errors with se^2 = sum(se_i^2) / k^2 of the bootstrap
-    standard errors.
+    standard errors; it ends where the metric ends.
     """
     by_judge: dict[str, list[Score]] = {}
     for score in scores:
@@ -59,6 +63,7 @@ def _stands_for_its_set(score: Score, absolute_metric: str) -> bool:
 
 def _judge_means(judge: str, rows: list[Score]) -> list[TaskMean]:
     means: list[tuple[float, float]] = []
+    rules: list[float | None] = []
     result = []
     for task in TASKS:
         mine = [row for row in rows if row.task == task]
@@ -66,8 +71,16 @@ def _judge_means(judge: str, rows: list[Score]) -> list[TaskMean]:
             continue
         value, error = _mean([_value_and_error(row) for row in mine])
         means.append((value, error))
-        result.append(_row(judge, task, mine, value, error))
-    return [*result, _row(judge, "overall", rows, *_mean(means))] if means else []
+        rules.append(_mean_if_known([row.baseline_majority for row in mine]))
+        result.append(_row(judge, task, mine, value, error, rules[-1]))
+    if not means:
+        return []
+    return [*result, _row(judge, "overall", rows, *_mean(means), _mean_if_known(rules))]
+
+
+def _mean_if_known(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return round(sum(known) / len(known), 10) if known and len(known) == len(values) else None
 
 
 def _value_and_error(score: Score) -> tuple[float, float]:
@@ -82,17 +95,21 @@ def _mean(parts: Sequence[tuple[float, float]]) -> tuple[float, float]:
     return mean, math.sqrt(sum(error * error for _, error in parts)) / len(parts)
 
 
-def _row(judge: str, task: str, rows: list[Score], value: float, error: float) -> TaskMean:
+def _row(
+    judge: str, task: str, rows: list[Score], value: float, error: float, majority: float | None
+) -> TaskMean:
     half = metrics.Z95 * error
+    least = -1.0 if any(row.metric in CORRELATIONS for row in rows) else 0.0
     return TaskMean(
         judge,
         task,
         n=sum(r.n for r in rows),
         n_unparsed=sum(r.n_unparsed for r in rows),
         value=round(value, 10),
-        ci95_low=round(value - half, 10),
-        ci95_high=round(value + half, 10),
+        ci95_low=round(max(value - half, least), 10),
+        ci95_high=round(min(value + half, 1.0), 10),
         n_sets=len(rows),
+        majority=majority,
     )
 
 
