@@ -25,7 +25,7 @@ app = typer.Typer(
 )
 for room in (running, data, judging, labels, training):
     for command in room.COMMANDS:
-        app.command()(command)
+        app.command(command.__name__.rstrip("_").replace("_", "-"))(command)
 for name, group in fetching.GROUPS.items():
     app.add_typer(group, name=name)
 

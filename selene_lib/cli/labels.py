@@ -149,4 +149,23 @@ def train(
     print(f"report: {done.report}\njudge with it: selene judge --adapter {out} --input ...")
 
 
-COMMANDS = (train, agree)
+def import_(
+    input: Annotated[
+        Path, typer.Argument(help="rubric or data of Prometheus, OpenAI Evals or deepeval")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="folder for rubric.txt and table.csv")],
+) -> None:
+    """Turn another tool's rubric or data set into our rubric and table; name what is lost."""
+    from selene_lib.labels.importing import import_file, write_import
+
+    found = import_file(input)
+    for path in write_import(found, out):
+        print(f"{found.kind}: {path}")
+    for lost in found.lost:
+        print(f"not carried over: {lost}")
+    words = "".join(f" --label {own}={ours}" for own, ours in found.labels.items())
+    if found.task:
+        print(f"use it with: --task {found.task}{words}")
+
+
+COMMANDS = (train, agree, import_)

@@ -6,6 +6,7 @@
 | overlap   | labelled items that stand in a benchmark                                          |
 | splitting | training, validation and held-out items by group                                  |
 | recipe    | settings, balanced pairs                                                          |
+| importing | rubrics and data of other tools                                                   |
 | critiques | reasons for the pairs, by a served model                                          |
 | training  | `train_judge`: all of it, resumable                                               |
 | comparing | the trained judge beside its base and beside rules                                |
