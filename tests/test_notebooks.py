@@ -12,7 +12,7 @@ import pytest
 from conftest import REPOSITORY
 from papermill import inspect_notebook
 
-from selene_lib.pipeline.notebooks import STEPS, parameter_defaults
+from selene_lib.pipeline.notebooks import ALONE, STEPS, parameter_defaults
 
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
 SECRET = re.compile(r"hf_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9]{20,}|nk-[A-Za-z0-9]{20,}")
@@ -28,7 +28,7 @@ def sources(content, kind="code") -> list[str]:
 
 
 def test_one_notebook_a_step():
-    assert [path.stem for path in NOTEBOOKS] == [step.name for step in STEPS]
+    assert [path.stem for path in NOTEBOOKS] == [step.name for step in (*STEPS, *ALONE)]
 
 
 def test_no_outputs_counts_or_secrets(notebook):
@@ -98,7 +98,7 @@ def test_every_parameter_is_used(notebook):
 
 def test_declared_inputs_and_outputs_are_those_of_the_cells(notebook):
     path, content = notebook
-    step = next(step for step in STEPS if step.name == path.stem)
+    step = next(step for step in (*STEPS, *ALONE) if step.name == path.stem)
     code = "\n".join(sources(content))
     assert f'begin_step("{step.name}", globals())' in code
     assert sources(content)[-1].strip().endswith("step.finish()")

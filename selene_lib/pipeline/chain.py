@@ -62,6 +62,12 @@ class Wanted:
 
 def select_steps(first: str | None, last: str | None) -> tuple[StepSpec, ...]:
     """Return the steps from `first` to `last`, both included; None is the chain's own end."""
+    for name in filter(None, (first, last)):
+        if step_spec(name) in notebooks.ALONE:
+            raise UserError(
+                f"{step_spec(name).name} is no step of the chain: open it with selene lab, or run "
+                "it with papermill"
+            )
     start = notebooks.STEPS.index(step_spec(first)) if first else 0
     stop = notebooks.STEPS.index(step_spec(last)) if last else len(notebooks.STEPS) - 1
     if start > stop:

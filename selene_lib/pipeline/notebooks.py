@@ -154,9 +154,22 @@ STEPS: tuple[StepSpec, ...] = (
 )
 
 
+ALONE: tuple[StepSpec, ...] = (
+    StepSpec(
+        "09_train_on_your_labels",
+        (),
+        ("judge", "comparison.csv", "curve.csv", "pool.csv"),
+        300,
+    ),
+)
+"""Notebooks that are no step of the chain: they read your files and need the small real model."""
+
+
 def step_spec(name: str) -> StepSpec:
-    """Return the step of that name, or one that its number (`04`) starts."""
-    found = [s for s in STEPS if name in (s.name, s.number)]
+    """Return the step of that name, or one that its number (`04`) starts; also one that stands
+    alone.
+    """
+    found = [s for s in (*STEPS, *ALONE) if name in (s.name, s.number)]
     if not found:
         raise UserError(f"no step {name!r}; there are {', '.join(s.name for s in STEPS)}")
     return found[0]

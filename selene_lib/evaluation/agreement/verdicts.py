@@ -111,6 +111,7 @@ def read_verdicts(
     columns: Mapping[str, str] | None = None,
     labels: Mapping[str, str] | None = None,
     people: Sequence[str] = (),
+    labelled: bool = True,
 ) -> Verdicts:
     """Read a judged table (what `selene judge` wrote, or any with a label and a verdict column).
 
@@ -127,7 +128,7 @@ def read_verdicts(
     for one in rows:
         where = f"{path}, row {one.number}"
         if not samples:
-            _check_columns(path, one.row, names, people)
+            _check_columns(path, one.row, names, [*(["label"] if labelled else []), *people])
         samples.append(one.sample)
         said.append(_verdict(where, one.row, names, kind, labels or {}))
         confidence.append(_confidence(where, one.row.get(names.get("confidence", "confidence"))))
@@ -138,7 +139,7 @@ def read_verdicts(
 
 
 def _check_columns(path: Path, row: Row, names: Mapping[str, str], people: Sequence[str]) -> None:
-    for name in ("verdict", "label", *people):
+    for name in ("verdict", *people):
         own = names.get(name, name)
         if own not in row:
             there = ", ".join(map(str, row))
