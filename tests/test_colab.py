@@ -52,7 +52,10 @@ def test_anywhere_else_the_cell_does_nothing():
 
 
 def as_on_colab(source: str, before: str = "") -> subprocess.CompletedProcess:
-    fake = "import sys, types\nsys.modules['google.colab'] = types.ModuleType('google.colab')\n"
+    fake = (
+        "import os, sys, types\nsys.modules['google.colab'] = types.ModuleType('google.colab')\n"
+        "get_ipython = lambda: types.SimpleNamespace(system=os.system)\n"
+    )
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     return subprocess.run(
         [sys.executable, "-c", fake + before + source],
@@ -85,14 +88,32 @@ def test_on_colab_the_cell_fetches_the_project_at_its_tag_and_prepares_it(tmp_pa
     assert again.returncode == 0, again.stderr
 
 
+def test_a_tag_that_is_not_there_gives_the_default_branch(tmp_path):
+    if not (REPOSITORY / ".git").exists():
+        pytest.skip("not a git checkout, so there is nothing to fetch")
+    source = colab_cell(NOTEBOOKS[0]).replace("/content/selene", str(tmp_path / "selene"))
+    source = colab.ADDRESS.sub(rf'\g<1>"file://{REPOSITORY}", "v0.0.0-never"', source)
+    done = as_on_colab(source)
+    assert done.returncode == 0, done.stderr
+    assert "Remote branch v0.0.0-never not found" in done.stderr
+    assert (tmp_path / "selene/pyproject.toml").is_file()
+
+
+def test_the_cell_is_short_and_folded():
+    for path in NOTEBOOKS:
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        (cell,) = [cell for cell in cells if "colab" in cell["metadata"].get("tags", [])]
+        assert len([line for line in cell["source"] if line.strip()]) <= 10
+        assert cell["metadata"]["jupyter"] == {"source_hidden": True}
+        assert cell["metadata"]["cellView"] == "form"
+
+
 def test_without_an_address_the_cell_says_what_to_set(tmp_path):
     source = colab.ADDRESS.sub(r'\g<1>"", "v0"', colab_cell(NOTEBOOKS[0])).replace(
         "/content/selene", str(tmp_path / "absent")
     )
-    assert (
-        "set repository to the address of the project's git repository"
-        in as_on_colab(source).stderr
-    )
+    done = as_on_colab(source)
+    assert (done.returncode, done.stderr) == (1, "set repository first\n")
 
 
 def test_what_is_missing_is_installed_with_its_extra_and_the_pins(tmp_path, monkeypatch):
@@ -136,11 +157,19 @@ def test_a_version_in_memory_that_is_not_the_one_on_disk_restarts_the_kernel():
         f"{stale}; from selene_lib.pipeline.colab import prepare; prepare()",
     ]
     done = subprocess.run(program, capture_output=True, text=True, cwd=REPOSITORY)
-    assert done.returncode == -9
+    assert done.returncode == -15
     assert (
         f"numpy 0.1 in memory, {here} on disk" in done.stdout
         and "run the cells again" in done.stdout
     )
+
+
+def test_a_notebook_is_given_a_fresh_kernel_by_its_front_end(monkeypatch):
+    asked = []
+    kernel = SimpleNamespace(do_shutdown=lambda restart: asked.append(restart))
+    monkeypatch.setattr("IPython.get_ipython", lambda: SimpleNamespace(kernel=kernel))
+    colab.restart_kernel()
+    assert asked == [True]
 
 
 def test_results_go_to_drive_when_asked(tmp_path, monkeypatch):

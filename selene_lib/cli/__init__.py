@@ -23,9 +23,12 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Reproduce Atla Selene Mini: curate, train, judge, report.",
 )
+# options of another program are handed on
+SETTINGS = {"lab": {"ignore_unknown_options": True}}
 for room in (running, data, judging, labels, training):
     for command in room.COMMANDS:
-        app.command(command.__name__.rstrip("_").replace("_", "-"))(command)
+        name = command.__name__.rstrip("_").replace("_", "-")
+        app.command(name, context_settings=SETTINGS.get(name))(command)
 for name, group in fetching.GROUPS.items():
     app.add_typer(group, name=name)
 

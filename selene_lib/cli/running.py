@@ -331,14 +331,19 @@ def doctor() -> None:
 def lab(
     arguments: Annotated[list[str] | None, typer.Argument(help="passed on to jupyter lab")] = None,
 ) -> None:
-    """Open the notebooks in JupyterLab with this interpreter as the kernel."""
+    """Open the project in JupyterLab with this interpreter as the kernel, at its notebooks.
+
+    Options are JupyterLab's own: `selene lab --no-browser --port 8877`.
+    """
     from selene_lib.pipeline.execution import kernel_here
     from selene_lib.pipeline.places import project_root
 
-    notebooks = project_root() / "notebooks"
+    root = project_root()
+    # the root, so that figures and reports are seen beside the notebooks
+    where = [f"--ServerApp.root_dir={root}", "--LabApp.default_url=/lab/tree/notebooks"]
     with kernel_here("python3"):  # the name the notebooks ask for
         code = subprocess.call(
-            [sys.executable, "-m", "jupyterlab", *(arguments or []), str(notebooks)], cwd=notebooks
+            [sys.executable, "-m", "jupyterlab", *where, *(arguments or [])], cwd=root
         )
     raise typer.Exit(code)
 

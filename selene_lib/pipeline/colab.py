@@ -38,7 +38,7 @@ def prepare(
     extra: str = "",
     *,
     save_to_drive: bool = False,
-    root: Path | None = None,
+    root: Path | str | None = None,
     run: Callable[..., object] = subprocess.run,
 ) -> list[str]:
     """Install the project with an extra (`gpu` or none); mount Drive if asked.
@@ -47,7 +47,7 @@ def prepare(
     come from the project's own constraints. Results go to Drive where `save_to_drive` is set, so
     they outlive the machine and the next notebook finds them.
     """
-    root = root or project_root()
+    root = Path(root) if root else project_root()
     done = []
     if not is_installed(extra):
         wanted = f"{root}[{extra}]" if extra else str(root)
@@ -61,7 +61,8 @@ def prepare(
             "Then run the cells again from the top.",
             flush=True,
         )
-        os.kill(os.getpid(), signal.SIGKILL)
+        restart_kernel()
+        return done
     if save_to_drive:
         from google.colab import drive
 
@@ -70,6 +71,20 @@ def prepare(
         done.append(f"results go to {DRIVE_HOME}")
     os.chdir(root)
     return done or ["everything was here already"]
+
+
+def restart_kernel() -> None:
+    """Ask the notebook's own front end for a fresh kernel; outside of one, end the process.
+
+    Killing it would look like a crash.
+    """
+    from IPython import get_ipython  # type: ignore[attr-defined]
+
+    shell = get_ipython()
+    if shell is not None and hasattr(shell, "kernel"):
+        shell.kernel.do_shutdown(restart=True)
+        return
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def is_installed(extra: str) -> bool:
