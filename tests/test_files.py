@@ -207,8 +207,36 @@ def test_damage_is_named_and_moved_aside_and_half_a_line_is_not_damage(tmp_path)
     assert [row["n"] for row in files.read_jsonl(path, skip_broken=True)] == [1, 3]
     assert (tmp_path / "s.jsonl.damaged").read_bytes().startswith(b'{"n": 2, "t": "\xff"')
     files.append_jsonl(path, [{"n": 4, "t": "日"}])
-    assert [row["n"] for row in files.read_jsonl(path, skip_broken=True)] == [1, 3, 4]
+    assert [row["n"] for row in files.read_jsonl(path)] == [1, 3, 4]  # the half line is gone
     assert files.mend_jsonl(path) == []
+
+
+def test_a_store_whose_only_line_is_damaged_is_a_store_all_the_same(tmp_path):
+    path = tmp_path / "s.jsonl"
+    files.append_jsonl(path, [{"n": 1, "t": "x"}])
+    path.write_bytes(path.read_bytes().replace(b'"x"', b'"\xff"'))
+    assert files.mend_jsonl(path) == [1]
+    assert path.read_bytes() == b"" and (tmp_path / "s.jsonl.damaged").stat().st_size
+
+
+def test_a_proven_file_that_changed_is_named(tmp_path):
+    path = files.write_proven(tmp_path / "a.json", {"steps": 12, "name": "é"})
+    assert files.read_proven(path) == {"steps": 12, "name": "é"}
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1
+        path.write_bytes(flipped)
+        try:
+            found = files.read_proven(path)
+        except files.DamagedError as error:
+            assert str(path) in str(error)
+        else:  # white space between the fields, or the name of the checksum
+            assert found["steps"] == 12 and found["name"] == "é"
+    (tmp_path / "b.json").write_text('{"n": 1}')
+    assert files.read_proven(tmp_path / "b.json") == {"n": 1}  # of an older version
+    aside = [files.move_aside(files.write_proven(path, {})) for _ in range(2)]
+    assert [p.name for p in aside] == ["a.json", "a.json-2"] and not path.exists()
 
 
 def test_a_store_of_an_older_version_is_read_and_a_foreign_file_is_left_alone(tmp_path):

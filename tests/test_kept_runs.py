@@ -11,12 +11,18 @@ import torch
 
 from selene_lib import nano
 from selene_lib.ablation.kept_runs import KeptRun
-from selene_lib.ablation.margins import CHUNK_TOKENS, preference_margins, trusted_pairs
+from selene_lib.ablation.margins import (
+    CHUNK_TOKENS,
+    MarginRun,
+    preference_margins,
+    trusted_pairs,
+)
 from selene_lib.ablation.short_runs import ShortRun, development_items
 from selene_lib.files import write_parquet
 from selene_lib.models.loading import open_model, open_tokenizer
 from selene_lib.models.names import resolve_model
 from selene_lib.prompts.chat import encode_chat
+from selene_lib.prompts.rendering import Prompt
 from selene_lib.records import PreferencePair, Sample
 from selene_lib.training.spec import TrainSpec
 
@@ -139,8 +145,46 @@ def test_an_outcome_is_kept_under_all_it_depends_on(tmp_path, trusted):
         n_done = len(run.done)
         other()
         assert len(run.done) == n_done + 2
+    for field in ("prompt", "chosen", "rejected"):  # of the same ids
+        n_done = len(run.done)
+        run([replace(p, **{field: getattr(p, field) + " so"}) for p in trusted], 1, 5)
+        assert len(run.done) == n_done + 2, field
     jobs = [(trusted, 1, 5), ([], 1, 0)]
     assert [o.tolist() for o in run.many(jobs)] == [[0.5, 0.25], [1.0, 0.0]]
+
+
+def test_a_damaged_outcome_is_named_and_measured_again(tmp_path, capsys):
+    run = Counting(TrainSpec(base_model="x"), tmp_path, [])
+    run([], 1, 0)
+    (kept,) = tmp_path.glob("*.json")
+    for broken in (kept.read_text().replace("1.0", "0.5"), '{"key"', "[1.0, 0.0]"):
+        kept.write_text(broken)
+        assert run([], 1, 0).tolist() == [1.0, 0.0]
+        assert "measured again" in capsys.readouterr().err
+    assert len(run.done) == 4 and len(list((tmp_path / "damaged").iterdir())) == 3
+
+
+def test_what_is_measured_is_a_part_of_the_key(tmp_path, trusted):
+    spec = TrainSpec(base_model="x")
+    prompt = Prompt("Is it?", "classification", "nano/classification")
+    short = ShortRun(spec, tmp_path, [(prompt, "Yes")], max_new_tokens=110)
+    margins = MarginRun(spec, tmp_path, trusted[:2])
+    others = [
+        replace(short, items=[(prompt, "No")]),
+        replace(short, items=[(replace(prompt, text="Was it?"), "Yes")]),
+        replace(short, max_new_tokens=20),
+        replace(margins, trusted=[replace(p, chosen=p.chosen + " so") for p in trusted[:2]]),
+        replace(margins, trusted=[replace(p, rejected="no") for p in trusted[:2]]),
+    ]
+    keys = {run._key([], 0, 0) for run in (short, margins, *others)}
+    assert len(keys) == 7
+    base = tmp_path / "base"
+    base.mkdir()
+    seen = set()
+    for name, text in (("config.json", "{}"), ("config.json", "{1}"), ("chat_template.jinja", "x")):
+        (base / name).write_text(text)
+        seen.add(replace(short, spec=TrainSpec(base_model=str(base)))._key([], 0, 0))
+    assert len(seen) == 3
 
 
 def test_a_short_run_judges_the_development_items(tmp_path):

@@ -178,3 +178,12 @@ def test_a_rubric_in_another_encoding_is_one_line(tmp_path):
         read_rubric(written(tmp_path / "r.txt", b"Good?\n1: b\xe9\n"), "absolute")
     bom = written(tmp_path / "b.txt", "\ufeffGood?\n" + "".join(f"{n}: x\n" for n in range(1, 6)))
     assert read_rubric(bom, "absolute").startswith("Good?\nScore 1: x")
+
+
+def test_a_rubric_column_of_ten_levels_is_refused_before_anything_is_asked(tmp_path):
+    ten = "Right?\n" + "\n".join(f"{i}: level {i}" for i in range(1, 11))
+    rows = [{**ROWS[0], "rubric": "Right?"}, {**ROWS[1], "rubric": ten}]
+    path = written(tmp_path / "a.json", json.dumps(rows))
+    with pytest.raises(UserError, match="row 2: the rubric describes a level 6; scores here go"):
+        list(OwnRows(path, "absolute"))
+    assert len(list(OwnRows(path, "classification"))) == 2  # no scale of that task

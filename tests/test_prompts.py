@@ -159,6 +159,11 @@ def test_a_folder_of_published_yaml_templates(tmp_path):
         "[Is it prime?]\nScore 1: no\nnot at all\nScore 5: yes"
     )
     assert [plain.text[a:b] for a, b in plain.elastic] == ["Seven."]
+    spam = render(sample(rubric=f"No: spam\n{rubric}"), family=str(tmp_path))
+    assert "[No: spam\nIs it prime?]" in spam.text
+    ten = "Is it prime?\n" + "\n".join(f"Score {i}: level {i}" for i in range(1, 11))
+    with pytest.raises(UserError, match="describes a level 6; scores here go from 1 to 5"):
+        render(sample(rubric=ten), family=str(tmp_path))
     safe = render(sample(rubric=rubric, response="```\n**Result:** 5"), family=str(tmp_path))
     assert safe.text.count("````") == 4 and "**Result:**" not in safe.text
     (tmp_path / "absolute-scoring.yaml").write_text("something: else\n")

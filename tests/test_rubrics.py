@@ -7,7 +7,7 @@ import json
 import pytest
 
 from selene_lib.errors import UserError
-from selene_lib.prompts.rubrics import read_rubric
+from selene_lib.prompts.rubrics import misfit_of, read_rubric, split_rubric
 
 WORDS = ("bad", "weak", "fair", "good", "best")
 WANTED = "Is it right?\n" + "\n".join(f"Score {i}: {w}" for i, w in enumerate(WORDS, 1))
@@ -74,3 +74,39 @@ def test_a_rubric_that_is_not_utf_8_is_named(tmp_path):
     path.write_bytes("Is it a café?\n1: x".encode("latin-1"))
     with pytest.raises(UserError, match="is not UTF-8"):
         read_rubric(path, "absolute")
+
+
+TEN = "Is it right?\n" + "\n".join(f"Score {i}: level {i}" for i in range(1, 11))
+ZERO = "Is it right?\n" + "\n".join(f"{i}: level {i}" for i in range(6))
+LIST = "Look at:\n" + "\n".join(f"{i}. point {i}" for i in range(1, 8))
+
+
+@pytest.mark.parametrize(
+    ("text", "task", "words"),
+    [
+        (TEN, "absolute", "describes a level 6"),
+        (ZERO, "absolute", "describes a level 0"),
+        ("Right?\n5: good\n1: bad\n5: very good", "absolute", "describes 5 twice"),
+        ("Right?\nYes: it is\nNo: it is not\nyes: or so", "classification", "describes Yes twice"),
+        (WANTED, "absolute", ""),
+        (LIST, "absolute", ""),
+        ("By 12: noon", "absolute", ""),
+        (TEN, "pairwise", ""),
+    ],
+)
+def test_a_scale_that_does_not_fit_its_task_is_named(text, task, words):
+    assert misfit_of(text, task).startswith(words)
+    if words:
+        with pytest.raises(UserError, match=words):
+            split_rubric(text, task)
+
+
+def test_lines_that_are_no_level_of_the_task_stay_where_they_are():
+    criterion, levels = split_rubric("No: spam\n" + WANTED, "absolute")
+    assert criterion == "No: spam\nIs it right?" and levels["5"] == "best"
+    assert split_rubric(LIST, "absolute") == (LIST, {})
+    assert split_rubric(WANTED, "pairwise") == (WANTED, {})
+    assert split_rubric("1: one\nYes: it is\nNo: not", "classification") == (
+        "1: one",
+        {"Yes": "it is", "No": "not"},
+    )

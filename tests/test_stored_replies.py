@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +17,7 @@ from selene_lib.judges.replay import ReplayJudge
 from selene_lib.judges.server import ServerJudge
 from selene_lib.models.asking import Line
 from selene_lib.models.client import ChatRequest, ServerClient, checked_url
-from selene_lib.models.fingerprints import sampled_hash
+from selene_lib.models.fingerprints import weights_hash
 from selene_lib.models.limits import Budget
 from selene_lib.models.refusals import Dialect
 from selene_lib.records import Judgement, Sample
@@ -155,21 +153,18 @@ def test_refused_settings_are_renamed_or_dropped_once():
     assert len(dialect.notes) == 3
 
 
-def test_large_weights_that_differ_in_one_tensor_have_other_hashes(tmp_path):
-    def file(name: str, second: bytes) -> Path:
-        header = json.dumps(
-            {
-                "a": {"dtype": "U8", "shape": [40_000], "data_offsets": [0, 40_000]},
-                "b": {"dtype": "U8", "shape": [8], "data_offsets": [40_000, 40_008]},
-            }
-        ).encode()
-        path = tmp_path / name
-        path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(40_000) + second)
-        return path
-
-    first, second = file("a.safetensors", b"x" * 8), file("b.safetensors", b"x" * 7 + b"y")
-    assert sampled_hash(first) != sampled_hash(second)
-    assert sampled_hash(first) == sampled_hash(file("c.safetensors", b"x" * 8))
+def test_models_that_differ_in_one_byte_of_what_decides_have_other_hashes(tmp_path):
+    names = ("model.safetensors", "config.json", "tokenizer.model", "chat_template.jinja")
+    for name in names:
+        (tmp_path / name).write_bytes(bytes(40_000))
+    seen = {weights_hash(str(tmp_path))}
+    for name in names:  # also in the middle of large weights
+        (tmp_path / name).write_bytes(bytes(20_000) + b"x" + bytes(19_999))
+        seen.add(weights_hash(str(tmp_path)))
+    assert len(seen) == 5
+    (tmp_path / "README.md").write_text("a card decides nothing")
+    assert weights_hash(str(tmp_path)) in seen
+    assert weights_hash("someone/not-here") == "someone/not-here"
 
 
 def test_the_adapters_of_a_run_have_names_of_their_own():

@@ -18,7 +18,13 @@ import torch
 from training_world import make_base, make_pairs
 
 from selene_lib.errors import UserError
-from selene_lib.files import append_jsonl, read_jsonl, sha256_file
+from selene_lib.files import (
+    append_jsonl,
+    read_jsonl,
+    read_proven,
+    sha256_file,
+    write_proven,
+)
 from selene_lib.models.loading import keep_4bit_weights_unpacked
 from selene_lib.training.checkpoints import all_checkpoints, latest_whole, remove_broken
 from selene_lib.training.encoding import encode_pairs
@@ -172,9 +178,9 @@ def test_other_settings_other_data_and_another_base_are_refused(straight, spec, 
         )
     shutil.copytree(folder, tmp_path / "run")
     other = make_base(tmp_path / "other", hidden=32, seed=1)
-    identity = json.loads((tmp_path / "run" / "identity.json").read_text())
+    identity = read_proven(tmp_path / "run" / "identity.json")
     identity["spec"]["base_model"] = str(other)
-    (tmp_path / "run" / "identity.json").write_text(json.dumps(identity))
+    write_proven(tmp_path / "run" / "identity.json", identity)
     with pytest.raises(UserError, match="other base weights"):
         train(
             replace(spec, base_model=str(other)), make_pairs(12), tmp_path / "run", progress=False
@@ -205,12 +211,61 @@ def test_reference_is_computed_once_checked_and_independent_of_the_company(
         reference, "_compute", lambda *a: pytest.fail("computed twice") if a[3] else None
     )
     assert np.array_equal(reference_logps(loaded, pairs[::-1], tmp_path / "all"), values[::-1])
-    (path,) = (tmp_path / "all").iterdir()
+    (path,) = (tmp_path / "all").glob("*.jsonl")
     rows = read_jsonl(path)
     path.unlink()
     append_jsonl(path, [{**row, "chosen": row["chosen"] - 1} for row in rows])
     with pytest.raises(UserError, match="delete the folder"):
         reference_logps(loaded, pairs, tmp_path / "all")
+
+
+def test_a_damaged_reference_is_moved_aside_and_computed_again(spec, tmp_path, capsys):
+    loaded = open_for_training(spec)
+    pairs = encode_pairs(loaded.tokenizer, make_pairs(3), max_length_tokens=400).pairs
+    values = reference_logps(loaded, pairs, tmp_path)
+    (path,) = tmp_path.glob("*.jsonl")
+    path.write_bytes(path.read_bytes().replace(b'"key"', b'"k\xffy"', 1))
+    assert np.array_equal(reference_logps(loaded, pairs, tmp_path), values)
+    assert "1 damaged line(s) (1) moved to" in capsys.readouterr().err
+    assert len(read_jsonl(path)) == 3 and path.with_name(f"{path.name}.damaged").is_file()
+
+
+def flip(path: Path) -> None:
+    """Change one bit in the middle of a file."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        ["checkpoint-20/adapter_model.safetensors"],
+        ["checkpoint-20/optimizer.pt"],
+        ["checkpoint-20/sealed.json"],
+        ["checkpoint-20/log.csv", "log.csv"],
+        ["identity.json"],
+        ["adapter/adapter_model.safetensors"],
+        ["log.csv"],
+        ["training.json"],
+    ],
+)
+def test_a_damaged_training_is_named_kept_aside_and_made_again(
+    spec, straight, tmp_path, capsys, damaged
+):
+    folder = tmp_path / "run"
+    shutil.copytree(straight.adapter_dir.parent, folder)
+    if damaged[0].startswith("checkpoint"):  # a run that was killed before its end
+        (folder / "training.json").unlink()
+        shutil.rmtree(folder / "adapter")
+    for name in damaged:
+        flip(folder / name)
+    result = train(spec, make_pairs(12), folder, validation=make_pairs(3, seed=9), progress=False)
+    assert damaged[0].split("/")[0] in capsys.readouterr().err
+    assert any((folder / "damaged").iterdir())
+    assert sha256_file(result.adapter_dir) == sha256_file(straight.adapter_dir)
+    assert result.log_path.read_bytes() == straight.log_path.read_bytes()
+    assert result.validation == straight.validation
 
 
 def test_reference_ignores_the_adapter(spec):
@@ -374,7 +429,7 @@ def test_two_processes_give_the_loss_curve_of_one(spec, tmp_path):
     )
     assert done.returncode == 0, re.sub(r"(?s).*Traceback", "Traceback", done.stderr)[-3000:]
     assert done.stdout.count("processes: 2") == 2
-    caches = sorted((tmp_path / "two" / "reference").iterdir())
+    caches = sorted((tmp_path / "two" / "reference").glob("*.jsonl"))
     assert [len(path.read_text().splitlines()) for path in caches] == [6, 6]
     curves = [
         np.loadtxt(path / "log.csv", delimiter=",", skiprows=1)

@@ -15,6 +15,7 @@ import numpy as np
 from selene_lib.ablation.kept_runs import KeptRun
 from selene_lib.files import read_parquet
 from selene_lib.records import TASKS, PreferencePair, Sample, unit_hash
+from selene_lib.training.checkpoints import data_fingerprint
 
 R = TypeVar("R", Sample, PreferencePair)
 
@@ -103,7 +104,7 @@ class MarginRun(KeptRun):
     title = "one source alone"
 
     def _identity(self) -> list[str]:
-        return ["margins in chunks", *(p.id + p.prompt for p in self.trusted)]
+        return ["margins in chunks", data_fingerprint(self.trusted)]
 
     def _measure(self, adapter: Path | None) -> list[float]:
         return preference_margins(self.spec.base_model, adapter, self.trusted)

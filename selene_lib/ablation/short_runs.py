@@ -44,7 +44,8 @@ class ShortRun(KeptRun):
     title = "ablation"
 
     def _identity(self) -> list[str]:
-        return [prompt.sha256 for prompt, _ in self.items]
+        items = [f"{prompt.task} {prompt.sha256} {label}" for prompt, label in self.items]
+        return ["verdicts", str(self.max_new_tokens), *items]
 
     def _measure(self, adapter: Path | None) -> list[float]:
         return judge_items(

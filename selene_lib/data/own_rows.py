@@ -15,6 +15,7 @@ from typing import Any
 
 from selene_lib.data.tables import Row, is_missing, iterate_rows
 from selene_lib.errors import UserError
+from selene_lib.prompts.rubrics import misfit_of
 from selene_lib.records import LABELS, TIE, Sample, Task, stable_id
 
 TEXT_COLUMNS = ("instruction", "response", "response_b", "rubric", "reference")
@@ -119,6 +120,8 @@ class OwnRows:
             raise UserError(
                 f"{where}: the rubric is empty; fill it in, or give a rubric file for all rows"
             )
+        if misfit := misfit_of(rubric, self.task):
+            raise UserError(f"{where}: the rubric {misfit}")
         cell = row.get(self._column("label"))
         label, score = read_label(where, cell, self.task, self.labels)
         return Sample(

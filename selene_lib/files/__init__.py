@@ -10,6 +10,7 @@ from selene_lib.files.lines import (
     scan_jsonl,
     write_jsonl,
 )
+from selene_lib.files.proven import DamagedError, move_aside, read_proven, write_proven
 from selene_lib.files.whole import (
     PathLock,
     arrow_schema,
@@ -31,6 +32,7 @@ from selene_lib.files.whole import (
 )
 
 __all__ = [
+    "DamagedError",
     "LineAppender",
     "PathLock",
     "StoredLine",
@@ -42,10 +44,12 @@ __all__ = [
     "from_arrow_rows",
     "from_dict",
     "mend_jsonl",
+    "move_aside",
     "parse_line",
     "read_json",
     "read_jsonl",
     "read_parquet",
+    "read_proven",
     "scan_jsonl",
     "sha256_file",
     "size_bytes",
@@ -55,5 +59,6 @@ __all__ = [
     "write_json",
     "write_jsonl",
     "write_parquet",
+    "write_proven",
     "write_text",
 ]

@@ -236,32 +236,42 @@ def mend_jsonl(
 ) -> list[int]:
     """Move damaged lines of a store into `<path>.damaged`; return their numbers.
 
-    The caller holds the store's lock. A file of which no line is good is a UserError: it is no
-    store, and stays as it is.
+    Half a line of a killed writer was never acknowledged and goes without a word. The caller holds
+    the store's lock. A file of which no line is good, and none bears a checksum of ours, is a
+    UserError: it is no store, and stays as it is.
     """
     path = Path(path)
-    damaged, n_good = [], 0
+    damaged, halves, n_good = [], set(), 0
     for line in scan_jsonl(path):
         if line.row is not None and is_good(line.row):
             n_good += 1
-        elif not line.is_half:
+        elif line.is_half:
+            halves.add(line.number)
+        else:
             damaged.append(line)
-    if damaged and not n_good:
+    if damaged and not n_good and not any(_was_ours(line) for line in damaged):
         fault = damaged[0].fault or "its fields are not those of a store"
         raise UserError(
             f"{path} is not a store of replies (line {damaged[0].number}: {fault}); "
             "give another path, or move it away"
         )
-    if damaged:
-        _move_aside(path, {line.number for line in damaged}, b"".join(n.raw for n in damaged))
+    if damaged or (halves and n_good):
+        numbers = halves | {line.number for line in damaged}
+        _move_aside(path, numbers, b"".join(line.raw for line in damaged))
     return [line.number for line in damaged]
+
+
+def _was_ours(line: StoredLine) -> bool:
+    """Whether a line that does not prove itself was written here all the same."""
+    return line.row is None and _SEAL in line.raw[-2 * _SEAL_WIDTH :]
 
 
 def _move_aside(path: Path, numbers: set[int], raw: bytes) -> None:
     """Damaged lines are on the disk in their new place before they leave the old one."""
-    with open(path.with_name(f"{path.name}.damaged"), "ab") as aside:
-        aside.write(raw)
-        aside.flush()
-        os.fsync(aside.fileno())
+    if raw:
+        with open(path.with_name(f"{path.name}.damaged"), "ab") as aside:
+            aside.write(raw)
+            aside.flush()
+            os.fsync(aside.fileno())
     with atomic_path(path) as temporary, open(temporary, "wb") as kept, open(path, "rb") as stream:
         kept.writelines(raw for number, raw in enumerate(stream, 1) if number not in numbers)

@@ -17,6 +17,7 @@ from typing import Any
 
 from selene_lib.errors import UserError
 from selene_lib.files import read_json, write_json
+from selene_lib.models.fingerprints import model_folder
 
 RECORD = "selene.json"
 CONFIG = "adapter_config.json"
@@ -31,28 +32,12 @@ def weights_sha256(name: str, revision: str | None = None) -> str:
     not change with the precision a model is loaded or saved in, nor with how it is cut into files.
     A folder without safetensors has the hash of its `.bin` files. Empty where there is neither.
     """
-    folder = _folder_of(name, revision)
+    folder = model_folder(name, revision)
     if folder is None:
         return ""
     files = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin"))
     state = tuple((str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files)
     return _hash_files(state) if files else ""
-
-
-def _folder_of(name: str, revision: str | None) -> Path | None:
-    if Path(name).is_dir():
-        return Path(name)
-    from transformers.utils.hub import cached_file
-
-    found = cached_file(
-        name,
-        "config.json",
-        revision=revision,
-        local_files_only=True,
-        _raise_exceptions_for_missing_entries=False,
-        _raise_exceptions_for_connection_errors=False,
-    )
-    return Path(found).parent if found else None
 
 
 @functools.lru_cache(maxsize=8)

@@ -16,7 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from selene_lib.errors import tell
-from selene_lib.files import LineAppender, PathLock, mend_jsonl, read_jsonl
+from selene_lib.files import (
+    LineAppender,
+    PathLock,
+    append_jsonl,
+    mend_jsonl,
+    read_jsonl,
+    scan_jsonl,
+)
 
 
 def request_key(
@@ -46,15 +53,45 @@ def is_reply(row: Mapping[str, Any]) -> bool:
     return all(isinstance(n, int) for n in counts) and all(isinstance(t, str) for t in texts)
 
 
-def mend_store(path: Path, is_good: Callable[[dict[str, Any]], bool]) -> None:
+def mend_store(
+    path: Path, is_good: Callable[[dict[str, Any]], bool], *, again: str = "asked again"
+) -> None:
     """Move damaged lines of a store aside and say which; the caller holds its lock."""
     damaged = mend_jsonl(path, is_good)
     if damaged:
         shown = ", ".join(map(str, damaged[:5])) + (", ..." if len(damaged) > 5 else "")
         tell(
             f"{path}: {len(damaged)} damaged line(s) ({shown}) moved to {path.name}.damaged; "
-            "what they held is asked again"
+            f"what they held is {again}"
         )
+
+
+def read_shared(
+    path: Path, is_good: Callable[[dict[str, Any]], bool], *, again: str = "computed again"
+) -> list[dict[str, Any]]:
+    """Return the rows of a cache that several processes fill by `append_shared`.
+
+    Damaged lines are moved aside and named; half a line is one that another process is writing, or
+    was killed at.
+    """
+    lines = [line for line in scan_jsonl(path) if not line.is_half]
+    rows = [line.row for line in lines if line.row is not None and is_good(line.row)]
+    if len(rows) == len(lines):
+        return rows
+    with _turn(path):
+        mend_store(path, is_good, again=again)
+        return read_jsonl(path, skip_broken=True)
+
+
+def append_shared(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Append rows to a cache that several processes fill, one of them at a time."""
+    with _turn(path):
+        append_jsonl(path, rows)
+
+
+def _turn(path: Path) -> PathLock:
+    busy = f"{path} is being written by another process for a minute; is that one stopped?"
+    return PathLock(path, busy=busy, patience_seconds=60.0)
 
 
 class ReplyStore:

@@ -20,8 +20,8 @@ from selene_lib.curation.generators.batched import key_of
 from selene_lib.curation.generators.opening import open_generator
 from selene_lib.curation.generators.protocol import Generation, GeneratorSpec, Request
 from selene_lib.errors import UserError
-from selene_lib.files import append_jsonl, from_dict, read_jsonl, to_dict
-from selene_lib.models.reply_store import ReplyStore, request_key
+from selene_lib.files import from_dict, to_dict
+from selene_lib.models.reply_store import ReplyStore, append_shared, read_shared, request_key
 from selene_lib.records import Sample
 
 if TYPE_CHECKING:
@@ -70,9 +70,13 @@ def _stored_rows(folder: Path) -> dict[str, dict[str, Any]]:
     """Everything that workers have answered in a folder so far, by key."""
     found: dict[str, dict[str, Any]] = {}
     for path in sorted(folder.glob("*.jsonl")):
-        for line in read_jsonl(path, skip_broken=True):
+        for line in read_shared(path, _is_answer, again="answered again"):
             found.setdefault(line["key"], line["row"])
     return found
+
+
+def _is_answer(line: Mapping[str, Any]) -> bool:
+    return isinstance(line.get("key"), str) and isinstance(line.get("row"), dict)
 
 
 def _run(
@@ -123,7 +127,7 @@ class _Worker:
                 for (key, _), answer in zip(todo, answers, strict=True)
                 if not answer.get("error")
             ]
-            append_jsonl(self._mine, kept)
+            append_shared(self._mine, kept)
         return {"key": batch["key"]}
 
 

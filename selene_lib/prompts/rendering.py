@@ -179,7 +179,7 @@ def render(
     }
     template = load_template(family, name)
     if "{rubric_" in template:
-        values |= _rubric_fields(values["rubric"])
+        values |= _rubric_fields(values["rubric"], sample.task)
         template = _LABEL_LINE.sub(
             lambda match: match.group(0) if values[match.group(1)] else "", template
         )
@@ -210,12 +210,12 @@ def family_of_prompts(prompts: Sequence[str]) -> str | None:
     return None
 
 
-def _rubric_fields(rubric: str) -> dict[str, str]:
+def _rubric_fields(rubric: str, task: Task) -> dict[str, str]:
     """The rubric in parts, for templates that place criterion and label descriptions themselves.
 
     A part it lacks is empty.
     """
-    criterion, described = split_rubric(rubric)
+    criterion, described = split_rubric(rubric, task)
     fields = {"rubric_objective": criterion}
     for score in LABELS["absolute"]:
         fields[f"rubric_score_{score}_description"] = described.get(score, "")

@@ -21,6 +21,8 @@ _LINE = re.compile(
     rf"(?:\s*[:=：]|[.)]\s|\s+[-–—]\s)\s*{_BOLD}\s*(?P<text>\S.*)",
     re.IGNORECASE,
 )
+# how an item of a list begins, that may be no level of a scale
+_LIST = re.compile(r"\s*(?:[-*•]\s+)?(?:\*\*|__)?\d{1,2}\s*(?:\*\*|__)?[.)]\s")
 _LABELS = (*LABELS["absolute"], *LABELS["classification"])
 _SCORES = "scores here go from 1 to 5: merge levels, or judge with another scale's own model"
 
@@ -68,9 +70,14 @@ def read_rubric(path: str | Path, task: Task) -> str:
 
 def _without_whole_scale(text: str) -> str:
     """The criterion alone where a whole scale of another task follows it, else the text."""
-    criterion, described = split_rubric(text)
-    scales = (LABELS["absolute"], LABELS["classification"])
-    return criterion if any(set(scale) <= set(described) for scale in scales) else text
+    scales: tuple[Task, ...] = ("absolute", "classification")
+    for task in scales:
+        criterion, described = _gather(
+            [(line, _label_of(line, task)) for line in text.splitlines()]
+        )
+        if set(LABELS[task]) <= set(described):
+            return criterion
+    return text
 
 
 def write_rubric(criterion: str, descriptions: Sequence[str]) -> str:
@@ -112,24 +119,68 @@ def _check_level(where: str, label: str, before: list[str], task: Task) -> None:
             )
 
 
-def split_rubric(text: str) -> tuple[str, dict[str, str]]:
-    """Split a rubric's text into criterion and descriptions by label.
+def split_rubric(text: str, task: Task) -> tuple[str, dict[str, str]]:
+    """Split a rubric's text into criterion and descriptions by label of the task.
 
-    Lines after a label's line belong to it.
+    Lines after a label's line belong to it. A pairwise rubric is all criterion, and so is a
+    numbered list that is no scale (`1. ...` to `7. ...`). A scale that does not fit the task (ten
+    levels, one level twice) is a UserError.
     """
+    if misfit := misfit_of(text, task):
+        raise UserError(f"a rubric {misfit}")
+    lines = [(line, _label_of(line, task)) for line in text.splitlines()]
+    labels = [label for _, label in lines if label]
+    if _outside(labels, task) or len(set(labels)) < len(labels):  # a list
+        return text.strip(), {}
+    return _gather(lines)
+
+
+def _gather(lines: Sequence[tuple[str, str]]) -> tuple[str, dict[str, str]]:
+    """Criterion and descriptions from lines with the label that each begins with, or none."""
     criterion: list[str] = []
     scores: dict[str, str] = {}
     label = ""
-    for line in text.splitlines():
+    for line, found in lines:
         match = _LINE.fullmatch(line)
-        if match and match["label"].capitalize() in _LABELS:
-            label = match["label"].capitalize()
+        if found and match:
+            label = found
             scores[label] = match["text"].strip()
         elif label and line.strip():
             scores[label] += f"\n{line.strip()}"
         elif not label:
             criterion.append(line)
     return "\n".join(criterion).strip(), scores
+
+
+def _label_of(line: str, task: Task) -> str:
+    """The label of a task (a number, Yes or No) that a line describes, empty for none."""
+    match = _LINE.fullmatch(line)
+    if match is None or task == "pairwise":
+        return ""
+    label = match["label"].capitalize()
+    return label if label.isdigit() == (task == "absolute") else ""
+
+
+def misfit_of(text: str, task: Task) -> str:
+    """Say in which way the scale of a rubric's text does not fit its task; empty where it fits.
+
+    Only what is clearly a scale is judged: lines with a colon (`6: fine`, `Score 6: fine`), of
+    which one is beyond the labels and next to another.
+    """
+    lines = [line for line in text.splitlines() if not _LIST.match(line)]
+    labels = [label for line in lines if (label := _label_of(line, task))]
+    outside = _outside(labels, task)
+    if outside:
+        return f"describes a level {outside}; {_SCORES}"
+    twice = next((label for label in labels if labels.count(label) > 1), "")
+    return f"describes {twice} twice; write each level once" if twice else ""
+
+
+def _outside(labels: Sequence[str], task: Task) -> str:
+    """The first level beyond the task's scale that continues it, empty where there is none."""
+    levels = {int(label) for label in labels if label.isdigit()}
+    beyond = [n for n in sorted(levels) if str(n) not in LABELS[task] and levels & {n - 1, n + 1}]
+    return str(beyond[0]) if beyond else ""
 
 
 def _from_mapping(path: Path, text: str) -> tuple[str, dict[str, str]]:

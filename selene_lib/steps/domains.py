@@ -16,9 +16,9 @@ from selene_lib.evaluation.audit import CARD_COLUMNS, audit_card
 from selene_lib.evaluation.format_study import FORMAT_COLUMNS, format_table, judge_formats
 from selene_lib.evaluation.readings import ceilings, readings
 from selene_lib.evaluation.scoring import not_run_score
-from selene_lib.files import read_jsonl
 from selene_lib.judges.judging import Asking, judge_sets
 from selene_lib.judges.opening import Limits, open_arm
+from selene_lib.judges.store import iterate_judgements
 from selene_lib.models.names import is_embedded
 from selene_lib.models.parallel import side_by_side, use_one_thread
 from selene_lib.paper.values import published
@@ -200,7 +200,7 @@ def open_votes(
         if name in sets:
             samples += sets[name]
             for path in sorted(judgements.glob(f"*/{name}.jsonl")):
-                found += read_jsonl(path, Judgement)
+                found += [judgement for _, judgement in iterate_judgements(path)]
     battles = battles_of_judges(samples, found)
     return battles.shuffle(np.random.default_rng(seed))
 

@@ -1,7 +1,8 @@
 """Checkpoints that are whole or do not count, each of one configuration and set of pairs.
 
-A checkpoint folder counts once it holds `sealed.json`, written last; a folder that a killed process
-left without one is removed.
+A checkpoint folder counts once it holds `sealed.json`, written last, with the hashes of all files
+of it and the logs as they were; a folder that a killed process left without one is removed. One
+that is not what was written is named, moved to `damaged/`, and the one before it counts.
 """
 
 from __future__ import annotations
@@ -12,13 +13,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from selene_lib.errors import UserError
-from selene_lib.files import read_json, write_json
+from selene_lib.errors import UserError, tell
+from selene_lib.files import (
+    DamagedError,
+    files_below,
+    move_aside,
+    read_proven,
+    sha256_file,
+    write_proven,
+)
 from selene_lib.records import PreferencePair
 from selene_lib.training.spec import TrainSpec
 
 SEAL = "sealed.json"
 IDENTITY = "identity.json"
+RESULT = "training.json"
+LOGS = ("log.csv", "telemetry.csv")
+FINISHED = (RESULT, "adapter", *LOGS)
 
 
 def data_fingerprint(pairs: Sequence[PreferencePair]) -> str:
@@ -46,7 +57,7 @@ def claim(
     pairs, other held-out pairs or another base is a UserError that names the difference.
     """
     path = out_dir / IDENTITY
-    mine = {
+    mine: dict[str, Any] = {
         "spec": spec.to_dict(),
         "data_sha256": data_fingerprint(pairs),
         "n_pairs": len(pairs),
@@ -57,15 +68,31 @@ def claim(
         for folder in all_checkpoints(out_dir):
             shutil.rmtree(folder)
         path.unlink(missing_ok=True)
-    if path.exists():
-        reasons = _mismatch(read_json(path), mine, spec)
+    theirs = _identity_of(out_dir)
+    if theirs is not None:
+        reasons = _mismatch(theirs, mine, spec)
         if reasons:
             raise UserError(
                 f"{out_dir} holds a training of something else ({'; '.join(reasons)}): "
                 "give another folder, or resume=False to start over"
             )
         return
-    write_json(path, mine)
+    write_proven(path, mine)
+
+
+def _identity_of(out_dir: Path) -> dict[str, Any] | None:
+    """What a folder was begun for; where that is damaged, all in it is moved aside."""
+    path = out_dir / IDENTITY
+    if not path.exists():
+        return None
+    try:
+        return read_proven(path)
+    except DamagedError as error:
+        aside = [path, *all_checkpoints(out_dir), *(out_dir / name for name in FINISHED)]
+        for old in filter(Path.exists, aside):
+            move_aside(old)
+        tell(f"{error}; what the folder holds is kept in {out_dir / 'damaged'} and made again")
+        return None
 
 
 def _mismatch(theirs: dict[str, Any], mine: dict[str, Any], spec: TrainSpec) -> list[str]:
@@ -95,8 +122,19 @@ def step_of(checkpoint: Path) -> int:
 
 
 def seal(checkpoint: Path) -> None:
-    """Mark a checkpoint as whole; called after everything else in it was written."""
-    write_json(checkpoint / SEAL, {"step": step_of(checkpoint)})
+    """Mark a checkpoint as whole; called after everything else in it was written.
+
+    The logs of the steps before it are copied into it, so that a resumed run has them as they were.
+    """
+    for name in LOGS:
+        if (checkpoint.parent / name).is_file():
+            shutil.copyfile(checkpoint.parent / name, checkpoint / name)
+    write_proven(checkpoint / SEAL, {"step": step_of(checkpoint), "files": hashes_of(checkpoint)})
+
+
+def hashes_of(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file below a folder but its seal."""
+    return {name: sha256_file(folder / name) for name in files_below(folder) if name != SEAL}
 
 
 def remove_broken(out_dir: Path) -> None:
@@ -107,6 +145,34 @@ def remove_broken(out_dir: Path) -> None:
 
 
 def latest_whole(out_dir: Path) -> Path | None:
-    """The newest sealed checkpoint."""
+    """The newest sealed checkpoint that is what was written; damaged ones are moved aside."""
     whole = [folder for folder in all_checkpoints(out_dir) if (folder / SEAL).exists()]
-    return whole[-1] if whole else None
+    for folder in reversed(whole):
+        fault = _damage(folder)
+        if not fault:
+            return folder
+        tell(f"{folder} is damaged ({fault}); it is kept as {move_aside(folder)}")
+    return None
+
+
+def _damage(checkpoint: Path) -> str:
+    """What is wrong with a sealed checkpoint, empty where nothing is."""
+    try:
+        known = read_proven(checkpoint / SEAL).get("files")
+    except DamagedError as error:
+        return str(error)
+    return "" if known is None else differing(checkpoint, known)
+
+
+def differing(folder: Path, known: dict[str, str]) -> str:
+    """Name the first file of a folder that is not what was written, empty where all are."""
+    found = hashes_of(folder)
+    wrong = sorted(name for name in known if found.get(name) != known[name])
+    return f"{wrong[0]} is not what was written" if wrong else ""
+
+
+def restore_logs(checkpoint: Path | None, out_dir: Path) -> None:
+    """Put the logs back as they were when a checkpoint was taken."""
+    for name in LOGS:
+        if checkpoint is not None and (checkpoint / name).is_file():
+            shutil.copyfile(checkpoint / name, out_dir / name)

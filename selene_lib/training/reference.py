@@ -9,14 +9,14 @@ run that found the cache full and one that filled it have the same numbers to th
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from selene_lib.errors import UserError
-from selene_lib.files import append_jsonl, read_jsonl
+from selene_lib.models.reply_store import append_shared, read_shared
 from selene_lib.training.batching import micro_batches
 from selene_lib.training.counting import fitting_forward_tokens
 from selene_lib.training.decision import look_at_hardware
@@ -71,9 +71,14 @@ def _read_cache(cache_dir: Path, name: str) -> dict[str, tuple[float, float]]:
     rows = [
         row
         for path in sorted(cache_dir.glob(f"{name}*.jsonl"))
-        for row in read_jsonl(path, skip_broken=True)
+        for row in read_shared(path, _is_value)
     ]
     return {row["key"]: (row["chosen"], row["rejected"]) for row in rows}
+
+
+def _is_value(row: Mapping[str, Any]) -> bool:
+    numbers = (row.get("chosen"), row.get("rejected"))
+    return isinstance(row.get("key"), str) and all(isinstance(n, float) for n in numbers)
 
 
 def pair_key(pair: EncodedPair) -> str:
@@ -144,7 +149,7 @@ def _compute(
                         rows.append({"key": keys[i], **row})
                 bar.update(len(missing.intersection(group)))
         _refuse_non_finite(rows)
-        append_jsonl(path, rows)
+        append_shared(path, rows)
     bar.close()
 
 

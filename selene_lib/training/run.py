@@ -12,7 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from selene_lib.files import PathLock, read_json, write_json
+from selene_lib.errors import tell
+from selene_lib.files import (
+    DamagedError,
+    PathLock,
+    move_aside,
+    read_proven,
+    sha256_file,
+    write_proven,
+)
 from selene_lib.models.names import is_embedded
 from selene_lib.models.parallel import use_one_thread
 from selene_lib.prompts.rendering import family_of_prompts
@@ -26,8 +34,6 @@ from selene_lib.training.model import Loaded, open_for_training
 from selene_lib.training.pair_checks import check_pairs
 from selene_lib.training.processes import Process, join
 from selene_lib.training.spec import TrainSpec
-
-RESULT = "training.json"
 
 
 @dataclass(frozen=True)
@@ -164,6 +170,7 @@ def train_with_selene(job: TrainingJob) -> Trained:
     reference = np.full((len(pairs), 2), np.nan)  # a pair no step asks for stays nan
     reference[used] = known[: len(used)]
     checkpoint = checkpoints.latest_whole(job.out_dir)
+    checkpoints.restore_logs(checkpoint, job.out_dir)
     from_step = checkpoints.step_of(checkpoint) if checkpoint else 0
     set_seed(spec.seed)
     # a step's micro-batches are ours, so the Trainer's own batch and accumulation stay 1
@@ -205,17 +212,37 @@ def _write_result(job: TrainingJob, encoded: EncodedSet, trained: Trained) -> Tr
         if f.type != "Path" and f.name != "resumed_from_step"
     }
     if job.process.rank == 0:
-        write_json(job.out_dir / RESULT, values)
+        files = {name: sha256_file(job.out_dir / name) for name in ("adapter", *checkpoints.LOGS)}
+        write_proven(job.out_dir / checkpoints.RESULT, {**values, "files": files})
     return result
 
 
 def _read_result(out_dir: Path) -> TrainResult | None:
-    if not (out_dir / RESULT).exists() or not (out_dir / "adapter").is_dir():
+    """Return a finished result, None where there is none.
+
+    One that is not what was written is moved aside, and the training goes on from its checkpoint.
+    """
+    path = out_dir / checkpoints.RESULT
+    if not path.exists() or not (out_dir / "adapter").is_dir():
         return None
-    values: dict[str, Any] = read_json(out_dir / RESULT)
+    try:
+        values = read_proven(path)
+        files = values.pop("files", {})
+        wrong = [name for name in files if _sha256(out_dir / name) != files[name]]
+        if wrong:
+            raise DamagedError(f"{out_dir / wrong[0]} is not what was written")
+    except DamagedError as error:
+        for name in filter(lambda name: (out_dir / name).exists(), checkpoints.FINISHED):
+            move_aside(out_dir / name)
+        tell(f"{error}; it is kept in {out_dir / 'damaged'} and made again")
+        return None
     return TrainResult(
         adapter_dir=out_dir / "adapter",
         log_path=out_dir / "log.csv",
         telemetry_path=out_dir / "telemetry.csv",
         **values,
     )
+
+
+def _sha256(path: Path) -> str:
+    return sha256_file(path) if path.exists() else ""

@@ -138,6 +138,7 @@ def train_with_trl(job: TrainingJob) -> Trained:
     spec, loaded, pairs = job.spec, job.loaded, job.pairs
     known = job.reference([*pairs, *job.held_out])
     checkpoint = checkpoints.latest_whole(job.out_dir)
+    checkpoints.restore_logs(checkpoint, job.out_dir)
     from_step = checkpoints.step_of(checkpoint) if checkpoint else 0
     batches = global_batches([pair.id for pair in pairs], spec.batch_size, job.n_steps, spec.seed)
     set_seed(spec.seed)

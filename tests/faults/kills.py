@@ -78,6 +78,7 @@ class World:
         """Start a command whose results go to `home`, its words to a log beside them."""
         home.mkdir(parents=True, exist_ok=True)
         environment = {**os.environ, "SELENE_HOME": str(home)}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # a second of CPU a process
         paths = [str(REPOSITORY), os.environ.get("PYTHONPATH", "")]
         environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
         with open(home.with_name(f"{home.name}.log"), "ab") as log:
