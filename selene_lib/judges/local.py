@@ -31,6 +31,7 @@ from selene_lib.models.loading import (
     silence_missing_4bit_kernel,
 )
 from selene_lib.prompts.rendering import Prompt, format_reply
+from selene_lib.prompts.thoughts import ReplyDecoder
 from selene_lib.prompts.verdicts import MARKER, RESULT_MARK, is_thinking
 from selene_lib.records import LABELS, Task
 
@@ -97,6 +98,7 @@ class LocalJudge:
         self.batch_tokens = batch_tokens or self._usual_batch_tokens()
         self._watched = _label_ids(self.tokenizer)
         self._newlines = _newline_ids(self.tokenizer)
+        self._decoder = ReplyDecoder(self.tokenizer)
         self._ids: dict[str, tuple[list[int], int]] = {}
 
     def _open(self, dtype: str | None, device: str | None) -> tuple[Any, Any]:
@@ -204,14 +206,12 @@ class LocalJudge:
         return ends, pad if pad is not None else min(ends, default=0)
 
     def _verdict_written(self, ids: list[int]) -> bool:
-        if not _VERDICT_LINE.search(self._decode(ids[-48:])):
+        if not _VERDICT_LINE.search(self._decoder.text(ids[-48:])):
             return False
         return not is_thinking(self._decode(ids))  # a draft is no verdict
 
     def _decode(self, ids: Sequence[int]) -> str:
-        return self.tokenizer.decode(
-            ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
+        return self._decoder.reply(ids)
 
     def _read_labels(self, prompts: Sequence[Prompt]) -> list[Reply]:
         """Read the labels' probabilities after the result marker, without writing a reply."""

@@ -18,6 +18,7 @@ from selene_lib.judges.probabilities import label_probabilities
 from selene_lib.judges.protocol import Reply, slices
 from selene_lib.models.vllm_engine import open_engine
 from selene_lib.prompts.rendering import Prompt
+from selene_lib.prompts.thoughts import ReplyDecoder
 
 
 class VllmJudge:
@@ -50,6 +51,7 @@ class VllmJudge:
         }
         self.engine = open_engine(self.path, options)
         self.tokenizer = self.engine.get_tokenizer()
+        self._decoder = ReplyDecoder(self.tokenizer)
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -102,9 +104,10 @@ class VllmJudge:
             (step[token].decoded_token, {e.decoded_token: e.logprob for e in step.values()})
             for token, step in zip(best.token_ids, best.logprobs or [])
         ]
-        probs = label_probabilities(prompt.task, steps)
+        opened: tuple[str, dict[str, float]] = (self._decoder.opening, {})
+        probs = label_probabilities(prompt.task, [opened, *steps])
         return Reply(
-            best.text.strip(),
+            self._decoder.reply(list(best.token_ids)).strip(),
             best.finish_reason or "stop",
             len(output.prompt_token_ids),
             len(best.token_ids),

@@ -48,7 +48,7 @@ def encode_completion(tokenizer: Any, prompt: str, head: str, completion: str) -
     reply = {"role": "assistant", "content": _neutralise(tokenizer, completion)}
     whole = _through_template(tokenizer, [*message, reply], add_generation_prompt=False)
     if not whole.startswith(head):
-        raise ValueError(
+        raise UserError(
             f"the chat template of {tokenizer.name_or_path!r} renders a prompt differently once a "
             "reply follows; training would see other prompts than judging does: "
             "use a template that only appends the reply"

@@ -51,6 +51,8 @@ _MARK = re.compile(
     rf"(?P<open>{_OPEN_THOUGHT})|(?P<close>{_CLOSE_THOUGHT})|(?P<end>{_END_OF_REPLY})",
     re.IGNORECASE,
 )
+THOUGHT_MARK = re.compile(rf"{_OPEN_THOUGHT}|{_CLOSE_THOUGHT}", re.IGNORECASE)
+# What a prompt ends in whose chat template has opened the thinking block.
 OPENS_THOUGHT = re.compile(rf"(?:{_OPEN_THOUGHT})\s*\Z", re.IGNORECASE)
 _ROLE = re.compile(r"\s*(?:assistant|model|system|user)?\s*", re.IGNORECASE)
 

@@ -40,6 +40,8 @@ _LINE = re.compile(
 _HEADING = re.compile(
     r"#{1,6}[ \t]*(?:final[ \t]+)?(?:result|verdict)[ \t]*:?[ \t]*", re.IGNORECASE
 )
+# How a reply begins that keeps to the form; another may think aloud, without any mark of it
+_IN_FORM = re.compile(r"[\s*_#>]*(?:reasoning|result)\b", re.IGNORECASE)
 _BOXED = re.compile(
     r"(?:(?:so|thus|hence|therefore),?\s+)?(?:(?:the|my)\s+)?"
     r"(?:(?:final\s+)?(?:answer|result|verdict|score)\s*(?:is|:)\s*)?"
@@ -185,6 +187,8 @@ def _state(text: str, task: Task, finish_reason: str, is_cut: bool) -> tuple[Ver
     lines = [line for line in text[last.position :].splitlines() if line.strip()]
     if last.label is not None and is_cut and _may_go_on(last, lines, task):
         return Verdict("truncated", reason="the token limit came inside the verdict"), 0
+    if last.label is not None and is_cut and len(lines) > 1 and not _IN_FORM.match(text):
+        return Verdict("truncated", reason="the token limit came in text that may be a draft"), 0
     if last.label is None:
         return _no_value(text, text[markers[-1].end() :], lines, task, finish_reason), 0
     later = [label for line in lines[1:] if (label := _stated(line, task)) is not None]
