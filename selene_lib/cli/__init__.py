@@ -6,7 +6,6 @@ Exit code 0 done, 1 failed, 2 something the user can mend (one line says what an
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 import sys
@@ -15,6 +14,7 @@ import typer
 
 from selene_lib.cli import data, fetching, judging, labels, running, training
 from selene_lib.errors import UserError
+from selene_lib.files.disk import REMEDY, refusal
 
 app = typer.Typer(
     add_completion=False,
@@ -33,11 +33,6 @@ for name, group in fetching.GROUPS.items():
     app.add_typer(group, name=name)
 
 
-# what the file system refuses: rights, a read-only or full disk, a file where a folder should be
-REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR}
-REMEDY = "free some space, or name another place (SELENE_HOME for the results of a run)"
-
-
 def main() -> None:
     """Run a command; one line where it fails.
 
@@ -49,7 +44,10 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # a terminal that is not UTF-8 gets escapes
             stream.reconfigure(errors="backslashreplace")
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # a full disk behind it is found here, and not at the very end
     except UserError as error:
         print(f"selene: {error}", file=sys.stderr)
         sys.exit(2)
@@ -61,8 +59,26 @@ def main() -> None:
         sys.exit(130)
     except BrokenPipeError:
         os._exit(0)
-    except OSError as error:
-        if error.errno not in REFUSED:
+    except (OSError, RuntimeError, *_errors_of_writers()) as error:
+        said = refusal(error)
+        if not said:
             raise
-        print(f"selene: {error.strerror}: {error.filename or 'disk'}; {REMEDY}", file=sys.stderr)
+        print(f"selene: {said}; {REMEDY}", file=sys.stderr)
+        _forget_output()
         sys.exit(2)
+
+
+def _errors_of_writers() -> tuple[type[Exception], ...]:
+    """The error class of safetensors, where that was used."""
+    if "safetensors" not in sys.modules:
+        return ()
+    from safetensors import SafetensorError
+
+    return (SafetensorError,)
+
+
+def _forget_output() -> None:
+    """Send what is still to be printed nowhere, so that the interpreter does not fail at its end
+    on the same full disk.
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -5,7 +5,6 @@ whole copies only.
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import re
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from selene_lib.files import read_json, write_json
+from selene_lib.files.disk import REMEDY, refusal, refusal_in
 from selene_lib.pipeline.children import temporary_folders
 from selene_lib.pipeline.notebooks import StepSpec, notebook_path, parameter_defaults
 from selene_lib.pipeline.places import home, project_root
@@ -127,13 +127,13 @@ def _papermill(
             log_output=False,
         )
     except PapermillExecutionError as error:
-        is_full = f"[Errno {errno.ENOSPC}]" in str(error.evalue)
-        mendable = error.ename in MENDABLE or is_full
+        mendable = error.ename in MENDABLE or bool(refusal_in(str(error.evalue)))
         raise StepFailed(_failure_line(step, error, copy, again), mendable) from error
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        said = refusal(error)
+        if not said:
             raise
-        message = f"no space left on the disk of {copy}; free some and run the same command again"
+        message = f"{said}; {REMEDY}, and run the same command again"
         raise StepFailed(message, True) from error
     except RuntimeError as error:
         message = (

@@ -2,7 +2,8 @@
 
 A run is killed with -9 again and again and started again each time until it is through; then its
 data must be those of a run that nobody disturbed. Every kill must leave no process within seconds.
-One line of counts is printed at the end; the exit code is 1 where anything was wrong.
+When to kill is drawn in seconds of CPU, so that a busy machine does not move every kill to the
+imports. One line of counts is printed at the end; the exit code is 1 where anything was wrong.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ import hashlib
 import json
 import os
 import random
+import resource
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +29,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(REPOSITORY / "tests"), str(REPOSITORY / "tests" / "faults")]
 PATIENCE_SECONDS = 5.0  # a process that is still there after this was left behind
 LIMIT_SECONDS = 1800
+MOST_KILLS = 8  # of one home, that many homes are compared
 
 
 @dataclass
@@ -135,21 +139,48 @@ def data_hashes(home: Path) -> dict[str, str]:
 def kill_once(
     world: World, home: Path, words: list[str], seconds: float, rng: random.Random, counts: Counts
 ) -> bool:
-    """Start a command and kill it after a random time below `seconds`; return whether it was
-    through before that.
+    """Start a command and kill it once it and its children have used a random part of `seconds` of
+    CPU; return whether it was through before that.
     """
     process = world.start(home, words)
-    try:
-        code = process.wait(timeout=rng.uniform(0.2, max(seconds, 1.0)))
-    except subprocess.TimeoutExpired:
+    watched, limit = psutil.Process(process.pid), rng.uniform(0.2, seconds)
+    deadline = time.monotonic() + LIMIT_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        if cpu_seconds(watched) >= limit:
+            time.sleep(rng.uniform(0, 0.2))
+            break
+        time.sleep(0.02)
+    if process.poll() is None:
         kind = _kill(process, rng)
         process.wait()
         counts.add(kind)
         counts.processes_left += n_left(home)
         return False
-    if code != 0:
-        counts.failed_resumes.append(f"{home.name}: exit code {code}")
+    if process.returncode != 0:
+        counts.failed_resumes.append(f"{home.name}: exit code {process.returncode}")
     return True
+
+
+def cpu_seconds(process: psutil.Process) -> float:
+    """CPU seconds that a process, its children and those that ended before have used."""
+    total = 0.0
+    try:
+        for one in [process, *process.children(recursive=True)]:
+            total += sum(one.cpu_times()[:4])
+    except psutil.NoSuchProcess:
+        pass
+    return total
+
+
+def cost_of(world: World, home: Path, words: list[str]) -> float:
+    """Run a command to its end undisturbed; return its CPU seconds."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if world.run(home, words):
+        raise SystemExit(f"the undisturbed run failed, see {home}.log")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    print(f"undisturbed {home.name}: {seconds:.1f} s of CPU", flush=True)
+    return seconds
 
 
 def _kill(process: subprocess.Popen, rng: random.Random) -> str:
@@ -173,28 +204,42 @@ def disturb(world: World, n_kills: int, seed: int, base: Path, *, publishes: boo
     its end.
     """
     rng, counts = random.Random(seed), Counts()
-    chain = world.command("reproduce", *world.options)
-    publish = world.command("publish")
-    calm = base / "calm"
-    started = time.monotonic()
-    if world.run(calm, chain) or (publishes and world.run(calm, publish)):
-        raise SystemExit(f"the undisturbed run failed, see {calm}.log")
-    seconds = time.monotonic() - started
-    print(f"undisturbed: {seconds:.0f} s", flush=True)
-    expected, trial = data_hashes(calm), 0
+    chain, calm = world.command("reproduce", *world.options), base / "calm"
+    jobs = [(chain, cost_of(world, calm, chain) / 2, MOST_KILLS)]
+    if publishes:
+        publish = world.command("publish")
+        jobs.append((publish, cost_of(world, calm, publish), 3))
+    _disturb(world, "trial", jobs, n_kills, data_hashes(calm), data_hashes, rng, counts, base)
+    return counts
+
+
+Work = tuple[list[str], float, int]  # a command, the CPU seconds to kill it in, and how often
+
+
+def _disturb(
+    world: World,
+    what: str,
+    jobs: list[Work],
+    n_kills: int,
+    expected: dict[str, str],
+    hashes: Callable[[Path], dict[str, str]],
+    rng: random.Random,
+    counts: Counts,
+    base: Path,
+) -> None:
+    """Bring one home after the other to its end, through kills, and compare what is in it."""
+    trial = 0
     while counts.n_kills < n_kills and not counts.failed_resumes:
         trial += 1
-        home = base / f"trial{trial}"
-        _to_its_end(world, home, chain, seconds / 3, n_kills - counts.n_kills, rng, counts)
-        if publishes:
-            left = max(n_kills - counts.n_kills, 0)
-            _to_its_end(world, home, publish, 3.0, left, rng, counts)
+        home = base / f"{what}{trial}"
+        for words, seconds, most in jobs:
+            left = min(most, n_kills - counts.n_kills)
+            _to_its_end(world, home, words, seconds, left, rng, counts)
         counts.runs_compared += 1
-        counts.runs_equal += data_hashes(home) == expected
-        print(f"run {trial}: {counts.line()}", flush=True)
+        counts.runs_equal += hashes(home) == expected
+        print(f"{what} {trial}: {counts.line()}", flush=True)
         if counts.is_clean:
             shutil.rmtree(home)
-    return counts
 
 
 def _to_its_end(
@@ -215,28 +260,30 @@ def _to_its_end(
         counts.failed_resumes.append(f"{home.name}: exit code {code}")
 
 
-def disturb_training(world: World, n_kills: int, seed: int, base: Path) -> Counts:
-    """Kill notebook 04 again and again; its steps before it are made once."""
-    rng, counts = random.Random(seed), Counts()
-    before = world.command("reproduce", *world.options, "--to", "03")
-    training = world.command("reproduce", *world.options, "--from", "04", "--to", "04")
-    prepared, calm = base / "prepared", base / "calm-training"
-    if world.run(prepared, before):
-        raise SystemExit(f"the steps before the training failed, see {prepared}.log")
-    shutil.copytree(prepared, calm)
-    started = time.monotonic()
-    if world.run(calm, training):
-        raise SystemExit(f"the undisturbed training failed, see {calm}.log")
-    seconds, expected, trial = time.monotonic() - started, data_hashes(calm), 0
-    while counts.n_kills < n_kills and not counts.failed_resumes:
-        trial += 1
-        home = base / f"training{trial}"
-        shutil.copytree(prepared, home)
-        _to_its_end(world, home, training, seconds, n_kills - counts.n_kills, rng, counts)
-        counts.runs_compared += 1
-        counts.runs_equal += data_hashes(home) == expected
-        print(f"training {trial}: {counts.line()}", flush=True)
+def disturb_program(what: str, n_kills: int, seed: int, base: Path) -> Counts:
+    """Kill a training of two arms, or an export."""
+    rng, counts, world = random.Random(seed), Counts(), World(base)
+    base.mkdir(parents=True)
+    program = [sys.executable, str(Path(__file__).with_name("tiny_training.py"))]
+    cost_of(world, base / "prepared", [*program, "prepare", str(base)])
+    words = [*program, what, str(base)]
+    seconds = cost_of(world, base / "calm", words)
+    jobs = [(words, seconds, MOST_KILLS)]
+    expected = hashes_of_results(base / "calm")
+    _disturb(world, what, jobs, n_kills, expected, hashes_of_results, rng, counts, base)
     return counts
+
+
+def hashes_of_results(home: Path) -> dict[str, str]:
+    """Hashes of all files below `out`."""
+    found = {
+        path.relative_to(home).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted((home / "out").rglob("*"))
+        if path.is_file()
+    }
+    if not found:
+        raise SystemExit(f"{home} holds no results")
+    return found
 
 
 def small_world() -> World:
@@ -258,21 +305,23 @@ def main() -> int:
     """Run what the command line asks for; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--chain", type=int, default=100, help="kills of the tiny chain")
-    parser.add_argument("--small", type=int, default=20, help="kills of the small real chain")
-    parser.add_argument("--training", type=int, default=20, help="kills of the small training")
+    parser.add_argument("--small", type=int, default=10, help="kills of the small real chain")
+    parser.add_argument("--train", type=int, default=20, help="kills of a training of two arms")
+    parser.add_argument("--export", type=int, default=20, help="kills of an export")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     clean = True
     with tempfile.TemporaryDirectory(prefix="selene-kills-") as folder:
-        base = Path(folder)
-        jobs = (
-            ("tiny chain and publication", disturb, tiny_world(base), given.chain),
-            ("small chain and publication", disturb, small_world(), given.small),
-            ("training", disturb_training, small_world(), given.training),
-        )
-        for number, (what, job, world, n_kills) in enumerate(jobs):
+        base, seed = Path(folder), given.seed
+        jobs: list[tuple[str, int, Callable[[int, Path], Counts]]] = [
+            ("training", given.train, lambda n, at: disturb_program("train", n, seed, at)),
+            ("export", given.export, lambda n, at: disturb_program("export", n, seed, at)),
+            ("chain", given.chain, lambda n, at: disturb(tiny_world(at), n, seed, at)),
+            ("small real chain", given.small, lambda n, at: disturb(small_world(), n, seed, at)),
+        ]
+        for number, (what, n_kills, job) in enumerate(jobs):
             if n_kills:
-                counts = job(world, n_kills, given.seed, base / str(number))
+                counts = job(n_kills, base / str(number))
                 print(f"{what}: {counts.line()}", flush=True)
                 clean = clean and counts.is_clean
     return 0 if clean else 1
