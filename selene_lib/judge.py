@@ -26,9 +26,10 @@ from selene_lib.errors import UserError, tell
 from selene_lib.files import arrow_schema, to_arrow_row
 from selene_lib.judges.asked import Asked
 from selene_lib.judges.calibration import Calibration
-from selene_lib.judges.judging import Asking, answer_into, ask, plan_questions, to_judgement
+from selene_lib.judges.judging import Asking, answer_into, plan_questions, to_judgement
 from selene_lib.judges.opening import open_judge
 from selene_lib.judges.protocol import Priced, Reply
+from selene_lib.judges.session import AskingSession
 from selene_lib.judges.store import JudgementStore
 from selene_lib.prompts.rubrics import read_rubric
 from selene_lib.records import TASKS, Judgement, Sample, Score, Task, stable_id
@@ -86,6 +87,7 @@ class Judge:
         self.trained = given.trained
         self.calibration = given.calibration
         self.judge = open_judge(given.model, **given.options)
+        self._session = AskingSession()
         self.asking = Asking(given.family, escape=escape, critique=given.critique)
 
     def score(
@@ -125,7 +127,8 @@ class Judge:
     def score_samples(self, samples: Sequence[Sample]) -> list[ItemResult]:
         """Judge samples without a file; `judging.judge_samples` is the resumable way.
 
-        A judge at a server keeps what was paid in its own `store`, where it was given one.
+        What a server answered is kept in memory: this object asks nothing twice, and a budget holds
+        for all its calls. A `store` given to it keeps the replies for later sessions too.
         """
         questions = plan_questions(samples, self.asking)
         found: dict[int, Judgement] = {}
@@ -135,7 +138,7 @@ class Judge:
             judgement = to_judgement(self.judge.name, "mine", question, reply)
             found[place] = self.calibration.apply(judgement, question.sample)
 
-        ask(self.judge, questions, keep)
+        self._session.ask(self.judge, questions, keep)
         return item_results(samples, [found[place] for place in range(len(questions))])
 
 

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -18,6 +19,7 @@ from conftest import REPOSITORY
 
 from selene_lib.pipeline.notebooks import STEPS
 
+HERE = Path(__file__).resolve().parent
 SMALL = {
     "01.sources": "nano-coverage,nano-tone,nano-poisoned",
     "01.n_per_source": 24,
@@ -55,7 +57,9 @@ def selene(home, *arguments: str) -> subprocess.CompletedProcess:
 
 
 def run_in(home, words: list[str]) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "SELENE_HOME": str(home)}
+    hooked = os.pathsep.join([str(HERE / "opened"), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "SELENE_HOME": str(home), "PYTHONPATH": hooked}
+    environment["SELENE_OPENED"] = str(home.with_name(f"{home.name}-opened"))
     return subprocess.run(
         words,
         cwd=REPOSITORY,
@@ -94,6 +98,32 @@ def test_every_notebook_ran_and_its_outputs_are_in_the_manifest(finished):
         assert (home / f"artefacts/nano/notebooks/{step.name}.ipynb").is_file()
     assert "overall" in done.stdout
     assert (home / "artefacts/nano/07_report/report.html").stat().st_size < 10_000_000
+
+
+@pytest.mark.slow
+def test_a_notebook_opens_no_file_of_another_that_it_does_not_declare(finished):
+    """What decides a result must decide whether it is made again."""
+    home, _ = finished
+    run_dir = home / "artefacts/nano"
+    steps, n_read = {step.name: step for step in STEPS}, 0
+    for log in home.with_name(f"{home.name}-opened").iterdir():
+        paths = [Path(line) for line in log.read_text().splitlines()]
+        inside = [p.relative_to(run_dir) for p in paths if run_dir in p.parents]
+        begun = [p.parts[0] for p in inside if p.name.startswith(".begun.json")]
+        if not begun:  # the command itself, which hashes all of them
+            continue
+        step = steps[begun[0]]
+        others = [p.as_posix() for p in inside if p.parts[0] in steps.keys() - {step.name}]
+        n_read += len(others)
+        records = {f"{name}/step.json" for name in steps}  # provenance, shown and not used
+        undeclared = [
+            name
+            for name in others
+            if name not in records
+            and not any(name == one or name.startswith(f"{one}/") for one in step.inputs)
+        ]
+        assert undeclared == [], step.name
+    assert n_read > 50
 
 
 @pytest.mark.slow

@@ -163,9 +163,13 @@ class ServerClient:
 
         For a caller with a store of its own, which `on_reply` writes to. `spent` is what that store
         has cost so far, in prompt and reply tokens. What the client's own store (where it has one)
-        holds is handed over first and not asked. Errors are those of `complete`.
+        holds is handed over first and not asked, and counts in the budget. Errors are those of
+        `complete`.
         """
         store = self.opened() if self.store is not None else None
+        if store is not None:  # the caller may have been handed the same replies
+            kept = store.tokens(self.model)
+            spent = (max(spent[0], kept[0]), max(spent[1], kept[1]))
         missing = self._missing(requests)
         asked = {place for places in missing.values() for place in places}
         for place, request in enumerate(requests):

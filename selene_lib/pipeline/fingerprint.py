@@ -24,6 +24,7 @@ PATH_PARAMETERS = (
     "reward_model",
     "tokenizer_model",
     "domain_file",
+    "template_family",
 )
 
 

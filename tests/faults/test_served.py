@@ -21,7 +21,7 @@ from faulty_server import ALL, FaultyServer, expected_status, serving
 from selene_lib.data.tables import read_table
 from selene_lib.errors import UserError
 from selene_lib.files import read_jsonl
-from selene_lib.judge import judge_file
+from selene_lib.judge import Judge, judge_file
 from selene_lib.judges.judging import plan_questions
 from selene_lib.models.limits import BudgetReached
 from selene_lib.records import Judgement, Sample
@@ -166,6 +166,27 @@ def test_a_wrong_key_or_address_costs_one_request(tmp_path):
         assert sum(server.asked.values()) == 1
     with pytest.raises(UserError, match="is the server up"):
         judge(server, source, tmp_path / "out.jsonl")
+
+
+def test_one_judge_asks_nothing_twice_and_its_budget_holds_over_all_calls(tmp_path):
+    with serving(FaultyServer()) as server:
+        model = f"{server.base_url}#m"
+        mine = Judge(model, budget_tokens=3 * COST)
+        for text in ("one", "one", "two", "one"):
+            assert mine.score(text, rubric=RUBRIC).verdict == "4"
+        assert sum(server.asked.values()) == 2
+        mine.score("three", rubric=RUBRIC)
+        with pytest.raises(BudgetReached):
+            mine.score("four", rubric=RUBRIC)
+        assert mine.score("two", rubric=RUBRIC).verdict == "4"
+        assert server.tokens == 3 * COST
+        for budget in (2 * COST, COST):  # a store's replies count in the budget of a later session
+            kept = Judge(model, store=tmp_path / "store.jsonl", budget_tokens=budget)
+            assert kept.score("five", rubric=RUBRIC).verdict == "4"
+            kept.judge.client.opened().close()
+        with pytest.raises(BudgetReached):
+            kept.score("six", rubric=RUBRIC)
+        assert server.tokens == 4 * COST
 
 
 def kill_and_go_on(tmp_path: Path, n_rows: int, n_kills: int) -> None:
