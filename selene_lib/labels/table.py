@@ -68,7 +68,7 @@ def read_labels(
     """
     if task not in TASKS:
         raise UserError(f"task {task!r} is not one of {', '.join(TASKS)}")
-    kind: Task = task  # type: ignore[assignment]
+    kind: Task = task
     text = read_rubric(rubric, kind) if rubric is not None else ""
     rows = OwnRows(Path(path), kind, text, columns or {}, labels or {})
     found: dict[tuple[object, ...], OwnRow] = {}

@@ -123,7 +123,9 @@ def read_verdicts(
     path, names = Path(path), dict(columns or {})
     kind = cast(Task, task) if task else task_of(path, names, labels or {})
     rows = OwnRows(path, kind, "", names, labels or {}, judged=False)
-    samples, said, confidence = [], [], []
+    samples: list[Sample] = []
+    said: list[str | None] = []
+    confidence: list[float | None] = []
     others: dict[str, list[str]] = {person: [] for person in people}
     for one in rows:
         where = f"{path}, row {one.number}"

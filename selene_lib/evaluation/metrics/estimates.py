@@ -55,7 +55,7 @@ def estimate(
     """
     n = len(columns[0])
     if not n:
-        return Estimate(*[math.nan] * 4, n=0, n_groups=0)
+        return Estimate(math.nan, math.nan, math.nan, math.nan, 0, 0)
     names = np.arange(n) if groups is None else np.asarray(groups)
     n_groups = len(np.unique(names))
     if n_groups == 1:
