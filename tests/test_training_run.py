@@ -308,15 +308,27 @@ def test_out_of_memory_halves_the_batch_that_failed_and_keeps_the_step(
     assert np.allclose(tight, wide, rtol=1e-5, atol=1e-5)
 
 
-def test_out_of_memory_with_one_pair_says_what_to_do(spec, tmp_path, monkeypatch):
+def test_out_of_memory_with_one_pair_recomputes_then_says_what_to_do(spec, tmp_path, monkeypatch):
     from selene_lib.training.trainer import PairTrainer
 
-    def pair_losses(self, model, indices):
+    plain = PairTrainer.pair_losses
+
+    def only_recomputing(self, model, indices):
+        if not model.base_model.model.model.layers[0].gradient_checkpointing:
+            raise torch.OutOfMemoryError("made up by the test")
+        return plain(self, model, indices)
+
+    monkeypatch.setattr(PairTrainer, "pair_losses", only_recomputing)
+    result = train(replace(spec, n_steps=2), make_pairs(12), tmp_path / "kept", progress=False)
+    events = [row["event"] for row in read_log(result.telemetry_path)]
+    assert "recomputing from here on" in events[0] and not events[1]
+
+    def never(self, model, indices):
         raise torch.OutOfMemoryError("made up by the test")
 
-    monkeypatch.setattr(PairTrainer, "pair_losses", pair_losses)
+    monkeypatch.setattr(PairTrainer, "pair_losses", never)
     with pytest.raises(UserError, match="lower max_length_tokens"):
-        train(spec, make_pairs(12), tmp_path, progress=False)
+        train(spec, make_pairs(12), tmp_path / "never", progress=False)
 
 
 def test_trl_agrees_at_one_pair_a_micro_batch_and_drifts_at_four(spec, base, tmp_path):

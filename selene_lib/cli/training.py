@@ -34,14 +34,17 @@ def plan(
 ) -> None:
     """Predict memory, speed, hours and cost of a run.
 
-    Of its training, and of a hosted generator in tokens and dollars, before anything is loaded.
+    Of its training (also on other cards, and how to get under 24 hours), and of a hosted generator
+    in tokens and dollars, before anything is loaded.
     """
     from selene_lib.files import read_parquet
+    from selene_lib.models.names import is_embedded
     from selene_lib.pipeline.places import run_folder
-    from selene_lib.pipeline.plan import plan_generation, spec_of_run
+    from selene_lib.pipeline.plan import plan_generation, plan_samples, spec_of_run
     from selene_lib.pipeline.presets import parse_settings
     from selene_lib.records import PreferencePair
     from selene_lib.training import planner
+    from selene_lib.training.card_plans import plan_on_cards, ways_under
 
     settings = parse_settings(set_ or [])
     spec = spec_of_run(run, settings)
@@ -50,33 +53,50 @@ def plan(
         pairs = read_parquet(made, PreferencePair)
         n_pairs = n_pairs or len(pairs)
         prompt_tokens, completion_tokens = planner.mean_lengths(spec, pairs)
-    found = planner.plan_training(
-        spec,
-        n_pairs=n_pairs,
-        prompt_tokens=prompt_tokens,
-        completion_tokens=completion_tokens,
-        device=device,
-    ).to_dict()
-    found["generation"] = plan_generation(
-        run, settings, prompt_tokens=prompt_tokens, reply_tokens=completion_tokens
-    )
+    lengths = {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens}
+    found = planner.plan_training(spec, n_pairs=n_pairs, **lengths, device=device)
+    seen = found.n_steps * spec.batch_size
+    cards = [] if is_embedded(spec.base_model) else plan_on_cards(spec, n_pairs=n_pairs, **lengths)
+    values = {
+        **found.to_dict(),
+        "generation": plan_generation(
+            run, settings, prompt_tokens=prompt_tokens, reply_tokens=completion_tokens
+        ),
+        "cards": [card.row() for card in cards],
+        "ways_under_24_hours": [line for card in cards for line in ways_under(card, seen)],
+        "samples": plan_samples(run, settings),
+    }
     if json:
-        print(json_module.dumps(found, indent=1))
+        print(json_module.dumps(values, indent=1))
     else:
-        _print_plan(found)
+        _print_plan(values)
 
 
 def _print_plan(found: dict[str, Any]) -> None:
-    """Print a plan as a table: first its own numbers, then memory by part, then the generator."""
-    notes = found.pop("assumptions")
-    memory = found.pop("memory_bytes")
-    generation = found.pop("generation") or {}
+    """Print a plan as tables: its own numbers with memory by part and the generator, then other
+    cards, then the samples there are.
+    """
+    notes, memory = found.pop("assumptions"), found.pop("memory_bytes")
+    generation, samples = found.pop("generation") or {}, found.pop("samples")
+    cards, ways = found.pop("cards"), found.pop("ways_under_24_hours")
     for name, value in memory.items():
         found[f"memory: {name}"] = f"{value / 1e9:.2f} GB"
     for name, value in generation.items():
         found[f"generator: {name}"] = "no prices given" if value is None else value
+    if found["fits"] is False:
+        found["fits"] = "does not fit"
     print_rows([{"what": key, "predicted": value} for key, value in found.items()], False)
     print("\n".join(f"assumed: {note}" for note in notes))
+    if cards:
+        print()
+        print_rows(cards, False)
+        print("\n".join(ways))
+    if samples["n_asked"] > samples["n_held_at_most"]:
+        print(
+            f"\n{samples['n_sources']} sources are asked for {samples['n_asked']:,} samples and "
+            f"hold about {samples['n_held_at_most']:,} at most, before any filter: the paper's "
+            f"{samples['n_published']:,} cannot be met with them"
+        )
 
 
 def export(

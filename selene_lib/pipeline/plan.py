@@ -6,8 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from selene_lib.errors import UserError
+from selene_lib.paper.values import N_DATA_POINTS
 from selene_lib.training.planner import generation_cost_usd
 from selene_lib.training.spec import TrainSpec
+
+# sources whose published rows are one sample each, so that their number is a limit; the others give
+# several samples a row or hold more than a run of this size asks for
+ONE_SAMPLE_A_ROW = frozenset({"offsetbias", "chatbot_arena", "halueval", "auto_j_training"})
+ABOUT_N_SAMPLES = {"ragtruth": 15_000}
 
 
 def spec_of_run(run: str, settings: Mapping[str, Any] | None = None) -> TrainSpec:
@@ -99,3 +105,32 @@ def plan_generation(
         "reply_tokens": n_requests * reply_tokens,
         "usd": usd if any(prices) else None,
     }
+
+
+def plan_samples(run: str, settings: Mapping[str, Any] | None = None) -> dict[str, int]:
+    """Return how many samples a run asks its sources for, and how many they hold at most.
+
+    Before any filter. `n_published` is the paper's number, which these sources cannot reach.
+    """
+    from selene_lib.pipeline import presets
+    from selene_lib.pipeline.notebooks import step_spec
+
+    step = step_spec("01")
+    values = presets.resolve_parameters(presets.load_run(run), (step,), settings or {})[step.name]
+    names = [name.strip() for name in values["sources"].split(",") if name.strip()]
+    cap = values["n_per_source"]
+    return {
+        "n_sources": len(names),
+        "n_asked": cap * len(names),
+        "n_held_at_most": sum(min(cap, _n_samples(name) or cap) for name in names),
+        "n_published": N_DATA_POINTS,
+    }
+
+
+def _n_samples(name: str) -> int | None:
+    """Samples that a small source holds; None where it may hold more than any run asks for."""
+    from selene_lib.data.catalogue import find_spec
+
+    if name in ABOUT_N_SAMPLES:
+        return ABOUT_N_SAMPLES[name]
+    return find_spec(name).published_n if name in ONE_SAMPLE_A_ROW else None

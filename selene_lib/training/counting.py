@@ -8,6 +8,8 @@ rank.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from selene_lib.errors import UserError
 from selene_lib.training.shapes import Shape, read_shape
 from selene_lib.training.spec import TrainSpec
@@ -20,6 +22,12 @@ CEILING_TOKENS = {"cuda": 16384, "cpu": 4096}  # more in one micro-batch is not 
 FORWARD_CEILING_TOKENS = {"cuda": 65536, "cpu": 4096}
 # positions the output head computes at once: fewer, larger products on a GPU
 HEAD_CHUNK_TOKENS = {"cuda": 1024, "cpu": 256}
+# host memory: torch with CUDA, transformers and peft; text of a token; a record beside its texts;
+# what an encoded pair takes in memory while its tokens lie on disk
+HOST_RUNTIME_BYTES = 3 * GB
+CHARACTERS_A_TOKEN = 4.5
+RECORD_BYTES = 1500
+ENCODED_BYTES = 600
 SLACK = 1.08  # what an allocator rounds up and fragments
 # double quantisation adds 0.127 bit a weight (QLoRA, arXiv 2305.14314, section 3)
 NF4_BYTES = 0.5 + 0.127 / 8
@@ -126,10 +134,7 @@ def forward_flops(shape: Shape, context_tokens: float) -> float:
 
     2 a weight, and 4 * heads * head_dim a key it looks at (half the context).
     """
-    return (
-        2 * shape.n_linear
-        + 4 * shape.n_layers * shape.n_heads * shape.head_dim * context_tokens / 2
-    )
+    return 2 * shape.n_linear + _attention_flops(shape) * context_tokens / 2
 
 
 def training_flops_per_token(
@@ -144,10 +149,72 @@ def training_flops_per_token(
     return passes * forward_flops(shape, context_tokens)
 
 
+def _attention_flops(shape: Shape) -> float:
+    """FLOPs of one query and one key over all layers: two products of heads * head_dim."""
+    return 4 * shape.n_layers * shape.n_heads * shape.head_dim
+
+
+@dataclass(frozen=True)
+class PairWork:
+    """FLOPs of one pair: a forward through the blocks' weights, its attention, the output head."""
+
+    weights: float
+    attention: float
+    head: float
+
+    @property
+    def forward(self) -> float:
+        return self.weights + self.attention + self.head
+
+    def training(self, spec: TrainSpec, *, recomputed_share: float) -> float:
+        """Forward and backward; `recomputed_share` of the layers are computed once more.
+
+        The backward of frozen weights is one product a weight, of trained ones two; that of
+        attention is five products where the forward has two (FlashAttention, arXiv 2205.14135).
+        The head's chunks are always made again.
+        """
+        per_weight = 1 if spec.adapter == "lora" else 2
+        once = 1 + recomputed_share
+        blocks = self.weights * (once + per_weight)
+        return blocks + self.attention * (once + 2.5) + self.head * (2 + per_weight)
+
+
+def pair_work(
+    shape: Shape, prompt_tokens: int, completion_tokens: int, *, shared: bool
+) -> PairWork:
+    """Work of one pair: the prompt once where it is `shared`, else twice.
+
+    A token looks at what stands before it in its own sequence; only completions reach the head.
+    """
+    prompt, completion = prompt_tokens, completion_tokens
+    n_prompts = 1 if shared else 2
+    keys = n_prompts * prompt**2 / 2 + 2 * completion * (prompt + completion / 2)
+    return PairWork(
+        2 * shape.n_linear * (n_prompts * prompt + 2 * completion),
+        _attention_flops(shape) * keys,
+        2 * shape.hidden * shape.vocabulary * 2 * completion,
+    )
+
+
+def longest_row_tokens(spec: TrainSpec) -> int:
+    """Tokens of the longest row to expect: a prompt with two completions may be an eighth longer
+    than `max_length_tokens`, which bounds the prompt with one.
+    """
+    return round(spec.max_length_tokens * 9 / 8)
+
+
+def host_memory_bytes(n_pairs: int, tokens_per_pair: int) -> float:
+    """Host memory of a run: interpreter and libraries, the pairs' texts, and what stands beside
+    each encoded pair, whose tokens are mapped from disk.
+    """
+    a_pair = tokens_per_pair * CHARACTERS_A_TOKEN + RECORD_BYTES + ENCODED_BYTES
+    return HOST_RUNTIME_BYTES + n_pairs * a_pair
+
+
 def fitting_tokens(
     spec: TrainSpec, kind: str, checkpointing: bool, memory: int | None, *, skip_layers: int = 0
 ) -> int:
-    """Tokens of a micro-batch that 90 % of the memory has room for.
+    """Tokens of a micro-batch that 90 % of the memory has room for; 0 where not one fits.
 
     Never above the device's ceiling, which also serves unknown shapes.
     """
@@ -164,4 +231,4 @@ def fitting_tokens(
         for n in (0, 1)
     )
     fixed = sum(none.values())
-    return int(min(CEILING_TOKENS[kind], max(1, (0.9 * memory - fixed) / one["activations"])))
+    return int(min(CEILING_TOKENS[kind], max(0, (0.9 * memory - fixed) / one["activations"])))

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from selene_lib.errors import UserError
 from selene_lib.models.loading import BF16_CAPABILITY, cpu_computes_bf16
 from selene_lib.training.cards import Card
-from selene_lib.training.counting import CEILING_TOKENS, fitting_tokens
+from selene_lib.training.counting import CEILING_TOKENS, fitting_tokens, longest_row_tokens
 from selene_lib.training.kinds import ModelKind
 from selene_lib.training.layout import Layout
 from selene_lib.training.shapes import read_shape
@@ -139,7 +139,10 @@ def _decide_memory(spec: TrainSpec, hardware: Hardware, decision: Decision) -> D
         return fitting_tokens(spec, "cuda", checkpointing, memory, skip_layers=skip_layers)
 
     checkpointing, skipped = wish is not False, 0
-    enough = min(ENOUGH_TOKENS, spec.micro_batch_tokens or ENOUGH_TOKENS)
+    # the longest row is a micro-batch of its own, however small the others are
+    enough = max(
+        min(ENOUGH_TOKENS, spec.micro_batch_tokens or ENOUGH_TOKENS), longest_row_tokens(spec)
+    )
     n_layers = _n_layers(spec)
     if wish is None and n_layers and memory is not None:
         checkpointing = room(False) < enough
@@ -151,6 +154,16 @@ def _decide_memory(spec: TrainSpec, hardware: Hardware, decision: Decision) -> D
         checkpoint_skip_layers=skipped,
         micro_batch_tokens=spec.micro_batch_tokens or room(checkpointing, skipped),
     )
+
+
+def refuse_what_does_not_fit(decision: Decision, spec: TrainSpec, hardware: Hardware) -> None:
+    """Raise UserError where a GPU has no room for the weights and one token."""
+    if decision.micro_batch_tokens < 1:
+        raise UserError(
+            f"{spec.base_model} does not fit this GPU's {(hardware.memory_bytes or 0) / 1e9:.0f} "
+            "GB: set quantisation to 'nf4', take a smaller base_model or a larger card "
+            "(selene plan says what each needs)"
+        )
 
 
 def _n_layers(spec: TrainSpec) -> int | None:

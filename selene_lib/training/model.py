@@ -25,7 +25,14 @@ from selene_lib.models.loading import (
     silence_missing_4bit_kernel,
 )
 from selene_lib.training.counting import head_chunk_tokens
-from selene_lib.training.decision import Attention, Decision, Hardware, decide, look_at_hardware
+from selene_lib.training.decision import (
+    Attention,
+    Decision,
+    Hardware,
+    decide,
+    look_at_hardware,
+    refuse_what_does_not_fit,
+)
 from selene_lib.training.frozen import FrozenStates
 from selene_lib.training.kinds import ModelKind, kind_of
 from selene_lib.training.processes import local_rank
@@ -62,6 +69,7 @@ def open_for_training(spec: TrainSpec, *, hardware: Hardware | None = None) -> L
 
     spec = pin_revision(spec)
     decision = decide(spec, hardware, model_kind(spec))
+    refuse_what_does_not_fit(decision, spec, hardware)
     refuse_unknown_targets(spec)
 
     set_seed(spec.seed)

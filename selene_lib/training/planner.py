@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from selene_lib.errors import UserError
-from selene_lib.models.loading import open_tokenizer
+from selene_lib.models.loading import BF16_CAPABILITY, open_tokenizer
 from selene_lib.records import PreferencePair
 from selene_lib.training.cards import CARDS, card_named
 from selene_lib.training.counting import (
-    fitting_tokens,
-    forward_flops,
+    CHARACTERS_A_TOKEN,
+    host_memory_bytes,
     memory_parts,
-    training_flops_per_token,
+    pair_work,
 )
+from selene_lib.training.decision import Hardware, decide
+from selene_lib.training.kinds import ModelKind
 from selene_lib.training.shapes import Shape, read_shape
 from selene_lib.training.spec import TrainSpec
 
@@ -36,6 +38,10 @@ class Plan:
     """
 
     device: str
+    backend: str
+    attention: str
+    gradient_checkpointing: bool
+    checkpoint_skip_layers: int
     n_parameters: int
     n_trainable: int
     micro_batch_tokens: int
@@ -43,8 +49,10 @@ class Plan:
     peak_memory_bytes: int
     device_memory_bytes: int | None
     fits: bool | None
+    host_memory_bytes: int
     tokens_per_pair: int
     tokens_per_second: float
+    pairs_per_second: float
     n_steps: int
     reference_hours: float
     hours: float
@@ -69,63 +77,78 @@ def plan_training(
     Read are the spec and the shape in the model's `config.json`. `device` is a name of `CARDS`,
     `cpu`, or None for what is here. The micro-batch is the spec's, or the largest that fits.
     `n_pairs` is needed when the spec counts epochs. Lengths default to 1,500 and 250 tokens, or
-    what `max_length_tokens` leaves. An unknown shape is a UserError.
+    what `max_length_tokens` leaves. A GPU is planned as one with Unsloth installed. `fits` is about
+    the device alone. An unknown shape is a UserError.
     """
     shape = read_shape(spec)
     prompt_tokens, completion_tokens = _lengths(spec, prompt_tokens, completion_tokens)
     name, rate, memory = _device(spec, device, flops_per_second, device_memory_bytes)
-    kind = "cpu" if name == "cpu" else "cuda"
-    tokens = _tokens_per_pair(spec, prompt_tokens, completion_tokens)
-    checkpointing = _checkpoints(spec, kind)
-    micro = _micro_tokens(spec, kind, checkpointing, tokens, memory)
-    parts = memory_parts(spec, shape, micro, kind=kind, checkpointing=checkpointing)
+    decision = decide(spec, _hardware(name, memory), ModelKind(shape.model_type))
+    kind, skipped = decision.device, decision.checkpoint_skip_layers
+    shared = decision.layout == "shared_prefix"
+    tokens = (1 if shared else 2) * prompt_tokens + 2 * completion_tokens
+    micro = _micro_tokens(spec, tokens, decision.micro_batch_tokens)
+    parts = memory_parts(
+        spec,
+        shape,
+        micro,
+        kind=kind,
+        checkpointing=decision.gradient_checkpointing,
+        skip_layers=skipped,
+    )
     peak = round(sum(parts.values()))
     n_steps = _n_steps(spec, n_pairs)
     pairs_seen = n_steps * spec.batch_size
-    context = prompt_tokens + completion_tokens
-    per_token = training_flops_per_token(spec, shape, context, checkpointing)
-    speed = rate * ASSUMED_SHARE[kind] / per_token
-    # the reference reads each pair once, forward only
-    reference_speed = speed * per_token / forward_flops(shape, prompt_tokens)
-    reference_seconds = min(n_pairs or pairs_seen, pairs_seen) * tokens / reference_speed
+    distinct = min(n_pairs or pairs_seen, pairs_seen)
+    work = pair_work(shape, prompt_tokens, completion_tokens, shared=shared)
+    recomputed = decision.gradient_checkpointing * (1 - skipped / shape.n_layers)
+    flops = rate * ASSUMED_SHARE[kind]
+    speed = flops / work.training(spec, recomputed_share=recomputed)
+    # the reference reads each pair once, forward only; NLL alone needs none
+    reference_seconds = distinct * work.forward / flops if spec.loss != "nll" else 0.0
     return Plan(
-        name,
-        shape.n_parameters,
-        _n_trainable(spec, shape),
-        micro,
-        {k: round(v) for k, v in parts.items()},
-        peak,
-        memory,
-        None if memory is None else peak <= memory,
-        tokens,
-        speed,
-        n_steps,
-        reference_seconds / 3600,
-        (pairs_seen * tokens / speed + reference_seconds) / 3600,
-        _assumptions(spec, kind, prompt_tokens, completion_tokens, rate),
+        device=name,
+        backend=decision.backend,
+        attention=decision.attention,
+        gradient_checkpointing=decision.gradient_checkpointing,
+        checkpoint_skip_layers=skipped,
+        n_parameters=shape.n_parameters,
+        n_trainable=_n_trainable(spec, shape),
+        micro_batch_tokens=micro,
+        memory_bytes={k: round(v) for k, v in parts.items()},
+        peak_memory_bytes=peak,
+        device_memory_bytes=memory,
+        fits=None if memory is None else peak <= memory,
+        host_memory_bytes=round(host_memory_bytes(distinct, tokens)),
+        tokens_per_pair=tokens,
+        tokens_per_second=speed * tokens,
+        pairs_per_second=speed,
+        n_steps=n_steps,
+        reference_hours=reference_seconds / 3600,
+        hours=(pairs_seen / speed + reference_seconds) / 3600,
+        assumptions=_assumptions(spec, kind, prompt_tokens, completion_tokens, rate),
     )
+
+
+def _hardware(device: str, memory: int | None) -> Hardware:
+    """A machine to decide for: a GPU as one with Unsloth, an unknown one as the smallest that
+    computes in bfloat16.
+    """
+    if device == "cpu":
+        return Hardware(cuda=False, unsloth=False, flex=True, memory_bytes=memory)
+    if device in CARDS:
+        return replace(Hardware.of_card(CARDS[device], unsloth=True), memory_bytes=memory)
+    return Hardware(True, True, True, BF16_CAPABILITY, memory)
 
 
 def _n_trainable(spec: TrainSpec, shape: Shape) -> int:
     return shape.n_lora(spec.lora_r) if spec.adapter == "lora" else shape.n_parameters
 
 
-def _checkpoints(spec: TrainSpec, kind: str) -> bool:
-    asked = spec.gradient_checkpointing
-    return kind == "cuda" if asked is None else asked
-
-
 def _lengths(spec: TrainSpec, prompt: int | None, completion: int | None) -> tuple[int, int]:
     """The lengths as given, else as assumed: the prompt and one completion, in tokens."""
     completion = completion or min(250, spec.max_length_tokens // 4)
     return prompt or min(1500, spec.max_length_tokens - completion), completion
-
-
-def _tokens_per_pair(spec: TrainSpec, prompt_tokens: int, completion_tokens: int) -> int:
-    """Tokens that are computed for a pair: the prompt once where it is shared, else twice."""
-    if spec.layout != "pairs" and spec.trainer == "selene":
-        return prompt_tokens + 2 * completion_tokens
-    return 2 * (prompt_tokens + completion_tokens)
 
 
 def mean_lengths(
@@ -169,17 +192,13 @@ def generation_cost_usd(
     )
 
 
-def _micro_tokens(
-    spec: TrainSpec, kind: str, checkpointing: bool, tokens: int, memory: int | None
-) -> int:
+def _micro_tokens(spec: TrainSpec, tokens: int, room: int) -> int:
     """The spec's micro-batch, else as many whole pairs as fit, at least one, at most the batch."""
     if spec.micro_batch_tokens:
         return spec.micro_batch_tokens
     if spec.micro_batch_pairs:
         return spec.micro_batch_pairs * tokens
-    return tokens * max(
-        1, min(spec.batch_size, fitting_tokens(spec, kind, checkpointing, memory) // tokens)
-    )
+    return tokens * max(1, min(spec.batch_size, room // tokens))
 
 
 def _device(
@@ -249,5 +268,5 @@ def _assumptions(
         f"{prompt_tokens} prompt and {completion_tokens} completion tokens a pair",
         f"{ASSUMED_SHARE[kind]:.0%} of {rate / 1e12:.3g} TFLOP/s "
         "(assumed, not measured on this device)",
-        f"memory by counting, {checked}",
+        f"memory by counting, {checked}; host memory by {CHARACTERS_A_TOKEN} characters a token",
     )

@@ -72,6 +72,7 @@ class PairTrainer(Trainer):
         self.remove_callback(PrinterCallback)
         self._last: dict[str, float] = {}
         self._at_hand: list[EncodedPair] = []
+        self._recomputing = loaded.decision.gradient_checkpointing
         self._telemetry: dict[str, Any] = {}
         if self.is_world_process_zero():
             self.step_log = StepLog(self.out_dir / "log.csv", LOG_COLUMNS, from_step=from_step)
@@ -163,20 +164,26 @@ class PairTrainer(Trainer):
     def _back_off(self, model: Any, error: Exception) -> str:
         """Halve the micro-batch that ran out of memory, counted in the tokens it computed.
 
-        With several processes, or at one pair, there is nothing to halve.
+        At one pair activations are recomputed from there on, where they were kept. With several
+        processes nothing can change in one of them alone.
         """
         model.zero_grad()
         decision, group = self.loaded.decision, self._at_hand
         n_tokens = n_computed_tokens(group, decision.layout, packing=decision.packing)
-        if self.args.world_size > 1 or len(group) == 1:
+        can_recompute = not self._recomputing and decision.backend == "transformers"
+        if self.args.world_size > 1 or (len(group) == 1 and not can_recompute):
             raise UserError(
                 f"out of memory with {len(group)} pair(s), {n_tokens} tokens, in a micro-batch: "
                 "lower max_length_tokens, use quantisation 'nf4' or gradient_checkpointing, "
                 "or (several processes) set micro_batch_tokens"
             ) from error
-        self.micro_batch_tokens = n_tokens // 2
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+        if len(group) == 1:
+            model.gradient_checkpointing_enable({"use_reentrant": False})
+            self._recomputing = True
+            return f"out of memory at one pair of {n_tokens} tokens: recomputing from here on"
+        self.micro_batch_tokens = n_tokens // 2
         return (
             f"out of memory at {n_tokens} tokens: micro-batches of at most "
             f"{self.micro_batch_tokens} tokens from here on; the global batch stays"
