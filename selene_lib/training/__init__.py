@@ -5,7 +5,7 @@
 1. `spec` says what a run is; `planner` predicts memory and hours from it (`shapes`, `counting`),
    `card_plans` for each of the `cards`.
 2. `decision` looks at the hardware; `model` opens base and adapter; `probe` tests the layout.
-3. `encoding` turns pairs into token ids (`encoded_store`: once); `batching` says which pairs make a step.
+3. `encoding` turns pairs into token ids, `encoded_store` once; `batching` says which make a step.
 4. `layout` puts pairs into rows, the prompt once; `attention` keeps the rows' documents apart.
 5. `logprobs` reads the completions' log-probabilities; `reference` those of the base, once.
 6. `loss` is the objective; `trainer` (or `trl_trainer`) minimises it; `checkpoints` resume it.
