@@ -40,7 +40,11 @@ def test_selene_mini_s_cells_are_all_of_its_published_ones():
     shown = selene_mini_cells()
     of_selene = [c for c in paper.PUBLISHED if c.judge == paper.SELENE_MINI]
     assert set(shown["set"]) >= {cell.set for cell in of_selene}
-    assert list(shown) == ["set", "value", "known", "convention", "source"]
+    assert list(shown) == ["set", "metric", "value", "known", "convention", "source"]
+    value = shown.set_index("set")["value"]
+    assert (value["lfqa_eval"], value["financebench"]) == ("0.688 (unverified)", "0.717")
+    doubtful = shown["known"].eq("unverified")
+    assert doubtful.any() and shown["value"].str.contains("unverified").eq(doubtful).all()
 
 
 def finished(tmp_path: Path, name: str, *outputs: str, **parameters: object) -> Path:

@@ -192,6 +192,25 @@ def test_scores_are_shown_for_base_and_main_arm_with_every_set_that_was_not_run(
         ["dpo_nll-seed0", "flask"],
     ]
     assert table["status"].tolist()[-1] == "not run"
+    lfqa = Score(
+        "base", "lfqa_eval", "pairwise", "accuracy", "x", 0.5, 4, 0, meta={"headline": True}
+    )
+    for known, shown in (("unverified: t", "0.688 (unverified)"), ("read: t", "0.688")):
+        score = replace(lfqa, published=0.688, published_note=known)
+        assert shown_scores([score, *scored])["published"].tolist()[0] == shown
+
+
+def test_every_convention_of_the_main_arm_is_shown_with_what_selection_gives():
+    from selene_lib.steps.evaluate import convention_table
+
+    row = Score("dpo_nll-seed0", "lfqa_eval", "pairwise", "accuracy", "better", 0.6, 9, 0)
+    better = replace(row, meta={"selection_gain": 0.1}, published=0.7, published_note="read: x")
+    rows = [better, replace(row, judge="base"), replace(row, meta={"subset": "part"})]
+    table = convention_table(rows)
+    assert table[["set", "metric", "convention", "value"]].to_numpy().tolist() == [
+        ["lfqa_eval", "accuracy", "better", 0.6]
+    ]
+    assert (table["selection_gain"].item(), table["published"].item()) == (0.1, "0.700")
 
 
 def test_gains_of_a_loss_are_taken_over_its_seeds():

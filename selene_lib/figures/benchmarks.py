@@ -135,8 +135,25 @@ def _marks(rows: pd.DataFrame) -> list[Line2D]:
     if "baseline_majority" in rows and rows["baseline_majority"].notna().any():
         marks.append(baseline_mark())
     if "published" in rows and rows["published"].notna().any():
-        marks.append(published_mark("published value"))
+        doubtful = _is_doubtful(rows)[rows["published"].notna()]
+        if not doubtful.all():
+            marks.append(published_mark("published value"))
+        if doubtful.any():
+            mark = published_mark("published, unverified")
+            mark.set_marker(UNVERIFIED)
+            marks.append(mark)
     return marks
+
+
+UNVERIFIED = "$?$"
+"""The mark of a published value that nobody read at its source."""
+
+
+def _is_doubtful(rows: pd.DataFrame) -> pd.Series:
+    """Whether the published value of each row was never read by us."""
+    if "published_note" not in rows:
+        return pd.Series(False, index=rows.index)
+    return rows["published_note"].fillna("").astype(str).str.startswith("unverified")
 
 
 def _task_panel(
@@ -184,16 +201,18 @@ def _whiskers(axes: Axes, rows: pd.DataFrame, y: np.ndarray, colour: str) -> Non
 def _published(axes: Axes, rows: pd.DataFrame, y: np.ndarray) -> None:
     if "published" not in rows or rows["published"].isna().all():
         return
-    axes.plot(
-        rows["published"].astype(float),
-        y,
-        linestyle="",
-        marker="D",
-        color=QUIET,
-        mfc="white",
-        markersize=4.5,
-        zorder=4,
-    )
+    values, doubtful = rows["published"].astype(float), _is_doubtful(rows).to_numpy(dtype=bool)
+    for mine, marker in ((~doubtful, "D"), (doubtful, UNVERIFIED)):
+        axes.plot(
+            values[mine],
+            y[mine],
+            linestyle="",
+            marker=marker,
+            color=QUIET,
+            mfc="white" if marker == "D" else QUIET,
+            markersize=4.5 if marker == "D" else 6.5,
+            zorder=4,
+        )
 
 
 def _bars(axes: Axes, rows: pd.DataFrame, labels: Sequence[str], palette: dict[str, str]) -> None:
@@ -212,9 +231,15 @@ def _bars(axes: Axes, rows: pd.DataFrame, labels: Sequence[str], palette: dict[s
     axes.set_yticks(y, labels)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(0, 1)
-    axes.set_xlabel("score (mean over the task types)")
+    axes.set_xlabel(f"mean over the task types ({_metrics_of(rows)})")
     light_grid(axes, "x")
     axes.tick_params(axis="y", length=0)
+
+
+def _metrics_of(rows: pd.DataFrame) -> str:
+    """Name what the mean is of; tables without a column `metric` do not say."""
+    named = [str(m) for m in dict.fromkeys(rows["metric"])] if "metric" in rows else []
+    return "; ".join(named) or "metrics not named"
 
 
 def _is_unverified(row: Any) -> bool:

@@ -25,6 +25,13 @@ from selene_lib.figures.drawing import (
 from selene_lib.figures.judges import TASK_NAMES, colours, order_judges
 from selene_lib.paper.values import DOMAIN_NAMES, SELENE_MINI, Published
 
+METRIC_OF_TASK = {
+    "absolute": "Pearson",
+    "classification": "accuracy",
+    "pairwise": "accuracy",
+    "overall": "Pearson for absolute, accuracy for the others",
+}
+
 
 def published_frame(rows: Iterable[Published]) -> pd.DataFrame:
     """Return published cells as a table: judge, set, value, known, source."""
@@ -35,7 +42,8 @@ def published_frame(rows: Iterable[Published]) -> pd.DataFrame:
 def published_task_means(published: pd.DataFrame, task_of: Mapping[str, str]) -> pd.DataFrame:
     """Average published cells by task type, then over the task types.
 
-    For judges that have a cell for every set of `task_of`. A mean that holds one unverified cell is
+    Columns: judge, task, value, known, metric. For judges that have a cell for every set of
+    `task_of`. A mean that holds one unverified cell is
     `unverified`, else it is `derived`: nobody printed it, we computed it.
     """
     rows = []
@@ -50,7 +58,8 @@ def published_task_means(published: pd.DataFrame, task_of: Mapping[str, str]) ->
             for task, value in means.items()
         ]
         rows.append({"judge": judge, "task": "overall", "value": means.mean(), "known": known})
-    return pd.DataFrame(rows, columns=["judge", "task", "value", "known"])
+    table = pd.DataFrame(rows, columns=["judge", "task", "value", "known"])
+    return table.assign(metric=[METRIC_OF_TASK[task] for task in table["task"]])
 
 
 def draw_published_overall(
@@ -91,7 +100,7 @@ def draw_published_benchmarks(
         axes = grid[:, 0]
         for panel, task in zip(axes, tasks):
             _published_panel(panel, cells[cells["task"] == task], judges, palette)
-            panel.set_title(f"{TASK_NAMES[task]}", fontsize=9.5)
+            panel.set_title(f"{TASK_NAMES[task]} ({METRIC_OF_TASK[task]})", fontsize=9.5)
         handles = [Patch(facecolor=palette[j], label=j) for j in judges]
         handles.append(Patch(facecolor="white", edgecolor=INK, hatch="//////", label="unverified"))
         figure.legend(handles=handles, loc="outside right upper", fontsize=8)
@@ -117,7 +126,7 @@ def _published_panel(
         if cell.known == "unverified":
             bar[0].set(hatch="//////", facecolor="white", edgecolor=ink)
         if cell.judge == SELENE_MINI:
-            said = f"{cell.value:.3f}"
+            said = f"{cell.value:.3f}{'?' if cell.known == 'unverified' else ''}"
             axes.text(cell.value + 0.008, y, said, va="center", fontsize=6.5, color=INK)
     axes.set_yticks(range(len(sets)), sets)
     axes.set_ylim(len(sets) - 0.5, -0.5)

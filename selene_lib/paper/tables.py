@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from selene_lib.paper import values as paper
+from selene_lib.paper.parity import BEHAVIOURS, PARITY_TARGETS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,11 +17,31 @@ if TYPE_CHECKING:
 def cells_table() -> pd.DataFrame:
     """Return every published cell.
 
-    Columns: judge, set, value, known (`read`, `derived`, `unverified`), convention, source.
+    Columns: judge, set, metric, value, known (`read`, `derived`, `unverified`), source, convention,
+    digits.
     """
     import pandas as pd
 
-    return pd.DataFrame([vars(cell) for cell in (*paper.PUBLISHED, *paper.AVERAGES.values())])
+    cells = (*paper.PUBLISHED, *paper.AVERAGES.values())
+    table = pd.DataFrame([vars(cell) for cell in cells])
+    table.insert(2, "metric", [cell.metric for cell in cells])
+    return table
+
+
+def targets_table() -> pd.DataFrame:
+    """Return what others measured on the real Selene Mini, and on others beside it.
+
+    Columns: judge, what (a set, or a behaviour in words), metric, value, n (None where not known),
+    source. None of it stands in the paper.
+    """
+    import pandas as pd
+
+    rows = []
+    for cell in PARITY_TARGETS:
+        rows.append((cell.judge, cell.set, cell.convention, cell.value, None, cell.source))
+    for found in BEHAVIOURS:
+        rows.append((paper.SELENE_MINI, found.what, "share", found.value, found.n, found.source))
+    return pd.DataFrame(rows, columns=["judge", "what", "metric", "value", "n", "source"])
 
 
 def known_table() -> pd.DataFrame:

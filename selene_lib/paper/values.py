@@ -7,6 +7,7 @@ those of `selene_lib.data.benchmarks`. Values are shares or correlations.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -368,6 +369,16 @@ math-prm and refusals-offensive hold half points.
 SELENE_REWARD_BENCH_SECTIONS: Mapping[str, float] = MappingProxyType(
     {"Chat": 0.9358, "Chat Hard": 0.7939, "Safety": 0.8926, "Reasoning": 0.9429}
 )
+
+
+def marked(value: float | None, known: str, digits: int = 3) -> str:
+    """Write a published value as every table shows it: a value that nobody read says so.
+
+    `known` is how it is known, or a note that begins with that word. A missing value is empty.
+    """
+    if value is None or math.isnan(value):
+        return ""
+    return f"{value:.{digits}f}" + (" (unverified)" if known.startswith("unverified") else "")
 
 
 def published(judge: str | None, set_name: str) -> Published | None:

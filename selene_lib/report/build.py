@@ -17,6 +17,7 @@ from selene_lib.figures.flow import Stage, flow_stages
 from selene_lib.figures.judges import LOSS_NAMES, TASK_NAMES, judge_label, order_judges
 from selene_lib.files import write_text
 from selene_lib.judges.names import is_base, loss_of, main_judge
+from selene_lib.paper.values import marked
 from selene_lib.report.claims import Claim, claims, count_statuses
 from selene_lib.report.items import KINDS, mistake_counts, worst_items
 from selene_lib.report.provenance import (
@@ -267,6 +268,9 @@ def _table(result_dir: Path, anchor: str, title: str, path: str) -> dict[str, An
     if table is None:
         return facts
     table = table.drop(columns=[c for c in ("meta",) if c in table])
+    if {"published", "published_note"} <= set(table):
+        notes = table["published_note"].fillna("").astype(str)
+        table["published"] = [marked(v, note) for v, note in zip(table["published"], notes)]
     numeric = [pd.api.types.is_numeric_dtype(table[c]) and table[c].dtype != bool for c in table]
     rows = [[number(v) for v in row] for row in table.head(MAX_ROWS).itertuples(index=False)]
     return facts | {

@@ -14,6 +14,7 @@ from selene_lib.figures import results as files
 from selene_lib.figures.domains import domain_rows, first_readings, part_name
 from selene_lib.judges.names import is_base, main_judge
 from selene_lib.paper import values as paper
+from selene_lib.paper.parity import BEHAVIOURS, PARITY_TARGETS, Behaviour, target
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Claim:
 def claims(result_dir: Path) -> list[Claim]:
     """Return the sets of a run, its domains, then every published cell that it has no row for.
 
-    The latter as `not run`.
+    The latter as `not run`. Last what others measured on the real model (`paper.parity`).
     """
     rows: list[Claim] = []
     scores = files.run_table(result_dir, f"{files.EVALUATE}/scores.csv")
@@ -66,7 +67,42 @@ def claims(result_dir: Path) -> list[Claim]:
         if cell.judge == paper.SELENE_MINI and cell.set not in done:
             why = reasons.get(cell.set.split(":")[0], "not part of this run")
             rows.append(_absent(cell, why))
-    return rows
+    return [*rows, *_targets(result_dir, done)]
+
+
+def _targets(result_dir: Path, done: set[str]) -> list[Claim]:
+    """What others measured on the real model: parity targets, no claims of the paper.
+
+    Ours stands beside a behaviour where the audit has a probe that is like it.
+    """
+    rows = []
+    for cell in PARITY_TARGETS:
+        if cell.judge == paper.SELENE_MINI and cell.set not in done:
+            rows.append(_absent(cell, "measured by others; not part of this run"))
+    audit = files.run_table(result_dir, f"{files.DOMAINS}/audit.csv")
+    return [*rows, *(_behaviour(found, audit) for found in BEHAVIOURS)]
+
+
+def _behaviour(found: Behaviour, audit: pd.DataFrame | None) -> Claim:
+    trained, base = Cell(), Cell()
+    if audit is not None and not audit.empty and found.probe:
+        mine = audit[audit["probe"].eq(found.probe) & audit["kind"].eq(found.kind)]
+        mine = mine.rename(columns={"effect": "value"})
+        trained = _cell(mine[mine["judge"] == main_judge(audit["judge"])])
+        base = _cell(mine[mine["judge"].map(is_base)])
+    on = f", on {found.n} verdicts" if found.n else ""
+    return Claim(
+        found.what,
+        "behaviour",
+        "share",
+        found.value,
+        "read",
+        found.source,
+        trained,
+        base,
+        status="not run" if trained.n is None and base.n is None else "other items",
+        why=f"measured by others on the real model{on}",
+    )
 
 
 def _set_claims(rows: pd.DataFrame) -> list[Claim]:
@@ -74,7 +110,8 @@ def _set_claims(rows: pd.DataFrame) -> list[Claim]:
     found = []
     for (name, task, metric), mine in rows.groupby(["set", "task", "metric"], sort=False):
         one = _first_of(mine, main)
-        cell = paper.published(paper.SELENE_MINI, str(name))
+        judge = paper.SELENE_MINI
+        cell = paper.published(judge, str(name)) or target(judge, str(name))
         not_run = one["status"] == "not run"
         found.append(
             Claim(
@@ -127,8 +164,9 @@ def _first_of(rows: pd.DataFrame, judge: str | None) -> pd.Series:
 
 
 def _absent(cell: paper.Published, why: str) -> Claim:
-    task = paper.TASK_OF.get(cell.set, "domain")
-    metric = "pearson" if task == "absolute" else "accuracy"
+    task, metric = str(paper.TASK_OF.get(cell.set, "domain")), cell.metric
+    if cell in PARITY_TARGETS:
+        task, metric = "pairwise", f"accuracy, {cell.convention}"
     return Claim(
         cell.set, task, metric, cell.value, cell.known, cell.source, Cell(), Cell(), why=why
     )

@@ -23,7 +23,7 @@ from selene_lib.evaluation.scoring import (
 from selene_lib.evaluation.scoring.lenient import LenientRow, lenient_scores
 from selene_lib.files import read_parquet
 from selene_lib.judges.names import BASE, loss_of, main_arm
-from selene_lib.paper.values import BASE_MODEL, SELENE_MINI, published
+from selene_lib.paper.values import BASE_MODEL, SELENE_MINI, marked, published
 from selene_lib.records import TASKS, Judgement, PreferencePair, Sample, Score
 
 
@@ -119,6 +119,7 @@ def _clean_scores(
     ]
 
 
+CONVENTION_METRICS = ("accuracy", "section_mean", "pearson", "consistent_accuracy", "best_of_four")
 SHOWN = (
     "judge",
     "set",
@@ -136,13 +137,39 @@ SHOWN = (
 
 
 def shown_scores(scores: Sequence[Score]) -> pd.DataFrame:
-    """Return the headline scores of base and main arm, then a row a set that was not run."""
-    table = scores_table(headline(scores))[list(SHOWN)]
+    """Return the headline scores of base and main arm, then a row a set that was not run.
+
+    `published` is text: a value that nobody read at its source says so in its cell.
+    """
+    table = scores_table(headline(scores))
+    notes = table["published_note"].fillna("")
+    table["published"] = [marked(v, note) for v, note in zip(table["published"], notes)]
+    table = table[list(SHOWN)]
     main = main_arm(dict.fromkeys(table["judge"]))
     run = table[table["judge"].isin([BASE, main]) & table["n"].gt(0)].sort_values(
         ["task", "set", "judge"], kind="stable"
     )
     return pd.concat([run, table[table["judge"].eq(main) & table["n"].eq(0)]], ignore_index=True)
+
+
+def convention_table(scores: Sequence[Score]) -> pd.DataFrame:
+    """Return what each way of counting gives the main arm: a row a set, metric and convention.
+
+    Columns: set, metric, convention, value, selection_gain (what choosing the better order adds to
+    the mean over both, NaN where nothing is chosen), published (text, marked where unverified),
+    status. Subsets and the rows of a set's clean part are left out.
+    """
+    main = main_arm(dict.fromkeys(score.judge for score in scores))
+    rows = []
+    for score in scores:
+        is_whole = "subset" not in score.meta and score.convention != "clean part"
+        if score.judge == main and is_whole and score.metric in CONVENTION_METRICS and score.n:
+            row = {"set": score.set, "metric": score.metric, "convention": score.convention}
+            row["value"] = score.value
+            row["selection_gain"] = score.meta.get("selection_gain", float("nan"))
+            row["published"] = marked(score.published, score.published_note)
+            rows.append({**row, "status": score.status})
+    return pd.DataFrame(rows)
 
 
 def seed_table(means: Sequence[TaskMean]) -> pd.DataFrame:

@@ -9,14 +9,19 @@ import pandas as pd
 from selene_lib.figures import draw_published
 from selene_lib.files import write_csv
 from selene_lib.paper.tables import cells_table
-from selene_lib.paper.values import SELENE_MINI
+from selene_lib.paper.values import SELENE_MINI, marked
 
 
 def selene_mini_cells() -> pd.DataFrame:
-    """Return every published cell of Selene Mini: set, value, known, convention, source."""
+    """Return every published cell of Selene Mini: set, metric, value, known, convention, source.
+
+    `value` is text: a cell that nobody read at its source says so.
+    """
     cells = cells_table()
-    mine = cells[cells["judge"] == SELENE_MINI]
-    return mine[["set", "value", "known", "convention", "source"]]
+    mine = cells[cells["judge"] == SELENE_MINI].copy()
+    shown = zip(mine["value"], mine["known"], mine["digits"])
+    mine["value"] = [marked(value, known, digits) for value, known, digits in shown]
+    return mine[["set", "metric", "value", "known", "convention", "source"]]
 
 
 def write_values(table: Path, figures: Path) -> None:

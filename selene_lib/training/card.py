@@ -10,6 +10,7 @@ from typing import Any
 
 from selene_lib.files import read_json, sha256_file, write_text
 from selene_lib.models.adapters import read_record
+from selene_lib.paper.values import marked
 
 _REMEDY = (
     "Export the adapter from the folder its training wrote, or write here what you know of it."
@@ -116,7 +117,15 @@ def _data_facts(training: Mapping[str, Any]) -> list[str]:
 
 def _scores(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     names = ["set", "metric", "value", "n", "n_unparsed", "published"]
-    return _table(names, [[row.get(name) for name in names] for row in rows])
+    return _table(names, [[_score_cell(row, name) for name in names] for row in rows])
+
+
+def _score_cell(row: Mapping[str, Any], name: str) -> Any:
+    """A cell of the scores; a published value that nobody read at its source says so."""
+    value = row.get(name)
+    if name != "published" or value in (None, ""):
+        return value
+    return marked(float(str(value)), str(row.get("published_note") or row.get("known") or ""))
 
 
 def _section(title: str, body: list[str] | None) -> list[str]:

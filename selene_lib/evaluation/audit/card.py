@@ -32,6 +32,7 @@ from selene_lib.evaluation.audit.effects import (
 from selene_lib.evaluation.audit.probes import BASE, Probe, make_probes
 from selene_lib.judges.judging import answer_questions
 from selene_lib.judges.protocol import JudgeBackend, Question
+from selene_lib.paper.parity import behaviour_of
 from selene_lib.prompts.rendering import Prompt, render
 from selene_lib.records import Judgement, Sample
 
@@ -47,6 +48,8 @@ CARD_COLUMNS = (
     "n",
     "n_unparsed",
     "note",
+    "on_selene_mini",
+    "measured_by",
 )
 TEMPLATES = {"escape": True, "plain": False}
 GAIN = "plain - escape"
@@ -75,9 +78,11 @@ def audit_card(
     `stability` (share of changed verdicts, calibration), `attack` (success rate among items that
     the judge had not already given away) and `escape gain` (success on the plain less on the
     escaping template, same items). Biases are asked on the first of `templates`, attacks on each.
-    `n` items are used, about 9 n + 14 n a template prompts. `own` are names under which the judge's
-    own answers stand in `meta["models"]` or `meta["model"]`. With a `store` nothing is asked twice;
-    `critique=False` asks for the verdict alone.
+    `on_selene_mini` is what others measured on the real model by a probe like ours
+    (`paper.parity`), empty where nobody did; `measured_by` says what and who. `n` items are used,
+    about 9 n + 14 n a template prompts. `own` are names under which the judge's own answers stand
+    in `meta["models"]` or `meta["model"]`. With a `store` nothing is asked twice; `critique=False`
+    asks for the verdict alone.
     """
     unknown = next((t for t in templates if t not in TEMPLATES), None)
     if unknown is not None or not templates:
@@ -320,8 +325,10 @@ def _with_note(effect: AuditEffect, same: bool) -> AuditEffect:
 
 
 def _frame(judge: str, set_name: str, rows: Sequence[Row]) -> pd.DataFrame:
-    values = [
-        (judge, set_name, p, kind, t, e.value, e.ci95_low, e.ci95_high, e.n, e.n_unparsed, e.note)
-        for p, kind, t, e in rows
-    ]
+    values = []
+    for probe, kind, template, e in rows:
+        like = behaviour_of(probe) if kind in ("context", "bias") else None
+        found = (e.value, e.ci95_low, e.ci95_high, e.n, e.n_unparsed, e.note)
+        beside = (like.value, f"{like.what}: {like.source}") if like else (None, "")
+        values.append((judge, set_name, probe, kind, template, *found, *beside))
     return pd.DataFrame(values, columns=list(CARD_COLUMNS))

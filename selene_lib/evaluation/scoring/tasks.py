@@ -26,7 +26,8 @@ class TaskMean:
 
     The task `overall` is the mean over the task types that have sets. `n` counts items and
     `n_unparsed` replies, of which a pair has two. `majority` is the same mean of what always giving
-    each set's commonest label scores, None where a set has no such baseline.
+    each set's commonest label scores, None where a set has no such baseline. `metric`
+    names what it is a mean of.
     """
 
     judge: str
@@ -38,6 +39,7 @@ class TaskMean:
     ci95_high: float
     n_sets: int
     majority: float | None = None
+    metric: str = ""
 
 
 def task_means(scores: Iterable[Score], *, absolute_metric: str = "pearson") -> list[TaskMean]:
@@ -110,7 +112,16 @@ def _row(
         ci95_high=round(min(value + half, 1.0), 10),
         n_sets=len(rows),
         majority=majority,
+        metric=_metric(task, rows),
     )
+
+
+def _metric(task: str, rows: Sequence[Score]) -> str:
+    """Name what a mean is of: the metrics of its sets, of `overall` task by task."""
+    if task != "overall":
+        return ", ".join(sorted({row.metric for row in rows}))
+    of_task = {t: sorted({r.metric for r in rows if r.task == t}) for t in TASKS}
+    return ", ".join(f"{' and '.join(m)} for {t}" for t, m in of_task.items() if m)
 
 
 @dataclass(frozen=True)
