@@ -2,6 +2,10 @@
 same process, and of the local map.
 
     python bench/corpus.py [--rows 100000] [--map-rows 50000] [--json]
+    python bench/corpus.py --planted [--rows 2000]
+
+`--planted` measures no speed but recall: benchmark texts are hidden in training rows in nine ways,
+as many clean rows stand beside them, and each method is asked what it finds of both.
 
 Shape of a row: 150 words on average (log-normal, sigma 0.7), words drawn by Zipf's law from 50,000,
 a fifth of the rows with typographic quotes and accents, 5 % near-copies of an earlier row, 1 %
@@ -18,13 +22,14 @@ import importlib.util
 import json
 import resource
 import time
+import unicodedata
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from selene_lib import embeddings
-from selene_lib.contamination import find_overlaps, near_duplicates
+from selene_lib.contamination import METHODS, find_overlaps, near_duplicates
 
 N_BENCH, N_WORDS, N_PEER_ROWS, N_PARAPHRASE_ROWS = 20_000, 50_000, 4_000, 20_000
 Texts = list[tuple[str, str]]
@@ -87,7 +92,7 @@ def measure_checks(train: Texts, bench: Texts, n: int) -> dict[str, float]:
     jobs: dict[str, tuple[int, Callable[[], object]]] = {
         "exact_13gram": (
             len(train),
-            lambda: find_overlaps(train, bench, methods=("exact", "ngram")),
+            lambda: find_overlaps(train, bench, methods=("exact", "short", "ngram", "any13")),
         ),
         "exact_13gram_minhash": (len(train), lambda: find_overlaps(train, bench)),
         "near_duplicates": (len(train), lambda: near_duplicates(train)),
@@ -105,6 +110,96 @@ def measure_checks(train: Texts, bench: Texts, n: int) -> dict[str, float]:
             f"{name}_rows_per_processor_second": n_rows / processor,
         }
     return figures
+
+
+def planted(n: int, rng: np.random.Generator, words: np.ndarray) -> tuple[Texts, Texts]:
+    """(training rows, benchmark texts): n rows that hide a benchmark text, in nine ways, and n that
+    hide none. The id of a hiding row is `<way>-<number of the benchmark text>`.
+    """
+    weights = np.cumsum(_zipf(len(words)))
+
+    def text(length: int) -> list[str]:
+        return list(words[np.searchsorted(weights, rng.random(length))])
+
+    train: Texts = []
+    bench: Texts = []
+    for i in range(n):
+        way = WAYS[i % len(WAYS)]
+        length = {"short": 5, "50 of 100": 100}.get(way, 200)
+        own = code(text(40)) if way == "code" else " ".join(text(length))
+        bench.append((f"b{i:05d}", own))
+        train.append((f"{way}-{i:05d}", hide(way, own, text, rng)))
+    train += [(f"clean-{i:05d}", " ".join(text(int(rng.integers(5, 300))))) for i in range(n)]
+    return train, bench
+
+
+WAYS = (
+    "exact",
+    "short",
+    "case",
+    "unicode",
+    "13 of 200",
+    "40 of 200",
+    "50 of 100",
+    "paraphrase",
+    "code",
+)
+
+
+def code(names: list[str]) -> str:
+    """Lines of a program with these names."""
+    lines = [f"def {names[0]}({names[1]}, {names[2]}):"]
+    for a, b, c in zip(names[3::3], names[4::3], names[5::3]):
+        lines.append(f"    {a}_{b} = {c}({a}[{len(b)}] + {b}.{c})")
+    return "\n".join([*lines, f"    return {names[3]}_{names[4]}"])
+
+
+def hide(way: str, text: str, more: Callable[[int], list[str]], rng: np.random.Generator) -> str:
+    """A benchmark text as a training row holds it."""
+    parts = text.split(" ")
+    if way == "case":
+        return text.upper().replace(" ", ", ", len(parts) // 8) + "!"
+    if way == "unicode":
+        wide = str.maketrans({chr(c): chr(c + 0xFEE0) for c in range(ord("a"), ord("z") + 1)})
+        plain = [p.translate(wide) if p.isascii() else p for p in parts]
+        return unicodedata.normalize("NFD", " ".join(plain))
+    if way == "code":  # indented anew, with a comment a line
+        return "\n".join(
+            f"{line.replace('    ', chr(9))}  # {more(1)[0]}" for line in text.splitlines()
+        )
+    if " of " in way:
+        n_shared, length = (int(word) for word in way.split(" of "))
+        begin = int(rng.integers(0, len(parts) - n_shared + 1))
+        rest = more(length - n_shared)
+        return " ".join(
+            [*rest[: length // 3], *parts[begin : begin + n_shared], *rest[length // 3 :]]
+        )
+    if way == "paraphrase":  # one word in ten is another one, one in twenty is gone
+        dice = rng.random(len(parts))
+        others = more(len(parts))
+        kept = [o if d < 0.1 else p for p, o, d in zip(parts, others, dice) if d < 0.95]
+        return " ".join(kept)
+    return text
+
+
+def measure_planted(n: int) -> None:
+    """Print the recall of each method on each way of hiding, and its false alarms on clean rows."""
+    rng = np.random.default_rng(0)
+    train, bench = planted(n, rng, vocabulary(rng))
+    found = find_overlaps(train, bench, methods=METHODS)
+    print(f"{'hidden as':12s} {'rows':>5s} " + " ".join(f"{m:>9s}" for m in (*METHODS, "any")))
+    for way in (*WAYS, "clean"):
+        rows = [i for i, _ in train if i.startswith(f"{way}-")]
+        # a clean row is a false alarm whatever it is said to repeat
+        hits = [
+            o
+            for o in found
+            if o.train_id.rpartition("-")[0] == way
+            and (way == "clean" or o.train_id[-5:] == o.bench_id[1:])
+        ]
+        shares = [len({o.train_id for o in hits if o.method == m}) / len(rows) for m in METHODS]
+        shares.append(len({o.train_id for o in hits}) / len(rows))
+        print(f"{way:12s} {len(rows):5d} " + " ".join(f"{share:9.3f}" for share in shares))
 
 
 def measure_datasketch(train: Texts) -> dict[str, float]:
@@ -194,7 +289,11 @@ def main() -> None:
     )
     parser.add_argument("--repeats", type=int, default=3, help="runs each rate is the median of")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--planted", action="store_true", help="recall instead of speed")
     options = parser.parse_args()
+    if options.planted:
+        measure_planted(min(options.rows, 2_000))
+        return
     figures = measure(options.rows, options.map_rows, options.repeats)
     if options.json:
         print(json.dumps(figures))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from dataclasses import replace
 from itertools import islice, pairwise
 
 import numpy as np
@@ -150,6 +151,66 @@ def test_ngram_share_by_hand():
         )
         == []
     )
+
+
+@pytest.mark.parametrize(("n_shared", "n_words"), [(13, 200), (40, 200), (50, 100)])
+def test_any_thirteen_words_are_found_whatever_their_share(n_shared, n_words):
+    rng = np.random.default_rng(n_shared)
+    shared = made_text(rng, n_shared)
+    bench = f"{made_text(rng, n_words - n_shared)} {shared}"
+    train = f"{made_text(rng, 20)} {shared} {made_text(rng, n_words - n_shared)}"
+    strict = c.find_overlaps([("t", train)], [("b", bench)], methods=["any13"])
+    share = (n_shared - 12) / (n_words - 12)
+    assert [(o.method, o.similarity) for o in strict] == [("any13", round(share, 6))]
+    both = c.find_overlaps([("t", train)], [("b", bench)], methods=["ngram", "any13"])
+    assert [o.method for o in both] == ["any13"]
+    broken = shared.replace(" ", " x ", 6).split()  # no 13 words in a row are left of 13
+    if n_shared == 13:
+        other = f"{made_text(rng, 20)} {' '.join(broken)}"
+        assert c.find_overlaps([("t", other)], [("b", bench)], methods=["any13"]) == []
+
+
+def test_any_thirteen_words_name_every_record_once_with_its_nearest():
+    rng = np.random.default_rng(5)
+    shared = [made_text(rng, 15) for _ in range(2)]
+    bench = [(f"b{i}", f"{shared[i % 2]} {made_text(rng, 20)}") for i in range(6)]
+    train = [(f"t{i}", f"{made_text(rng, 20)} {shared[i % 2]}") for i in range(4)]
+    found = c.find_overlaps(train, bench, methods=["any13"])
+    assert {o.train_id for o in found} == {i for i, _ in train}
+    assert {o.bench_id for o in found} == {i for i, _ in bench}
+    assert len(found) <= len(train) + len(bench)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Who painted the Mona Lisa?", True),
+        ("name three rivers", True),
+        ("I'm sorry, but I can't assist with that.", False),
+        ("Hello! How can I help you today?", False),
+        ("Yes, it is.", False),
+        ("Photosynthesis", False),  # one word coincides by nature
+        ("a 1", False),
+    ],
+)
+def test_short_repeats_are_found_and_stock_phrases_are_not(text, found):
+    overlaps = c.find_overlaps([("t", text.upper())], [("b", f"{text} ")], methods=["short"])
+    assert [o.method for o in overlaps] == ["short"] * found
+    assert c.find_overlaps([("t", text)], [("b", text)], methods=["exact"]) == []
+
+
+def test_short_and_strict_findings_take_nothing_out_unless_asked():
+    sample = Sample("t-1", "t", "absolute", "Who painted the Mona Lisa?", "r", label="1")
+    bench = replace(sample, id="b-1", source="b", response="other words")
+    overlaps = c.find_overlaps(
+        c.all_texts([sample]), c.all_texts([bench]), methods=("short", "any13")
+    )
+    assert {o.method for o in overlaps} == {"short"}
+    assert c.remove_contaminated([sample], overlaps).kept == [sample]
+    gone = c.remove_contaminated([sample], overlaps, methods=c.METHODS)
+    assert (gone.kept, gone.n_dropped) == ([], {"short": 1})
+    assert c.clean_part([bench], overlaps) == [bench]
+    assert c.clean_part([bench], overlaps, methods=c.METHODS) == []
 
 
 def test_a_repeated_ngram_counts_once():

@@ -7,7 +7,13 @@ Overlaps and near-duplicates of half a million rows in one process.
 """
 
 from selene_lib.contamination.duplicates import near_duplicates
-from selene_lib.contamination.overlaps import METHODS, Overlap, Thresholds, find_overlaps
+from selene_lib.contamination.overlaps import (
+    METHODS,
+    REMOVING,
+    Overlap,
+    Thresholds,
+    find_overlaps,
+)
 from selene_lib.contamination.samples import (
     Removal,
     all_texts,
@@ -19,6 +25,7 @@ from selene_lib.contamination.samples import (
 
 __all__ = [
     "METHODS",
+    "REMOVING",
     "Overlap",
     "Removal",
     "Thresholds",

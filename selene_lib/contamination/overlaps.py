@@ -2,17 +2,24 @@
 
 Word for word, by 13-grams, nearly, or in other words.
 
-- `exact`: the same normalised text; similarity 1.0
-- `ngram`: a stretch of 13 words in common; similarity is the share of the shorter text's distinct
-  13-grams that the other one holds
+- `exact`: the same normalised text of 60 characters or more; similarity 1.0
+- `short`: the same normalised text below that, of two words or more and not a stock phrase
+  (`stock_phrases.txt`: refusals, greetings, "yes it is"); similarity 1.0
+- `ngram`: at least half of the shorter text's distinct 13-grams (`Thresholds.ngram_share`) stand in
+  the other text; similarity is that share
+- `any13`: **any** stretch of 13 words in common, as GPT-3 and lm-eval count; similarity is the
+share as for `ngram`. It finds 13 words of 200, which `ngram` does not, and innocent quotations too.
+Each record is named with the one it shares most with, not with all
 - `minhash`: nearly the same text; similarity is the exact Jaccard index of 3-word shingles
 - `embedding`: light paraphrases; similarity is the cosine of TF-IDF weighted character n-grams
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -21,7 +28,12 @@ from selene_lib.contamination.ngrams import NgramIndex, ranges
 from selene_lib.contamination.paraphrases import cosine_matches
 from selene_lib.contamination.words import hash_words, map_batches, text_hashes
 
-METHODS = ("exact", "ngram", "minhash", "embedding")
+METHODS = ("exact", "short", "ngram", "minhash", "embedding", "any13")
+"""Every way of comparing; a training item found by several is counted under the first of them."""
+
+REMOVING = ("exact", "ngram", "minhash", "embedding")
+"""The findings that take a training item out where nothing else is asked for: the others are
+reported. Short texts of a small world coincide by nature, and 13 words may be a quotation."""
 
 
 @dataclass(frozen=True)
@@ -41,13 +53,14 @@ class Overlap:
 class Thresholds:
     """What counts as an overlap.
 
-    `min_chars` is the least length of a normalised text for `exact`, `minhash` and `embedding`
-    (shorter ones coincide by nature). `ngram_share`, `jaccard` and `cosine` are the least
-    similarity of the three graded methods. An n-gram found in more than `max_owners` distinct
-    benchmark texts is boilerplate (a prompt template, a licence) and counts for nobody.
+    `min_chars` is the least length of a normalised text for `exact`, `minhash` and `embedding`;
+    `short` looks at those from `min_short_chars` to below it. `ngram_share`, `jaccard` and `cosine`
+    are the least similarity of the three graded methods. An n-gram found in more than `max_owners`
+    distinct benchmark texts is boilerplate (a prompt template, a licence) and counts for nobody.
     """
 
     min_chars: int = 60
+    min_short_chars: int = 8
     ngram_share: float = 0.5
     jaccard: float = 0.5
     cosine: float = 0.7
@@ -100,9 +113,18 @@ def find_overlaps(
     if not train or not bench:
         return []
     right = _read_side(bench, sign="minhash" in methods)
-    index = NgramIndex(right.texts, limits.max_owners) if "ngram" in methods else None
-    left = _read_side(train, sign="minhash" in methods, index=index, least_share=limits.ngram_share)
-    searches = {"exact": _exact, "ngram": _ngram, "minhash": _minhash, "embedding": _embedding}
+    by_ngrams = {"ngram", "any13"} & set(methods)
+    index = NgramIndex(right.texts, limits.max_owners) if by_ngrams else None
+    least_share = 0.0 if "any13" in methods else limits.ngram_share
+    left = _read_side(train, sign="minhash" in methods, index=index, least_share=least_share)
+    searches = {
+        "exact": _exact,
+        "short": _short,
+        "ngram": _ngram,
+        "any13": _any_ngram,
+        "minhash": _minhash,
+        "embedding": _embedding,
+    }
     found = []
     for method in methods:
         for i, j, similarity in searches[method](left, right, limits):
@@ -178,8 +200,43 @@ def _exact(train: _Side, bench: _Side, limits: Thresholds) -> Found:
     return [(a, b, 1.0) for a, b in zip(i[long].tolist(), j[long].tolist())]
 
 
+def _short(train: _Side, bench: _Side, limits: Thresholds) -> Found:
+    _, i, j = np.intersect1d(train.hashes, bench.hashes, assume_unique=True, return_indices=True)
+    n_chars = train.n_chars[i]
+    short = (n_chars < limits.min_chars) & (n_chars >= limits.min_short_chars)
+    i, j = i[short], j[short]
+    if not len(i):
+        return []
+    table = hash_words([train.texts[k] for k in i.tolist()])
+    telling = (table.n_words > 1) & ~np.isin(text_hashes(table), stock_phrase_hashes())
+    return [(a, b, 1.0) for a, b in zip(i[telling].tolist(), j[telling].tolist())]
+
+
+@functools.cache
+def stock_phrase_hashes() -> np.ndarray:
+    """Hashes of the short texts that say nothing of copying."""
+    lines = (Path(__file__).parent / "stock_phrases.txt").read_text(encoding="utf-8").splitlines()
+    return text_hashes(hash_words([line for line in lines if not line.startswith("#")]))
+
+
 def _ngram(train: _Side, bench: _Side, limits: Thresholds) -> Found:
-    return zip(*(column.tolist() for column in train.shares))
+    i, j, share = train.shares
+    some = share >= limits.ngram_share
+    return zip(i[some].tolist(), j[some].tolist(), share[some].tolist())
+
+
+def _any_ngram(train: _Side, bench: _Side, limits: Thresholds) -> Found:
+    """Every text that shares a 13-gram, on either side, with the one it shares most with."""
+    i, j, share = train.shares
+    best = np.unique(np.concatenate([_best_of(i, share), _best_of(j, share)]))
+    return zip(i[best].tolist(), j[best].tolist(), share[best].tolist())
+
+
+def _best_of(owner: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """The place of the largest share of each owner; of equals the first."""
+    order = np.lexsort((np.arange(len(owner)), -share, owner))
+    _, first = np.unique(owner[order], return_index=True)
+    return order[first]
 
 
 def _minhash(train: _Side, bench: _Side, limits: Thresholds) -> Found:

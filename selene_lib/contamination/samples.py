@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from selene_lib.contamination.overlaps import METHODS, Overlap
+from selene_lib.contamination.overlaps import METHODS, REMOVING, Overlap
 from selene_lib.records import Sample
 
 PARTS = ("instruction", "response", "response_b", "reference")
@@ -44,14 +44,21 @@ def sample_id(text_id: str) -> str:
     return text_id.rpartition("#")[0] or text_id
 
 
-def remove_contaminated(samples: Sequence[Sample], overlaps: Iterable[Overlap]) -> Removal:
-    """Take out the training samples named in `overlaps`.
+def remove_contaminated(
+    samples: Sequence[Sample],
+    overlaps: Iterable[Overlap],
+    *,
+    methods: Sequence[str] = REMOVING,
+) -> Removal:
+    """Take out the training samples that `overlaps` names by one of `methods`.
 
-    Counted once each, under the strictest method that found them.
+    Counted once each, under the first of `METHODS` that found them.
     """
     order = {name: place for place, name in enumerate(METHODS)}  # the strictest first
     method: dict[str, str] = {}
     for overlap in overlaps:
+        if overlap.method not in methods:
+            continue
         name = sample_id(overlap.train_id)
         known = method.get(name)
         if known is None or order[overlap.method] < order[known]:
@@ -63,10 +70,15 @@ def remove_contaminated(samples: Sequence[Sample], overlaps: Iterable[Overlap]) 
     return Removal([s for s in samples if s.id not in method], n_dropped)
 
 
-def clean_part(samples: Sequence[Sample], overlaps: Iterable[Overlap]) -> list[Sample]:
-    """Return the samples of a benchmark that no training text repeats.
+def clean_part(
+    samples: Sequence[Sample],
+    overlaps: Iterable[Overlap],
+    *,
+    methods: Sequence[str] = REMOVING,
+) -> list[Sample]:
+    """Return the samples of a benchmark that no training text repeats by one of `methods`.
 
-    The score on the clean part is taken over them.
+    The score on the clean part is taken over them; `methods=METHODS` is the strict part.
     """
-    dirty = {sample_id(o.bench_id) for o in overlaps}
+    dirty = {sample_id(o.bench_id) for o in overlaps if o.method in methods}
     return [s for s in samples if s.id not in dirty]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from selene_lib.contamination import Overlap, clean_part
+from selene_lib.contamination import METHODS, REMOVING, Overlap, clean_part
 from selene_lib.data.collection import SCORED_ROLES
 from selene_lib.evaluation.scoring import (
     TaskMean,
@@ -25,6 +25,9 @@ from selene_lib.files import read_parquet
 from selene_lib.judges.names import BASE, loss_of, main_arm
 from selene_lib.paper.values import BASE_MODEL, SELENE_MINI, marked, published
 from selene_lib.records import TASKS, Judgement, PreferencePair, Sample, Score
+
+CLEAN = "clean part"
+STRICTLY_CLEAN = "clean part, no 13 words and no short text in common"
 
 
 @dataclass(frozen=True)
@@ -107,16 +110,23 @@ def _clean_scores(
     name: str,
     overlaps: Sequence[Overlap],
 ) -> list[Score]:
-    """The headline rows over the clean part, where that is neither nothing nor the whole set."""
-    clean = clean_part(samples, overlaps)
-    if len(clean) in (0, len(samples)):
-        return []
-    kept = {s.id for s in clean}
-    rows = scoring.score(clean, [j for j in cell if j.sample_id in kept], name)
-    return [
-        replace(row, convention="clean part", meta={**row.meta, "headline": False})
-        for row in headline(rows)
-    ]
+    """The headline rows over the clean part, where that is neither nothing nor the whole set.
+
+    By the findings that take training items out, then strictly: no 13 words and no short text in
+    common with any training text.
+    """
+    found: list[Score] = []
+    sizes = {0, len(samples)}
+    for convention, methods in ((CLEAN, REMOVING), (STRICTLY_CLEAN, METHODS)):
+        clean = clean_part(samples, overlaps, methods=methods)
+        if len(clean) in sizes:
+            continue
+        sizes.add(len(clean))
+        kept = {s.id for s in clean}
+        for row in headline(scoring.score(clean, [j for j in cell if j.sample_id in kept], name)):
+            meta = {**row.meta, "headline": False}
+            found.append(replace(row, convention=convention, meta=meta))
+    return found
 
 
 CONVENTION_METRICS = ("accuracy", "section_mean", "pearson", "consistent_accuracy", "best_of_four")
@@ -162,7 +172,7 @@ def convention_table(scores: Sequence[Score]) -> pd.DataFrame:
     main = main_arm(dict.fromkeys(score.judge for score in scores))
     rows = []
     for score in scores:
-        is_whole = "subset" not in score.meta and score.convention != "clean part"
+        is_whole = "subset" not in score.meta and score.convention not in (CLEAN, STRICTLY_CLEAN)
         if score.judge == main and is_whole and score.metric in CONVENTION_METRICS and score.n:
             row = {"set": score.set, "metric": score.metric, "convention": score.convention}
             row["value"] = score.value

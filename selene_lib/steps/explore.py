@@ -8,6 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from selene_lib.contamination import (
+    METHODS,
+    REMOVING,
     Overlap,
     all_texts,
     find_overlaps,
@@ -16,21 +18,28 @@ from selene_lib.contamination import (
 )
 from selene_lib.data import is_present, load
 from selene_lib.data.collection import Collection, chosen_names, is_embedded_set, spec_of
+from selene_lib.errors import UserError
 from selene_lib.files import write_parquet
 from selene_lib.ledger import Ledger
 from selene_lib.records import Sample
 
 
 def drop_contaminated(
-    samples: Sequence[Sample], overlaps: Sequence[Overlap], ledger: Ledger
+    samples: Sequence[Sample], overlaps: Sequence[Overlap], ledger: Ledger, drop: str = ""
 ) -> list[Sample]:
     """Take out the training samples that an evaluation set repeats.
 
-    Each is counted in the ledger under the method that found it first.
+    `drop` names the methods whose findings count, comma separated (default: `REMOVING`); the others
+    are reported and take nothing out. Each sample is counted in the ledger under the method that
+    found it first. An unknown method is a UserError.
     """
-    kept = remove_contaminated(samples, overlaps).kept
+    methods = tuple(name.strip() for name in drop.split(",") if name.strip()) or REMOVING
+    unknown = [name for name in methods if name not in METHODS]
+    if unknown:
+        raise UserError(f"no method {unknown[0]!r} of finding overlaps; {', '.join(METHODS)} are")
+    kept = remove_contaminated(samples, overlaps, methods=methods).kept
     method: dict[str, str] = {}
-    for overlap in overlaps:
+    for overlap in (o for o in overlaps if o.method in methods):
         reason = f"in an evaluation set ({overlap.method})"
         method.setdefault(sample_id(overlap.train_id), reason)
     kept_ids = {s.id for s in kept}
@@ -98,7 +107,8 @@ def scan_whole_sets(sources: str, sets: str, *, data_dir: str, seed: int) -> pd.
     evaluation = _whole(chosen_names(sets, "sets"), "benchmark", folder, seed)
     if not training or not evaluation:
         return overlap_table([], training, evaluation)
-    overlaps = find_overlaps(all_texts(training), all_texts(evaluation))
+    methods = [name for name in METHODS if name != "embedding"]  # minutes on whole sets
+    overlaps = find_overlaps(all_texts(training), all_texts(evaluation), methods=methods)
     return overlap_table(overlaps, training, evaluation)
 
 
