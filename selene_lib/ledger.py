@@ -23,7 +23,7 @@ COLUMNS = ("stage", "kind", "source", "n_in", "n_out", "reason", "n_dropped")
 
 @dataclass(frozen=True)
 class Entry:
-    """One source at one stage: `n_in = n_out + sum(dropped)`.
+    """One source at one stage: `n_in + n_added = n_out + sum(dropped)`.
 
     `kind` says how the flow figure draws it.
     """
@@ -34,6 +34,7 @@ class Entry:
     n_in: int
     n_out: int
     dropped: Mapping[str, int] = field(default_factory=dict)
+    n_added: int = 0
 
     def __post_init__(self) -> None:
         if self.kind not in STAGE_KINDS:
@@ -41,11 +42,11 @@ class Entry:
                 f"ledger stage {self.stage!r}: kind {self.kind!r} is not one of "
                 f"{', '.join(STAGE_KINDS)}"
             )
-        if min([self.n_in, self.n_out, *self.dropped.values()]) < 0:
+        if min([self.n_in, self.n_out, self.n_added, *self.dropped.values()]) < 0:
             raise ValueError(
                 f"ledger stage {self.stage!r}, source {self.source!r}: a negative count in {self}"
             )
-        if self.n_in != self.n_out + sum(self.dropped.values()):
+        if self.n_in + self.n_added != self.n_out + sum(self.dropped.values()):
             raise ValueError(
                 f"ledger stage {self.stage!r}, source {self.source!r} does not add up: "
                 f"{self.n_in} in, {self.n_out} out, {sum(self.dropped.values())} dropped "
@@ -106,6 +107,13 @@ class Ledger:
         for source in n_in:
             self.add(stage, source, n_in[source], seen.get(source, {}), kind, n_out=kept[source])
 
+    def add_growth(self, stage: str, before: Iterable[Any], n_added: Mapping[str, int]) -> None:
+        """Add a stage at which one item becomes several: `n_added` more of each source."""
+        for source, n_in in Counter(record.source for record in before).items():
+            n_new = int(n_added.get(source, 0))
+            entry = Entry(stage, "generation", source, n_in, n_in + n_new, n_added=n_new)
+            self.entries.append(entry)
+
     def extend(self, other: Ledger) -> None:
         """Append the entries of another ledger."""
         self.entries.extend(other.entries)
@@ -125,20 +133,24 @@ class Ledger:
     def rows(self) -> list[dict[str, Any]]:
         """Return the long form: one row per reason, in order; columns are `COLUMNS`.
 
-        An entry that dropped nothing has one row with an empty reason.
+        An entry that dropped nothing has one row with an empty reason. A ledger in which something
+        was added has a column `n_added` too.
         """
         rows = []
+        grows = any(entry.n_added for entry in self.entries)
         for entry in self.entries:
             about = (entry.stage, entry.kind, entry.source, entry.n_in, entry.n_out)
             for reason, n_dropped in sorted(entry.dropped.items()) or [("", 0)]:
-                rows.append(dict(zip(COLUMNS, (*about, reason, n_dropped))))
+                row = dict(zip(COLUMNS, (*about, reason, n_dropped)))
+                rows.append(row | {"n_added": entry.n_added} if grows else row)
         return rows
 
     def to_frame(self) -> pd.DataFrame:
         """The rows as a pandas table."""
         import pandas as pd
 
-        return pd.DataFrame(self.rows(), columns=list(COLUMNS))
+        rows = self.rows()
+        return pd.DataFrame(rows, columns=list(rows[0]) if rows else list(COLUMNS))
 
     def totals(self) -> pd.DataFrame:
         """One row a stage, all sources together, in order: stage, kind, n_in, n_out, n_dropped."""
@@ -170,15 +182,18 @@ class Ledger:
         """
         ledger = cls()
         head: tuple[str, StageKind, str, int, int] | None = None
+        n_added = 0
         dropped: dict[str, int] = {}
         for row in rows:
             mine = (row["stage"], row["kind"], row["source"], int(row["n_in"]), int(row["n_out"]))
-            if head is not None and (mine != head or sum(dropped.values()) >= head[3] - head[4]):
-                ledger.entries.append(Entry(*head, dropped=dropped))
+            if head is not None and (
+                mine != head or sum(dropped.values()) >= head[3] + n_added - head[4]
+            ):
+                ledger.entries.append(Entry(*head, dropped=dropped, n_added=n_added))
                 dropped = {}
-            head = mine
+            head, n_added = mine, int(row.get("n_added") or 0)
             if row["reason"]:
                 dropped[row["reason"]] = int(row["n_dropped"])
         if head is not None:
-            ledger.entries.append(Entry(*head, dropped=dropped))
+            ledger.entries.append(Entry(*head, dropped=dropped, n_added=n_added))
         return ledger

@@ -17,7 +17,7 @@ from selene_lib.paper.tables import cells_table, known_table, reward_bench_table
 from selene_lib.pipeline import executed
 from selene_lib.pipeline.executed import MARK, WIDGET, publish_executed
 from selene_lib.pipeline.places import without_places
-from selene_lib.pipeline.publication import publish
+from selene_lib.pipeline.publication import PAGES, publish
 from selene_lib.steps.published import selene_mini_cells
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -64,13 +64,13 @@ def published(tmp_path: Path, monkeypatch) -> Path:
     (report / "figures").mkdir(parents=True)
     for name in ("fig1a.png", "fig1a.svg", "fig1a.csv", "fig1a_published.png", "figures.csv"):
         (report / "figures" / name).write_text("new")
-    for name in ("results.json", "report.html"):
+    for name in PAGES:
         (report / name).write_text("new")
     values = tmp_path / "artefacts" / "x" / "08_published_values"
     (values / "figures").mkdir(parents=True)
     for kind in ("png", "svg", "csv"):
         (values / "figures" / f"fig1a_published.{kind}").write_text("new")
-    finished(tmp_path, "07_report", "results.json", "report.html", "figures")
+    finished(tmp_path, "07_report", *PAGES, "figures")
     finished(tmp_path, "08_published_values", "figures")
     return tmp_path
 
@@ -79,7 +79,7 @@ def test_a_run_publishes_what_a_reader_opens_and_no_more(published):
     old = published / "figures" / "x" / "fig9.png"
     old.parent.mkdir(parents=True)
     old.write_text("old")
-    files = ["reports/x/results.json", "reports/x/report.html"]
+    files = [f"reports/x/{name}" for name in PAGES]
     assert publish("x") == ["figures/x", "figures/published", *files]
     found = [p for part in ("figures", "reports") for p in (published / part).rglob("*.*")]
     assert {path.relative_to(published).as_posix() for path in found} == {
@@ -97,7 +97,7 @@ def test_a_run_that_shows_no_texts_publishes_no_notebook(published):
     nbformat.write(executed_copy, path)
     publish("x")
     assert [copy.name for copy in copies.iterdir()] == ["07_report.ipynb"]
-    finished(published, "07_report", "results.json", "report.html", "figures", show_texts=False)
+    finished(published, "07_report", *PAGES, "figures", show_texts=False)
     publish("x")
     assert not copies.exists() and (published / "reports/x/report.html").is_file()
 

@@ -148,7 +148,7 @@ def to_decisions(runs: Runs) -> dict[str, Any]:
     spec = runs.spec
     return {
         "sources": {mix.source: _choice(runs, mix, findings) for mix in left_out},
-        "reward_threshold": findings.chosen.threshold if findings.chosen is not None else None,
+        "reward_threshold": _limit(findings.chosen),
         "reward_by": spec.reward_by,
         "made_with": {
             "n_steps": spec.n_steps,
@@ -157,6 +157,15 @@ def to_decisions(runs: Runs) -> dict[str, Any]:
             "seed_sd": round(runs.evidence().seed_variance.value ** 0.5, 4),
         },
     }
+
+
+def _limit(mix: Mix | None) -> float | dict[str, float] | None:
+    """The threshold that is used: none, one for all sources, or one a source."""
+    if mix is None:
+        return None
+    if mix.by_source is None:
+        return mix.threshold
+    return {name: round(value, 6) for name, value in mix.by_source.items()}
 
 
 def _choice(runs: Runs, mix: Mix, findings: Findings) -> dict[str, Any]:

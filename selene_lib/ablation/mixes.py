@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -13,6 +13,7 @@ from selene_lib.curation.filters import filter_reward
 from selene_lib.errors import UserError
 from selene_lib.records import PreferencePair
 
+Threshold = float | Mapping[str, float]
 Kind = Literal["full", "leave_out", "only", "threshold"]
 
 
@@ -20,7 +21,8 @@ Kind = Literal["full", "leave_out", "only", "threshold"]
 class Mix:
     """One mix: what it trains on, its outcomes by round, and why it was closed.
 
-    Outcomes are margins in nats for an `only` mix that has them.
+    Outcomes are margins in nats for an `only` mix that has them. `threshold` is one limit for all
+    sources; with limits `by_source` it is their mean over the sources, for table and figure.
     """
 
     name: str
@@ -28,6 +30,7 @@ class Mix:
     pairs: list[PreferencePair]
     source: str = ""
     threshold: float | None = None
+    by_source: Mapping[str, float] | None = None
     outcomes: dict[int, np.ndarray] = field(default_factory=dict)
     closed: str = ""
 
@@ -38,11 +41,12 @@ class Mix:
 
 
 def plan_mixes(
-    pairs: Sequence[PreferencePair], thresholds: Sequence[float | None], spec: AblationSpec
+    pairs: Sequence[PreferencePair], thresholds: Sequence[Threshold | None], spec: AblationSpec
 ) -> list[Mix]:
     """The mixes of an ablation, `full` first.
 
-    A threshold of None is the full mix; one that keeps nothing is a UserError.
+    A threshold of None is the full mix; a mapping is one limit a source; one that keeps nothing is
+    a UserError.
     """
     sources = sorted({p.source for p in pairs})
     if len(sources) < 2:
@@ -55,9 +59,22 @@ def plan_mixes(
         for source in sources:
             mine = [p for p in pairs if p.source == source]
             mixes.append(Mix(f"only {source}", "only", mine, source))
-    for limit in sorted({t for t in thresholds if t is not None}):
-        kept = filter_reward(pairs, limit, by=spec.reward_by).kept
-        if not kept:
-            raise UserError(f"reward threshold {limit} keeps no pair; lower it")
-        mixes.append(Mix(f"reward >= {limit:.4g}", "threshold", kept, threshold=limit))
+    for limit in sorted({t for t in thresholds if isinstance(t, int | float)}):
+        mixes.append(_threshold_mix(pairs, limit, f"reward >= {limit:.4g}", spec))
+    by_source = [t for t in thresholds if isinstance(t, Mapping)]
+    for limits in by_source:
+        mean = sum(limits.values()) / len(limits)
+        mixes.append(_threshold_mix(pairs, limits, f"reward a source, mean {mean:.4g}", spec))
     return mixes
+
+
+def _threshold_mix(
+    pairs: Sequence[PreferencePair], limit: Threshold, name: str, spec: AblationSpec
+) -> Mix:
+    kept = filter_reward(pairs, limit, by=spec.reward_by).kept
+    if not kept:
+        raise UserError(f"reward threshold {limit} keeps no pair; lower it")
+    if isinstance(limit, Mapping):
+        mean = sum(limit.values()) / len(limit)
+        return Mix(name, "threshold", kept, threshold=mean, by_source=dict(limit))
+    return Mix(name, "threshold", kept, threshold=limit)

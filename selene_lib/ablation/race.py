@@ -25,7 +25,7 @@ import pandas as pd
 from selene_lib.ablation.effects import PairedEffect, power_left
 from selene_lib.ablation.evidence import Runs
 from selene_lib.ablation.findings import COLUMNS, to_decisions, to_table
-from selene_lib.ablation.mixes import Mix, plan_mixes
+from selene_lib.ablation.mixes import Mix, Threshold, plan_mixes
 from selene_lib.ablation.spec import AblationSpec
 from selene_lib.records import PreferencePair
 
@@ -74,7 +74,7 @@ def run_ablation(
     spec: AblationSpec | None = None,
     *,
     measure_mix: RunMix | None = None,
-    thresholds: Sequence[float | None] = (),
+    thresholds: Sequence[Threshold | None] = (),
     groups: np.ndarray | None = None,
     progress: bool = True,
 ) -> AblationResult:

@@ -16,11 +16,13 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from selene_lib.curation.critique_checks import check_reply
 from selene_lib.curation.generators.protocol import Generation, Generator, Request
+from selene_lib.curation.orders import FIXED_ORDER
 from selene_lib.errors import UserError
 from selene_lib.ledger import Ledger
 from selene_lib.models.reply_store import ReplyStore, open_store
@@ -38,7 +40,8 @@ STAGE = "critiques"
 class CritiqueResult:
     """Verified critiques and the ledger of their generation.
 
-    Two a sample, chosen then rejected, in the order of the samples.
+    Two a sample, chosen then rejected, in the order of the samples; by `sample` up to as many such
+    couples as were asked for.
     """
 
     critiques: list[Critique]
@@ -51,7 +54,9 @@ def as_shown(sample: Sample, seed: int) -> Sample:
 
 
 def is_swapped(sample: Sample, seed: int) -> bool:
-    """Whether `as_shown` exchanges the two responses."""
+    """Whether `as_shown` exchanges the two responses; never those of a sample in both orders."""
+    if sample.meta.get(FIXED_ORDER):
+        return False
     return sample.task == "pairwise" and unit_hash(seed, "position", sample.id) < 0.5
 
 
@@ -109,11 +114,13 @@ def generate_critiques(
     method: Method = "argue",
     n_samples: int = 20,
     temperature: float = 0.7,
+    max_pairs: int = 1,
 ) -> CritiqueResult:
     """Return two verified critiques for every sample that gets them.
 
     All others stand in the ledger with the reason. `store` is the append-only file of replies (None
-    keeps nothing). `max_attempts` is for `argue`, `n_samples` for `sample`. A pairwise sample is
+    keeps nothing). `max_attempts` is for `argue`, `n_samples` and `max_pairs` for `sample`: up to
+    `max_pairs` right replies are each put beside a wrong one of other words. A pairwise sample is
     put in the order of `as_shown(sample, seed)`; `settings["swapped"]` of its critiques says which.
     """
     if method not in ("argue", "sample"):
@@ -134,7 +141,8 @@ def generate_critiques(
         elif isinstance(rejected, str):
             reasons[sample.id] = f"rejected: {rejected}"
         else:
-            critiques += [chosen, rejected]
+            for right, wrong in islice(zip(chosen, rejected), max_pairs):
+                critiques += [right, wrong]
     return CritiqueResult(critiques, _ledger(samples, reasons))
 
 
@@ -174,6 +182,10 @@ def _ledger(samples: Sequence[Sample], reasons: dict[str, str]) -> Ledger:
     return ledger
 
 
+Written = dict[tuple[str, str], list[Critique] | str]
+"""What was written for (sample, side): verified critiques, or why there is none."""
+
+
 @dataclass(frozen=True)
 class _Job:
     """One generation over a set of samples: what both ways share."""
@@ -191,35 +203,32 @@ class _Job:
             wanted.append((sample, "rejected", wrong_verdict(sample, self.seed)))
         return wanted
 
-    def argue(
-        self, samples: Sequence[Sample], max_attempts: int, store: ReplyStore
-    ) -> dict[tuple[str, str], Critique | str]:
+    def argue(self, samples: Sequence[Sample], max_attempts: int, store: ReplyStore) -> Written:
         """Ask for both sides of every sample, then again for what failed.
 
-        The value is a critique or the last reason.
+        The value is one critique or the last reason.
         """
         wanted = self.sides(samples)
-        found: dict[tuple[str, str], Critique | str] = {}
+        found: Written = {}
         for attempt in range(max_attempts):
             requests = [self.request(s, asked, attempt) for s, _, asked in wanted]
             replies = self.generator.generate(requests, store=store)
             for (sample, side, _), request, reply in zip(wanted, requests, replies, strict=True):
-                found[sample.id, side] = self._verify(request, reply)
+                read = self._verify(request, reply)
+                found[sample.id, side] = read if isinstance(read, str) else [read]
             wanted = [w for w in wanted if isinstance(found[w[0].id, w[1]], str)]
             if not wanted:
                 break
         return found
 
-    def sample(
-        self, samples: Sequence[Sample], n_samples: int, store: ReplyStore
-    ) -> dict[tuple[str, str], Critique | str]:
+    def sample(self, samples: Sequence[Sample], n_samples: int, store: ReplyStore) -> Written:
         """Answer each judge prompt `n_samples` times.
 
-        The first verified reply of either kind is taken.
+        The verified replies of either kind are taken in their order, equal texts once.
         """
         requests = [self.request(s, None, i) for s in samples for i in range(n_samples)]
         replies = self.generator.generate(requests, store=store)
-        found: dict[tuple[str, str], Critique | str] = {}
+        kept: dict[tuple[str, str], dict[str, Critique]] = {}
         failures: dict[str, Counter[str]] = {s.id: Counter() for s in samples}
         for request, reply in zip(requests, replies, strict=True):
             read = self._verify(request, reply)
@@ -227,7 +236,8 @@ class _Job:
                 failures[request.sample.id][read] += 1
             else:
                 side = "chosen" if read.agrees else "rejected"
-                found.setdefault((request.sample.id, side), read)
+                kept.setdefault((request.sample.id, side), {}).setdefault(read.text, read)
+        found: Written = {key: list(texts.values()) for key, texts in kept.items()}
         for sample in samples:
             failed = failures[sample.id]
             missing = {

@@ -18,7 +18,11 @@ def write_decisions(path: str | Path, decisions: Mapping[str, Any]) -> Path:
 
 
 def read_decisions(path: str | Path) -> dict[str, Any]:
-    """Read decisions; a UserError names what is missing or is not a yes or no."""
+    """Read decisions; a UserError names what is missing or is not a yes or no.
+
+    `reward_threshold` is null, a number for all sources, or a mapping from source to number (`*`:
+    all others).
+    """
     import yaml
 
     found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
@@ -28,6 +32,9 @@ def read_decisions(path: str | Path) -> dict[str, Any]:
         if not isinstance(choice, dict) or not isinstance(choice.get("keep"), bool):
             raise UserError(f"{path}: source {name!r} needs 'keep: true' or 'keep: false'")
     limit = found.get("reward_threshold")
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int | float)):
-        raise UserError(f"{path}: reward_threshold {limit!r} is not a number or null")
+    limits = limit if isinstance(limit, dict) else {"": limit}
+    for source, value in limits.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            of = f" of source {source!r}" if source else ""
+            raise UserError(f"{path}: reward_threshold {value!r}{of} is not a number or null")
     return found

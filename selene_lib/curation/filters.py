@@ -14,6 +14,7 @@ from typing import Generic, Literal, TypeVar
 
 from selene_lib.curation.critique_checks import contradiction, leaks, reasoning_of
 from selene_lib.curation.critiques import no_gold
+from selene_lib.curation.deduction import is_deduction
 from selene_lib.curation.languages import STOP_WORDS, guess_language
 from selene_lib.ledger import Ledger, StageKind
 from selene_lib.prompts.verdicts import Verdict, declines, parse_verdict
@@ -198,6 +199,8 @@ def filter_contradictions(pairs: Sequence[PreferencePair]) -> Filtered[Preferenc
     """
 
     def reason(pair: PreferencePair) -> str:
+        if is_deduction(pair):  # its replies are responses, not verdicts
+            return ""
         for side, text, verdict in (
             ("chosen", pair.chosen, pair.label),
             ("rejected", pair.rejected, pair.rejected_verdict),

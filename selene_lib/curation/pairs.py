@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from selene_lib.curation.critique_checks import reasoning_of
 from selene_lib.curation.critiques import is_swapped, no_gold, wrong_verdict
+from selene_lib.curation.deduction import deduction_pair, others_by_prompt
 from selene_lib.curation.filters import (
     BalanceBy,
     Filtered,
@@ -127,29 +129,44 @@ def build_pairs(
     family: str = "full",
     escape: bool = True,
     seed: int = 0,
+    deduction_share: float = 0.0,
 ) -> list[PreferencePair]:
-    """Make one preference pair of each sample; every prompt asks for what its replies hold.
+    """Make a preference pair of each sample; every prompt asks for what its replies hold.
+
+    One for every couple of critiques of a sample (rejection sampling may give several).
 
     A share `critique_share` (0.7 is our choice) of the samples with both critiques becomes a pair
     with critiques; the others, and samples nobody wrote two critiques for, hold the judgement only:
-    `label` against the wrong verdict. Which is which, and the position of the two responses, is a
-    hash of the item. A published critique of one verdict alone is not used: against a bare verdict
-    it would teach that longer is better. Samples without a gold verdict are a ValueError: filter
-    them first. Rewards of the critiques are carried over.
+    `label` against the wrong verdict. A further `deduction_share` asks for the response instead
+    (`curation.deduction`), where another response to the same prompt is there. Which is which, and
+    the position of the two responses, is a hash of the item. A published critique of one verdict
+    alone is not used: against a bare verdict it would teach that longer is better. Samples without
+    a gold verdict are a ValueError: filter them first. Rewards of the critiques are carried over.
     """
-    if not 0 <= critique_share <= 1:
-        raise ValueError(f"critique_share {critique_share} is not in [0, 1]")
-    both: dict[str, dict[bool, Critique]] = defaultdict(dict)
+    if not 0 <= critique_share <= 1 or not 0 <= deduction_share <= 1 - critique_share:
+        raise ValueError(
+            f"critique_share {critique_share} and deduction_share {deduction_share} "
+            "are not in [0, 1], or together over 1"
+        )
+    both: dict[str, dict[bool, list[Critique]]] = defaultdict(lambda: {True: [], False: []})
     for critique in critiques:
-        both[critique.sample_id][critique.agrees] = critique
+        both[critique.sample_id][critique.agrees].append(critique)
+    others = others_by_prompt(samples) if deduction_share else {}
     pairs = []
     for sample in samples:
         if reason := no_gold(sample):
             raise ValueError(f"sample {sample.id}: {reason}; run filter_gold first")
-        sides = both.get(sample.id, {})
-        written = (sides[True], sides[False]) if len(sides) == 2 else None
-        drawn = unit_hash(seed, "critique", sample.id) < critique_share
-        pairs.append(_pair(sample, written, written is not None and drawn, family, escape, seed))
+        sides = both[sample.id] if sample.id in both else {True: [], False: []}
+        couples: list[tuple[Critique, Critique] | None] = [*zip(sides[True], sides[False])]
+        drawn = unit_hash(seed, "critique", sample.id)
+        with_critique = drawn < critique_share and bool(couples)
+        # a judgement alone is the same pair whichever critiques there are
+        for number, written in enumerate((couples if with_critique else couples[:1]) or [None]):
+            pair = _pair(sample, written, with_critique, family, escape, seed)
+            if written and critique_share <= drawn < critique_share + deduction_share:
+                seen = sample.swap() if pair.meta["swapped"] else sample
+                pair = deduction_pair(pair, seen, written[0].text, others) or pair
+            pairs.append(replace(pair, id=f"{pair.id}-{number + 1}") if number else pair)
     return pairs
 
 
@@ -232,7 +249,7 @@ def apply_decisions(
     """Keep what the decisions keep: sources with `keep: true`, then the reward threshold.
 
     A source without a decision stays. `decisions` is what `decisions.read_decisions` returns:
-    `{"sources": {name: {"keep": bool}}, "reward_threshold": float | None}`.
+    `{"sources": {name: {"keep": bool}}, "reward_threshold": float | {source: float} | None}`.
     """
     ledger = Ledger() if ledger is None else ledger
     choice = decisions.get("sources", {})

@@ -261,9 +261,14 @@ def _threshold(result_dir: Path, note: str) -> Drawing:
 
 
 def chosen_threshold(result_dir: Path) -> float | None:
-    """The reward threshold of `decisions.yaml`, None where there is none."""
+    """The reward threshold of `decisions.yaml`, None where there is none.
+
+    Of thresholds by source their mean, as in the sweep.
+    """
     path = Path(result_dir) / files.ABLATE / "decisions.yaml"
     value = read_decisions(path).get("reward_threshold") if path.is_file() else None
+    if isinstance(value, dict):
+        return sum(value.values()) / len(value)
     return None if value is None else float(value)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -225,7 +227,11 @@ def _mean_reward(bins: pd.DataFrame) -> str:
 
 
 def draw_threshold(
-    sweep: pd.DataFrame, *, chosen: float | None = None, note: str = "", name: str = "threshold"
+    sweep: pd.DataFrame,
+    *,
+    chosen: float | Mapping[str, float] | None = None,
+    note: str = "",
+    name: str = "threshold",
 ) -> Drawing:
     """Accuracy against the reward threshold with its interval and the pairs left.
 

@@ -160,7 +160,7 @@ STEPS: tuple[StepSpec, ...] = (
             "06_evaluate_domains/arena.csv",
             "06_evaluate_domains/audit.csv",
         ),
-        ("results.json", "figures", "report.html"),
+        ("results.json", "figures", "report.html", "recipe.md"),
         18,
     ),
     StepSpec(

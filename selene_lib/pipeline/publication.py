@@ -35,7 +35,7 @@ def publish(run: str) -> list[str]:
             f"run {run!r} has no finished report; run it first: selene reproduce --run {run}"
         )
     reports = home() / "reports" / run
-    for name in ("results.json", "report.html"):
+    for name in PAGES:
         _copy(report / name, reports / name)
     written = [_copy_figures(report, run)]
     published = _finished(run_dir, PUBLISHED)
@@ -46,8 +46,12 @@ def publish(run: str) -> list[str]:
         notebooks = publish_executed(run_dir, reports / "notebooks")
     else:
         shutil.rmtree(reports / "notebooks", ignore_errors=True)
-    files = [reports / "results.json", reports / "report.html", *notebooks]
+    files = [*(reports / name for name in PAGES), *notebooks]
     return written + [path.relative_to(home()).as_posix() for path in files]
+
+
+PAGES = ("results.json", "report.html", "recipe.md")
+"""What of notebook 07 a reader opens, beside the figures."""
 
 
 def _shows_texts(report: Path) -> bool:

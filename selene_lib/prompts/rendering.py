@@ -175,9 +175,9 @@ def render(
         "response_b": guard(sample.response_b or ""),
         "rubric": escape_rubric(sample.rubric) if escape else sample.rubric,
         "reference": guard(sample.reference or ""),
-        "reply_format": load_template(family, reply_name),
+        "reply_format": _on_scale(load_template(family, reply_name), sample),
     }
-    template = load_template(family, name)
+    template = _on_scale(load_template(family, name), sample)
     if "{rubric_" in template:
         values |= _rubric_fields(values["rubric"], sample.task)
         template = _LABEL_LINE.sub(
@@ -197,6 +197,15 @@ def render(
     )
 
 
+_HIGHEST = re.compile(r"(\b1(?: \(worst\))? to )\d\b")
+
+
+def _on_scale(template: str, sample: Sample) -> str:
+    """A template's own words with the highest score of the sample's scale (`meta["scale"]`)."""
+    highest = sample.meta.get("scale")
+    return template if highest is None else _HIGHEST.sub(rf"\g<1>{highest}", template)
+
+
 def family_of_prompts(prompts: Sequence[str]) -> str | None:
     """Return the shipped family that all of these prompts were rendered with, None without one.
 
@@ -205,7 +214,8 @@ def family_of_prompts(prompts: Sequence[str]) -> str | None:
     for folder in sorted(TEMPLATE_FOLDER.iterdir()):
         names = [name for name in PUBLISHED_NAMES if (folder / f"{name}.txt").is_file()]
         first_lines = {load_template(folder.name, name).partition("\n")[0] for name in names}
-        if names and all(prompt.partition("\n")[0] in first_lines for prompt in prompts):
+        lines = (_HIGHEST.sub(r"\g<1>5", prompt.partition("\n")[0]) for prompt in prompts)
+        if names and all(line in first_lines for line in lines):
             return folder.name
     return None
 

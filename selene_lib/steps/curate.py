@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from selene_lib.curation.critiques import Method
 from selene_lib.curation.filters import (
     Filtered,
     apply,
@@ -17,9 +20,11 @@ from selene_lib.curation.filters import (
 )
 from selene_lib.curation.generators.opening import open_generator
 from selene_lib.curation.generators.protocol import Generator, GeneratorSpec
+from selene_lib.curation.orders import both_orders
 from selene_lib.curation.pairs import build_pairs
 from selene_lib.curation.rewards.opening import open_reward
 from selene_lib.curation.rewards.protocol import RewardModel
+from selene_lib.curation.scales import on_scales, scales_of
 from selene_lib.errors import UserError
 from selene_lib.ledger import Ledger
 from selene_lib.records import Critique, PreferencePair, Sample
@@ -53,6 +58,32 @@ def open_priced_generator(
     )
 
 
+@dataclass(frozen=True)
+class Way:
+    """How critiques are written: `argue` for each verdict, or `sample` the judge prompt
+    `n_samples` times at a temperature and keep right and wrong ones, up to `max_pairs` couples.
+    """
+
+    method: Method = "argue"
+    n_samples: int = 20
+    temperature: float = 0.7
+    max_pairs: int = 1
+
+    def __post_init__(self) -> None:
+        if self.method not in ("argue", "sample"):
+            raise UserError(f"critique_method {self.method!r} is not one of argue, sample")
+        if self.n_samples < 1 or self.max_pairs < 1:
+            raise UserError("n_samples and max_pairs must be at least 1")
+
+
+def shape_samples(
+    samples: Sequence[Sample], ledger: Ledger, *, scales: str, both: bool, seed: int
+) -> list[Sample]:
+    """Put absolute samples on the named scales, and pairwise ones in both orders where asked."""
+    found = on_scales(samples, scales_of(scales), seed)
+    return both_orders(found, ledger) if both else found
+
+
 def forecast(
     samples: Sequence[Sample],
     generator: Generator | None,
@@ -60,6 +91,7 @@ def forecast(
     store: Path,
     seed: int,
     family: str,
+    way: Way = Way(),
 ) -> pd.DataFrame:
     """Return requests, tokens and dollars that the critiques will take, as a table.
 
@@ -69,7 +101,16 @@ def forecast(
 
     plan = None
     if generator is not None:
-        plan = plan_critiques(samples, generator, store=store, seed=seed, family=family)
+        plan = plan_critiques(
+            samples,
+            generator,
+            store=store,
+            seed=seed,
+            family=family,
+            method=way.method,
+            n_samples=way.n_samples,
+            temperature=way.temperature,
+        )
     facts = {"asks a server": "no"} if plan is None else {"asks a server": "yes", **vars(plan)}
     return pd.DataFrame({"forecast": facts})
 
@@ -82,8 +123,9 @@ def write_critiques(
     store: Path,
     seed: int,
     family: str,
+    way: Way = Way(),
 ) -> list[Critique]:
-    """Return two verified critiques a sample.
+    """Return two verified critiques a sample, by rejection sampling up to `way.max_pairs` couples.
 
     None where there is no generator (`published`): pairs then hold the judgement only.
     """
@@ -91,7 +133,17 @@ def write_critiques(
 
     if generator is None:
         return []
-    result = generate_critiques(samples, generator, store=store, seed=seed, family=family)
+    result = generate_critiques(
+        samples,
+        generator,
+        store=store,
+        seed=seed,
+        family=family,
+        method=way.method,
+        n_samples=way.n_samples,
+        temperature=way.temperature,
+        max_pairs=way.max_pairs,
+    )
     ledger.extend(result.ledger)
     return result.critiques
 
@@ -134,8 +186,9 @@ def build_filtered_pairs(
     max_tokens: int,
     count_tokens: Callable[[str], int],
     off: Sequence[str] = (),
+    deduction_share: float = 0.0,
 ) -> list[PreferencePair]:
-    """Score the critiques, build one pair a sample, and filter the pairs.
+    """Score the critiques, build the pairs of every sample, and filter them.
 
     Dropped are pairs that are too long, refuse, or contradict their own verdict; filters named in
     `off` are left out. Raises UserError where none is left.
@@ -144,7 +197,18 @@ def build_filtered_pairs(
 
     if reward_model is not None and critiques:
         critiques = score_critiques(samples, critiques, reward_model, family=family, seed=seed)
-    pairs = build_pairs(samples, critiques, critique_share=critique_share, family=family, seed=seed)
+    pairs = build_pairs(
+        samples,
+        critiques,
+        critique_share=critique_share,
+        family=family,
+        seed=seed,
+        deduction_share=deduction_share,
+    )
+    if len(pairs) > len(samples):
+        more = Counter(pair.source for pair in pairs)
+        more.subtract(sample.source for sample in samples)
+        ledger.add_growth("several pairs a prompt", samples, more)
     steps: dict[str, Callable[[Sequence[PreferencePair]], Filtered[PreferencePair]]] = {
         "pair length": lambda p: filter_length(p, count_tokens, max_tokens=max_tokens),
         "pair refusals": filter_refusals,

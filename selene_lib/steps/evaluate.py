@@ -138,6 +138,7 @@ SHOWN = (
     "value",
     "ci95_low",
     "ci95_high",
+    "consistency",
     "n",
     "n_unparsed",
     "baseline_majority",
@@ -149,11 +150,15 @@ SHOWN = (
 def shown_scores(scores: Sequence[Score]) -> pd.DataFrame:
     """Return the headline scores of base and main arm, then a row a set that was not run.
 
-    `published` is text: a value that nobody read at its source says so in its cell.
+    `consistency` is the share of pairs with the same verdict in both orders. `published` is text: a
+    value that nobody read at its source says so in its cell.
     """
     table = scores_table(headline(scores))
     notes = table["published_note"].fillna("")
     table["published"] = [marked(v, note) for v, note in zip(table["published"], notes)]
+    same = {(s.judge, s.set): s.value for s in scores if s.metric == "consistency"}
+    cells = zip(table["judge"], table["set"], table["task"])
+    table["consistency"] = [same.get((j, s)) if t == "pairwise" else None for j, s, t in cells]
     table = table[list(SHOWN)]
     main = main_arm(dict.fromkeys(table["judge"]))
     run = table[table["judge"].isin([BASE, main]) & table["n"].gt(0)].sort_values(
