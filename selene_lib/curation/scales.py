@@ -61,7 +61,7 @@ def on_scales(samples: Sequence[Sample], scales: Sequence[str], seed: int) -> li
 
 def rescale(sample: Sample, name: str) -> Sample:
     """Return an absolute sample of 1-5 on another scale, with rubric, label and score."""
-    criterion, described = split_rubric(sample.rubric)
+    criterion, described = split_rubric(sample.rubric, "absolute")
     if name == "1-5" or not all(described.get(str(score)) for score in range(1, 6)):
         return sample
     gold = int(str(sample.label))
