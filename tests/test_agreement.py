@@ -252,6 +252,17 @@ def test_a_judged_table_is_read_with_its_own_words(tmp_path):
     assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["n"] == 4
 
 
+def test_subsets_are_scored_apart(tmp_path):
+    rows = ["label,verdict,kind", "Yes,Yes,easy", "No,No,easy", "Yes,No,hard", "No,No,hard"]
+    v = read_verdicts(judged(tmp_path, rows), by="kind")
+    found = agreement(v, n_resamples=20).subsets.set_index("subset")
+    assert found.loc["easy", "accuracy"] == 1.0
+    assert found.loc["hard", "accuracy"] == 0.5
+    assert found.loc["easy", "ci95_low"] < 1  # two items are no certainty
+    with pytest.raises(UserError, match="no column 'sort'"):
+        read_verdicts(judged(tmp_path, rows), by="sort")
+
+
 def test_gates():
     v = table("classification", list("YYNNY"), list("YNNYY"))
     found = agreement(v, n_resamples=20)

@@ -36,6 +36,7 @@ def agree(
         list[str] | None,
         typer.Option("--people", help="column with the labels of one more person; again for more"),
     ] = None,
+    by: Annotated[str, typer.Option("--by", help="column whose values are scored apart, too")] = "",
     out: Annotated[
         Path | None,
         typer.Option("--out", help="writes OUT.html and OUT.json (INPUT.agreement)"),
@@ -63,12 +64,15 @@ def agree(
         columns=pairs_of(column, "--column"),
         labels=pairs_of(label, "--label"),
         people=people or (),
+        by=by,
     )
     found = agreement(verdicts, n_resamples=n_resamples, seed=seed)
     failed = failed_gates(found, fail_under or [])  # a name that is none stops before writing
     html, json_path = write_agreement(found, out or Path(f"{input}.agreement"), input.name)
     print_rows(rows_of(found.measures), json, SHOWN)
     if not json:
+        if by:
+            print_rows(rows_of(found.subsets), False)
         for rate in found.pass_rates:
             around = rate.note or f"[{rate.low:.3f}, {rate.high:.3f}]"
             print(f"pass rate, {rate.method}: {rate.value:.3f} {around}")
@@ -102,7 +106,7 @@ def train(
     holdout: Annotated[
         float, typer.Option("--holdout", help="share of the items that is only measured on")
     ] = 0.25,
-    epochs: Annotated[float, typer.Option("--epochs", help="passes over the balanced pairs")] = 4.0,
+    epochs: Annotated[float, typer.Option("--epochs", help="passes over the balanced pairs")] = 5.0,
     learning_rate: Annotated[
         float | None, typer.Option("--learning-rate", help="default: by the size of the base")
     ] = None,

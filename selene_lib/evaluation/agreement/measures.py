@@ -106,6 +106,18 @@ def _codes(v: Verdicts, labels: np.ndarray) -> np.ndarray:
     return np.array([place[label] for label in labels])
 
 
+def by_subset(v: Verdicts, *, n_resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
+    """Return accuracy with its interval, and kappa, of each subset; no row without subsets."""
+    rows = []
+    for name in dict.fromkeys(v.subset.tolist() if v.subset is not None else ()):
+        here = v.where(v.subset == name)
+        table = measure(here, n_resamples=n_resamples, seed=seed).set_index("measure")
+        accuracy, kappa = table.loc["accuracy"], table.loc["kappa"]
+        interval = (accuracy.ci95_low, accuracy.ci95_high)
+        rows.append((name, len(here), accuracy.value, *interval, kappa.value))
+    return pd.DataFrame(rows, columns=["subset", "n", "accuracy", "ci95_low", "ci95_high", "kappa"])
+
+
 def baselines(v: Verdicts) -> dict[str, float]:
     """Accuracy of always giving the commonest label, and of drawing labels at their frequency."""
     shares = np.array([(v.gold == label).mean() for label in v.labels])

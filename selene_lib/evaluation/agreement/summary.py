@@ -14,7 +14,7 @@ import pandas as pd
 
 from selene_lib.errors import UserError
 from selene_lib.evaluation.agreement.alpha import krippendorff_alpha
-from selene_lib.evaluation.agreement.measures import baselines, confusion, measure
+from selene_lib.evaluation.agreement.measures import baselines, by_subset, confusion, measure
 from selene_lib.evaluation.agreement.passing import Counts, PassRate, design_effect, pass_rates
 from selene_lib.evaluation.agreement.planning import (
     Threshold,
@@ -52,6 +52,7 @@ class Agreement:
     resolvable_gap: float
     design_effect: float
     threshold: Threshold | None
+    subsets: pd.DataFrame
 
     def value(self, name: str, label: str = "") -> float:
         """Return a measure's value; a UserError for one that is not in the table."""
@@ -87,6 +88,7 @@ class Agreement:
                 "resolvable_gap": self.resolvable_gap,
                 "design_effect": self.design_effect,
                 "threshold": threshold,
+                "subsets": self.subsets.to_dict("records"),
                 "disagreements": self.disagreements.to_dict("records"),
             }
         )
@@ -117,6 +119,7 @@ def agreement(v: Verdicts, *, n_resamples: int = 2000, seed: int = 0) -> Agreeme
         resolvable_gap(len(here) / effect, accuracy),
         effect,
         choose_threshold(here, seed),
+        by_subset(here, n_resamples=n_resamples, seed=seed),
     )
 
 

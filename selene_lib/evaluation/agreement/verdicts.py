@@ -24,7 +24,7 @@ class Verdicts:
     `verdict` and `gold` are labels of the task, `""` where there is none. `score` is the gold
     number of an absolute item (a mean of people may be 3.67), NaN elsewhere. `confidence` is the
     probability of the verdict, NaN where the judge gives none. `people` holds the labels of each
-    further annotator by name.
+    further annotator by name, `subset` what each item is scored apart by.
     """
 
     task: Task
@@ -35,6 +35,7 @@ class Verdicts:
     confidence: np.ndarray
     groups: np.ndarray
     people: Mapping[str, np.ndarray] = field(default_factory=dict)
+    subset: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -59,6 +60,7 @@ class Verdicts:
             samples=tuple(self.samples[i] for i in chosen),
             **{name: getattr(self, name)[chosen] for name in _ARRAYS},
             people={name: said[chosen] for name, said in self.people.items()},
+            subset=None if self.subset is None else self.subset[chosen],
         )
 
 
@@ -112,6 +114,7 @@ def read_verdicts(
     labels: Mapping[str, str] | None = None,
     people: Sequence[str] = (),
     labelled: bool = True,
+    by: str = "",
 ) -> Verdicts:
     """Read a judged table (what `selene judge` wrote, or any with a label and a verdict column).
 
@@ -126,18 +129,26 @@ def read_verdicts(
     samples: list[Sample] = []
     said: list[str | None] = []
     confidence: list[float | None] = []
+    subset: list[str] = []
     others: dict[str, list[str]] = {person: [] for person in people}
     for one in rows:
         where = f"{path}, row {one.number}"
         if not samples:
-            _check_columns(path, one.row, names, [*(["label"] if labelled else []), *people])
+            _check_columns(
+                path,
+                one.row,
+                names,
+                [*(["label"] if labelled else []), *people, *([by] if by else [])],
+            )
         samples.append(one.sample)
         said.append(_verdict(where, one.row, names, kind, labels or {}))
+        subset.append(str(one.row.get(by, "")))
         confidence.append(_confidence(where, one.row.get(names.get("confidence", "confidence"))))
         for person, found in others.items():
             label, score = read_label(where, one.row.get(person), kind, labels)
             found.append(label or ("" if score is None else str(int(score + 0.5))))
-    return verdicts_of(samples, said, confidence, others)
+    found = verdicts_of(samples, said, confidence, others)
+    return replace(found, subset=np.array(subset, dtype=object)) if by else found
 
 
 def _check_columns(path: Path, row: Row, names: Mapping[str, str], people: Sequence[str]) -> None:
