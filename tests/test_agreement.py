@@ -157,6 +157,15 @@ def test_a_share_never_leaves_zero_to_one_and_one_group_is_no_group():
     assert alone.high - alone.low > 0.1
 
 
+def test_groups_that_are_all_alike_count_by_item():
+    right, groups = np.tile([1.0, 0.0], 30), np.repeat(np.arange(10), 6)
+    found = estimate("mean", right, groups=groups, rng=0, n_resamples=100)
+    assert (found.low, found.high) == (
+        pytest.approx(0.377, abs=1e-3),
+        pytest.approx(0.623, abs=1e-3),
+    )
+
+
 def test_groups_widen_an_interval_and_count_in_the_design_effect():
     right = np.repeat([1.0, 0.0], 50)
     groups = np.repeat(np.arange(10), 10)

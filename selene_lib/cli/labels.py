@@ -106,7 +106,7 @@ def train(
     holdout: Annotated[
         float, typer.Option("--holdout", help="share of the items that is only measured on")
     ] = 0.25,
-    epochs: Annotated[float, typer.Option("--epochs", help="passes over the balanced pairs")] = 5.0,
+    epochs: Annotated[float, typer.Option("--epochs", help="passes over the balanced pairs")] = 4.0,
     learning_rate: Annotated[
         float | None, typer.Option("--learning-rate", help="default: by the size of the base")
     ] = None,

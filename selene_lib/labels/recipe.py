@@ -33,7 +33,7 @@ class JudgeRecipe:
     revision: str | None = None
     holdout: float = 0.25
     validation: float = 0.15
-    n_epochs: float = 5.0
+    n_epochs: float = 4.0
     batch_size: int = 8
     learning_rate: float | None = None
     loss: str = "dpo_nll"

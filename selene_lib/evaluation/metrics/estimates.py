@@ -48,7 +48,7 @@ def estimate(
     """Return a metric of `COUNT_METRICS` on item arrays, with a bootstrap interval over groups.
 
     Where all resamples agree a bootstrap has no width: shares then have Wilson's interval at the
-    number of groups, balanced accuracy the mean of those of its classes, correlations Fisher's at a
+    number of groups (of items, where these differ inside each group alike), balanced accuracy the mean of those of its classes, correlations Fisher's at a
     value shrunk by 1 / groups, other metrics none.
     Items that all belong to one group are taken one by one, since a single group says nothing of
     the next.
@@ -81,8 +81,12 @@ def _without_spread(
     if math.isnan(value):
         return nothing
     if metric in SHARES and 0 <= value <= 1:
-        counted = columns[1] > 0 if metric == "weighted_mean" else np.ones(len(names), bool)
-        return share_interval(value, len(np.unique(names[counted])), n_undefined)
+        weighted = metric == "weighted_mean"
+        counted = columns[1] > 0 if weighted else np.ones(len(names), bool)
+        right = columns[0] == columns[1] if metric == "accuracy" else columns[0]
+        differ = len(np.unique(np.asarray(right)[counted])) > 1
+        n = int(counted.sum()) if differ else len(np.unique(names[counted]))
+        return share_interval(value, n, n_undefined)
     if metric in CORRELATIONS and n_groups > 3:
         return _fisher(value, n_groups, n_undefined)
     if metric != "balanced_accuracy":
