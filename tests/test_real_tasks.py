@@ -190,6 +190,8 @@ def test_yardsticks_learn_from_the_training_items_only():
     assert ((upside_down[TFIDF] > 0.5) == gold).mean() == 0
     one_label = [s for s in training if s.label == "Yes"]
     assert (yardsticks(one_label, test)[TFIDF] == 1).all(), "nothing to learn: the majority"
+    mostly_no = [s for s in test if s.label == "No"] + [s for s in test if s.label == "Yes"][:3]
+    assert (yardsticks(one_label, mostly_no)["majority"] == 0).all(), "the best a constant can do"
 
 
 def test_overlap_looks_at_the_reference_first():

@@ -22,11 +22,13 @@ from selene_lib.judge import Judge
 from selene_lib.judges.judging import Asking, judge_samples
 from selene_lib.judges.labels import label_starts
 from selene_lib.judges.local import LocalJudge
+from selene_lib.judges.opening import Limits
 from selene_lib.models import packaged, parallel
 from selene_lib.models.loading import choose_dtype
 from selene_lib.prompts.chat import encode_chat
 from selene_lib.prompts.rendering import TEMPLATE_FOLDER, load_template, render
 from selene_lib.records import LABELS, TASKS, Sample
+from selene_lib.steps.domains import DomainStudy, ask_judges
 
 pytestmark = pytest.mark.slow
 
@@ -365,3 +367,11 @@ def test_the_command_asks_before_it_fetches(tmp_path, monkeypatch):
     monkeypatch.setattr(fetching, "fetch_files", lambda files, folder: 2)
     done = CliRunner().invoke(app, ["data", "get", "laptop", "--out", str(tmp_path), "--yes"])
     assert done.exit_code == 0 and "2 files fetched" in done.output
+
+
+def test_a_run_without_domains_and_formats_asks_nobody_and_leaves_its_folder(tmp_path):
+    study = DomainStudy({}, [], Asking("lean"), Limits(10), n_audit=0, n_resamples=10)
+    asked = ask_judges("no/such-model", {"base": None}, study, tmp_path / "judgements")
+    assert asked.judgements == [] and asked.formats.empty and asked.audit.empty
+    assert "format" in asked.formats and "probe" in asked.audit
+    assert (tmp_path / "judgements").is_dir()

@@ -2,14 +2,15 @@
 
 | yardstick          | says Yes                                                              |
 |--------------------|-----------------------------------------------------------------------|
-| majority           | always, or never: the commoner label of the training items            |
+| majority           | always, or never: the commoner label of the test items themselves     |
 | random             | by a coin of the item                                                 |
 | length             | by the response's length (logistic regression on its logarithm)       |
 | keyword rule       | where the response opens by declining (or: where it does not)         |
 | word overlap       | by the share of the response's words that request or reference holds  |
 | TF-IDF + regression| by words and word pairs of all texts of the item                      |
 
-Each is fitted on the training items of one rubric and gives a probability for each test item.
+The majority knows the test, so it is the best that a constant can do. Each of the others is fitted
+on the training items of one rubric; all give a probability for each test item.
 """
 
 from __future__ import annotations
@@ -33,17 +34,18 @@ def yardsticks(
     """Return each yardstick's probability of Yes for the test items, [n_test].
 
     `training` are the labelled Yes/No items the judge was trained on (of the test's own rubric);
-    with one label only, or none, everything that is learnt falls back on the majority.
+    with one label only, or none, everything that is learnt falls back on the commoner one.
     """
     answers = np.array([sample.label == "Yes" for sample in training])
-    share = float(answers.mean()) if len(answers) else 0.5
+    commoner = np.full(len(test), float(answers.mean() >= 0.5 if len(answers) else 1.0))
+    share = float(np.mean([sample.label == "Yes" for sample in test]))
     found = {
         "majority": np.full(len(test), float(share >= 0.5)),
         "random": np.array([unit_hash(seed, "random yardstick", s.id) for s in test]),
     }
     learnable = len(set(answers.tolist())) == 2
     for name, fit in FITTED.items():
-        found[name] = fit(training, answers)(test) if learnable else found["majority"]
+        found[name] = fit(training, answers)(test) if learnable else commoner
     return found
 
 

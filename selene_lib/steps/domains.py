@@ -121,8 +121,12 @@ def ask_judges(
 ) -> Asked:
     """Ask base and adapters everything of a study; replies are kept in `folder/<judge>/*.jsonl`.
 
-    Each judge is loaded once and asked everything; the embedded model one a core.
+    Each judge is loaded once and asked everything; the embedded model one a core. Where there is
+    nothing to ask no judge is loaded, and the folder is empty.
     """
+    folder.mkdir(parents=True, exist_ok=True)
+    if not study.domains and not study.pairwise:
+        return Asked([], _no_rows(FORMAT_COLUMNS), _no_rows(CARD_COLUMNS))
     jobs = [
         (_ask_judge, (base_model, name, adapter, study, folder))
         for name, adapter in adapters.items()
