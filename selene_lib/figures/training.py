@@ -68,7 +68,8 @@ def draw_training_curves(
         heading(figure, title, note)
     column, label = max(panels, key=lambda panel: panel[0] == "reward_accuracy")
     ends = training.groupby("arm", sort=False)[column].last()
-    said = "; ".join(f"{arm} {value:.3f}" for arm, value in ends.items())
+    # NLL alone has no reference to rank pairs against
+    said = "; ".join(f"{arm} {value:.3f}" for arm, value in ends.dropna().items())
     alt = f"Curves of {len(ends)} arms. Last {label}: {said}."
     return Drawing(name, title, alt, figure, training)
 

@@ -11,6 +11,12 @@ from selene_lib.files import copy_folder
 from selene_lib.models.parallel import side_by_side
 from selene_lib.records import PreferencePair, unit_hash
 from selene_lib.training.run import TrainResult, train
+from selene_lib.training.several import (
+    arm_folder,
+    spec_of_arm,
+    train_in_processes,
+    write_training_file,
+)
 from selene_lib.training.spec import TrainSpec
 
 HELD_OUT = ("dpo", "nll", "margin", "reward_accuracy")
@@ -23,6 +29,7 @@ def train_arms(
     work: Path,
     out: Path,
     validation: Sequence[PreferencePair] = (),
+    n_gpus: int = 1,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Train every arm from the same base; adapters go to `out/<loss>-seed<n>`.
 
@@ -31,14 +38,18 @@ def train_arms(
     makes of the `validation` pairs that fit, whatever it was trained with: dpo, nll, margin,
     reward_accuracy. An arm that was finished before is not trained again, a broken one goes on from
     its last checkpoint.
+
+    With `n_gpus` over 1 each arm is trained by so many processes, one a GPU, which
+    `work/training.yaml` tells what to do; the same numbers to rounding.
     """
+    if n_gpus > 1:
+        train_in_processes(write_training_file(work, spec, arms, pairs, validation), n_gpus)
     jobs = [
-        (train, (_spec_of_arm(spec, loss, seed), pairs, work / f"{loss}-seed{seed}", validation))
-        for loss, seed in arms
+        (train, (spec_of_arm(spec, arm), pairs, work / arm_folder(arm), validation)) for arm in arms
     ]
     curves, telemetry, held_out = [], [], []
     for (loss, seed), result in zip(arms, side_by_side(jobs, spec.base_model, "arms")):
-        name = f"{loss}-seed{seed}"
+        name = arm_folder((loss, seed))
         copy_folder(result.adapter_dir, out / name)
         about = {"arm": name, "loss_kind": loss, "seed": seed}
         curves.append(pd.read_csv(result.log_path).assign(**about))
@@ -49,10 +60,6 @@ def train_arms(
         pd.concat(telemetry, ignore_index=True),
         pd.DataFrame(held_out),
     )
-
-
-def _spec_of_arm(spec: TrainSpec, loss: str, seed: int) -> TrainSpec:
-    return TrainSpec.from_dict({**spec.to_dict(), "loss": loss, "seed": seed})
 
 
 def _measured(result: TrainResult) -> dict[str, float]:

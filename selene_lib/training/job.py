@@ -40,19 +40,24 @@ class TrainingJob:
     def spec(self) -> TrainSpec:
         return self.loaded.spec
 
-    def reference(self, pairs: Sequence[EncodedPair]) -> np.ndarray:
-        """Summed log-probabilities of pairs under the base, float64 [n_pairs, 2], in nats.
+    def reference(self, pairs: Sequence[EncodedPair]) -> tuple[np.ndarray, np.ndarray]:
+        """Summed log-probabilities under the base, in nats: of `pairs` to train on, and of the
+        held-out ones; each float64 [n, 2].
 
-        NLL alone needs a reference only for the margin it reports; it is computed all the same, so
-        that arms can be compared.
+        NLL alone needs none to train, so there the first is nan and costs no forward. The held-out
+        pairs are measured in DPO's terms whatever was trained.
         """
-        return reference_logps(
+        trains_without = self.spec.loss == "nll"
+        known = reference_logps(
             self.loaded,
-            pairs,
+            [*([] if trains_without else pairs), *self.held_out],
             cache_folder(self.spec, self.out_dir),
             progress=self.progress,
             process=self.process,
         )
+        if trains_without:
+            return np.full((len(pairs), 2), np.nan), known
+        return known[: len(pairs)], known[len(pairs) :]
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,8 @@ class PairLoss:
 
     `margin` is beta * (chosen log-ratio - rejected log-ratio), DPO's implicit reward difference;
     `reward_correct` is 1 where it is positive. `nll` is per token of the chosen side. A part that
-    is not in the objective is still computed, without a gradient.
+    is not in the objective is still computed, without a gradient; without a reference (nan, as
+    NLL alone is trained) dpo, margin and reward_correct are nan.
     """
 
     total: Tensor
@@ -83,6 +84,6 @@ def pair_loss(
         total = dpo + alpha * nll
     else:
         raise ValueError(f"loss {kind!r} is not one of dpo_nll, dpo, nll")
-    return PairLoss(
-        total, dpo.detach(), nll.detach(), margin.detach(), (margin.detach() > 0).to(margin.dtype)
-    )
+    margin = margin.detach()
+    correct = (margin > 0).to(margin.dtype).masked_fill(margin.isnan(), float("nan"))
+    return PairLoss(total, dpo.detach(), nll.detach(), margin, correct)

@@ -166,9 +166,8 @@ def train_with_selene(job: TrainingJob) -> Trained:
     spec, loaded, pairs = job.spec, job.loaded, job.pairs
     batches = global_batches([pair.id for pair in pairs], spec.batch_size, job.n_steps, spec.seed)
     used = sorted({i for batch in batches for i in batch})
-    known = job.reference([*(pairs[i] for i in used), *job.held_out])
     reference = np.full((len(pairs), 2), np.nan)  # a pair no step asks for stays nan
-    reference[used] = known[: len(used)]
+    reference[used], of_held_out = job.reference([pairs[i] for i in used])
     checkpoint = checkpoints.latest_whole(job.out_dir)
     checkpoints.restore_logs(checkpoint, job.out_dir)
     from_step = checkpoints.step_of(checkpoint) if checkpoint else 0
@@ -183,7 +182,7 @@ def train_with_selene(job: TrainingJob) -> Trained:
     trainer = PairTrainer(
         loaded, spec, pairs, reference, batches, args, from_step=from_step, callbacks=callbacks
     )
-    return train_and_save(trainer, job, checkpoint, known[len(used) :])
+    return train_and_save(trainer, job, checkpoint, of_held_out)
 
 
 def _write_result(job: TrainingJob, encoded: EncodedSet, trained: Trained) -> TrainResult:

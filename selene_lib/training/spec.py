@@ -109,6 +109,10 @@ class TrainSpec:
             not (self.trainer == "trl" and self.length_normalised),
             "trainer 'trl' with length_normalised is not wired: use 'selene'",
         )
+        _require(
+            not (self.trainer == "trl" and self.label_smoothing),
+            "TRL's sigmoid loss ignores label_smoothing: set it to 0, or trainer to 'selene'",
+        )
         object.__setattr__(
             self,
             "report_to",

@@ -212,7 +212,8 @@ class PairTrainer(Trainer):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add our metrics to what trackers see, and write the two CSV files."""
         if "learning_rate" in logs and self._last:
-            logs.update(self._last)
+            # without a reference (NLL alone) margins are nan, which no tracker should draw
+            logs.update({k: v for k, v in self._last.items() if not math.isnan(v)})
             if self.is_world_process_zero():
                 step = self.state.global_step
                 self.step_log.write(
@@ -379,10 +380,11 @@ class ProgressBar(TrainerCallback):
     def on_log(
         self, args: Any, state: Any, control: Any, logs: dict | None = None, **kwargs: Any
     ) -> None:
-        if logs and "reward_accuracy" in logs:
-            self.bar.set_postfix(
-                loss=f"{logs['loss']:.3f}", accuracy=f"{logs['reward_accuracy']:.2f}", refresh=False
-            )
+        if logs and "nll" in logs:
+            shown = {"loss": f"{logs['loss']:.3f}"}
+            if "reward_accuracy" in logs:
+                shown["accuracy"] = f"{logs['reward_accuracy']:.2f}"
+            self.bar.set_postfix(**shown, refresh=False)
             self.bar.update(state.global_step - self.bar.n)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

@@ -136,7 +136,7 @@ def trl_config(spec: TrainSpec, values: dict[str, Any]) -> DPOConfig:
 def train_with_trl(job: TrainingJob) -> Trained:
     """Run the steps with `trl.DPOTrainer`; the validation metrics are in our objective's terms."""
     spec, loaded, pairs = job.spec, job.loaded, job.pairs
-    known = job.reference([*pairs, *job.held_out])
+    reference, of_held_out = job.reference(pairs)
     checkpoint = checkpoints.latest_whole(job.out_dir)
     checkpoints.restore_logs(checkpoint, job.out_dir)
     from_step = checkpoints.step_of(checkpoint) if checkpoint else 0
@@ -145,10 +145,10 @@ def train_with_trl(job: TrainingJob) -> Trained:
     trainer = EncodedDPOTrainer(
         model=loaded.model,
         args=trl_config(spec, argument_values(spec, loaded, job.out_dir, job.n_steps)),
-        train_dataset=to_dataset(pairs, known[: len(pairs)], [i for b in batches for i in b]),
+        train_dataset=to_dataset(pairs, reference, [i for b in batches for i in b]),
         processing_class=loaded.tokenizer,
         callbacks=[StopAtNonFinite(spec.learning_rate), *([ProgressBar()] if job.progress else [])],
         log_dir=job.out_dir,
         from_step=from_step,
     )
-    return train_and_save(trainer, job, checkpoint, known[len(pairs) :])
+    return train_and_save(trainer, job, checkpoint, of_held_out)
