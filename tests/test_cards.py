@@ -7,13 +7,14 @@ import pytest
 
 from selene_lib.errors import UserError
 from selene_lib.files import write_json
-from selene_lib.pipeline.plan import plan_samples
+from selene_lib.pipeline.plan import plan_judging, plan_samples
 from selene_lib.training.card_plans import plan_on_cards, ways_under
 from selene_lib.training.cards import CARDS, MIB, card_named
 from selene_lib.training.counting import pair_work
 from selene_lib.training.decision import Hardware, decide, refuse_what_does_not_fit
 from selene_lib.training.shapes import Shape, read_shape
 from selene_lib.training.spec import TrainSpec
+from selene_lib.training.verdict_rates import verdicts_per_second
 
 GIB = 1024 * MIB
 
@@ -136,3 +137,24 @@ def test_the_sources_of_the_paper_run_hold_fewer_samples_than_the_paper_names():
     found = plan_samples("paper")
     assert found["n_held_at_most"] < found["n_asked"] < found["n_published"]
     assert found["n_held_at_most"] == pytest.approx(458_000, abs=1000)
+
+
+def test_a_served_judge_is_planned_for_each_card():
+    found = plan_judging("paper")
+    by_card = {row["card"]: row for row in found["cards"]}
+    assert by_card["T4"]["hours"] is None, "16 GB of weights in 16 bits do not fit"
+    h100, l4 = by_card["H100-80GB"], by_card["L4"]
+    assert h100["verdicts_per_second"] > 5 * l4["verdicts_per_second"] > 0
+    hours = found["n_verdicts_about"] / h100["verdicts_per_second"] / 3600
+    assert h100["hours"] == pytest.approx(hours)
+    twice = plan_judging("paper", {"04.seeds": "0,1"})["n_verdicts_about"]
+    assert found["n_verdicts_about"] < twice < 2 * found["n_verdicts_about"]
+
+
+def test_the_rate_of_a_judge_is_bound_by_what_it_moves_and_what_it_computes():
+    shape, card = read_shape(PAPER), CARDS["H100-80GB"]
+    rate = verdicts_per_second(shape, card, 1500, 250)
+    assert rate < 0.35 * card.flops_per_second / (2 * shape.n_linear * 1500)
+    assert verdicts_per_second(shape, card, 1500, 500) < rate
+    slow = replace(card, bytes_per_second=card.bytes_per_second / 4)
+    assert verdicts_per_second(shape, slow, 1500, 250) < rate

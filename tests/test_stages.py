@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import replace
 
 import pandas as pd
@@ -162,8 +163,9 @@ def test_arms_judge_beside_each_other_what_they_judge_alone(tmp_path, monkeypatc
     limits, asking = Limits(max_new_tokens=60, max_prompt_tokens=512), Asking("nano")
     names = {"base": None, "twin": None}
     together = judge_arms("embedded", names, sets, tmp_path / "together", asking, limits)
-    judges = [open_arm("embedded", name, None, limits) for name in names]
-    alone = judge_sets(judges, sets, tmp_path / "alone", asking, progress=False)
+    with ExitStack() as opened:
+        judges = [opened.enter_context(open_arm("embedded", name, None, limits)) for name in names]
+        alone = judge_sets(judges, sets, tmp_path / "alone", asking, progress=False)
     assert together == alone and len(together) == 2 * (6 + 12)
     kept = [
         path.relative_to(tmp_path / "alone")

@@ -40,7 +40,12 @@ def plan(
     from selene_lib.files import read_parquet
     from selene_lib.models.names import is_embedded
     from selene_lib.pipeline.places import run_folder
-    from selene_lib.pipeline.plan import plan_generation, plan_samples, spec_of_run
+    from selene_lib.pipeline.plan import (
+        plan_generation,
+        plan_judging,
+        plan_samples,
+        spec_of_run,
+    )
     from selene_lib.pipeline.presets import parse_settings
     from selene_lib.records import PreferencePair
     from selene_lib.training import planner
@@ -65,6 +70,11 @@ def plan(
         "cards": [card.row() for card in cards],
         "ways_under_24_hours": [line for card in cards for line in ways_under(card, seen)],
         "samples": plan_samples(run, settings),
+        "judging": plan_judging(
+            run, settings, prompt_tokens=prompt_tokens, reply_tokens=completion_tokens
+        )
+        if cards
+        else None,
     }
     if json:
         print(json_module.dumps(values, indent=1))
@@ -79,6 +89,7 @@ def _print_plan(found: dict[str, Any]) -> None:
     notes, memory = found.pop("assumptions"), found.pop("memory_bytes")
     generation, samples = found.pop("generation") or {}, found.pop("samples")
     cards, ways = found.pop("cards"), found.pop("ways_under_24_hours")
+    judging = found.pop("judging")
     for name, value in memory.items():
         found[f"memory: {name}"] = f"{value / 1e9:.2f} GB"
     for name, value in generation.items():
@@ -91,6 +102,9 @@ def _print_plan(found: dict[str, Any]) -> None:
         print()
         print_rows(cards, False)
         print("\n".join(ways))
+    if judging:
+        print(f"\njudging, about {judging['n_verdicts_about']:,} verdicts of a served judge:")
+        print_rows(judging["cards"], False)
     if samples["n_asked"] > samples["n_held_at_most"]:
         print(
             f"\n{samples['n_sources']} sources are asked for {samples['n_asked']:,} samples and "

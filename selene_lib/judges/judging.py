@@ -290,5 +290,6 @@ def _judge_arm(
     embedded = is_embedded(base_model)
     if embedded:
         use_one_thread()
-    judge = open_arm(base_model, name, adapter, limits)
-    return judge_sets([judge], sets, folder, asking, progress=not embedded)
+    log = folder.parent / "server_logs" / f"{name}.log"
+    with open_arm(base_model, name, adapter, limits, log=log) as judge:
+        return judge_sets([judge], sets, folder, asking, progress=not embedded)

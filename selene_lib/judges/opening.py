@@ -3,34 +3,62 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from selene_lib.errors import UserError
 from selene_lib.judges.protocol import JudgeBackend
+from selene_lib.judges.served import choose_engine, open_served
 from selene_lib.models.addresses import refuse_secrets
+from selene_lib.models.names import is_embedded
 
 
 @dataclass(frozen=True)
 class Limits:
     """Room of one judgement in tokens: what is written, and what of the prompt is read (None: what
     the model's context leaves). `read` says how the verdict is read (`greedy` or `logprob`),
-    `dtype` in which precision it is computed (`models.loading.DTYPES`).
+    `dtype` in which precision it is computed (`models.loading.DTYPES`), `engine` by what: `local`
+    (this process), `vllm` (a server started for it) or `auto`.
     """
 
     max_new_tokens: int
     max_prompt_tokens: int | None = None
     read: str = "greedy"
     dtype: str = "auto"
+    engine: str = "auto"
 
 
-def open_arm(base_model: str, name: str, adapter: Path | None, limits: Limits) -> JudgeBackend:
-    """Open the base with an arm's adapter (None: the base alone) under the arm's name."""
+@contextmanager
+def open_arm(
+    base_model: str, name: str, adapter: Path | None, limits: Limits, *, log: Path | None = None
+) -> Iterator[JudgeBackend]:
+    """Hold the base with an arm's adapter (None: the base alone) open under the arm's name.
+
+    A server that was started for it (its output goes to `log`) ends with the context.
+    """
+    engine = choose_engine(
+        limits.engine, read=limits.read, adapter=adapter, is_small=is_embedded(base_model)
+    )
+    if engine == "vllm":
+        served = open_served(
+            base_model,
+            adapter,
+            name=name,
+            max_new_tokens=limits.max_new_tokens,
+            max_prompt_tokens=limits.max_prompt_tokens,
+            dtype=limits.dtype,
+            log=log or Path(tempfile.gettempdir()) / f"selene-server-{name}.log",
+        )
+        with closing(served):
+            yield served
+        return
     from selene_lib.judges.local import LocalJudge
 
-    return LocalJudge(
+    yield LocalJudge(
         base_model,
         adapter=adapter,
         name=name,

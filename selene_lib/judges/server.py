@@ -79,9 +79,9 @@ class ServerJudge:
         self.temperature, self.seed, self.logprobs = temperature, seed, logprobs
         settings = ["server", model, max_new_tokens, temperature, seed, max_prompt_tokens]
         # stores of older versions, whose fingerprint knew no address
-        self.older_fingerprints = () if extra_body else (_digest(settings),)
+        self.older_fingerprints = () if extra_body else (digest(settings),)
         extra = json.dumps(extra_body or {}, sort_keys=True)
-        self.fingerprint = _digest([*settings, self.client.base_url, extra])
+        self.fingerprint = digest([*settings, self.client.base_url, extra])
 
     def usd(self, n_prompt_tokens: int, n_reply_tokens: int) -> float | None:
         """What so many tokens cost, None without prices."""
@@ -171,5 +171,6 @@ def _estimated_tokens(text: str) -> int:
     return -(-len(text) // _CHARACTERS_PER_TOKEN)
 
 
-def _digest(settings: Sequence[Any]) -> str:
+def digest(settings: Sequence[Any]) -> str:
+    """16 hex digits that stand for a judge's settings."""
     return hashlib.sha256("\x1f".join(map(str, settings)).encode()).hexdigest()[:16]

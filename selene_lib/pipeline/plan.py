@@ -6,9 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from selene_lib.errors import UserError
+from selene_lib.judges.names import arm_names
 from selene_lib.paper.values import N_DATA_POINTS
+from selene_lib.prompts.formats import FORMATS
+from selene_lib.training.card_plans import SHOWN_CARDS
+from selene_lib.training.cards import CARDS
 from selene_lib.training.planner import generation_cost_usd
+from selene_lib.training.shapes import read_shape
 from selene_lib.training.spec import TrainSpec
+from selene_lib.training.verdict_rates import verdicts_per_second
 
 # sources whose published rows are one sample each, so that their number is a limit; the others give
 # several samples a row or hold more than a run of this size asks for
@@ -134,3 +140,60 @@ def _n_samples(name: str) -> int | None:
     if name in ABOUT_N_SAMPLES:
         return ABOUT_N_SAMPLES[name]
     return find_spec(name).published_n if name in ONE_SAMPLE_A_ROW else None
+
+
+def plan_judging(
+    run: str,
+    settings: Mapping[str, Any] | None = None,
+    *,
+    prompt_tokens: int | None = None,
+    reply_tokens: int | None = None,
+    cards: Sequence[str] = SHOWN_CARDS,
+) -> dict[str, Any]:
+    """Return how many verdicts notebooks 05 and 06 ask for, and on each card the verdicts a second
+    and hours of a served judge (None where it does not fit).
+
+    Every arm judges the sets, base and main arm the prompt formats; the audit's probes, retries and
+    sets whose size is not known beyond the run's own limit are not counted exactly. Lengths default
+    to 1,500 and 250 tokens.
+    """
+    prompt_tokens, reply_tokens = prompt_tokens or 1500, reply_tokens or 250
+    n_verdicts = _n_verdicts(run, settings or {})
+    shape = read_shape(spec_of_run(run, settings))
+    rows = []
+    for card in cards:
+        rate = verdicts_per_second(shape, CARDS[card], prompt_tokens, reply_tokens)
+        hours = None if rate is None else n_verdicts / rate / 3600
+        rows.append({"card": card, "verdicts_per_second": rate, "hours": hours})
+    return {"n_verdicts_about": n_verdicts, "cards": rows}
+
+
+def _n_verdicts(run: str, settings: Mapping[str, Any]) -> int:
+    from selene_lib.pipeline import presets
+    from selene_lib.pipeline.notebooks import step_spec
+
+    steps = tuple(step_spec(number) for number in ("01", "04", "05", "06"))
+    values = presets.resolve_parameters(presets.load_run(run), steps, settings).values()
+    explore, trained, benchmarks, domains = values
+    n_arms = len(arm_names(trained["losses"], trained["seeds"], trained["other_seeds"]))
+    orders = 2 if benchmarks["orders"] == "both" else 1
+    n_benchmark = n_domain = 0
+    for name in (part.strip() for part in explore["sets"].split(",")):
+        n, is_pairwise, is_domain = _n_items(name, explore["n_per_set"])
+        if is_domain:
+            n_domain += n
+        else:
+            n_benchmark += n * (orders if is_pairwise else 1)
+    formats = 2 * domains["n_format_items"] * len(FORMATS)
+    return (n_arms + 1) * n_benchmark + 2 * (n_domain + formats)
+
+
+def _n_items(name: str, cap: int) -> tuple[int, bool, bool]:
+    """Items of a set under a run's limit, whether they are pairs, whether it is a domain's."""
+    from selene_lib.data.catalogue import all_specs
+
+    spec = all_specs().get(name)
+    if spec is None:  # a set of the embedded world
+        return cap, "pairwise" in name, False
+    known = spec.published_n or sum(spec.n_rows.values()) or sum(spec.expected_n.values()) or cap
+    return min(cap, known), spec.task == "pairwise", spec.role == "domain"

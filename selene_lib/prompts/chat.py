@@ -37,15 +37,15 @@ def encode_prompt(tokenizer: Any, prompt: str) -> tuple[str, list[int]]:
 
     The text is what the tokenizer's chat template makes of it.
     """
-    message = [{"role": "user", "content": _neutralise(tokenizer, prompt)}]
+    message = [{"role": "user", "content": neutralise(tokenizer, prompt)}]
     head = _through_template(tokenizer, message, add_generation_prompt=True)
     return head, _with_one_bos(tokenizer, tokenizer.encode(head, add_special_tokens=False))
 
 
 def encode_completion(tokenizer: Any, prompt: str, head: str, completion: str) -> list[int]:
     """Return the ids of what the template adds to `head` for the reply, through the end token."""
-    message = [{"role": "user", "content": _neutralise(tokenizer, prompt)}]
-    reply = {"role": "assistant", "content": _neutralise(tokenizer, completion)}
+    message = [{"role": "user", "content": neutralise(tokenizer, prompt)}]
+    reply = {"role": "assistant", "content": neutralise(tokenizer, completion)}
     whole = _through_template(tokenizer, [*message, reply], add_generation_prompt=False)
     if not whole.startswith(head):
         raise UserError(
@@ -83,7 +83,7 @@ def _end_token_id(tokenizer: Any) -> int:
     return tokenizer.eos_token_id
 
 
-def _neutralise(tokenizer: Any, text: str) -> str:
+def neutralise(tokenizer: Any, text: str) -> str:
     """Break up the control tokens of this tokenizer where a text spells them out.
 
     A space goes after their first character.

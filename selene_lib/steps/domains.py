@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from selene_lib.evaluation.readings import ceilings, readings
 from selene_lib.evaluation.scoring import not_run_score
 from selene_lib.judges.judging import Asking, judge_sets
 from selene_lib.judges.opening import Limits, open_arm
+from selene_lib.judges.protocol import JudgeBackend
 from selene_lib.judges.store import iterate_judgements
 from selene_lib.models.names import is_embedded
 from selene_lib.models.parallel import side_by_side, use_one_thread
@@ -145,29 +147,47 @@ def _ask_judge(
     shows = not is_embedded(base_model)
     if not shows:
         use_one_thread()
-    judge = open_arm(base_model, name, adapter, study.limits)
-    asking, pairwise = study.asking, study.pairwise
-    judgements = judge_sets([judge], study.domains, folder, asking, progress=shows)
-    if not pairwise:
-        return Asked(judgements, _no_rows(FORMAT_COLUMNS), _no_rows(CARD_COLUMNS))
-    # a format has a reply of its own, which must be written to be read
-    writing = judge
-    if study.limits.read != "greedy":
-        writing = open_arm(base_model, name, adapter, replace(study.limits, read="greedy"))
+    with ExitStack() as opened:
+
+        def open_judge(limits: Limits) -> JudgeBackend:
+            log = folder.parent / "server_logs" / f"{name}.log"
+            return opened.enter_context(open_arm(base_model, name, adapter, limits, log=log))
+
+        judge = open_judge(study.limits)
+        judgements = judge_sets([judge], study.domains, folder, study.asking, progress=shows)
+        if not study.pairwise:
+            return Asked(judgements, _no_rows(FORMAT_COLUMNS), _no_rows(CARD_COLUMNS))
+        # a format has a reply of its own, which must be written to be read
+        writing = judge
+        if study.limits.read != "greedy":
+            writing = open_judge(replace(study.limits, read="greedy", engine="local"))
+        formats = _ask_formats(writing, study, folder / name, shows)
+        return Asked(judgements, formats, _ask_probes(judge, study, folder / name, shows))
+
+
+def _ask_formats(
+    judge: JudgeBackend, study: DomainStudy, folder: Path, shows: bool
+) -> pd.DataFrame:
+    asking = study.asking
     replies = judge_formats(
-        writing,
+        judge,
         "formats",
-        pairwise,
-        store=folder / name / "formats.jsonl",
+        study.pairwise,
+        store=folder / "formats.jsonl",
         wording=asking.family,
         seed=asking.seed,
         max_text_characters=MAX_TEXT_CHARACTERS,
         progress=shows,
     )
-    card = audit_card(
+    return format_table(study.pairwise, replies, n_resamples=study.n_resamples, seed=asking.seed)
+
+
+def _ask_probes(judge: JudgeBackend, study: DomainStudy, folder: Path, shows: bool) -> pd.DataFrame:
+    asking = study.asking
+    return audit_card(
         judge,
-        pairwise,
-        store=folder / name / "audit.jsonl",
+        study.pairwise,
+        store=folder / "audit.jsonl",
         n=study.n_audit,
         family=asking.family,
         critique=asking.critique,
@@ -175,8 +195,6 @@ def _ask_judge(
         seed=asking.seed,
         progress=shows,
     )
-    formats = format_table(pairwise, replies, n_resamples=study.n_resamples, seed=asking.seed)
-    return Asked(judgements, formats, card)
 
 
 def _no_rows(columns: Sequence[str]) -> pd.DataFrame:

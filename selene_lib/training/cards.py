@@ -1,8 +1,8 @@
 """The GPU cards this project plans for, and which of them a machine has.
 
-Memory is what the driver lists (`nvidia-smi`), rates are dense 16-bit with 32-bit sums, both as
-NVIDIA states them; no rate was measured here. A T4 (Turing) computes no bfloat16: what torch calls
-support there is emulation in float32.
+Memory is what the driver lists (`nvidia-smi`), rates are dense 16-bit with 32-bit sums and the
+memory's bandwidth, as NVIDIA states them; no rate was measured here. A T4 (Turing) computes no
+bfloat16: what torch calls support there is emulation in float32.
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ MIB = 1024**2
 class Card:
     """One GPU card.
 
-    `capability` is CUDA's (major, minor), `flops_per_second` the maker's dense 16-bit rate.
+    `capability` is CUDA's (major, minor), `flops_per_second` the maker's dense 16-bit rate,
+    `bytes_per_second` its memory's bandwidth.
     """
 
     name: str
     capability: tuple[int, int]
     memory_bytes: int
     flops_per_second: float
+    bytes_per_second: float
 
     @property
     def native_bf16(self) -> bool:
@@ -36,15 +38,15 @@ class Card:
 CARDS: dict[str, Card] = {
     card.name: card
     for card in (
-        Card("T4", (7, 5), 15_360 * MIB, 65e12),
-        Card("L4", (8, 9), 23_034 * MIB, 121e12),
-        Card("A10G", (8, 6), 23_028 * MIB, 70e12),
-        Card("A100-40GB", (8, 0), 40_960 * MIB, 312e12),
-        Card("A100-80GB", (8, 0), 81_920 * MIB, 312e12),
-        Card("H100-80GB", (9, 0), 81_559 * MIB, 989e12),
-        Card("H200", (9, 0), 143_771 * MIB, 989e12),
-        Card("RTX-4090", (8, 9), 24_564 * MIB, 165e12),
-        Card("RTX-5090", (12, 0), 32_607 * MIB, 209e12),
+        Card("T4", (7, 5), 15_360 * MIB, 65e12, 320e9),
+        Card("L4", (8, 9), 23_034 * MIB, 121e12, 300e9),
+        Card("A10G", (8, 6), 23_028 * MIB, 70e12, 600e9),
+        Card("A100-40GB", (8, 0), 40_960 * MIB, 312e12, 1555e9),
+        Card("A100-80GB", (8, 0), 81_920 * MIB, 312e12, 2039e9),
+        Card("H100-80GB", (9, 0), 81_559 * MIB, 989e12, 3350e9),
+        Card("H200", (9, 0), 143_771 * MIB, 989e12, 4800e9),
+        Card("RTX-4090", (8, 9), 24_564 * MIB, 165e12, 1008e9),
+        Card("RTX-5090", (12, 0), 32_607 * MIB, 209e12, 1792e9),
     )
 }
 # words in a device's name that make it another chip than its number says: slower, or laptop-sized
