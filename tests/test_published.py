@@ -116,7 +116,7 @@ def test_a_report_that_is_not_what_its_notebook_wrote_is_not_published(published
     assert not (published / "reports").exists()
 
 
-def test_git_holds_of_figures_and_reports_what_a_reader_opens_under_5_mb():
+def test_git_holds_of_figures_and_reports_what_a_reader_opens_under_7_mb():
     listed = subprocess.run(
         ["git", "-C", str(REPOSITORY), "ls-files", "figures", "reports"],
         capture_output=True,
@@ -127,7 +127,9 @@ def test_git_holds_of_figures_and_reports_what_a_reader_opens_under_5_mb():
     paths = [REPOSITORY / name for name in listed.stdout.splitlines()]
     paths = [path for path in paths if path.is_file()]
     assert {path.suffix for path in paths} <= {".png", ".html", ".json", ".md", ".ipynb"}
-    assert sum(path.stat().st_size for path in paths) < 5_000_000
+    assert sum(path.stat().st_size for path in paths) < 7_000_000, (
+        "about 4 MB of the embedded run, 1.5 of the one on real text"
+    )
 
 
 @pytest.fixture

@@ -38,8 +38,8 @@ def readme_blocks(root: Path) -> dict[str, str]:
 
 
 def laptop_blocks(results: Mapping[str, Any]) -> dict[str, str]:
-    """Return what the README says of the run on real text: a row a Yes/No set, its time, and each
-    task in one sentence.
+    """Return what the README says of the run on real text: a row a Yes/No set, and each task in one
+    sentence.
     """
     rows = results["yes_no"]
     main = main_judge(
@@ -70,7 +70,6 @@ def laptop_blocks(results: Mapping[str, Any]) -> dict[str, str]:
     return {
         "results:laptop": f"\n{_markdown_table(table)}\n",
         "said:laptop": ", ".join(said),
-        "time:laptop": clock(sum(results["seconds"].values())),
     }
 
 

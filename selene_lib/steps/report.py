@@ -43,7 +43,6 @@ def collect_results(run_dir: Path) -> dict[str, Any]:
         "gains": _records(evaluated / "gains.csv"),
         **_yes_no(evaluated),
         "steps": {name: without_places(step["parameters"]) for name, step in steps.items()},
-        "seconds": {name: round(step.get("wall_seconds") or 0.0) for name, step in steps.items()},
         "environment": _environment(steps),
     }
     return sealed(results)
