@@ -8,10 +8,12 @@
 
 CPU side: a Llama of 256 x 4 layers whose vocabulary (1,024) has the share of the work that
 Llama-3.1-8B's has, LoRA r=16 on all linear layers, fp32, the same number of pairs in one
-micro-batch on both sides, both in one process, taking turns, medians after a warm-up. A step is
-batch building, forward, backward and AdamW. Peak memory is measured in a child process per side:
-the highest resident set during two steps, less the resident set before the first. `token_ratio` is
-what sharing the prompt alone can give: tokens of the two sequences over tokens of the shared row.
+micro-batch on all sides, all in one process, taking turns, medians after a warm-up. Seconds are CPU
+seconds of this process, so that other work on the machine does not count (wall seconds with
+several threads). A step is batch building, forward, backward and AdamW. Peak memory is measured in
+a child process per side: the highest resident set during two steps, less the resident set before
+the first. `token_ratio` is what sharing the prompt alone can give: tokens of the two sequences over
+tokens of the shared row.
 
 `trl-chunked` is TRL's own path of `use_liger_kernel=True`: log-probabilities in chunks, no full
 logits. That path is plain torch and runs on a CPU; Liger's fused layers, which the same setting
@@ -73,12 +75,13 @@ def measure_shape(args: argparse.Namespace, prompt: int, completion: int) -> dic
         base = make_base(Path(folder), args.vocabulary, prompt + 2 * completion)
         steps = {side: prepare_cpu(side, base, args, prompt, completion) for side in SIDES}
         seconds: dict[str, list[float]] = {side: [] for side in SIDES}
+        clock = time.process_time if args.threads == 1 else time.perf_counter
         for repeat in range(args.repeats + 1):
             for side, step in steps.items():
-                started = time.perf_counter()
+                started = clock()
                 step()
                 if repeat:
-                    seconds[side].append(time.perf_counter() - started)
+                    seconds[side].append(clock() - started)
     median = {side: statistics.median(values) for side, values in seconds.items()}
     peak = {side: child_peak(args, side, prompt, completion) for side in SIDES}
     row = {
@@ -123,9 +126,11 @@ def make_base(folder: Path, vocabulary: int, n_positions: int) -> Path:
 
     words = {"<pad>": 0, "<end>": 1, **{f"w{i}": i for i in range(2, vocabulary)}}
     inner = Tokenizer(models.WordLevel(words, unk_token="<pad>"))
-    PreTrainedTokenizerFast(
+    tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=inner, pad_token="<pad>", eos_token="<end>"
-    ).save_pretrained(folder)
+    )
+    tokenizer.chat_template = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
+    tokenizer.save_pretrained(folder)
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=vocabulary,

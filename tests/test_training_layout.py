@@ -274,3 +274,15 @@ def test_six_batch_layouts_give_one_trajectory_of_fifty_steps(base, tmp_path):
     assert first[0] > first[-1] + 0.5
     for name, other in losses.items():
         assert np.abs(other / first - 1).max() < 1e-6, name
+
+
+def test_masks_are_kept_by_their_bytes(monkeypatch):
+    from selene_lib.training import attention
+
+    monkeypatch.setattr(attention, "_masks", attention.OrderedDict())
+    monkeypatch.setattr(attention, "MASK_BYTES", 100)
+    small = attention._after_prompt_mask(2, 3, torch.device("cpu"))
+    assert small.tolist() == [[True] * 4 + [False], [True] * 5]
+    assert attention._after_prompt_mask(2, 3, torch.device("cpu")) is small
+    large = attention._after_prompt_mask(20, 30, torch.device("cpu"))
+    assert list(attention._masks.values()) == [large], "over the limit the latest one alone stays"

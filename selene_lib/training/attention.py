@@ -9,8 +9,8 @@ so any model that calls the interface can use it; whether it does is probed, not
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from selene_lib.training.layout import Span
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SEGMENTS = "selene_segments"
+MASK_BYTES = 256 * 1024**2
 
 
 def register_segments() -> str:
@@ -121,11 +122,23 @@ def _document(
     return out
 
 
-@lru_cache(maxsize=256)
+_masks: OrderedDict[tuple[int, int, Any], Tensor] = OrderedDict()
+
+
 def _after_prompt_mask(n_completion: int, n_prompt: int, device: Any) -> Tensor:
-    """Boolean [n_completion, n_prompt + n_completion]: the prompt, and up to oneself."""
+    """Boolean [n_completion, n_prompt + n_completion]: the prompt, and up to oneself.
+
+    The masks of one batch are asked for by every layer, so the latest `MASK_BYTES` of them are
+    kept; one of 2,048 tokens after 8,192 has 20 MB.
+    """
     import torch
 
-    return torch.ones(n_completion, n_prompt + n_completion, dtype=torch.bool, device=device).tril(
-        n_prompt
-    )
+    key = (n_completion, n_prompt, device)
+    if key not in _masks:
+        shape = (n_completion, n_prompt + n_completion)
+        _masks[key] = torch.ones(shape, dtype=torch.bool, device=device).tril(n_prompt)
+        # the newest one stays, however large
+        while len(_masks) > 1 and sum(mask.nbytes for mask in _masks.values()) > MASK_BYTES:
+            _masks.popitem(last=False)
+    _masks.move_to_end(key)
+    return _masks[key]
