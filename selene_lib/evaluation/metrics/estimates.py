@@ -48,10 +48,10 @@ def estimate(
     """Return a metric of `COUNT_METRICS` on item arrays, with a bootstrap interval over groups.
 
     Where all resamples agree a bootstrap has no width: shares then have Wilson's interval at the
-    number of groups (of items, where these differ inside each group alike), balanced accuracy the mean of those of its classes, correlations Fisher's at a
-    value shrunk by 1 / groups, other metrics none.
-    Items that all belong to one group are taken one by one, since a single group says nothing of
-    the next.
+    number of groups (of items, where these differ inside each group alike), balanced accuracy the
+    mean of those of its classes, correlations Fisher's at a value shrunk by 1 / groups, other
+    metrics none. Items that all belong to one group are taken one by one, since a single group says
+    nothing of the next.
     """
     n = len(columns[0])
     if not n:
