@@ -32,7 +32,7 @@ from selene_lib.training.model import open_for_training
 from selene_lib.training.reference import live_logps, reference_logps
 from selene_lib.training.run import train
 from selene_lib.training.runlog import read_log
-from selene_lib.training.several import read_training_file, write_training_file
+from selene_lib.training.several import read_training_file, train_in_processes, write_training_file
 from selene_lib.training.spec import TrainSpec
 
 pytestmark = pytest.mark.slow
@@ -453,3 +453,10 @@ def test_a_training_file_that_is_none_says_what_it_should_be(tmp_path, spec):
     written = write_training_file(tmp_path, spec, [("nll", 3)], make_pairs(2))
     found = read_training_file(written)
     assert found.spec == spec and found.arms == (("nll", 3),)
+
+
+def test_more_processes_than_gpus_are_refused_before_any_is_started(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(UserError, match="n_gpus is 2, but this machine has 1"):
+        train_in_processes(tmp_path / "training.yaml", 2)

@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from selene_lib.errors import UserError
-from selene_lib.files import read_json
 from selene_lib.judges.server import ServerJudge, digest
 from selene_lib.models.client import ChatRequest
+from selene_lib.models.vllm_engine import engine_lora_rank
 from selene_lib.prompts.chat import encode_chat, neutralise
 from selene_lib.prompts.rendering import Prompt, shorten
 
@@ -33,8 +33,6 @@ ENGINES = ("auto", "local", "vllm")
 SERVED_AS = "judge"
 # an 8B model is read, compiled and warmed up in a few minutes
 PATIENCE_SECONDS = 1800.0
-# LoRA ranks that vLLM has kernels for
-_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 # nobody's key: nothing of the environment is sent to a server of this machine
 _NO_KEY = "SELENE_LOCAL_SERVER_KEY"
 
@@ -81,9 +79,7 @@ def vllm_command(
         command += ["--max-model-len", str(max_model_tokens)]
     if adapter is None:
         return [*command, "--served-model-name", SERVED_AS]
-    rank = read_json(adapter / "adapter_config.json")["r"]
-    fitting = next((known for known in _RANKS if known >= rank), rank)
-    command += ["--enable-lora", "--max-lora-rank", str(fitting)]
+    command += ["--enable-lora", "--max-lora-rank", str(engine_lora_rank(adapter))]
     return [*command, "--lora-modules", f"{SERVED_AS}={adapter}"]
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from selene_lib.judges.fitting import encode_fitting, note_of_cut, why_unfit
 from selene_lib.judges.probabilities import label_probabilities
 from selene_lib.judges.protocol import Reply, slices
-from selene_lib.models.vllm_engine import open_engine
+from selene_lib.models.vllm_engine import engine_lora_rank, open_engine
 from selene_lib.prompts.rendering import Prompt
 from selene_lib.prompts.thoughts import ReplyDecoder
 
@@ -46,6 +46,7 @@ class VllmJudge:
             "max_model_len": max_prompt_tokens + max_new_tokens,
             "enable_prefix_caching": True,
             "enable_lora": self.adapter is not None,
+            **({"max_lora_rank": engine_lora_rank(self.adapter)} if self.adapter else {}),
             "seed": 0,
             **(engine or {}),
         }

@@ -105,6 +105,12 @@ def train_in_processes(path: Path, n_processes: int) -> None:
 
     They end with this process. A UserError names the command that goes on where they fail.
     """
+    import torch
+
+    if torch.cuda.is_available() and n_processes > torch.cuda.device_count():
+        raise UserError(
+            f"n_gpus is {n_processes}, but this machine has {torch.cuda.device_count()}: lower it"
+        )
     command = [sys.executable, "-m", "selene_lib.training", str(path)]
     environment = {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
     done = subprocess.run([*command, "--processes", str(n_processes)], env=environment)
