@@ -17,13 +17,15 @@ from selene_lib.evaluation.scoring import (
     read_scores,
     score_set,
     scores_table,
+    streamed,
     task_means,
 )
 from selene_lib.evaluation.scoring.lenient import RULES, lenient_scores
 from selene_lib.evaluation.scoring.rescore import read_judgements, rescore
 from selene_lib.evaluation.scoring.reward_bench import section_weights
 from selene_lib.evaluation.scoring.rows import against
-from selene_lib.files import write_jsonl
+from selene_lib.evaluation.scoring.streamed import rescore_files
+from selene_lib.files import append_jsonl, write_jsonl, write_parquet
 from selene_lib.paper import values as paper
 from selene_lib.prompts.rendering import format_reply
 from selene_lib.prompts.verdicts import parse_verdict
@@ -273,6 +275,42 @@ def test_stored_replies_are_scored_again_with_todays_parser(tmp_path, pairs):
         read_judgements(tmp_path / "nothing")
     with pytest.raises(UserError, match="none of the 12 judgements"):
         rescore([replace(s, id="x" + s.id) for s in samples], stale)
+
+
+@pytest.mark.parametrize("block", [1, 4, 1000])
+def test_replies_scored_block_by_block_give_the_same_rows_and_errors(
+    tmp_path, pairs, monkeypatch, block
+):
+    samples, judgements = pairs
+    monkeypatch.setattr(streamed, "BLOCK_SAMPLES", block)
+    kept, replies = tmp_path / "samples.parquet", tmp_path / "replies"
+    write_parquet(kept, samples, Sample)
+    other = [replace(j, judge="k") for j in judgements[::-1]]
+    append_jsonl(replies / "a.jsonl", judgements)
+    append_jsonl(replies / "b.jsonl", other)
+    assert rescore_files(kept, replies, n_resamples=50) == rescore(
+        samples, [*judgements, *other], n_resamples=50
+    )
+    write_jsonl(tmp_path / "samples.jsonl", samples)
+    one = rescore_files(tmp_path / "samples.jsonl", replies / "a.jsonl", n_resamples=50)
+    assert one == rescore(samples, judgements, n_resamples=50)
+    last = samples[-1].id
+    wrong = {
+        "cover 2 sets": (samples, [*judgements, replace(judgements[0], set="other")]),
+        "none of the": ([replace(s, id="x" + s.id) for s in samples], judgements),
+        "have no judgement": (samples, [j for j in judgements if j.sample_id != last]),
+        f"k on .*{len(samples) - 1} of": (
+            samples,
+            [*judgements, *(j for j in other if j.sample_id == last)],
+        ),
+    }
+    for number, (words, (mine, found)) in enumerate(wrong.items()):
+        write_parquet(kept, mine, Sample)
+        path = tmp_path / f"wrong{number}.jsonl"
+        append_jsonl(path, found)
+        for score in (lambda: rescore(mine, found), lambda: rescore_files(kept, path)):  # noqa: B023
+            with pytest.raises(UserError, match=words):
+                score()
 
 
 def test_a_metric_without_a_value_is_undefined_not_unrun():

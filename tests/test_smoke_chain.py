@@ -66,7 +66,7 @@ def run_in(home, words: list[str]) -> subprocess.CompletedProcess:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=1500,
     )
 
 

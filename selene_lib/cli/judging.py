@@ -232,11 +232,11 @@ def score(
 ) -> None:
     """Parse and score stored replies again, without any model."""
     from selene_lib.evaluation.scoring import scores_table
-    from selene_lib.evaluation.scoring.rescore import read_judgements, read_samples, rescore
+    from selene_lib.evaluation.scoring.streamed import rescore_files
 
-    rows = rescore(
-        read_samples(samples),
-        read_judgements(replies),
+    rows = rescore_files(
+        samples,
+        replies,
         set_name=set_,
         any_prompt=any_prompt,
         seed=seed,

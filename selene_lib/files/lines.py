@@ -231,6 +231,14 @@ def read_jsonl(
     return rows
 
 
+def iterate_jsonl(path: str | os.PathLike, cls: type[T]) -> Iterator[T]:
+    """Yield the records of JSON lines; a broken line is a ValueError with its number."""
+    for line in scan_jsonl(path):
+        if line.row is None:
+            raise ValueError(f"{path}, line {line.number}: {line.fault}")
+        yield from_dict(cls, line.row)
+
+
 def mend_jsonl(
     path: str | os.PathLike, is_good: Callable[[dict[str, Any]], bool] = lambda _: True
 ) -> list[int]:

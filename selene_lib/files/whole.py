@@ -192,6 +192,15 @@ def read_parquet(path: str | os.PathLike, cls: type[T]) -> list[T]:
     return list(from_arrow_rows(cls, pq.read_table(path).to_pylist()))
 
 
+def iterate_parquet(path: str | os.PathLike, cls: type[T], n_rows: int = 8192) -> Iterator[T]:
+    """Yield records written by `write_parquet`, `n_rows` of them in memory at a time."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(n_rows):
+            yield from from_arrow_rows(cls, batch.to_pylist())
+
+
 def from_arrow_rows(cls: type[T], rows: Iterable[dict[str, Any]]) -> Iterator[T]:
     """Yield the records of rows as Parquet gives them back."""
     mappings = [name for name, kind in _kinds(cls).items() if kind is dict]

@@ -58,6 +58,12 @@ def read_again(judgement: Judgement) -> Judgement:
 
 def iterate_judgements(path: Path) -> Iterator[tuple[int, Judgement]]:
     """Yield `(where it begins, judgement)` for every line; damage is a UserError that names it."""
+    for begin, row in iterate_rows(path):
+        yield begin, as_judgement(row)
+
+
+def iterate_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """As `iterate_judgements`, without reading the verdicts."""
     for line in scan_jsonl(path):
         if line.is_half:
             continue
@@ -67,7 +73,7 @@ def iterate_judgements(path: Path) -> Iterator[tuple[int, Judgement]]:
                 f"{path}, line {line.number}: {fault}; judge again into this file (a damaged line "
                 "is moved aside and asked again), or give the file that judging wrote"
             )
-        yield line.begin, as_judgement(line.row)
+        yield line.begin, line.row
 
 
 class JudgementReader:
@@ -84,6 +90,12 @@ class JudgementReader:
     def close(self) -> None:
         """Close the file."""
         self._stream.close()
+
+    def __enter__(self) -> JudgementReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def place_of(*parts: str) -> bytes:

@@ -15,6 +15,7 @@ import os
 import random
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -137,7 +138,12 @@ def data_hashes(home: Path) -> dict[str, str]:
 
 
 def kill_once(
-    world: World, home: Path, words: list[str], seconds: float, rng: random.Random, counts: Counts
+    world: World | Program,
+    home: Path,
+    words: list[str],
+    seconds: float,
+    rng: random.Random,
+    counts: Counts,
 ) -> bool:
     """Start a command and kill it once it and its children have used a random part of `seconds` of
     CPU; return whether it was through before that.
@@ -149,7 +155,7 @@ def kill_once(
         if cpu_seconds(watched) >= limit:
             time.sleep(rng.uniform(0, 0.2))
             break
-        time.sleep(0.02)
+        time.sleep(0.05)
     if process.poll() is None:
         kind = _kill(process, rng)
         process.wait()
@@ -172,7 +178,7 @@ def cpu_seconds(process: psutil.Process) -> float:
     return total
 
 
-def cost_of(world: World, home: Path, words: list[str]) -> float:
+def cost_of(world: World | Program, home: Path, words: list[str]) -> float:
     """Run a command to its end undisturbed; return its CPU seconds."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     if world.run(home, words):
@@ -183,7 +189,7 @@ def cost_of(world: World, home: Path, words: list[str]) -> float:
     return seconds
 
 
-def _kill(process: subprocess.Popen, rng: random.Random) -> str:
+def _kill(process: subprocess.Popen | Forked, rng: random.Random) -> str:
     """Kill the command alone, or its kernel and workers as well, or a kernel first."""
     kind = rng.choice(("command", "command", "everything", "terminated"))
     children = psutil.Process(process.pid).children(recursive=True)
@@ -217,7 +223,7 @@ Work = tuple[list[str], float, int]  # a command, the CPU seconds to kill it in,
 
 
 def _disturb(
-    world: World,
+    world: World | Program,
     what: str,
     jobs: list[Work],
     n_kills: int,
@@ -243,7 +249,7 @@ def _disturb(
 
 
 def _to_its_end(
-    world: World,
+    world: World | Program,
     home: Path,
     words: list[str],
     seconds: float,
@@ -260,17 +266,73 @@ def _to_its_end(
         counts.failed_resumes.append(f"{home.name}: exit code {code}")
 
 
+class Forked:
+    """A function in a process of its own, with all that is imported here; looks like a `Popen`."""
+
+    def __init__(self, work: Callable[[], None], log: Path) -> None:
+        self.returncode: int | None = None
+        self.pid = os.fork()
+        if self.pid == 0:
+            code = 1
+            try:
+                stream = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+                os.dup2(stream, 1)
+                os.dup2(stream, 2)
+                work()
+                code = 0
+            finally:
+                os._exit(code)
+
+    def poll(self) -> int | None:
+        if self.returncode is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            self.returncode = os.waitstatus_to_exitcode(status) if pid else None
+        return self.returncode
+
+    def wait(self, timeout: float = LIMIT_SECONDS) -> int:
+        deadline = time.monotonic() + timeout
+        while self.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return 1 if self.returncode is None else self.returncode
+
+    def kill(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+
+    def terminate(self) -> None:
+        os.kill(self.pid, signal.SIGTERM)
+
+
+@dataclass(frozen=True)
+class Program:
+    """A training or an export; imports are done once, so that all kills meet real work."""
+
+    base: Path
+
+    def start(self, home: Path, words: list[str]) -> Forked:
+        """Start `words[0]` with its results in `home`."""
+        import tiny_training
+
+        home.mkdir(parents=True, exist_ok=True)
+        work = {"train": tiny_training.train, "export": tiny_training.export}[words[0]]
+        return Forked(lambda: work(self.base, home), home.with_name(f"{home.name}.log"))
+
+    def run(self, home: Path, words: list[str]) -> int:
+        """Run to the end."""
+        return self.start(home, words).wait()
+
+
 def disturb_program(what: str, n_kills: int, seed: int, base: Path) -> Counts:
     """Kill a training of two arms, or an export."""
-    rng, counts, world = random.Random(seed), Counts(), World(base)
+    import tiny_training
+
+    os.environ["LOKY_MAX_CPU_COUNT"] = "1"  # both arms in the one process that is killed
     base.mkdir(parents=True)
-    program = [sys.executable, str(Path(__file__).with_name("tiny_training.py"))]
-    cost_of(world, base / "prepared", [*program, "prepare", str(base)])
-    words = [*program, what, str(base)]
-    seconds = cost_of(world, base / "calm", words)
-    jobs = [(words, seconds, MOST_KILLS)]
+    tiny_training.prepare(base)
+    rng, counts, program = random.Random(seed), Counts(), Program(base)
+    seconds = cost_of(program, base / "calm", [what])
+    jobs = [([what], seconds, MOST_KILLS)]
     expected = hashes_of_results(base / "calm")
-    _disturb(world, what, jobs, n_kills, expected, hashes_of_results, rng, counts, base)
+    _disturb(program, what, jobs, n_kills, expected, hashes_of_results, rng, counts, base)
     return counts
 
 

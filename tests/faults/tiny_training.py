@@ -1,10 +1,7 @@
-"""A training of two arms and an export that take seconds, to be killed: `python tiny_training.py`
-with `prepare`, `train` or `export`; `SELENE_HOME` is where the results go.
-"""
+"""A training of two arms and an export that take seconds, to be killed."""
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -74,11 +71,3 @@ def export(folder: Path, home: Path) -> None:
         min_readable=3,
         allowed_share=0.5,
     )
-
-
-if __name__ == "__main__":
-    what, folder = sys.argv[1], Path(sys.argv[2])
-    if what == "prepare":
-        prepare(folder)
-    else:
-        {"train": train, "export": export}[what](folder, Path(os.environ["SELENE_HOME"]))

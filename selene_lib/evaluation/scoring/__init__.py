@@ -58,13 +58,19 @@ def score_set(
     row and on the row of its own convention, where that is known. Intervals resample groups of
     samples. Same input, same rows, bit for bit.
     """
-    settings = Settings(seed, n_resamples)
-    name = published_as or judge
+    aligned = align_judgements(samples, judgements, judge=judge, set_name=set_name)
+    return score_outcomes(aligned, Settings(seed, n_resamples), published_as=published_as)
+
+
+def score_outcomes(
+    aligned: Sequence[Outcomes], settings: Settings, *, published_as: str | None = None
+) -> list[Score]:
+    """As `score_set`, of judgements that were aligned with their samples."""
     scores = []
-    for outcomes in align_judgements(samples, judgements, judge=judge, set_name=set_name):
-        for draft in drafts_of(outcomes, seed):
+    for outcomes in aligned:
+        for draft in drafts_of(outcomes, settings.seed):
             row = finish(draft, outcomes, settings)
-            cell = _cell_of(row, name, outcomes)
+            cell = _cell_of(row, published_as or outcomes.judge, outcomes)
             scores.append(against(row, cell) if cell is not None else row)
     return scores
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -92,6 +92,43 @@ def align_judgements(
         _one_task([s for s in samples if s.task == task], mine, task, judge, set_name)
         for task in tasks
     ]
+
+
+def join_outcomes(parts: Sequence[tuple[Sequence[Sample], list[Outcomes]]]) -> list[Outcomes]:
+    """Join what was aligned block by block, with the samples of each block: one `Outcomes` a task,
+    as all at once would give.
+    """
+    tasks = sorted({outcomes.task for _, block in parts for outcomes in block})
+    return [
+        _join([(s, o) for s, block in parts for o in block if o.task == task]) for task in tasks
+    ]
+
+
+def _join(parts: Sequence[tuple[Sequence[Sample], Outcomes]]) -> Outcomes:
+    blocks = [outcomes for _, outcomes in parts]
+    first = blocks[0]
+    both: tuple[Order, ...] = ("AB", "BA")
+    orders = [order for order in both if any(order in block.verdicts for block in blocks)]
+    names = [s.group or s.id for samples, o in parts for s in samples if s.task == o.task]
+    whole = {
+        name: np.concatenate([getattr(block, name) for block in blocks])
+        for name in ("ids", "subsets", "metas", "gold", "gold_score")
+    }
+    by_order = {
+        name: {o: np.concatenate([_of_order(b, name, o) for b in blocks]) for o in orders}
+        for name in ("verdicts", "statuses", "replies", "probs")
+    }
+    return replace(first, groups=_numbered(names), **whole, **by_order)
+
+
+def _of_order(block: Outcomes, name: str, order: Order) -> np.ndarray:
+    """A column of a block; as nobody answered, where it was not judged in this order."""
+    column = getattr(block, name).get(order)
+    if column is not None:
+        return column
+    if name == "probs":
+        return np.full((block.n, len(LABELS[block.task])), np.nan)
+    return np.full(block.n, "absent" if name == "statuses" else "", dtype=object)
 
 
 Judged = dict[Order, list[Judgement | None]]

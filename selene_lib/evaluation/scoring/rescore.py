@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from selene_lib.errors import UserError
 from selene_lib.evaluation.scoring import score_set
-from selene_lib.files import read_jsonl, read_parquet
+from selene_lib.files import iterate_jsonl, iterate_parquet
 from selene_lib.judges.store import iterate_judgements, read_again
 from selene_lib.prompts.rendering import render
 from selene_lib.records import Judgement, Order, Sample, Score
@@ -23,6 +23,12 @@ def read_judgements(path: str | Path) -> list[Judgement]:
 
     Raises UserError where nothing is there or a file does not hold judgements.
     """
+    files = judgement_files(path)
+    return [found for file in files for _, found in iterate_judgements(file)]
+
+
+def judgement_files(path: str | Path) -> list[Path]:
+    """Return the files of judgements that a path means; a UserError where there are none."""
     path = Path(path)
     if path.is_dir():
         files = sorted(path.rglob("*.jsonl"))
@@ -32,18 +38,24 @@ def read_judgements(path: str | Path) -> list[Judgement]:
         raise UserError(
             f"no judgements at {path}: give a .jsonl file written by judging, or a folder of them"
         )
-    return [found for file in files for _, found in iterate_judgements(file)]
+    return files
 
 
 def read_samples(path: str | Path) -> list[Sample]:
     """Read samples from Parquet or JSON Lines; anything else is a UserError."""
+    return list(iterate_samples(path))
+
+
+def iterate_samples(path: str | Path) -> Iterator[Sample]:
+    """As `read_samples`, one after the other."""
     path = Path(path)
     if not path.is_file():
         raise UserError(
             f"no samples at {path}: give the .parquet or .jsonl file with the gold labels"
         )
+    is_parquet = path.suffix == ".parquet"
     try:
-        return read_parquet(path, Sample) if path.suffix == ".parquet" else read_jsonl(path, Sample)
+        yield from iterate_parquet(path, Sample) if is_parquet else iterate_jsonl(path, Sample)
     except ValueError as error:
         raise UserError(f"{path} does not hold samples ({error})") from error
 
@@ -62,6 +74,15 @@ def of_these_samples(
     them apart. A sample with replies to other prompts only is a UserError, unless `any_prompt` is
     set and these are replies to one prompt.
     """
+    found, refused = fitting_judgements(samples, judgements, any_prompt=any_prompt)
+    refuse_other_prompts(refused, len(samples))
+    return found
+
+
+def fitting_judgements(
+    samples: Sequence[Sample], judgements: Sequence[Judgement], *, any_prompt: bool
+) -> tuple[list[Judgement], list[str]]:
+    """Return what `of_these_samples` keeps, and the ids of samples that it refuses."""
     by_id = {sample.id: sample for sample in samples}
     fitting: dict[tuple[str, str, Order], Judgement] = {}
     others: dict[tuple[str, str, Order], dict[str, Judgement]] = {}
@@ -85,14 +106,18 @@ def of_these_samples(
             fitting[key] = next(iter(found.values()))
         else:
             refused.append(key[1])
+    return list(fitting.values()), refused
+
+
+def refuse_other_prompts(refused: Sequence[str], n_samples: int) -> None:
+    """Raise a UserError where samples have replies to other prompts only."""
     if refused:
         raise UserError(
-            f"{len(set(refused))} of {len(samples)} samples have replies to another prompt only "
+            f"{len(set(refused))} of {n_samples} samples have replies to another prompt only "
             f"(another rubric, text or template), the first is {refused[0]!r}; give the samples as "
             "they were judged, or judge these to the end and score again (--any-prompt takes them "
             "where only the templates changed since)"
         )
-    return list(fitting.values())
 
 
 def prompt_hash(sample: Sample, order: Order, template: str) -> str | None:
@@ -130,15 +155,8 @@ def rescore(
     `set_name` picks one where several sets are stored. Raises UserError for judgements of other
     sets or samples, of other prompts (see `of_these_samples`), and for samples without any.
     """
-    sets = sorted({j.set for j in judgements})
-    if set_name is None and len(sets) > 1:
-        raise UserError(f"the judgements cover {len(sets)} sets: {', '.join(sets)}; name one")
-    if not sets:
-        raise UserError("there are no judgements to score: judge first")
-    name = set_name or sets[0]
+    name = one_set([j.set for j in judgements], set_name)
     mine = parse_again([j for j in judgements if j.set == name])
-    if not mine:
-        raise UserError(f"no judgement of the set {name!r}; sets there: {', '.join(sets)}")
     known = {s.id for s in samples}
     if not any(j.sample_id in known for j in mine):
         raise UserError(
@@ -150,11 +168,7 @@ def rescore(
     for judge in judges:
         judged = {j.sample_id for j in mine if j.judge == judge}
         missing = [sample.id for sample in samples if sample.id not in judged]
-        if missing:
-            raise UserError(
-                f"{judge} on {name}: {len(missing)} of {len(samples)} samples have no judgement, "
-                f"the first is {missing[0]!r}; judge the set to its end before scoring"
-            )
+        refuse_missing(judge, name, missing, len(samples))
     return [
         row
         for judge in judges
@@ -162,3 +176,24 @@ def rescore(
             samples, mine, judge=judge, set_name=name, seed=seed, n_resamples=n_resamples
         )
     ]
+
+
+def one_set(sets: Iterable[str], set_name: str | None) -> str:
+    """Return the name of the set to be scored; a UserError where it is not there, or not clear."""
+    there = sorted(set(sets))
+    if set_name is None and len(there) > 1:
+        raise UserError(f"the judgements cover {len(there)} sets: {', '.join(there)}; name one")
+    if not there:
+        raise UserError("there are no judgements to score: judge first")
+    if set_name is not None and set_name not in there:
+        raise UserError(f"no judgement of the set {set_name!r}; sets there: {', '.join(there)}")
+    return set_name or there[0]
+
+
+def refuse_missing(judge: str, name: str, missing: Sequence[str], n_samples: int) -> None:
+    """Raise a UserError for samples that a judge has not judged."""
+    if missing:
+        raise UserError(
+            f"{judge} on {name}: {len(missing)} of {n_samples} samples have no judgement, "
+            f"the first is {missing[0]!r}; judge the set to its end before scoring"
+        )
