@@ -99,3 +99,25 @@ def test_a_cut_reply_out_of_form_that_went_on_may_be_a_draft(reply, value):
     assert found.value == value and (found.status == "truncated") == (value is None)
     whole = parse_verdict(reply, "absolute", finish_reason="stop")
     assert whole.value == "2"
+
+
+@pytest.mark.parametrize(
+    ("opening", "closing"),
+    [
+        ("<think >", "</think >"),
+        ("< think>", "< /think>"),
+        ('<think step="1">', "</think>"),
+        ("&lt;think&gt;", "&lt;/think&gt;"),
+        (
+            "<|channel|>analysis<|message|>",
+            "<|end|><|start|>assistant<|channel|>final<|message|>",
+        ),
+    ],
+)
+def test_odd_spellings_of_a_block_are_blocks(opening, closing):
+    draft = f"{opening}**Result:** 2"
+    assert parse_verdict(draft, "absolute", finish_reason="length").status == "truncated"
+    assert parse_verdict(f"{draft}{closing}\n**Result:** 4", "absolute").value == "4"
+    assert parse_verdict(f"{draft}</reasoning>**Result:** 4", "absolute").value is None or (
+        "channel" in opening
+    )

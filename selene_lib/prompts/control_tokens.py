@@ -30,13 +30,13 @@ CONTROL = re.compile("|".join(_FIRST_CHARACTERS), re.IGNORECASE)
 # What a judge that thinks aloud writes around its draft.
 _THOUGHT_WORDS = r"(?:think|thinking|thoughts?|reasoning|reflection|scratchpad|analysis|seed:think)"
 _OPEN_THOUGHT = (
-    rf"<{_THOUGHT_WORDS}>"
+    rf"(?:<|&lt;)\s*{_THOUGHT_WORDS}(?:\s[^<>\n]*)?(?:>|&gt;)"
     rf"|<\|(?:begin_of_)?{_THOUGHT_WORDS}\|>|<\|START_THINKING\|>"
     r"|\[THINK\]|◁think▷"
     r"|<\|channel\|>\s*(?:analysis|commentary)[^<]*<\|message\|>|<\|channel>\s*thought"
 )
 _CLOSE_THOUGHT = (
-    rf"</{_THOUGHT_WORDS}>"
+    rf"(?:<|&lt;)\s*/\s*{_THOUGHT_WORDS}\s*(?:>|&gt;)"
     rf"|<\|(?:end_of_|/){_THOUGHT_WORDS}\|>|<\|END_THINKING\|>"
     r"|\[/THINK\]|◁/think▷"
     r"|<\|channel\|>\s*final[^<]*<\|message\|>|<channel\|>"
@@ -54,6 +54,7 @@ _MARK = re.compile(
 THOUGHT_MARK = re.compile(rf"{_OPEN_THOUGHT}|{_CLOSE_THOUGHT}", re.IGNORECASE)
 # What a prompt ends in whose chat template has opened the thinking block.
 OPENS_THOUGHT = re.compile(rf"(?:{_OPEN_THOUGHT})\s*\Z", re.IGNORECASE)
+_PLAIN_TAG = re.compile(rf"(?:<|&lt;)\s*/?\s*({_THOUGHT_WORDS})\b", re.IGNORECASE)
 _ROLE = re.compile(r"\s*(?:assistant|model|system|user)?\s*", re.IGNORECASE)
 
 
@@ -79,7 +80,8 @@ def final_part(reply: str) -> tuple[int, int, bool]:
             if _closes(match.group(), opened):
                 start, opened = match.end(), ""
         elif opened:
-            break
+            if not opened.startswith("<|channel"):  # a channel is several messages long
+                break
         elif _ROLE.fullmatch(reply, start, match.start()):
             start = match.end()  # a header before the reply
         else:
@@ -89,8 +91,8 @@ def final_part(reply: str) -> tuple[int, int, bool]:
 
 def _closes(tag: str, opened: str) -> bool:
     """Whether `tag` ends the block: `</reasoning>` inside `<think>` does not."""
-    is_plain = opened.startswith("<") and not opened.startswith("<|") and tag.startswith("</")
-    return not is_plain or tag[2:].lower() == opened[1:].lower()
+    named = _PLAIN_TAG.match(opened), _PLAIN_TAG.match(tag)
+    return None in named or named[0][1].lower() == named[1][1].lower()  # type: ignore[index]
 
 
 def _is_quoted(reply: str, match: re.Match[str]) -> bool:
