@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from selene_lib import files
+from selene_lib.data.readers import BrokenRow, read_records
+from selene_lib.data.tables import read_table
 from selene_lib.errors import UserError
+from selene_lib.files.disk import refusal
+from selene_lib.models.bodies import Unreadable, read_body
 from selene_lib.records import Critique, Sample, stable_id, unit_hash
 
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
@@ -288,3 +294,67 @@ def test_a_written_symbolic_link_stays_one(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "real.txt")
     files.write_text(tmp_path / "link", "x")
     assert (tmp_path / "link").is_symlink() and (tmp_path / "real.txt").read_text() == "x"
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(28, "No space left on device"), "No space left on device: disk"),
+        (OSError(30, "Read-only file system", "/a/b"), "Read-only file system: /a/b"),
+        (OSError(36, "File name too long", "x" * 9), "File name too long: xxxxxxxxx"),
+        (shutil.Error([("a", "b", "[Errno 28] No space left on device: 'a'")]), "No space left"),
+        (RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 9"), "full disk"),
+        (Exception("I/O error: No space left on device (os error 28)"), "No space left"),
+        (OSError(5, "Input/output error"), ""),
+        (RuntimeError("something else"), ""),
+    ],
+)
+def test_what_a_disk_refuses_is_known_in_every_librarys_words(error, words):
+    said = refusal(error)
+    assert words in said and bool(said) == bool(words)
+
+
+def test_a_command_on_a_full_disk_ends_in_one_line(monkeypatch, capsys):
+    from selene_lib import cli
+
+    for error in (OSError(30, "Read-only file system", "/a"), OSError(28, "No space left")):
+
+        def full(error=error) -> None:
+            raise error
+
+        monkeypatch.setattr(cli, "app", full)
+        monkeypatch.setattr(cli, "_forget_output", lambda: None)
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        said = capsys.readouterr().err
+        assert caught.value.code == 2 and said.count("\n") == 1 and "SELENE_HOME" in said
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.slow
+def test_output_that_goes_to_a_full_disk_is_one_line():
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "selene_lib.cli", "--version"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1 and "No space left on device" in done.stderr
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "1" * 5000, '{"a": ' + "[" * 100_000])
+def test_json_that_no_reader_takes_is_named(tmp_path, text):
+    path = tmp_path / "a.jsonl"
+    path.write_text(text)
+    with pytest.raises(ValueError, match="line 1: not JSON"):
+        list(files.iterate_jsonl(path, Sample))
+    with pytest.raises(ValueError, match=r"a.jsonl: not JSON"):
+        files.read_json(path)
+    with pytest.raises(UserError, match=r"row 1|line 1"):
+        read_table(path)
+    with pytest.raises(Unreadable, match="not JSON"):
+        read_body(text, [], logprobs=False)
+    rows = [row for _, row in read_records(path)]
+    assert len(rows) == 1 and isinstance(rows[0], BrokenRow)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from typing import Annotated
 
 import typer
 
@@ -31,6 +32,24 @@ for room in (running, data, judging, labels, training):
         app.command(name, context_settings=SETTINGS.get(name))(command)
 for name, group in fetching.GROUPS.items():
     app.add_typer(group, name=name)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        import selene_lib
+
+        print(selene_lib.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="print the version", is_eager=True, callback=_print_version),
+    ] = False,
+) -> None:
+    """Reproduce Atla Selene Mini: curate, train, judge, report."""
 
 
 def main() -> None:

@@ -23,6 +23,8 @@ from selene_lib.errors import UserError
 
 BLOCK_CHARACTERS = 1 << 20
 BATCH_ROWS = 1024
+# not JSON; a number of 5,000 digits; nested too deeply
+_NOT_READ = (ValueError, RecursionError)
 _DECODER = json.JSONDecoder()
 _GAP = re.compile(r"[\s,]*")
 
@@ -107,7 +109,7 @@ def _peek(stream: TextIO) -> str:
 def _is_json(line: str) -> bool:
     try:
         return isinstance(json.loads(line), dict)
-    except json.JSONDecodeError:
+    except _NOT_READ:
         return False
 
 
@@ -119,8 +121,8 @@ def _read_lines(head: str, stream: TextIO, name: str) -> Iterator[tuple[str, Any
             place = f"{name}, row {number}"
             try:
                 yield place, json.loads(line)
-            except json.JSONDecodeError as error:
-                expected = f"JSON ({error.msg} at character {error.pos})"
+            except _NOT_READ as error:
+                expected = f"JSON ({_said(error)})"
                 yield place, BrokenRow(place, "(whole row)", expected, line)
         line = stream.readline()
 
@@ -130,7 +132,7 @@ def _read_whole(head: str, stream: TextIO, name: str) -> Iterator[tuple[str, Any
     text = head + stream.read()
     try:
         yield place, json.loads(text)
-    except json.JSONDecodeError as error:
+    except _NOT_READ as error:
         yield place, BrokenRow(place, "(whole file)", f"JSON ({error})", text[:200])
 
 
@@ -158,8 +160,18 @@ def _read_array(head: str, stream: TextIO, name: str) -> Iterator[tuple[str, Any
                 return
             buffer += more
             continue
+        except _NOT_READ as error:
+            yield place, BrokenRow(place, "(whole row)", f"JSON ({_said(error)})", buffer[:200])
+            return
         number, position = number + 1, end
         yield place, record
+
+
+def _said(error: Exception) -> str:
+    """What is wrong with a text that is no JSON, and where."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg} at character {error.pos}"
+    return str(error)
 
 
 def _read_csv(stream: TextIO, name: str, delimiter: str) -> Iterator[tuple[str, Any]]:

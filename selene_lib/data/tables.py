@@ -152,6 +152,8 @@ def _object(path: Path, number: int, line: str) -> Row:
         raise UserError(f"cannot read {path}: line {number}: not JSON ({error})") from error
     except ValueError as error:
         raise UserError(f"{path}, row {number}: {error}") from error
+    except RecursionError as error:
+        raise UserError(f"{path}, row {number}: nested too deeply to be read") from error
     if not isinstance(row, dict):
         raise UserError(f"{path}, row {number}: not an object with named fields")
     if "\\ud" in line or "\\uD" in line:

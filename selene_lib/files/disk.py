@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import errno
 
-# rights, a read-only or full disk, a file where a folder should be
-REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR}
+# rights, a read-only or full disk, a file where a folder should be or the other way, a long name
+REFUSED = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+}
 REMEDY = "free some space, or name another place (SELENE_HOME for the results of a run)"
 _PHRASES = ("No space left on device", "Read-only file system", "Disk quota exceeded")
 _TORCH_WRITER = "inline_container.cc"  # torch.save reports a short write, and not why

@@ -202,7 +202,7 @@ def parse_line(text: bytes) -> dict[str, Any]:
         row = json.loads(body.decode())
     except UnicodeDecodeError as error:
         raise ValueError(f"not UTF-8 ({error.reason} at byte {error.start})") from error
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also deep nesting
         raise ValueError(f"not JSON ({error})") from error
     if not isinstance(row, dict):
         raise ValueError("not JSON of an object with named fields")

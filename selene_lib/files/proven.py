@@ -35,7 +35,7 @@ def read_proven(path: str | os.PathLike) -> dict[str, Any]:
     """
     try:
         found = json.loads(Path(path).read_bytes().decode())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DamagedError(f"{path}: not JSON ({error})") from error
     if not isinstance(found, dict):
         raise DamagedError(f"{path}: not a JSON object")

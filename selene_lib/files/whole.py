@@ -81,7 +81,7 @@ def read_json(path: str | os.PathLike) -> Any:
     """Read one JSON file; a broken one is a ValueError that names it."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # also not UTF-8, or deep nesting
         raise ValueError(f"{path}: not JSON ({error}); delete it and run the step again") from error
 
 

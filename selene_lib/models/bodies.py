@@ -61,7 +61,7 @@ def read_body(
 def _json_of(body: str) -> dict[str, Any]:
     try:
         data = json.loads(body)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also a number of 5,000 digits, or deep nesting
         if body.lstrip()[:1] == "<":
             raise Unreadable("the server answers HTML, not JSON") from error
         raise Unreadable(f"malformed reply: not JSON ({error})") from error

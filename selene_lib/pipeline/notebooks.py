@@ -132,6 +132,7 @@ STEPS: tuple[StepSpec, ...] = (
         (
             "01_explore_sources/sources.csv",
             "01_explore_sources/topic_map.csv",
+            "01_explore_sources/topic_map.html",
             "01_explore_sources/benchmarks.csv",
             "01_explore_sources/benchmarks",
             "01_explore_sources/ledger.csv",
@@ -155,6 +156,7 @@ STEPS: tuple[StepSpec, ...] = (
             "05_evaluate_benchmarks/yes_no.csv",
             "05_evaluate_benchmarks/yes_no_against.csv",
             "05_evaluate_benchmarks/calibration.csv",
+            "05_evaluate_benchmarks/calibrations",
             "06_evaluate_domains/domain_scores.csv",
             "06_evaluate_domains/formats.csv",
             "06_evaluate_domains/arena.csv",

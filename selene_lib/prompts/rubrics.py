@@ -60,7 +60,7 @@ def read_rubric(path: str | Path, task: Task) -> str:
     if missing:
         raise UserError(
             f"the rubric {path} describes no {', '.join(missing)}: "
-            f"a {task} rubric needs a line for each of {', '.join(LABELS[task])}"
+            f"a rubric for {task} needs a line for each of {', '.join(LABELS[task])}"
         )
     if task == "absolute":
         return write_rubric(criterion, [scores[label] for label in LABELS[task]]).strip()
