@@ -350,6 +350,11 @@ def test_export_that_flips_leaves_an_earlier_one_alone(trained, tmp_path, monkey
         export_with(monkeypatch, trained, tmp_path, [yes, flipped])
     assert {path.name: path.read_bytes() for path in good.merged_dir.iterdir()} == before
     assert (tmp_path / "comparison.json").read_bytes() == kept
+    # killed between setting the earlier one aside and putting the new one in its place
+    good.merged_dir.rename(tmp_path / ".merged.old")
+    with pytest.raises(UserError, match="export refused"):
+        export_with(monkeypatch, trained, tmp_path, [yes, flipped])
+    assert {path.name: path.read_bytes() for path in good.merged_dir.iterdir()} == before
 
 
 def test_the_gate_needs_verdicts_that_can_be_read(trained, tmp_path, monkeypatch):

@@ -99,6 +99,7 @@ def export_judge(
     export in `out_dir` then stays as it was.
     """
     base_model, adapter_dir, out_dir = str(base_model), Path(adapter_dir), Path(out_dir)
+    _bring_back(out_dir / "merged")
     verdicts_of = functools.partial(
         _verdicts_of_model,
         golden=golden,
@@ -159,11 +160,22 @@ def _pass_gate(
     write_json(out_dir / "comparison.json", record)
 
 
+def _put_aside(target: Path) -> Path:
+    """Where an earlier export lies while it is replaced."""
+    return target.with_name(f".{target.name}.old")
+
+
+def _bring_back(target: Path) -> None:
+    """Put an earlier export back that a killed one had set aside and not replaced."""
+    if _put_aside(target).exists() and not target.exists():
+        _put_aside(target).rename(target)
+
+
 def _swap_in(new: Path, target: Path) -> None:
     """Put a finished folder in the place of an earlier one, which is removed last."""
-    old = target.with_name(f".{target.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if target.exists():
+    old = _put_aside(target)
+    if target.exists():  # whole, so that what is aside is older still
+        shutil.rmtree(old, ignore_errors=True)
         target.rename(old)
     new.rename(target)
     shutil.rmtree(old, ignore_errors=True)

@@ -35,7 +35,7 @@ class FrozenStates:
         self.first_layer = first_layer
         self.decision = decision
         self.pad_id = pad_id
-        self._kept: dict[str, Tensor] = {}
+        self._kept: dict[tuple[bytes, ...], Tensor] = {}
 
     def inputs(self, pairs: Sequence[EncodedPair], batch: RowBatch) -> dict[str, Any]:
         """Return what replaces `input_ids` of a batch laid out of these pairs."""
@@ -53,9 +53,10 @@ class FrozenStates:
 
     def of_pair(self, pair: EncodedPair) -> Tensor:
         """Return the states of one pair's row(s), [n_row_tokens, hidden]; computed at first use."""
-        if pair.id not in self._kept:
-            self._kept[pair.id] = self._compute(pair)
-        return self._kept[pair.id]
+        key = tuple(ids.tobytes() for ids in pair.parts)  # two pairs may share an id
+        if key not in self._kept:
+            self._kept[key] = self._compute(pair)
+        return self._kept[key]
 
     def _compute(self, pair: EncodedPair) -> Tensor:
         import torch

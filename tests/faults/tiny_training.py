@@ -61,7 +61,7 @@ def export(folder: Path, home: Path) -> None:
     from selene_lib.models.names import resolve_model
     from selene_lib.training.export import export_judge
 
-    golden = nano.make_set("nano-coverage", 6, seed=5)
+    golden = nano.make_set("nano-classification", 6, seed=5)
     export_judge(
         resolve_model("embedded"),
         folder / "adapter",
