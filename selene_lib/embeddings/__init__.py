@@ -14,8 +14,9 @@ from selene_lib.records import Sample
 
 MAX_TEXT_CHARS = 2_000
 BACKENDS = ("local", "nomic")
+EMBEDDINGS = ("tfidf", "encoder", "nomic-embed-text")
 
-__all__ = ["BACKENDS", "TopicMap", "map_dataset", "map_text"]
+__all__ = ["BACKENDS", "EMBEDDINGS", "TopicMap", "map_dataset", "map_text"]
 
 
 def map_text(sample: Sample) -> str:
@@ -34,14 +35,18 @@ def map_dataset(
     seed: int,
     n_topics: int | None = None,
     projection: str = "umap",
+    embedding: str = "tfidf",
+    consent: bool = False,
 ) -> TopicMap:
     """Place samples in the plane and name their topics.
 
     `backend="local"`: computed here, the same for the same samples and seed; `n_topics` and
-    `projection` ("umap" or "pca") are its own. `backend="nomic"`: Nomic Atlas, token from the
-    environment variable NOMIC_API_KEY; the texts leave this machine, and seed, topics and
-    projection are the service's. Raises ValueError for fewer than two samples or an unknown
-    backend.
+    `projection` ("umap" or "pca") are its own, and so is `embedding`: "tfidf", "encoder" (a
+    sentence encoder, where the extra `encoder` is installed) or "nomic-embed-text" (computed here
+    by nomic's client). `backend="nomic"`: Nomic Atlas, token from the environment variable
+    NOMIC_API_KEY; the texts leave this machine, for which `consent` is needed, and seed, topics and
+    projection are the service's. Raises ValueError for fewer than two samples, an unknown backend
+    or embedding.
     """
     if backend not in BACKENDS:
         raise ValueError(f"backend {backend!r} is not one of {', '.join(BACKENDS)}")
@@ -51,10 +56,17 @@ def map_dataset(
     if backend == "nomic":
         from selene_lib.embeddings.atlas import map_with_atlas
 
-        return map_with_atlas(samples, texts)
+        return map_with_atlas(samples, texts, consent=consent)
+    if embedding not in EMBEDDINGS:
+        raise ValueError(f"embedding {embedding!r} is not one of {', '.join(EMBEDDINGS)}")
     from selene_lib.embeddings.local import map_texts
 
-    x, y, topics, names = map_texts(texts, seed=seed, n_topics=n_topics, projection=projection)
+    x, y, topics, names = map_texts(
+        texts, seed=seed, n_topics=n_topics, projection=projection, embedding=embedding
+    )
+    settings = {"seed": seed, "n_topics": len(names), "projection": projection}
+    if embedding != "tfidf":
+        settings["embedding"] = embedding
     return TopicMap(
         ids=[sample.id for sample in samples],
         source=[sample.source for sample in samples],
@@ -65,5 +77,5 @@ def map_dataset(
         topic_names=names,
         text=texts,
         backend="local",
-        settings={"seed": seed, "n_topics": len(names), "projection": projection},
+        settings=settings,
     )

@@ -7,8 +7,11 @@ environment variable NOMIC_API_KEY alone and is written nowhere.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -28,51 +31,126 @@ WAIT_SECONDS = 3 * 3600
 POLL_SECONDS = 10
 
 
+CONSENT_VARIABLE = "SELENE_ATLAS_CONSENT"
+PART_ROWS = 1_000
+
+
+def upload_notice(samples: Sequence[Sample]) -> str:
+    """Say what would leave this machine: rows by source, with their licences."""
+    rows = Counter((s.source, s.licence or "no licence stated") for s in samples)
+    listed = [
+        f"{n:,} rows of {source} ({licence})" for (source, licence), n in sorted(rows.items())
+    ]
+    return f"{len(samples):,} texts leave this machine for Nomic Atlas: {'; '.join(listed)}"
+
+
+def _ask_consent(samples: Sequence[Sample], consent: bool) -> None:
+    """Raise UserError unless somebody agreed to the upload; name what leaves."""
+    if not consent and os.environ.get(CONSENT_VARIABLE, "") != "yes":
+        raise UserError(
+            f"{upload_notice(samples)}. Where their licences allow it, agree with "
+            f"{CONSENT_VARIABLE}=yes (in a run: --set 01.atlas_consent=true); "
+            "backend='local' keeps them here"
+        )
+    print(upload_notice(samples))
+
+
 def map_with_atlas(
-    samples: Sequence[Sample], texts: Sequence[str], *, sleep: Callable[[float], None] = time.sleep
+    samples: Sequence[Sample],
+    texts: Sequence[str],
+    *,
+    consent: bool = False,
+    sleep: Callable[[float], None] = time.sleep,
+    part_rows: int = PART_ROWS,
 ) -> TopicMap:
     """Upload one row a sample (text, source, task) and read the map back.
 
-    It comes in the order of the samples, once the index is there. Raises UserError without a token,
-    without network, when the service refuses, and when the map is not ready after three hours.
+    It comes in the order of the samples, once the index is there. Nothing leaves this machine
+    before somebody agreed: `consent`, or SELENE_ATLAS_CONSENT=yes. The data set has a name made of
+    its rows and is uploaded in parts of `part_rows`: after a break the same call goes on with the
+    part that is missing. Raises UserError without a token, without consent (naming rows and
+    licences), without network, when the service refuses or loses rows, and when the map is not
+    ready after three hours.
     """
     token = _token()
-    import requests
-    from nomic import atlas
-
+    _ask_consent(samples, consent)
     rows = []
     for i, (sample, text) in enumerate(zip(samples, texts)):
         about = {"source": sample.source, "task": sample.task}
         rows.append({ID_FIELD: f"r{i:07d}", "text": text or " ", **about})
-    with _signed_in(token):
-        try:
-            dataset = atlas.map_data(
-                data=rows,
-                indexed_field="text",
-                id_field=ID_FIELD,
-                is_public=False,
-                duplicate_detection=False,
-                description="topic map",
-            )
-            _wait(dataset, sleep)
-            topic_map = dataset.maps[0]
-            places, topics = topic_map.embeddings.df, topic_map.topics.df
-        except TimeoutError as error:
-            raise UserError(
-                f"{error}: look at it in the web page, or use backend='local'"
-            ) from error
-        except requests.RequestException as error:
-            raise UserError(
-                f"Nomic Atlas cannot be reached ({error}): "
-                "check the network, or use backend='local'"
-            ) from error
-        except ValueError as error:
-            raise UserError(
-                f"Nomic Atlas refused ({error}): check {TOKEN_VARIABLE}, or use backend='local'"
-            ) from error
+    with _signed_in(token), _in_plain_words():
+        topic_map = _build(rows, sleep, part_rows)
+        places, topics = topic_map.embeddings.df, topic_map.topics.df
+        link = str(topic_map.map_link)
     names = [row[ID_FIELD] for row in rows]
-    link = getattr(topic_map, "map_link", "")
     return _read_back(samples, texts, names, places, topics, link)
+
+
+def _build(rows: list[dict[str, str]], sleep: Callable[[float], None], part_rows: int) -> Any:
+    """Return nomic's map of the rows: created, or gone on with where an earlier call stopped."""
+    from nomic import AtlasDataset
+
+    digest = hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()[:12]
+    name = f"selene-topic-map-{digest}"
+    dataset = AtlasDataset(name, description="topic map", unique_id_field=ID_FIELD, is_public=False)
+    if not dataset.indices:
+        _upload(dataset, rows, sleep, part_rows)
+        dataset.create_index(
+            name=name,
+            indexed_field="text",
+            topic_model={"build_topic_model": True, "topic_label_field": "text"},
+            duplicate_detection=False,
+        )
+    _wait(dataset, sleep)
+    return dataset.maps[0]
+
+
+def _upload(
+    dataset: Any, rows: list[dict[str, str]], sleep: Callable[[float], None], part_rows: int
+) -> None:
+    """Send the parts that are not there yet; each is one request, whole or not at all.
+
+    nomic's client only logs a part that the service refused, so the count is read after each.
+    """
+    _wait(dataset, sleep)
+    done = int(dataset.total_datums)
+    for begin in range(done, len(rows), part_rows):
+        part = rows[begin : begin + part_rows]
+        dataset.add_data(data=part)
+        _wait(dataset, sleep)
+        found = int(dataset.total_datums)
+        if found != begin + len(part):
+            raise UserError(
+                f"Nomic Atlas took {found:,} of {len(rows):,} rows and then refused a part; "
+                "the same command goes on with the others"
+            )
+
+
+@contextmanager
+def _in_plain_words() -> Iterator[None]:
+    """Turn what nomic's client raises into one line that says what to do.
+
+    For most refusals it raises a bare `Exception`, which no narrower clause catches.
+    """
+    import requests
+
+    instead = "or use backend='local'"
+    try:
+        yield
+    except UserError:
+        raise
+    except TimeoutError as error:
+        raise UserError(f"{error}: look at it in the web page, {instead}") from error
+    except requests.RequestException as error:
+        raise UserError(
+            f"Nomic Atlas cannot be reached ({error}): check the network, {instead}"
+        ) from error
+    except BaseException as error:
+        if type(error) not in (Exception, ValueError, RuntimeError):
+            raise
+        raise UserError(
+            f"Nomic Atlas refused ({error}): check {TOKEN_VARIABLE}, {instead}"
+        ) from error
 
 
 def _token() -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from selene_lib.embeddings.encoder import ENCODERS
 from selene_lib.embeddings.topic_map import order_topics, scale_points
 
 N_DIMENSIONS = 50
@@ -164,15 +165,33 @@ def _distinct_names(ranked: list[list[str]], n_terms: int) -> list[str]:
     return names
 
 
+def _load_libraries(projection: str) -> None:
+    """Load everything that brings threads of its own, so that one limit binds all of it."""
+
+    if projection == "umap":
+        import umap  # noqa: F401 - loaded for its libraries
+
+
 def map_texts(
-    texts: Sequence[str], *, seed: int, n_topics: int | None, projection: str
+    texts: Sequence[str],
+    *,
+    seed: int,
+    n_topics: int | None,
+    projection: str,
+    embedding: str = "tfidf",
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str]]:
-    """x, y, topic of each text and the topics' names."""
+    """x, y, topic of each text and the topics' names.
+
+    The same for the same texts and seed, whatever the number of threads a process is given.
+    """
     from threadpoolctl import threadpool_limits
 
+    _load_libraries(projection)  # a limit binds only what is loaded when it is set
     with threadpool_limits(limits=1):
         counts, terms = term_counts(texts)
-        vectors = embed_counts(counts, seed)
+        vectors = (
+            ENCODERS[embedding](texts) if embedding in ENCODERS else embed_counts(counts, seed)
+        )
         topics = cluster(vectors, n_topics or default_n_topics(len(texts)), seed)
         x, y = scale_points(project(vectors, method=projection, seed=seed))
     return x, y, topics, name_topics(counts, terms, topics)

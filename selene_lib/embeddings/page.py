@@ -32,6 +32,15 @@ def render_page(topic_map: TopicMap, *, with_text: bool = False, title: str = "T
     return template.substitute(title=html.escape(title), data=data.replace("<", "\\u003c"))
 
 
+def _note(topic_map: TopicMap, with_text: bool) -> str:
+    """What stands below the map: where it lies on Nomic Atlas, and whether texts are in it."""
+    link = topic_map.settings.get("link")
+    said = [f"The same map on Nomic Atlas (private): {link}"] if link else []
+    if not with_text:
+        said.append("Texts are not part of this page.")
+    return " ".join(said)
+
+
 def page_data(topic_map: TopicMap, *, with_text: bool) -> dict[str, object]:
     """Return what the script reads.
 
@@ -57,7 +66,7 @@ def page_data(topic_map: TopicMap, *, with_text: bool) -> dict[str, object]:
             "task": np.bincount(task, minlength=len(task_names)).tolist(),
         },
         "centre": [_centre(x[topic == t], y[topic == t]) for t in range(len(topic_names))],
-        "note": "" if with_text else "Texts are not part of this page.",
+        "note": _note(topic_map, with_text),
     }
     if with_text:
         data["text"] = [text[:MAX_HOVER_CHARS] for text in topic_map.text]
