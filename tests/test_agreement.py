@@ -166,6 +166,15 @@ def test_groups_that_are_all_alike_count_by_item():
     )
 
 
+def test_a_balanced_design_is_not_surer_than_its_items():
+    gold = ["Yes", "No"] * 30
+    said = ["Yes", "No", "Yes", "No", "Yes", "Yes"] * 10  # five of six right in each of ten groups
+    v = table("classification", gold, said, groups=[i // 6 for i in range(60)])
+    row = measure(v, n_resamples=500).set_index("measure").loc["accuracy"]
+    assert row.ci95_high - row.ci95_low > 0.15
+    assert row.n_groups == 10
+
+
 def test_groups_widen_an_interval_and_count_in_the_design_effect():
     right = np.repeat([1.0, 0.0], 50)
     groups = np.repeat(np.arange(10), 10)

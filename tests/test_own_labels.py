@@ -272,3 +272,35 @@ def test_its_own_held_out_file_goes_through_agree(trained):
     accuracy = next(m for m in numbers["measures"] if m["measure"] == "accuracy")
     assert accuracy["value"] == pytest.approx(done.agreement.value("accuracy"))
     assert accuracy["ci95_low"] == pytest.approx(done.compared[1]["accuracy_low"], abs=1e-6)
+
+
+@pytest.mark.slow
+def test_notebook_09_runs_on_the_embedded_base(trained, monkeypatch):
+    """The whole notebook, on the judge that the fixture trained: what it adds is seen."""
+    import papermill
+
+    folder, _, _ = trained
+    monkeypatch.setenv("SELENE_HOME", str(folder / "home"))
+    monkeypatch.chdir(REPOSITORY)
+    step = folder / "home" / "artefacts" / "mine" / "09_train_on_your_labels"
+    parameters = {
+        "run": "mine",
+        "input_file": str(folder / "labels.csv"),
+        "rubric_file": "",
+        "pool_file": str(folder / "labels.csv"),
+        "columns": "instruction=question",
+        "base": "embedded",
+        "n_epochs": 0.2,
+    }
+    papermill.execute_notebook(
+        str(REPOSITORY / "notebooks" / "09_train_on_your_labels.ipynb"),
+        str(folder / "out.ipynb"),
+        parameters,
+        kernel_name="python3",
+        progress_bar=False,
+    )
+    assert (step / "judge" / "adapter_config.json").is_file()
+    assert (step / "step.json").is_file()
+    printed = (folder / "out.ipynb").read_text(encoding="utf-8")
+    for words in ("chosen:   **Result:**", "held_out", "majority", "commonest label"):
+        assert words in printed

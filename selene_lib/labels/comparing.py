@@ -40,8 +40,8 @@ def compare(
     seed: int = 0,
     n_resamples: int = 2000,
 ) -> list[dict[str, Any]]:
-    """Return a row a judge or rule: `who`, accuracy and kappa with their 95 % intervals over
-    groups, None where a measure has none. Of scales kappa is the quadratic one.
+    """Return a row a judge or rule: `who`, accuracy and kappa with their 95 % intervals over groups
+    (or items, where wider), None where a measure has none. Of scales kappa is the quadratic one.
     """
     rows = []
     for who, said in verdicts.items():

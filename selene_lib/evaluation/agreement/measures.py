@@ -1,4 +1,5 @@
-"""Measures of agreement between a judge and labels, each with an interval over groups.
+"""Measures of agreement between a judge and labels, each with an interval over groups, or over
+items where that is wider.
 
 A reply without a verdict counts as wrong in shares and as a verdict of its own in kappa; measures
 of numbers (correlations, mean absolute error, weighted kappa) leave it out and say with `n` of how
@@ -9,6 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,19 +40,24 @@ def measure(v: Verdicts, *, n_resamples: int = 2000, seed: int = 0) -> pd.DataFr
 
     def of(metric: str, *columns: np.ndarray, keep: np.ndarray | None = None) -> Estimate:
         rows = np.ones(len(v), bool) if keep is None else keep
-        return estimate(
-            metric,
-            *[column[rows] for column in columns],
-            groups=v.groups[rows],
-            n_resamples=n_resamples,
-            rng=seed,
-        )
+        chosen = [column[rows] for column in columns]
+        options: dict[str, Any] = {"n_resamples": n_resamples, "rng": seed}
+        by_item = estimate(metric, *chosen, **options)
+        by_group = estimate(metric, *chosen, groups=v.groups[rows], **options)
+        return _wider(by_group, by_item)
 
     rows = [*_shares(v, of), *_per_class(v, of), *_numbers(v, of), *_confidence(v, of)]
     return pd.DataFrame(
         [(name, label, e.value, e.low, e.high, e.n, e.n_groups) for name, label, e in rows],
         columns=list(COLUMNS),
     )
+
+
+def _wider(by_group: Estimate, by_item: Estimate) -> Estimate:
+    """Few groups of a balanced design all look alike: they are not surer than their items are."""
+    if by_item.high - by_item.low > by_group.high - by_group.low:
+        return replace(by_group, low=by_item.low, high=by_item.high)
+    return by_group
 
 
 Estimator = Callable[..., Estimate]
