@@ -106,19 +106,29 @@ def join_outcomes(parts: Sequence[tuple[Sequence[Sample], list[Outcomes]]]) -> l
 
 def _join(parts: Sequence[tuple[Sequence[Sample], Outcomes]]) -> Outcomes:
     blocks = [outcomes for _, outcomes in parts]
-    first = blocks[0]
     both: tuple[Order, ...] = ("AB", "BA")
     orders = [order for order in both if any(order in block.verdicts for block in blocks)]
     names = [s.group or s.id for samples, o in parts for s in samples if s.task == o.task]
-    whole = {
-        name: np.concatenate([getattr(block, name) for block in blocks])
-        for name in ("ids", "subsets", "metas", "gold", "gold_score")
-    }
-    by_order = {
-        name: {o: np.concatenate([_of_order(b, name, o) for b in blocks]) for o in orders}
-        for name in ("verdicts", "statuses", "replies", "probs")
-    }
-    return replace(first, groups=_numbered(names), **whole, **by_order)
+
+    def joined(name: str) -> np.ndarray:
+        return np.concatenate([getattr(block, name) for block in blocks])
+
+    def by_order(name: str) -> dict[Order, np.ndarray]:
+        return {o: np.concatenate([_of_order(b, name, o) for b in blocks]) for o in orders}
+
+    return replace(
+        blocks[0],
+        ids=joined("ids"),
+        groups=_numbered(names),
+        subsets=joined("subsets"),
+        metas=joined("metas"),
+        gold=joined("gold"),
+        gold_score=joined("gold_score"),
+        verdicts=by_order("verdicts"),
+        statuses=by_order("statuses"),
+        replies=by_order("replies"),
+        probs=by_order("probs"),
+    )
 
 
 def _of_order(block: Outcomes, name: str, order: Order) -> np.ndarray:
