@@ -78,7 +78,7 @@ def main() -> None:
         sys.exit(130)
     except BrokenPipeError:
         os._exit(0)
-    except (OSError, RuntimeError, *_errors_of_writers()) as error:
+    except _errors_of_writing() as error:
         said = refusal(error)
         if not said:
             raise
@@ -87,13 +87,13 @@ def main() -> None:
         sys.exit(2)
 
 
-def _errors_of_writers() -> tuple[type[Exception], ...]:
-    """The error class of safetensors, where that was used."""
+def _errors_of_writing() -> tuple[type[Exception], ...]:
+    """What a refused write may raise; of safetensors too, where that was used."""
     if "safetensors" not in sys.modules:
-        return ()
+        return (OSError, RuntimeError)
     from safetensors import SafetensorError
 
-    return (SafetensorError,)
+    return (OSError, RuntimeError, SafetensorError)
 
 
 def _forget_output() -> None:
