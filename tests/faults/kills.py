@@ -155,7 +155,7 @@ def kill_once(
         if cpu_seconds(watched) >= limit:
             time.sleep(rng.uniform(0, 0.2))
             break
-        time.sleep(0.05)
+        time.sleep(0.1)
     if process.poll() is None:
         kind = _kill(process, rng)
         process.wait()
