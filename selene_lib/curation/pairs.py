@@ -156,7 +156,7 @@ def build_pairs(
     for sample in samples:
         if reason := no_gold(sample):
             raise ValueError(f"sample {sample.id}: {reason}; run filter_gold first")
-        sides = both[sample.id] if sample.id in both else {True: [], False: []}
+        sides = both.get(sample.id, {True: [], False: []})
         couples: list[tuple[Critique, Critique] | None] = [*zip(sides[True], sides[False])]
         drawn = unit_hash(seed, "critique", sample.id)
         with_critique = drawn < critique_share and bool(couples)

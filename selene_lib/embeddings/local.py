@@ -20,6 +20,7 @@ N_DIMENSIONS = 50
 MAX_TERMS = 20_000
 MAX_TOPICS = 24
 N_NEIGHBOURS = 15
+ROUNDED_DIGITS = 8
 MAX_EXACT_NEIGHBOURS = 60_000
 WORD = r"(?u)\b[^\W\d_][\w'-]{2,}\b"
 
@@ -55,13 +56,15 @@ def embed_counts(counts: Any, seed: int) -> np.ndarray:
     from sklearn.feature_extraction.text import TfidfTransformer
     from sklearn.preprocessing import normalize
 
-    weights = TfidfTransformer(sublinear_tf=True).fit_transform(counts).astype(np.float32)
+    # In double precision, then rounded: libraries with another number of threads add up in another
+    # order, and what differs in the last bits must not reach the layout.
+    weights = TfidfTransformer(sublinear_tf=True).fit_transform(counts).astype(np.float64)
     n_dimensions = min(N_DIMENSIONS, min(weights.shape) - 1)
     if n_dimensions < 2:
         return np.pad(weights.toarray()[:, :2], ((0, 0), (0, max(0, 2 - weights.shape[1]))))
     with np.errstate(invalid="ignore"):  # texts that are all the same have no variance to explain
         reduced = TruncatedSVD(n_dimensions, random_state=seed, n_iter=4).fit_transform(weights)
-    return normalize(reduced).astype(np.float32)
+    return np.round(normalize(reduced), ROUNDED_DIGITS).astype(np.float32)
 
 
 def project(vectors: np.ndarray, *, method: str, seed: int) -> np.ndarray:
@@ -78,11 +81,12 @@ def project(vectors: np.ndarray, *, method: str, seed: int) -> np.ndarray:
 
 
 def _pca(vectors: np.ndarray) -> np.ndarray:
-    centred = vectors - vectors.mean(axis=0)
+    exact = vectors.astype(np.float64)
+    centred = exact - exact.mean(axis=0)
     _, _, axes = np.linalg.svd(centred, full_matrices=False)
     # Each axis points where its largest entry is positive: a singular vector has no sign.
     axes = axes * np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)])[:, None]
-    flat = centred @ axes[:2].T
+    flat = np.round(centred @ axes[:2].T, ROUNDED_DIGITS)
     return np.pad(flat, ((0, 0), (0, 2 - flat.shape[1])))
 
 
