@@ -67,7 +67,7 @@ def test_the_command_prints_every_convention(tmp_path):
     rows = [{"pair_id": f"p{i}", "judgments": judgments} for i in range(350)]
     path = written(tmp_path, rows)
     options = ["--set", "judgebench", "--judge", "x", "--data-dir", str(tmp_path), "--json"]
-    done = CliRunner().invoke(app, ["import", str(path), *options, "--n-resamples", "20"])
+    done = CliRunner().invoke(app, ["import-outputs", str(path), *options, "--n-resamples", "20"])
     assert done.exit_code == 0, done.output
     shown = {(row["metric"], row["convention"]): row["value"] for row in json.loads(done.output)}
     assert shown["accuracy", "JudgeBench's rule"] == 1.0

@@ -69,7 +69,7 @@ def lock(
         print(f"{hub_id}  {revision}")
 
 
-def import_(
+def import_outputs(
     outputs: Annotated[Path, typer.Argument(help="JSON Lines of published judge outputs")],
     set_: Annotated[str, typer.Option("--set", help="the set they are about, such as judgebench")],
     judge: Annotated[str, typer.Option("--judge", help="what the judge is called")],
@@ -140,4 +140,4 @@ def arena(
     print_rows(table.to_dict("records"), json)
 
 
-COMMANDS = (sources, benchmarks, lock, import_, arena)
+COMMANDS = (sources, benchmarks, lock, import_outputs, arena)
