@@ -31,6 +31,7 @@ from selene_lib.judges.opening import open_judge
 from selene_lib.judges.protocol import Priced, Reply
 from selene_lib.judges.session import AskingSession
 from selene_lib.judges.store import JudgementStore
+from selene_lib.prompts.rendering import Prompt, render
 from selene_lib.prompts.rubrics import read_rubric
 from selene_lib.records import TASKS, Judgement, Sample, Score, Task, stable_id
 
@@ -123,6 +124,11 @@ class Judge:
             reference=reference,
         )
         return self.score_samples([sample])[0]
+
+    def prompt(self, sample: Sample) -> Prompt:
+        """The prompt that a sample is judged by, in the order it lies in."""
+        asking = self.asking
+        return render(sample, family=asking.family, escape=asking.escape, critique=asking.critique)
 
     def score_samples(self, samples: Sequence[Sample]) -> list[ItemResult]:
         """Judge samples without a file; `judging.judge_samples` is the resumable way.
