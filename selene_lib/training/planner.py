@@ -263,10 +263,10 @@ def _n_steps(spec: TrainSpec, n_pairs: int | None) -> int:
 def _assumptions(
     spec: TrainSpec, kind: str, prompt_tokens: int, completion_tokens: int, rate: float
 ) -> tuple[str, ...]:
-    checked = "checked on the CPU" if kind == "cpu" else "not yet compared with a measurement"
+    checked = "checked on the CPU" if kind == "cpu" else "above what an H200 used (reports/gpu)"
     return (
         f"{prompt_tokens} prompt and {completion_tokens} completion tokens a pair",
         f"{ASSUMED_SHARE[kind]:.0%} of {rate / 1e12:.3g} TFLOP/s "
-        "(assumed, not measured on this device)",
+        "(assumed; reports/gpu has what an H200 reached)",
         f"memory by counting, {checked}; host memory by {CHARACTERS_A_TOKEN} characters a token",
     )
