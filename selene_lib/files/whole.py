@@ -51,6 +51,13 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def remove_temporaries(folder: Path) -> None:
+    """Remove what killed writers left below a folder that only one process writes to."""
+    for path in folder.rglob(".*.tmp"):
+        if path.is_file():
+            path.unlink()
+
+
 def _fsync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:

@@ -36,6 +36,10 @@ _MAX_UNREADABLE = 2  # answers of one request that are no reply, before it count
 _MAX_LESSONS = 8  # refused settings of one request
 
 
+class NoReply(ServerError):
+    """The server answers, but what comes is no reply."""
+
+
 @dataclass
 class Line(Server):
     """How a server is asked, and what was learned about it by asking."""
@@ -84,6 +88,7 @@ class Job:
         self.n_missing, self.n_all = len(todo), n_all
         self.key = line.api_key()
         self.pacer, self.purse = Pacer(), Purse(line.budget, *spent)
+        self.has_paid = any(spent)
         self.is_stopped = False
         self.is_open = asyncio.Event()
         self.held_back: list[tuple[str, ChatReply]] = []
@@ -179,7 +184,10 @@ class Job:
         A server that refuses everything is a matter of address or settings, not of the prompts.
         """
         failure = ChatReply("", "error", error=str(error), is_final=error.is_final)
-        if self.line.has_answered or (error.is_final and is_about_prompt(str(error))):
+        # a later run asks only for what failed before: that says nothing against the server
+        is_of_row = self.has_paid and isinstance(error, NoReply)
+        is_of_row = is_of_row or (error.is_final and is_about_prompt(str(error)))
+        if self.line.has_answered or is_of_row:
             self.fail(key, failure)
             return
         self.held_back.append((key, failure))
@@ -226,7 +234,7 @@ class Job:
                 reason = self._unreadable(error)
                 n_unreadable += 1
                 if n_unreadable == _MAX_UNREADABLE:
-                    break
+                    raise NoReply(reason) from error
         raise ServerError(reason)
 
     def _unreadable(self, error: Unreadable) -> str:

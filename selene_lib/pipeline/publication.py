@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from selene_lib.errors import UserError
-from selene_lib.files import atomic_path, copy_folder
+from selene_lib.files import atomic_path, copy_folder, remove_temporaries
 from selene_lib.pipeline.executed import publish_executed
 from selene_lib.pipeline.places import home, run_folder
 from selene_lib.pipeline.state import heal
@@ -35,6 +35,7 @@ def publish(run: str) -> list[str]:
             f"run {run!r} has no finished report; run it first: selene reproduce --run {run}"
         )
     reports = home() / "reports" / run
+    remove_temporaries(reports)
     for name in PAGES:
         _copy(report / name, reports / name)
     written = [_copy_figures(report, run)]

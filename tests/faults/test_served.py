@@ -168,6 +168,20 @@ def test_a_wrong_key_or_address_costs_one_request(tmp_path):
         judge(server, source, tmp_path / "out.jsonl")
 
 
+@pytest.mark.slow
+def test_a_second_run_of_failing_rows_alone_ends_with_those_rows_counted(tmp_path, monkeypatch):
+    """Many rows fail for good although the server is up: that it answered stands in the store."""
+    from selene_lib.models import asking
+
+    monkeypatch.setattr(asking, "_HOPELESS", 2)
+    source, output = write_rows(tmp_path / "in.jsonl", 200), tmp_path / "out.jsonl"
+    with serving(FaultyServer(0.6)) as server:
+        first = judge(server, source, output)
+        again = judge(server, source, output)
+        assert again.n_failed == first.n_failed > 20
+        assert max(server.paid.values()) == 1
+
+
 def test_one_judge_asks_nothing_twice_and_its_budget_holds_over_all_calls(tmp_path):
     with serving(FaultyServer()) as server:
         model = f"{server.base_url}#m"
