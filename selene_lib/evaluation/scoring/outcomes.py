@@ -94,9 +94,12 @@ def align_judgements(
     ]
 
 
-def join_outcomes(parts: Sequence[tuple[Sequence[Sample], list[Outcomes]]]) -> list[Outcomes]:
-    """Join what was aligned block by block, with the samples of each block: one `Outcomes` a task,
-    as all at once would give.
+Names = Sequence[tuple[str, str]]
+
+
+def join_outcomes(parts: Sequence[tuple[Names, list[Outcomes]]]) -> list[Outcomes]:
+    """Join what was aligned block by block, with `(task, group)` of the samples of each block: one
+    `Outcomes` a task, as all at once would give.
     """
     tasks = sorted({outcomes.task for _, block in parts for outcomes in block})
     return [
@@ -104,11 +107,11 @@ def join_outcomes(parts: Sequence[tuple[Sequence[Sample], list[Outcomes]]]) -> l
     ]
 
 
-def _join(parts: Sequence[tuple[Sequence[Sample], Outcomes]]) -> Outcomes:
+def _join(parts: Sequence[tuple[Names, Outcomes]]) -> Outcomes:
     blocks = [outcomes for _, outcomes in parts]
     both: tuple[Order, ...] = ("AB", "BA")
     orders = [order for order in both if any(order in block.verdicts for block in blocks)]
-    names = [s.group or s.id for samples, o in parts for s in samples if s.task == o.task]
+    names = [name for named, o in parts for task, name in named if task == o.task]
 
     def joined(name: str) -> np.ndarray:
         return np.concatenate([getattr(block, name) for block in blocks])

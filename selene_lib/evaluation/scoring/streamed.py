@@ -112,7 +112,9 @@ class _Tally:
         self.judges: dict[str, None] = {}
         self.n_samples, self.n_known, self._first_id = 0, 0, ""
         self.refused: list[str] = []
-        self._parts: dict[str, list[tuple[list[Sample], list[Outcomes]]]] = defaultdict(list)
+        self._parts: dict[str, list[tuple[list[tuple[str, str]], list[Outcomes]]]] = defaultdict(
+            list
+        )
         self._missing: dict[str, list[str]] = defaultdict(list)
 
     def add(self, samples: list[Sample], found: list[Judgement], name: str) -> None:
@@ -135,7 +137,7 @@ class _Tally:
             self._missing[judge] += missing
             if not missing:
                 outcomes = align_judgements(bare, mine, judge=judge, set_name=name)
-                self._parts[judge].append((bare, outcomes))
+                self._parts[judge].append(([(s.task, s.group or s.id) for s in bare], outcomes))
 
     def refuse(self, name: str, n_judgements: int) -> None:
         """Raise a UserError for what `rescore` would refuse."""
