@@ -36,7 +36,7 @@ def targets_table() -> pd.DataFrame:
     """
     import pandas as pd
 
-    rows = []
+    rows: list[tuple[str, str, str, float, int | None, str]] = []
     for cell in PARITY_TARGETS:
         rows.append((cell.judge, cell.set, cell.convention, cell.value, None, cell.source))
     for found in BEHAVIOURS:

@@ -179,7 +179,11 @@ def convention_table(scores: Sequence[Score]) -> pd.DataFrame:
     for score in scores:
         is_whole = "subset" not in score.meta and score.convention not in (CLEAN, STRICTLY_CLEAN)
         if score.judge == main and is_whole and score.metric in CONVENTION_METRICS and score.n:
-            row = {"set": score.set, "metric": score.metric, "convention": score.convention}
+            row: dict[str, Any] = {
+                "set": score.set,
+                "metric": score.metric,
+                "convention": score.convention,
+            }
             row["value"] = score.value
             row["selection_gain"] = score.meta.get("selection_gain", float("nan"))
             row["published"] = marked(score.published, score.published_note)
