@@ -58,7 +58,10 @@ def plan(
         pairs = read_parquet(made, PreferencePair)
         n_pairs = n_pairs or len(pairs)
         prompt_tokens, completion_tokens = planner.mean_lengths(spec, pairs)
-    lengths = {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens}
+    lengths: dict[str, Any] = {
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": completion_tokens,
+    }
     found = planner.plan_training(spec, n_pairs=n_pairs, **lengths, device=device)
     seen = found.n_steps * spec.batch_size
     cards = [] if is_embedded(spec.base_model) else plan_on_cards(spec, n_pairs=n_pairs, **lengths)

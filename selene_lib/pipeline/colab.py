@@ -78,7 +78,7 @@ def restart_kernel() -> None:
 
     Killing it would look like a crash.
     """
-    from IPython import get_ipython  # type: ignore[attr-defined]
+    from IPython import get_ipython
 
     shell = get_ipython()
     if shell is not None and hasattr(shell, "kernel"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -69,10 +69,9 @@ def own_samples(path: Path, task: str, rubric: str) -> list[Sample]:
 
     if task not in TASKS:
         raise UserError(f"task is {task!r}: one of {', '.join(TASKS)}")
-    kind = cast(Task, task)
-    text = read_rubric(rubric, kind) if Path(rubric).suffix and Path(rubric).is_file() else rubric
+    text = read_rubric(rubric, task) if Path(rubric).suffix and Path(rubric).is_file() else rubric
     samples: list[Sample] = []
-    for row in OwnRows(path, kind, text):
+    for row in OwnRows(path, task, text):
         samples.append(row.sample)
         if len(samples) == AT_MOST:
             break

@@ -144,9 +144,9 @@ def read_verdicts(
         said.append(_verdict(where, one.row, names, kind, labels or {}))
         subset.append(str(one.row.get(by, "")))
         confidence.append(_confidence(where, one.row.get(names.get("confidence", "confidence"))))
-        for person, found in others.items():
+        for person, given in others.items():
             label, score = read_label(where, one.row.get(person), kind, labels)
-            found.append(label or ("" if score is None else str(int(score + 0.5))))
+            given.append(label or ("" if score is None else str(int(score + 0.5))))
     found = verdicts_of(samples, said, confidence, others)
     return replace(found, subset=np.array(subset, dtype=object)) if by else found
 
