@@ -125,7 +125,7 @@ def resolve_parameters(
                 _assign(resolved[name], defaults[name], name, key.split(".")[-1], value)
         if source == "run file":
             for given, own in spec.notebooks.items():
-                name = step_spec(given).name
+                name = _in_chain(given, defaults)
                 for key, value in own.items():
                     _assign(resolved[name], defaults[name], name, key, value)
     return {s.name: resolved[s.name] for s in steps}
@@ -133,12 +133,23 @@ def resolve_parameters(
 
 def _targets(key: str, defaults: Mapping[str, Mapping[str, Any]], source: str) -> list[str]:
     if "." in key:
-        return [step_spec(key.split(".")[0]).name]
+        return [_in_chain(key.split(".")[0], defaults)]
     names = [name for name, values in defaults.items() if key in values]
     if not names:
         known = sorted({k for values in defaults.values() for k in values})
         raise UserError(f"unknown parameter {key!r} ({source}); known: {', '.join(known)}")
     return names
+
+
+def _in_chain(given: str, names: Mapping[str, Any]) -> str:
+    """The name of a notebook of the chain; one that stands alone is a UserError."""
+    name = step_spec(given).name
+    if name not in names:
+        raise UserError(
+            f"notebook {given} is no part of the chain: run it by itself, "
+            f"`papermill notebooks/{name}.ipynb out.ipynb -p KEY VALUE`"
+        )
+    return name
 
 
 def _assign(
