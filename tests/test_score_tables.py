@@ -138,6 +138,18 @@ def test_a_mean_never_leaves_its_scale_and_knows_the_majority():
     assert correlation.majority is None
 
 
+def test_one_score_for_all_counts_as_no_correlation_and_not_as_no_task():
+    def row(task: str, metric: str, value: float | None) -> Score:
+        meta = {"headline": True, "standard_error": 0.03 if value is not None else None}
+        return Score("j", f"a-{task}", task, metric, "strict", value, 101, 0, meta=meta)
+
+    scores = [row("absolute", "pearson", None), row("pairwise", "accuracy", 0.5)]
+    means = {m.task: m for m in task_means(scores)}
+    assert means["absolute"].value == 0.0 and means["overall"].value == 0.25
+    assert means["absolute"].ci95_high == pytest.approx(1.96 * 0.1)
+    assert means["overall"].n == 202
+
+
 def test_a_judge_that_always_says_a_is_no_certainty():
     samples = [sample(i, "pairwise", "AB"[i % 2]) for i in range(240)]
     replies = [judged(s, "**Result:** A", order) for s in samples for order in ("AB", "BA")]

@@ -48,11 +48,14 @@ def task_means(scores: Iterable[Score], *, absolute_metric: str = "pearson") -> 
     `absolute_metric="accuracy"` takes the strict share of exact scores for absolute items instead
     of their correlation, so that all three tasks are on one scale. Sets are independent, so the
     interval is value -+ 1.96 standard errors with se^2 = sum(se_i^2) / k^2 of the bootstrap
-    standard errors; it ends where the metric ends.
+    standard errors; it ends where the metric ends. A judge that gives one score to all has no
+    correlation: it counts as 0, what chance has, with the error 1 / sqrt(n - 1) of chance, so that
+    every judge's mean is over the same sets.
     """
     by_judge: dict[str, list[Score]] = {}
     for score in scores:
-        if score.value is not None and _stands_for_its_set(score, absolute_metric):
+        is_known = score.value is not None or _is_one_score_for_all(score)
+        if is_known and _stands_for_its_set(score, absolute_metric):
             by_judge.setdefault(score.judge, []).append(score)
     return [row for judge, rows in by_judge.items() for row in _judge_means(judge, rows)]
 
@@ -85,7 +88,13 @@ def _mean_if_known(values: Sequence[float | None]) -> float | None:
     return round(sum(known) / len(known), 10) if known and len(known) == len(values) else None
 
 
+def _is_one_score_for_all(score: Score) -> bool:
+    return score.value is None and score.metric == "pearson" and score.n > 1
+
+
 def _value_and_error(score: Score) -> tuple[float, float]:
+    if _is_one_score_for_all(score):
+        return 0.0, (score.n - 1) ** -0.5
     if score.value is None:
         raise ValueError(f"{score.judge} on {score.set} has no value to average")
     return score.value, float(score.meta.get("standard_error") or 0.0)
