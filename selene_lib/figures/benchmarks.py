@@ -231,7 +231,8 @@ def _bars(axes: Axes, rows: pd.DataFrame, labels: Sequence[str], palette: dict[s
     axes.set_yticks(y, labels)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(0, 1)
-    axes.set_xlabel(f"mean over the task types ({_metrics_of(rows)})")
+    # as long as the axis is wide, so what is measured stands on a line of its own
+    axes.set_xlabel(f"mean over the task types\n({_metrics_of(rows)})")
     light_grid(axes, "x")
     axes.tick_params(axis="y", length=0)
 
@@ -239,7 +240,7 @@ def _bars(axes: Axes, rows: pd.DataFrame, labels: Sequence[str], palette: dict[s
 def _metrics_of(rows: pd.DataFrame) -> str:
     """Name what the mean is of; tables without a column `metric` do not say."""
     named = [str(m) for m in dict.fromkeys(rows["metric"])] if "metric" in rows else []
-    return "; ".join(named) or "metrics not named"
+    return ";\n".join(named).replace("pearson", "Pearson") or "metrics not named"
 
 
 def _is_unverified(row: Any) -> bool:
