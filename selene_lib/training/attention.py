@@ -2,8 +2,9 @@
 
 `segments` runs two exact attention calls a document: `[prompt | first]` is plain causal, and the
 second completion looks at the prompt and at itself. No mask over the whole row exists, so memory
-grows with the row and not with its square. It is registered with transformers' attention interface,
-so any model that calls the interface can use it; whether it does is probed, not assumed
+grows with the row and not with its square. `varlen` is one call a layer (`varlen.py`). Both are one
+implementation of transformers' attention interface, which goes by the documents it is given, so any
+model that calls the interface can use it; whether it does is probed, not assumed
 (`probe.probe_layout`).
 """
 
@@ -18,24 +19,28 @@ from selene_lib.training.layout import Span
 if TYPE_CHECKING:
     from torch import Tensor
 
-SEGMENTS = "selene_segments"
+    from selene_lib.training.varlen import Sequences
+
+    Documents = Sequence[Span] | Sequences
+
+DOCUMENTS = "selene_documents"
 MASK_BYTES = 256 * 1024**2
 
 
-def register_segments() -> str:
+def register_documents() -> str:
     """Make the implementation known to transformers under the name it returns.
 
-    Without spans it is plain SDPA.
+    Without documents it is plain SDPA.
     """
     from transformers import AttentionInterface
     from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
-    AttentionInterface.register(SEGMENTS, segment_attention)
-    AttentionMaskInterface.register(SEGMENTS, sdpa_mask)
-    return SEGMENTS
+    AttentionInterface.register(DOCUMENTS, document_attention)
+    AttentionMaskInterface.register(DOCUMENTS, sdpa_mask)
+    return DOCUMENTS
 
 
-def segment_attention(
+def document_attention(
     module: Any,
     query: Tensor,
     key: Tensor,
@@ -43,12 +48,13 @@ def segment_attention(
     attention_mask: Tensor | None,
     dropout: float = 0.0,
     scaling: float | None = None,
-    documents: Sequence[Span] | None = None,
+    documents: Documents | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """Attention of a transformers layer over documents, the spans of a batch.
+    """Attention of a transformers layer over documents, as `attend_documents` takes them.
 
-    Query [rows, heads, tokens, head_dim] -> ([rows, tokens, heads, head_dim], None).
+    Query [rows, heads, tokens, head_dim] -> ([rows, tokens, heads, head_dim], None). ValueError for
+    attention dropout, which no two layouts draw alike.
     """
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
@@ -61,7 +67,22 @@ def segment_attention(
             "attention dropout differs between layouts; "
             "set attention_dropout to 0 in the model's configuration"
         )
-    return attend_spans(query, key, value, documents, scaling), None
+    query, key, value = (x.transpose(1, 2) for x in (query, key, value))
+    return attend_documents(query, key, value, documents, scaling), None
+
+
+def attend_documents(
+    query: Tensor, key: Tensor, value: Tensor, documents: Documents, scale: float | None = None
+) -> Tensor:
+    """Attention of [rows, tokens, heads, head_dim] over documents: the sequences of `varlen`, or
+    the spans of `segments`.
+    """
+    from selene_lib.training.varlen import Sequences, shared_prefix_attention
+
+    if isinstance(documents, Sequences):
+        return shared_prefix_attention(query, key, value, documents, scale)
+    query, key, value = (x.transpose(1, 2) for x in (query, key, value))
+    return attend_spans(query, key, value, documents, scale)
 
 
 def attend_spans(

@@ -171,12 +171,10 @@ def refuse_unknown_targets(spec: TrainSpec) -> None:
 
 def _implementation(attention: Attention) -> str:
     """The attention in the words of transformers; ours are made known to it."""
-    from selene_lib.training.attention import register_segments
-    from selene_lib.training.varlen import register_varlen
+    from selene_lib.training.attention import register_documents
 
     names = {"dense": "sdpa", "causal": "sdpa", "flex": "flex_attention"}
-    names |= {"segments": register_segments(), "varlen": register_varlen()}
-    return names[attention]
+    return names.get(attention) or register_documents()
 
 
 def _add_lora(base: Any, spec: TrainSpec) -> Any:

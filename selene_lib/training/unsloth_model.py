@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from selene_lib.errors import UserError
 from selene_lib.models.loading import check_chat_template, open_config, open_tokenizer
@@ -19,9 +19,6 @@ from selene_lib.training.counting import head_chunk_tokens
 from selene_lib.training.decision import Decision, Hardware
 from selene_lib.training.processes import local_rank
 from selene_lib.training.spec import TrainSpec
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 _WHAT = "base model"
 # what Unsloth calls the description of a row's documents
@@ -49,23 +46,9 @@ def share_prefixes() -> None:
     """Put our attention where Unsloth's forward looks for one that knows documents."""
     from unsloth.utils import attention_dispatch
 
-    attention_dispatch._flex_shared_prefix_attention = attend_to_documents
+    from selene_lib.training.attention import attend_documents
 
-
-def attend_to_documents(
-    query: Tensor, key: Tensor, value: Tensor, documents: Any, scale: float | None = None
-) -> Tensor:
-    """Attention of [rows, tokens, heads, head_dim] over documents, as Unsloth calls it.
-
-    `documents` are the sequences of `varlen` or the spans of `segments`.
-    """
-    from selene_lib.training.attention import attend_spans
-    from selene_lib.training.varlen import Sequences, shared_prefix_attention
-
-    if isinstance(documents, Sequences):
-        return shared_prefix_attention(query, key, value, documents, scale)
-    query, key, value = (x.transpose(1, 2) for x in (query, key, value))
-    return attend_spans(query, key, value, documents, scale)
+    attention_dispatch._flex_shared_prefix_attention = attend_documents
 
 
 def load_unsloth(spec: TrainSpec, decision: Decision) -> tuple[Any, Any]:

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from selene_lib.training.layout import Span
 
-VARLEN = "selene_varlen"
 Kernel = Literal["flash", "efficient", "loop"]
 # causal from the bottom right, in the words of torch's memory-efficient op
 _CAUSAL_FROM_BOTTOM_RIGHT = 2
@@ -311,47 +310,3 @@ def _loop(
         mask = sees.tril(k.shape[2] - q.shape[2])
         outputs.append(attend(q, k, v, attn_mask=mask, scale=scale)[0].transpose(0, 1))
     return torch.cat(outputs)
-
-
-def register_varlen() -> str:
-    """Make the implementation known to transformers under the name it returns.
-
-    Without sequences it is plain SDPA.
-    """
-    from transformers import AttentionInterface
-    from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
-
-    AttentionInterface.register(VARLEN, varlen_attention)
-    AttentionMaskInterface.register(VARLEN, sdpa_mask)
-    return VARLEN
-
-
-def varlen_attention(
-    module: Any,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    dropout: float = 0.0,
-    scaling: float | None = None,
-    documents: Sequences | None = None,
-    **kwargs: Any,
-) -> tuple[Tensor, None]:
-    """Attention of a transformers layer over documents.
-
-    Query [rows, heads, tokens, head_dim] -> ([rows, tokens, heads, head_dim], None). ValueError for
-    attention dropout, which no two layouts draw alike.
-    """
-    from transformers.integrations.sdpa_attention import sdpa_attention_forward
-
-    if documents is None:
-        return sdpa_attention_forward(
-            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
-        )
-    if dropout:
-        raise ValueError(
-            "attention dropout differs between layouts; "
-            "set attention_dropout to 0 in the model's configuration"
-        )
-    query, key, value = (x.transpose(1, 2) for x in (query, key, value))
-    return shared_prefix_attention(query, key, value, documents, scaling), None
