@@ -7,7 +7,8 @@ STAMP = $(VENV)/.installed-$(HASH)
 DOCS_STAMP = $(VENV)/.docs-$(HASH)
 UNSLOTH_VENV ?= .venv-unsloth
 UNSLOTH_STAMP = $(UNSLOTH_VENV)/.installed-$(HASH)
-INSTALL = -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# without --no-compile pip byte-compiles every module of every package, more than half of the time; Python compiles what it imports
+INSTALL = -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 SITE = -c "import sysconfig; print(sysconfig.get_path('purelib'))"
 PYTEST = $(VENV)/bin/python -m pytest
 SIDE_BY_SIDE = -n auto --dist loadfile --no-loadscope-reorder

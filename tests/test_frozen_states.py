@@ -57,6 +57,22 @@ def test_kept_states_change_no_number(base, layout):
         torch.testing.assert_close(kept_gradients[name], gradient, rtol=1e-3, atol=1e-5)
 
 
+def test_states_of_several_threads_are_those_of_one_to_the_bit(base):
+    loaded = open_for_training(spec_of(base, keep_frozen_states=True))
+    pairs = encode_pairs(loaded.tokenizer, make_pairs(24), max_length_tokens=256).pairs
+    found, n_threads = {}, torch.get_num_threads()
+    try:
+        for n in (1, 4):
+            torch.set_num_threads(n)
+            loaded.frozen._kept.clear()
+            found[n] = loaded.frozen.of_pairs(pairs)
+            assert torch.get_num_threads() == n, "the threads keep their setting to themselves"
+    finally:
+        torch.set_num_threads(n_threads)
+    assert all(torch.equal(one, other) for one, other in zip(found[1], found[4]))
+    assert len(loaded.model.get_decoder().layers) == 4, "the decoder is whole again"
+
+
 def test_only_the_upper_layers_get_an_adapter(base):
     model = open_for_training(spec_of(base)).model
     adapted = {

@@ -10,6 +10,7 @@ pair's row is computed alone, so that a resumed run has the same states to the l
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from selene_lib.training.decision import Decision
@@ -39,7 +40,7 @@ class FrozenStates:
 
     def inputs(self, pairs: Sequence[EncodedPair], batch: RowBatch) -> dict[str, Any]:
         """Return what replaces `input_ids` of a batch laid out of these pairs."""
-        states = [self.of_pair(pair) for pair in pairs]
+        states = self.of_pairs(pairs)
         n_rows, width = batch.input_ids.shape
         rows = states[0].new_zeros(n_rows, width, states[0].shape[-1])
         documents_a_pair = len(batch.spans) // len(pairs)
@@ -51,21 +52,42 @@ class FrozenStates:
                 used += span.n_tokens
         return {"input_ids": None, "inputs_embeds": rows, "first_layer": self.first_layer}
 
-    def of_pair(self, pair: EncodedPair) -> Tensor:
-        """Return the states of one pair's row(s), [n_row_tokens, hidden]; computed at first use."""
-        key = tuple(ids.tobytes() for ids in pair.parts)  # two pairs may share an id
-        if key not in self._kept:
-            self._kept[key] = self._compute(pair)
-        return self._kept[key]
+    def of_pairs(self, pairs: Sequence[EncodedPair]) -> list[Tensor]:
+        """Return the states of each pair's row(s), [n_row_tokens, hidden]; computed at first use.
+
+        A row is too short to keep several threads busy, so on a CPU each row has one thread and
+        several rows are computed at once.
+        """
+        import torch
+
+        keys = [tuple(ids.tobytes() for ids in pair.parts) for pair in pairs]  # ids may be shared
+        missing = {key: pair for key, pair in zip(keys, pairs) if key not in self._kept}
+        decoder = self.causal_lm.get_decoder()
+        on_cpu = next(decoder.parameters()).device.type == "cpu"
+        n_workers = min(len(missing), torch.get_num_threads()) if on_cpu else 1
+        with only_layers(decoder, 0, self.first_layer):  # once: it changes the decoder for everyone
+            if n_workers > 1:
+                with ThreadPoolExecutor(n_workers, initializer=_use_one_thread) as pool:
+                    computed = list(pool.map(self._compute, missing.values()))
+            else:
+                computed = [self._compute(pair) for pair in missing.values()]
+        self._kept.update(zip(missing, computed))
+        return [self._kept[key] for key in keys]
 
     def _compute(self, pair: EncodedPair) -> Tensor:
         import torch
 
         decoder = self.causal_lm.get_decoder()
-        device = next(decoder.parameters()).device
+        parameter = next(decoder.parameters())
         batch = lay_out_pairs([pair], self.decision.layout, packing=True, pad_token_id=self.pad_id)
-        inputs = completion_inputs(batch.to(device), self.decision.attention)
+        inputs = completion_inputs(batch.to(parameter.device), self.decision.attention)
         del inputs["predict_at"], inputs["targets"]
-        with torch.no_grad(), autocast(self.decision), only_layers(decoder, 0, self.first_layer):
+        with torch.no_grad(), autocast(self.decision):
             found = decoder(**inputs).last_hidden_state
-        return found[0].to(next(decoder.parameters()).dtype)
+        return found[0].to(parameter.dtype)
+
+
+def _use_one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)  # of the calling thread alone
