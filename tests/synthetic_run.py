@@ -80,6 +80,7 @@ def _explore(folder: Path, rng: np.random.Generator, hostile: bool) -> None:
             ("generate", "generation", 400, {}),
             ("contaminated", "filter", 400, {"found in nano-pairs": 3}),
         ],
+        tuple(SETS),
     )
     found = (
         "nano-tone-0000000000000001#response",
@@ -102,21 +103,25 @@ def _topic_map(folder: Path, rng: np.random.Generator) -> None:
         "sums",
         "order of steps, a very long topic name",
     )
-    rows = []
+    rows, samples = [], []
     for i, topic in enumerate(rng.integers(0, 8, 600)):
         x, y = topic % 3 * 4 + rng.normal(), topic // 3 * 4 + rng.normal()
         source, task = SOURCES[i % 4], ("absolute", "classification", "pairwise")[i % 3]
         rows.append((f"{source}-{i:016x}", x, y, topic, names[topic], source, task))
+        text = {"rubric": "[Is it right?]", "response": f"Mapped {i}", "label": "Yes"}
+        samples.append(Sample(rows[-1][0], source, "classification", f"Mapped {HOSTILE}", **text))
     write_rows(folder / "topic_map.csv", "id x y topic topic_name source task", rows)
-    script = "document.getElementById('m').textContent='map \"drawn\"'"
-    write_text(
-        folder / "topic_map.html",
-        f"<!doctype html><title>map</title><body><p id=m>map</p><script>{script}</script>",
-    )
+    write_parquet(folder / "samples.parquet", samples, Sample)
 
 
-def _ledger(path: Path, stages: list[tuple[str, str, int, dict[str, int]]]) -> None:
-    rows = []
+def _ledger(
+    path: Path, stages: list[tuple[str, str, int, dict[str, int]]], sets: tuple[str, ...] = ()
+) -> None:
+    """`sets` are evaluation sets of 40 items, which only the first stage sees."""
+    rows: list[dict[str, object]] = []
+    for name in sets:
+        counts = {"n_in": 40, "n_out": 40, "reason": "", "n_dropped": 0}
+        rows.append({"stage": stages[0][0], "kind": stages[0][1], "source": name, **counts})
     for stage, kind, n_in, dropped in stages:
         for source in SOURCES:
             n_out = n_in - sum(dropped.values())

@@ -70,6 +70,8 @@ def write_evaluation(folder: Path, rng: np.random.Generator, hostile: bool) -> N
                 "value": level,
                 "ci95_low": level - 0.05,
                 "ci95_high": level + 0.05,
+                "majority": 0.5 if t in ("classification", "pairwise") else 0.33,
+                "metric": "pearson" if t == "absolute" else "accuracy",
             }
             for t in ("absolute", "classification", "pairwise", "overall")
         ]
@@ -153,6 +155,8 @@ def _judgements(
                     status="value",
                     verdict=verdict,
                     verdict_probs={verdict: probability},
+                    n_prompt_tokens=61,
+                    n_reply_tokens=7,
                 )
             )
     return rows

@@ -17,6 +17,7 @@ import pytest
 
 from selene_lib import embeddings
 from selene_lib.embeddings import TopicMap, atlas, encoder, local, map_dataset
+from selene_lib.embeddings.look import COLOURS, stretch
 from selene_lib.embeddings.page import MAX_HOVER_CHARS
 from selene_lib.embeddings.topic_map import order_topics, scale_points
 from selene_lib.errors import UserError
@@ -193,7 +194,8 @@ def test_the_page_stands_alone_and_holds_no_text_unless_asked(tmp_path):
     assert "default-src 'none'" in page and "A &lt;map&gt;" in page and "SECRET" not in page
     data = page_data(page)
     assert data["id"] == topic_map.ids and "text" not in data
-    assert np.allclose(np.array(data["x"]) / 10_000, topic_map.x, atol=1e-4)
+    assert np.allclose(np.array(data["x"]) / 10_000, 2 * stretch(topic_map.x) - 1, atol=1e-4)
+    assert data["colours"] == list(COLOURS), "the colours of Fig. 4"
     assert [data["names"]["topic"][t] for t in data["topic"]] == [
         topic_map.topic_names[t] for t in topic_map.topic_index
     ]

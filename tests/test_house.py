@@ -26,7 +26,8 @@ FLOORS = (  # bottom up; rooms of one floor do not know each other
     "evaluation",
     "ablation pipeline figures judge",
     "labels",
-    "steps report cli",
+    "steps report",
+    "cli",
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms.split()}
 FLAT = {"__init__", "errors", "judge", "ledger", "records"}

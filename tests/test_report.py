@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import itertools
 import re
 import shutil
@@ -15,11 +17,17 @@ from synthetic_run import HOSTILE, finished_run
 
 from selene_lib.errors import UserError
 from selene_lib.paper import values as paper
+from selene_lib.records import Judgement, Sample
 from selene_lib.report import build_report
-from selene_lib.report.build import number
+from selene_lib.report.agreement import set_agreements
+from selene_lib.report.cells import number
 from selene_lib.report.claims import claims
+from selene_lib.report.curation import evaluation_stages, training_stages
+from selene_lib.report.downloads import MAX_ROWS, TABLES, pack, shown_table
 from selene_lib.report.items import mistake_counts, worst_items
+from selene_lib.report.judged import Judged, read_judged
 from selene_lib.report.provenance import scale_sentences
+from selene_lib.report.table_one import further_sets, table_one
 
 pytestmark = pytest.mark.slow
 
@@ -50,6 +58,16 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def judged(run_dir: Path) -> Judged:
+    return read_judged(run_dir)
+
+
+def words_of(page: str) -> str:
+    """The page's text, every gap one space."""
+    return re.sub(r"\s+", " ", " ".join(Page(page).words))
+
+
+@pytest.fixture(scope="module")
 def report(run_dir: Path) -> str:
     return build_report(
         run_dir, run_dir.parent / "figures", run_dir.parent / "report.html", show_texts=True
@@ -73,11 +91,13 @@ def test_ids_are_unique_and_every_internal_link_has_its_place(report: str) -> No
     assert len(anchors) >= 10 and set(anchors) | set(labels) <= set(ids)
 
 
-def test_headings_alt_texts_landmarks_and_table_heads_are_there(report: str) -> None:
+def test_headings_alt_texts_landmarks_and_table_heads_are_there(run_dir: Path, report: str) -> None:
+    figures = run_dir.parent / "figures"
     page = Page(report)
     levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch(r"h[1-6]", tag)]
     assert levels.count(1) == 1 and max(b - a for a, b in itertools.pairwise(levels)) <= 2
-    assert all(len(a.get("alt") or "") > 30 for a in page.all("img")) and len(page.all("img")) == 18
+    assert all(len(a.get("alt") or "") > 30 for a in page.all("img"))
+    assert len(page.all("img")) == len(pd.read_csv(figures / "figures.csv"))
     assert {"header", "nav", "main", "footer"} <= {tag for tag, _ in page.tags}
     assert all(a.get("scope") for a in page.all("th"))
     assert all(a.get("title") for a in page.all("iframe")) and page.all("html")[0]["lang"] == "en"
@@ -85,15 +105,127 @@ def test_headings_alt_texts_landmarks_and_table_heads_are_there(report: str) -> 
 
 def test_hostile_text_is_shown_and_never_run(report: str) -> None:
     page = Page(report)
-    assert len(page.all("script")) == 1, "only the page's own script"
+    running = [s for s in page.all("script") if s.get("type") != "application/gzip"]
+    assert len(running) == 1, "only the page's own script"
     assert HOSTILE in "".join(page.words)
     assert "window.broken = 1</script>" not in report
 
 
-def test_the_first_lines_say_that_this_is_not_the_papers_scale(report: str) -> None:
-    words = "".join(Page(report).words)
-    assert words.index("not the paper's scale") < words.index("Claims, published and ours")
-    assert "base 0.550 [0.500, 0.600]" in re.sub(r"\s+", " ", words) and "+25.0 points" in words
+def test_the_first_lines_answer_what_was_run_and_what_came_out(report: str) -> None:
+    words = words_of(report)
+    first = words[: words.index("Table 1: judges and benchmarks")]
+    assert "DPO+NLL lifts the tiny embedded model from 0.550 to 0.800" in first
+    assert "Trained 0.800 [0.750, 0.850], base 0.550 [0.500, 0.600]: +25.0 points, n = 40" in first
+    assert "Pearson correlation" not in first, "the synthetic means are of accuracy overall"
+    assert "0.330 for always giving" in first and "not the paper's scale" in first
+    assert "What beats it Nothing else that this run measured." in first
+
+
+def test_what_beats_the_trained_judge_is_said_in_title_and_facts(
+    run_dir: Path, tmp_path: Path
+) -> None:
+    better = tmp_path / "run"
+    shutil.copytree(run_dir / "05_evaluate_benchmarks", better / "05_evaluate_benchmarks")
+    path = better / "05_evaluate_benchmarks" / "task_means.csv"
+    table = pd.read_csv(path)
+    table.loc[table["judge"] == "nll-seed0", "value"] = 0.95
+    table.to_csv(path, index=False)
+    page = build_report(better, tmp_path, tmp_path / "report.html").read_text(encoding="utf-8")
+    words = words_of(page)
+    assert "from 0.550 to 0.800; NLL alone reaches 0.950" in words
+    assert "NLL alone: 0.950 seed by seed, against 0.800, 0.780, 0.820 for DPO+NLL." in words
+
+
+def test_table_1_has_every_judge_the_main_one_first_and_the_published_ones_last(
+    run_dir: Path,
+) -> None:
+    table = table_one(run_dir)
+    labels = [row.label for row in table.rows]
+    assert labels[0] == "trained, DPO+NLL, seed 0" and labels[1] == "base (untrained)"
+    assert {"trained, DPO alone, seed 0", "trained, NLL alone, seed 0"} <= set(labels[:6])
+    assert "commonest label" in labels and labels[-1].endswith(", published")
+    titles = [column.title for column in table.columns if column.is_run]
+    assert titles[:3] == ["Mean of the task types", "Absolute scoring, mean", "nano-grades"]
+    main = dict(zip([c.title for c in table.columns], table.rows[0].cells, strict=True))
+    assert main["auto_j"].value == 0.44 and main["nano-pairs"].n_unparsed == 1
+    assert main["flask"] is None and not further_sets(run_dir).rows
+
+
+def test_the_ledger_adds_up_and_is_that_of_fig_2(run_dir: Path) -> None:
+    stages = training_stages(run_dir)
+    for stage in stages:
+        assert stage.n_in - sum(stage.dropped.values()) == stage.n_out
+    assert [(s.n_out, t.n_in) for s, t in itertools.pairwise(stages) if s.n_out != t.n_in] == []
+    drawn = pd.read_csv(run_dir.parent / "figures" / "fig2.csv")
+    once = drawn.drop_duplicates(["stage", "source"]).groupby("stage", sort=False)
+    counts = once[["n_in", "n_out"]].sum()
+    assert [(s.n_in, s.n_out) for s in stages] == list(counts.itertuples(index=False, name=None))
+    assert [s.n_out for s in evaluation_stages(run_dir)] == [160]
+
+
+def test_verdicts_are_counted_beside_labels(run_dir: Path, judged: Judged) -> None:
+    found = {(s.set, s.task): s for s in set_agreements(judged)}
+    pairs = found["nano-pairs", "pairwise"]
+    trained = pairs.judges[0]
+    assert trained.judge == "trained, DPO+NLL, seed 0" and trained.n == 80
+    assert trained.total("A") == 40, "twenty items in two orders"
+    wrong = [m for m in mistake_counts(judged) if m.set == "nano-pairs"]
+    assert 40 - wrong[0].n <= trained.n_right <= 80 - wrong[0].n
+    assert sum(trained.given(v) for v in pairs.verdicts) == trained.n
+
+
+def test_a_table_cut_short_begins_with_the_judge_of_the_run(tmp_path: Path) -> None:
+    rows = [
+        {"judge": j, "value": i} for j in ("base", "dpo-seed0", "dpo_nll-seed0") for i in range(400)
+    ]
+    spec = TABLES[-1]
+    path = tmp_path / spec.path
+    path.parent.mkdir(parents=True)
+    pd.DataFrame(rows).to_csv(path, index=False)
+    table = shown_table(tmp_path, spec)
+    assert table.n_rows == 1200 and table.rows is not None and len(table.rows) == MAX_ROWS
+    assert {row[0] for row in table.rows} == {"dpo_nll-seed0"}
+    assert gzip.decompress(base64.b64decode(table.packed)) == path.read_bytes()
+    assert pack(b"x" * 5000, most=10) == ""
+
+
+def test_a_hundred_thousand_judgements_stay_below_ten_megabytes(
+    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Long prompts and replies, every second one wrong; the figures are those of the run."""
+    long = 'A long text with <tags> & quotes "here". ' * 250
+    sets, by_item = {}, {}
+    for k in range(12):
+        name = f"set-{k}"
+        sets[name] = [
+            Sample(f"s{i}", name, "pairwise", long, long, long, long, label="A")
+            for i in range(2500)
+        ]
+        for i in range(2500):
+            by_item[name, f"s{i}"] = [
+                Judgement(
+                    judge,
+                    name,
+                    f"s{i}",
+                    "pairwise",
+                    order,
+                    "nano/pairwise",
+                    "0",
+                    long,
+                    "stop",
+                    "value",
+                    "AB"[(i + j) % 2],
+                )
+                for j, judge in enumerate(("dpo_nll-seed0", "base"))
+                for order in ("AB", "BA")
+            ][: 4 if i < 2500 * 2 / 3 else 3]
+    assert sum(map(len, by_item.values())) > 100_000
+    found = Judged("dpo_nll-seed0", sets, by_item)
+    monkeypatch.setattr("selene_lib.report.build.read_judged", lambda _: found)
+    page = build_report(run_dir, run_dir.parent / "figures", tmp_path / "r.html", show_texts=True)
+    megabytes = page.stat().st_size / 1e6
+    print(f"\nreport of 100,000 judgements: {megabytes:.2f} MB")
+    assert megabytes < 10
 
 
 def test_every_loss_is_shown_over_its_seeds(report: str) -> None:
@@ -191,7 +323,7 @@ def test_a_run_that_is_not_there_is_the_users_mistake(tmp_path: Path) -> None:
 
 
 def test_without_texts_no_item_is_shown_and_mistakes_are_counted(
-    run_dir: Path, tmp_path: Path
+    run_dir: Path, judged: Judged, tmp_path: Path
 ) -> None:
     page = build_report(run_dir, tmp_path / "none", tmp_path / "report.html").read_text(
         encoding="utf-8"
@@ -199,16 +331,16 @@ def test_without_texts_no_item_is_shown_and_mistakes_are_counted(
     words = "".join(Page(page).words)
     assert "window.broken" not in page and "Instruction 3" not in page
     assert "must not be redistributed" in words and "nano-pairs-" not in page
-    counts = mistake_counts(run_dir)
-    items, n_items = worst_items(run_dir, show_texts=True, n_most=10_000)
+    counts = mistake_counts(judged)
+    items, n_items = worst_items(judged, show_texts=True, n_most=10_000)
     assert sum(row.n for row in counts) == n_items == len(items)
     wrong_too = sum("base wrong too" in item.kinds for item in items)
     assert sum(row.kinds["base wrong too"] for row in counts) == wrong_too
     assert f"{counts[0].set}" in words and "<iframe" not in page
 
 
-def test_the_worst_come_first_and_every_set_has_its_share(run_dir: Path) -> None:
-    items, n_items = worst_items(run_dir, show_texts=True, n_most=8)
+def test_the_worst_come_first_and_every_set_has_its_share(judged: Judged) -> None:
+    items, n_items = worst_items(judged, show_texts=True, n_most=8)
     assert len(items) == 8 < n_items
     per_set = Counter(item.set for item in items)
     assert set(per_set.values()) == {2} and len(per_set) == 4
@@ -216,7 +348,7 @@ def test_the_worst_come_first_and_every_set_has_its_share(run_dir: Path) -> None
         severities = [item.severity for item in items if item.set == name]
         assert severities == sorted(severities, reverse=True)
     grades = [
-        i for i in worst_items(run_dir, show_texts=False, n_most=500)[0] if i.set == "nano-grades"
+        i for i in worst_items(judged, show_texts=False, n_most=500)[0] if i.set == "nano-grades"
     ]
     assert len(grades) > 3
     for kind in ("base right", "base wrong too"):
@@ -224,8 +356,8 @@ def test_the_worst_come_first_and_every_set_has_its_share(run_dir: Path) -> None
         assert off == sorted(off, reverse=True), "the further off, the worse"
 
 
-def test_a_right_verdict_in_both_orders_is_no_disagreement(run_dir: Path) -> None:
-    items, _ = worst_items(run_dir, show_texts=False, n_most=10_000)
+def test_a_right_verdict_in_both_orders_is_no_disagreement(judged: Judged) -> None:
+    items, _ = worst_items(judged, show_texts=False, n_most=10_000)
     for item in items:
         mine = [r for r in item.replies if r.judge.startswith("trained")]
         assert any(not r.right for r in mine) and all(

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from selene_lib.cli import data, fetching, judging, labels, running, training
+from selene_lib.cli import data, fetching, judging, labels, reporting, running, training
 from selene_lib.errors import UserError
 from selene_lib.files.disk import REMEDY, refusal
 
@@ -26,7 +26,7 @@ app = typer.Typer(
 )
 # options of another program are handed on
 SETTINGS = {"lab": {"ignore_unknown_options": True}}
-for room in (running, data, judging, labels, training):
+for room in (running, reporting, data, judging, labels, training):
     for command in room.COMMANDS:
         name = command.__name__.rstrip("_").replace("_", "-")
         app.command(name, context_settings=SETTINGS.get(name))(command)

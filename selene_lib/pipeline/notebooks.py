@@ -132,7 +132,7 @@ STEPS: tuple[StepSpec, ...] = (
         (
             "01_explore_sources/sources.csv",
             "01_explore_sources/topic_map.csv",
-            "01_explore_sources/topic_map.html",
+            "01_explore_sources/samples.parquet",
             "01_explore_sources/benchmarks.csv",
             "01_explore_sources/benchmarks",
             "01_explore_sources/ledger.csv",

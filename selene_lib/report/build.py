@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +10,22 @@ import pandas as pd
 
 from selene_lib.errors import UserError
 from selene_lib.figures import results as files
-from selene_lib.figures.everything import curation_ledger
-from selene_lib.figures.flow import Stage, flow_stages
-from selene_lib.figures.judges import LOSS_NAMES, TASK_NAMES, judge_label, order_judges
+from selene_lib.figures.judges import LOSS_NAMES
 from selene_lib.files import write_text
 from selene_lib.judges.names import is_base, loss_of, main_judge
-from selene_lib.paper.values import marked
-from selene_lib.report.claims import Claim, claims, count_statuses
+from selene_lib.report.agreement import set_agreements
+from selene_lib.report.cells import environment
+from selene_lib.report.claims import claims, count_statuses
+from selene_lib.report.curation import evaluation_stages, training_stages
+from selene_lib.report.downloads import TABLES, pack, shown_table
 from selene_lib.report.items import KINDS, mistake_counts, worst_items
-from selene_lib.report.provenance import (
-    command_rows,
-    machine,
-    run_manifest,
-    scale_sentences,
-    step_rows,
-)
+from selene_lib.report.judged import read_judged
+from selene_lib.report.lead import Material, lead, overall
+from selene_lib.report.provenance import command_rows, machine, run_manifest, step_rows
+from selene_lib.report.table_one import further_sets, in_means, table_one
+from selene_lib.report.topic_page import topic_page
 from selene_lib.report.yes_no import RULES, yes_no_rows
 
-HERE = Path(__file__).parent
-MAX_CSV_BYTES = 300_000
 GROUPS = (
     ("Yes/No sets", ("yes_no",)),
     ("Fig. 1: benchmarks", ("fig1a", "fig1a_published", "fig1b", "fig1b_published")),
@@ -39,22 +34,6 @@ GROUPS = (
     ("Training, ablation, threshold", ("training_curves", "ablation", "rewards", "threshold")),
     ("Can the numbers be trusted", ("calibration", "audit", "contamination")),
 )
-TABLES = (
-    ("table-sources", "Training sources", f"{files.EXPLORE}/sources.csv"),
-    ("table-sets", "Evaluation sets", f"{files.EXPLORE}/benchmarks.csv"),
-    ("table-ablation", "Ablation of the sources", f"{files.ABLATE}/ablation.csv"),
-    ("table-threshold", "Reward threshold", f"{files.ABLATE}/threshold_sweep.csv"),
-    ("table-losses", "Losses on held-out pairs, every seed", f"{files.TRAIN}/held_out.csv"),
-    ("table-domains", "Domains, every reading (Table 2)", f"{files.DOMAINS}/domain_scores.csv"),
-    ("table-formats", "Prompt formats", f"{files.DOMAINS}/formats.csv"),
-    ("table-arena", "Arena", f"{files.DOMAINS}/arena.csv"),
-    ("table-audit", "Audit card", f"{files.DOMAINS}/audit.csv"),
-    ("table-yes-no", "Yes/No sets, every judge and yardstick", f"{files.EVALUATE}/yes_no.csv"),
-    ("table-against", "Trained less others, same items", f"{files.EVALUATE}/yes_no_against.csv"),
-    ("table-calibration", "What calibration did", f"{files.EVALUATE}/calibration.csv"),
-    ("table-scores", "Every score in every convention (Table 1)", f"{files.EVALUATE}/scores.csv"),
-)
-MAX_ROWS = 400
 
 
 def build_report(
@@ -72,123 +51,81 @@ def build_report(
         raise UserError(
             f"no results in {result_dir}; run `selene reproduce --run {result_dir.name}` first"
         )
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["number"] = number
-    environment.filters["share"] = share
-    environment.filters["count"] = count
-    environment.filters["label"] = judge_label
-    page = environment.get_template("template.html").render(
-        **_context(result_dir, figures_dir, show_texts)
-    )
-    return write_text(out, page)
+    page = environment().get_template("template.html")
+    return write_text(out, page.render(**_context(result_dir, Path(figures_dir), show_texts)))
 
 
 def _context(result_dir: Path, figures_dir: Path, show_texts: bool) -> dict[str, Any]:
-    run, manifest = result_dir.name, run_manifest(result_dir)
-    rows = claims(result_dir)
-    judged = [row for row in rows if row.trained.value is not None or row.base.value is not None]
-    items, n_items = worst_items(result_dir, show_texts=True) if show_texts else ([], 0)
-    figures = _figures(figures_dir)
+    manifest, figures = run_manifest(result_dir), _figures(figures_dir)
     hardware, versions = machine(manifest)
-    model = files.base_model(manifest)
     return {
-        "run": run,
-        "style": (HERE / "style.css").read_text(encoding="utf-8"),
-        "script": (HERE / "script.js").read_text(encoding="utf-8"),
-        "model": model,
-        "scale": scale_sentences(model, [row.set for row in judged]),
-        "headline": _headline(result_dir, judged),
-        "claims": rows,
-        "n_judged": len(judged),
-        "worse": [row for row in judged if _is_worse(row)],
-        "statuses": count_statuses(rows),
-        "tasks": _task_table(result_dir),
-        "seeds": _seeds(result_dir),
-        "yes_no": yes_no_rows(result_dir),
-        "yes_no_rules": RULES,
-        "groups": [(title, _those_of(figures, names)) for title, names in GROUPS],
+        "run": result_dir.name,
+        "show_texts": show_texts,
+        **_scores(result_dir, files.base_model(manifest)),
+        **_items(result_dir, show_texts),
+        "groups": _groups(figures),
         "flow": figures.get("fig2"),
         "map_figure": figures.get("fig4"),
-        "stages": _stages(result_dir),
-        "tables": [_table(result_dir, *spec) for spec in TABLES],
+        "stages": training_stages(result_dir),
+        "set_stages": evaluation_stages(result_dir),
+        "tables": [shown_table(result_dir, spec) for spec in TABLES],
         # a point of the interactive map is an item; the picture shows the same without its id
-        "map_html": _text(result_dir / files.EXPLORE / "topic_map.html") if show_texts else None,
-        "mistakes": [] if show_texts else mistake_counts(result_dir),
-        "mistake_kinds": KINDS,
-        "items": items,
-        "n_items": n_items,
-        "show_texts": show_texts,
+        "map_html": topic_page(result_dir) if show_texts else None,
         "steps": step_rows(manifest),
         "hardware": hardware,
         "versions": versions,
-        "commands": command_rows(run),
+        "commands": command_rows(result_dir.name),
     }
 
 
-def _is_worse(row: Claim) -> bool:
-    trained, base = row.trained.value, row.base.value
-    return trained is not None and base is not None and trained < base
-
-
-def _those_of(figures: dict[str, dict[str, Any]], names: Sequence[str]) -> list[dict[str, Any]]:
-    return [figures[name] for name in names if name in figures]
-
-
-def _text(path: Path) -> str | None:
-    return path.read_text(encoding="utf-8") if path.is_file() else None
-
-
-def _headline(result_dir: Path, judged: Sequence[Claim]) -> dict[str, Any]:
-    """The overall score of base and trained, and over how many items and sets."""
-    means = files.run_table(result_dir, f"{files.EVALUATE}/task_means.csv")
-    facts: dict[str, Any] = {
-        "n_sets": len({row.set.split(":")[0] for row in judged}),
-        "base": None,
-        "trained": None,
-        "n_pairs": None,
-        "sources": None,
-    }
-    if means is not None and not means.empty:
-        overall = means[means["task"] == "overall"]
-        main = main_judge(overall["judge"])
-        for row in overall.to_dict("records"):
-            if row["judge"] == main:
-                facts["trained"] = row
-            elif is_base(row["judge"]):
-                facts["base"] = row
-    stages = _stages(result_dir)
-    facts["n_pairs"] = stages[-1].n_out if stages else None
+def _scores(result_dir: Path, model: str | None) -> dict[str, Any]:
+    """The first screen and the tables of scores."""
+    rows, means, table = claims(result_dir), overall(result_dir), table_one(result_dir)
+    yes_no, stages = yes_no_rows(result_dir), training_stages(result_dir)
     sources = files.run_table(result_dir, f"{files.EXPLORE}/sources.csv")
-    facts["sources"] = None if sources is None or sources.empty else int((sources["n"] > 0).sum())
-    return facts
+    no_sources = sources is None or sources.empty
+    material = Material(
+        result_dir.name,
+        model,
+        means,
+        rows,
+        yes_no,
+        n_sources=None if no_sources else int((sources["n"] > 0).sum()),
+        n_pairs=stages[-1].n_out if stages else None,
+        in_means=list(in_means(table)),
+    )
+    return {
+        "lead": lead(material),
+        "table_one": table,
+        "further": further_sets(result_dir),
+        "claims": rows,
+        "statuses": count_statuses(rows),
+        "seeds": _seeds(result_dir),
+        "yes_no": yes_no,
+        "yes_no_rules": RULES,
+    }
 
 
-def _task_table(result_dir: Path) -> list[dict[str, Any]]:
-    """One row a judge: its cell for each task type and overall."""
-    means = files.run_table(result_dir, f"{files.EVALUATE}/task_means.csv")
-    if means is None or means.empty:
-        return []
-    names = {**TASK_NAMES, "overall": "Mean of the task types"}
-    keyed = {(r["judge"], r["task"]): r for r in means.to_dict("records")}
-    tasks = [task for task in names if task in set(means["task"])]
-    rows = []
-    for judge in order_judges(means["judge"]):
-        rows.append(
-            {
-                "judge": judge_label(judge),
-                "cells": [keyed.get((judge, task)) for task in tasks],
-                "tasks": [names[t] for t in tasks],
-            }
-        )
-    return rows
+def _items(result_dir: Path, show_texts: bool) -> dict[str, Any]:
+    """What lies behind the scores: verdicts beside labels, and the items that went wrong."""
+    judged = read_judged(result_dir)
+    items, n_items = worst_items(judged, show_texts=True) if show_texts else ([], 0)
+    return {
+        "agreements": set_agreements(judged),
+        "was_judged": bool(judged.by_item),
+        "items": items,
+        "n_items": n_items,
+        "mistakes": [] if show_texts else mistake_counts(judged),
+        "mistake_kinds": KINDS,
+    }
+
+
+def _groups(figures: dict[str, dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Figures under their headings; one that stands in no group comes last, never nowhere."""
+    placed = {name for _, names in GROUPS for name in names} | {"fig2", "fig4"}
+    others = [figure for name, figure in figures.items() if name not in placed]
+    groups = [(title, [figures[n] for n in names if n in figures]) for title, names in GROUPS]
+    return [*groups, ("Others", others)]
 
 
 def _seeds(result_dir: Path) -> list[dict[str, Any]]:
@@ -219,13 +156,8 @@ def _seeds_of_loss(mine: pd.DataFrame, loss: str) -> dict[str, Any]:
     }
 
 
-def _stages(result_dir: Path) -> list[Stage]:
-    ledger = curation_ledger(result_dir)
-    return flow_stages(ledger) if ledger is not None else []
-
-
 def _figures(figures_dir: Path) -> dict[str, dict[str, Any]]:
-    """Read `figures.csv` and embed each PNG and its CSV as data URIs."""
+    """Read `figures.csv` and embed each PNG as a data URI, its CSV packed."""
     table = files.run_table(figures_dir, "figures.csv")
     found: dict[str, dict[str, Any]] = {}
     if table is None or table.empty:
@@ -235,11 +167,10 @@ def _figures(figures_dir: Path) -> dict[str, dict[str, Any]]:
         if not image.is_file():
             continue
         width, height = _png_size(image.read_bytes())
-        small = numbers.is_file() and numbers.stat().st_size <= MAX_CSV_BYTES
         found[row["figure"]] = {
             **row,
             "src": _data_uri("image/png", image.read_bytes()),
-            "csv": _data_uri("text/csv", numbers.read_bytes()) if small else None,
+            "packed": pack(numbers.read_bytes()) if numbers.is_file() else "",
             "width": width // 2,
             "height": height // 2,
         }
@@ -252,60 +183,3 @@ def _png_size(image: bytes) -> tuple[int, int]:
 
 def _data_uri(kind: str, content: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
-
-
-def _table(result_dir: Path, anchor: str, title: str, path: str) -> dict[str, Any]:
-    """The first rows of a result table as text cells; `rows` is None where there is no file."""
-    table = files.run_table(result_dir, path)
-    facts: dict[str, Any] = {
-        "anchor": anchor,
-        "title": title,
-        "path": path,
-        "columns": [],
-        "rows": None,
-        "n_rows": 0,
-    }
-    if table is None:
-        return facts
-    table = table.drop(columns=[c for c in ("meta",) if c in table])
-    if {"published", "published_note"} <= set(table):
-        notes = table["published_note"].fillna("").astype(str)
-        table["published"] = [marked(v, note) for v, note in zip(table["published"], notes)]
-    numeric = [pd.api.types.is_numeric_dtype(table[c]) and table[c].dtype != bool for c in table]
-    rows = [[number(v) for v in row] for row in table.head(MAX_ROWS).itertuples(index=False)]
-    return facts | {
-        "columns": list(zip(table.columns, numeric)),
-        "rows": rows,
-        "n_rows": len(table),
-    }
-
-
-def number(value: Any) -> str:
-    """Write a cell: floats with three decimals, whole numbers as such, nothing as a dash."""
-    if _is_missing(value):
-        return "–"
-    if isinstance(value, float):
-        return _decimal(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return f"{value:,}"
-    return str(value)
-
-
-def _decimal(value: float) -> str:
-    if abs(value) < 1000:
-        return f"{value:.3f}"
-    return f"{value:,.0f}" if value.is_integer() else f"{value:,.1f}"
-
-
-def _is_missing(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value))
-
-
-def share(value: float | None) -> str:
-    """Write a score with three decimals, a missing one as a dash."""
-    return number(None if value is None else float(value))
-
-
-def count(value: Any) -> str:
-    """Write a count with thousands separators, a missing one as a dash."""
-    return "–" if _is_missing(value) else f"{int(value):,}"

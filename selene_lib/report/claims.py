@@ -49,6 +49,22 @@ class Claim:
     status: str = "not run"
     why: str = ""
 
+    @property
+    def is_judged(self) -> bool:
+        """Whether the run has a number for it."""
+        return self.trained.value is not None or self.base.value is not None
+
+    @property
+    def is_run(self) -> bool:
+        """Whether the run asked a judge, even where the metric is undefined."""
+        return self.trained.n is not None or self.base.n is not None
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether the trained judge scores below the base."""
+        trained, base = self.trained.value, self.base.value
+        return trained is not None and base is not None and trained < base
+
 
 def claims(result_dir: Path) -> list[Claim]:
     """Return the sets of a run, its domains, then every published cell that it has no row for.

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TypeVar
 
 from selene_lib.errors import UserError
-from selene_lib.figures import results as files
 from selene_lib.figures.judges import judge_label
-from selene_lib.judges.names import is_base, main_judge
 from selene_lib.prompts.rendering import render
 from selene_lib.records import Judgement, Sample
+from selene_lib.report.judged import Judged
+
+MAX_CHARACTERS = 4000  # of one text: 120 items of long replies stay a page that opens
+SNIPPET = 110
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,8 @@ class ShownReply:
     right: bool
     probability: float | None
     text: str
+    n_prompt_tokens: int = 0
+    n_reply_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -39,30 +45,52 @@ class Item:
     kinds: tuple[str, ...]
     replies: tuple[ShownReply, ...]
     texts: Mapping[str, str] = field(default_factory=dict)
+    snippet: str = ""
+
+    @property
+    def anchor(self) -> str:
+        """The item's place on a page, the same in every report of the same items."""
+        return anchor(self.set, self.id)
 
 
-def worst_items(result_dir: Path, *, show_texts: bool, n_most: int = 120) -> tuple[list[Item], int]:
+def anchor(name: str, sample_id: str) -> str:
+    """Return the fragment of a link to an item of a set."""
+    return "item-" + re.sub(r"[^A-Za-z0-9_.-]+", "-", f"{name}-{sample_id}")
+
+
+def worst_items(judged: Judged, *, show_texts: bool, n_most: int = 120) -> tuple[list[Item], int]:
     """Return the trained judge's worst mistakes, by set, and how many there are in all.
 
     An item is worse the further the verdict lies from the gold (absolute), the surer the judge was
     (else), and if a right base was spoilt. `n_most` is shared among the sets, so that a large set
     does not hide a small one.
     """
-    judgements = files.run_judgements(result_dir)
-    main = main_judge(j.judge for j in judgements)
-    shown = [j for j in judgements if j.judge == main or is_base(j.judge)]
-    by_item: dict[tuple[str, str], list[Judgement]] = {}
-    for judgement in shown:
-        by_item.setdefault((judgement.set, judgement.sample_id), []).append(judgement)
-    found: dict[str, list[Item]] = {}
-    for name, samples in files.run_sets(result_dir).items():
-        items = [
-            _item(s, name, by_item[name, s.id], main, show_texts)
-            for s in samples
-            if s.label is not None and (name, s.id) in by_item
-        ]
-        found[name] = sorted((i for i in items if i is not None), key=lambda i: (-i.severity, i.id))
-    return _shared(found, n_most), sum(len(items) for items in found.values())
+    found = _mistakes(judged)
+    shown = [_item(m, judged.main, show_texts) for m in dealt(found, n_most)]
+    return shown, sum(len(mistakes) for mistakes in found.values())
+
+
+@dataclass(frozen=True)
+class _Mistake:
+    """An item that the trained judge got wrong, before its texts are made."""
+
+    set: str
+    sample: Sample
+    judgements: Sequence[Judgement]
+    kinds: tuple[str, ...]
+    severity: float
+
+
+def _mistakes(judged: Judged) -> dict[str, list[_Mistake]]:
+    """By set, the worst first."""
+    found: dict[str, list[_Mistake]] = {name: [] for name in judged.sets}
+    for name, sample, judgements in judged.items():
+        mistake = _mistake(name, sample, judgements, judged.main)
+        if mistake is not None:
+            found[name].append(mistake)
+    for mistakes in found.values():
+        mistakes.sort(key=lambda m: (-m.severity, m.sample.id))
+    return found
 
 
 @dataclass(frozen=True)
@@ -79,36 +107,32 @@ class MistakeCount:
 KINDS = ("base right", "base wrong too", "orders disagree", "no verdict read")
 
 
-def mistake_counts(result_dir: Path) -> list[MistakeCount]:
+def mistake_counts(judged: Judged) -> list[MistakeCount]:
     """Return a row a set with mistakes of the trained judge: what may be shown of sets whose items
     may not.
     """
-    items, _ = worst_items(result_dir, show_texts=False, n_most=1_000_000_000)
-    by_set: dict[str, list[Item]] = {}
-    for item in items:
-        by_set.setdefault(item.set, []).append(item)
     return [
-        MistakeCount(name, len(mine), {kind: sum(kind in i.kinds for i in mine) for kind in KINDS})
-        for name, mine in by_set.items()
+        MistakeCount(name, len(mine), {kind: sum(kind in m.kinds for m in mine) for kind in KINDS})
+        for name, mine in _mistakes(judged).items()
+        if mine
     ]
 
 
-def _shared(found: Mapping[str, list[Item]], n_most: int) -> list[Item]:
-    """Deal the places out, one a set in turn, and return the chosen items set by set."""
+def dealt(found: Mapping[str, Sequence[T]], n_most: int) -> list[T]:
+    """Deal `n_most` places out, one a set in turn, and return the chosen ones set by set."""
     n_of_set = dict.fromkeys(found, 0)
     left = n_most
     while left and any(n < len(found[name]) for name, n in n_of_set.items()):
-        for name, items in found.items():
-            if left and n_of_set[name] < len(items):
+        for name, mine in found.items():
+            if left and n_of_set[name] < len(mine):
                 n_of_set[name] += 1
                 left -= 1
-    return [item for name, n in n_of_set.items() for item in found[name][:n]]
+    return [one for name, n in n_of_set.items() for one in found[name][:n]]
 
 
-def _item(
-    sample: Sample, name: str, judgements: Iterable[Judgement], main: str | None, show_texts: bool
-) -> Item | None:
-    judgements = sorted(judgements, key=lambda j: (j.judge != main, j.judge, j.order))
+def _mistake(
+    name: str, sample: Sample, judgements: Sequence[Judgement], main: str | None
+) -> _Mistake | None:
     mine = [j for j in judgements if j.judge == main]
     wrong = [j for j in mine if j.verdict_of_sample != sample.label]
     if not wrong:
@@ -126,11 +150,29 @@ def _item(
         severity += 0.5
     if "orders disagree" in kinds:
         severity -= 0.25
-    texts = _texts(sample, judgements[0]) if show_texts else {}
-    replies = tuple(_reply(j, sample, show_texts) for j in judgements)
+    return _Mistake(name, sample, judgements, tuple(kinds), severity)
+
+
+def _item(mistake: _Mistake, main: str | None, show_texts: bool) -> Item:
+    sample = mistake.sample
+    judgements = sorted(mistake.judgements, key=lambda j: (j.judge != main, j.judge, j.order))
     return Item(
-        sample.id, name, sample.task, str(sample.label), severity, tuple(kinds), replies, texts
+        sample.id,
+        mistake.set,
+        sample.task,
+        str(sample.label),
+        mistake.severity,
+        mistake.kinds,
+        tuple(shown_reply(j, sample, judge_label(j.judge), show_texts) for j in judgements),
+        item_texts(sample, judgements[0]) if show_texts else {},
+        snippet(sample.instruction) if show_texts else "",
     )
+
+
+def snippet(text: str, most: int = SNIPPET) -> str:
+    """Return the beginning of a text in one line."""
+    line = " ".join(text[: 4 * most].split())
+    return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
 def _distance(judgement: Judgement, sample: Sample) -> float:
@@ -142,25 +184,32 @@ def _distance(judgement: Judgement, sample: Sample) -> float:
     return 0.75 if probability is None else probability
 
 
-def _reply(judgement: Judgement, sample: Sample, show_texts: bool) -> ShownReply:
+def shown_reply(judgement: Judgement, sample: Sample, judge: str, show_texts: bool) -> ShownReply:
+    """Return one reply as a page shows it, under the name `judge`."""
     verdict = judgement.verdict_of_sample
-    said = judgement.reply if show_texts else ""
     return ShownReply(
-        judge_label(judgement.judge),
+        judge,
         judgement.order,
         judgement.status,
         verdict or judgement.status,
         verdict == sample.label,
         judgement.verdict_probability,
-        said,
+        _whole_or_cut(judgement.reply) if show_texts else "",
+        judgement.n_prompt_tokens,
+        judgement.n_reply_tokens,
     )
 
 
-def _texts(sample: Sample, judgement: Judgement) -> dict[str, str]:
+def item_texts(sample: Sample, judgement: Judgement) -> dict[str, str]:
     """The prompt as the judge was shown it in the order AB, the rubric and the reference."""
     texts = _prompt_of(sample, judgement)
     texts |= {"Rubric": sample.rubric, "Reference": sample.reference or ""}
-    return {name: text for name, text in texts.items() if text}
+    return {name: _whole_or_cut(text) for name, text in texts.items() if text}
+
+
+def _whole_or_cut(text: str) -> str:
+    left = len(text) - MAX_CHARACTERS
+    return text if left <= 0 else f"{text[:MAX_CHARACTERS]}\n[{left:,} more characters]"
 
 
 def _prompt_of(sample: Sample, judgement: Judgement) -> dict[str, str]:
