@@ -16,8 +16,8 @@ from selene_lib.pipeline import chain, notebooks
 from selene_lib.pipeline.execution import EXECUTION
 from selene_lib.pipeline.notebooks import StepSpec, notebook_path, parameter_defaults
 
-FIRST = StepSpec("00_quickstart", (), ("judgements.csv", "judgements"), 15)
-SECOND = StepSpec("01_second", ("00_quickstart/judgements.csv",), ("copy.csv",), 75)
+FIRST = StepSpec("00_quickstart", (), ("judgements.csv", "judgements"))
+SECOND = StepSpec("01_second", ("00_quickstart/judgements.csv",), ("copy.csv",))
 IMPORT = "from selene_lib.pipeline.runs import begin_step"
 CELLS = {
     FIRST.name: (

@@ -82,7 +82,7 @@ def test_a_run_publishes_what_a_reader_opens_and_no_more(published):
     left = published / "reports" / "x" / "notebooks" / ".04_train_judge.ipynb.ab12.tmp"
     left.parent.mkdir(parents=True)
     left.write_text("half, of a publication that was killed")
-    files = [f"reports/x/{name}" for name in PAGES]
+    files = [f"reports/x/{name}" for name in (*PAGES, "times.json")]
     assert publish("x") == ["figures/x", "figures/published", *files]
     found = [p for part in ("figures", "reports") for p in (published / part).rglob("*.*")]
     assert {path.relative_to(published).as_posix() for path in found} == {

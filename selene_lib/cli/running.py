@@ -169,11 +169,10 @@ def _missing_input(step: StepSpec, run_dir: Path, would_run: set[str]) -> str:
 
 
 def _expected(step: StepSpec, run: str, seconds: float | None) -> str:
-    from selene_lib.pipeline.execution import clock
+    from selene_lib.pipeline.execution import Expected
+    from selene_lib.pipeline.times import usual_seconds
 
-    if seconds is None and run != "nano":
-        return f"time not known ({clock(step.expected_seconds)} in run nano)"
-    return f"expected {clock(seconds or step.expected_seconds)}"
+    return Expected("", seconds or usual_seconds(run).get(step.name)).about
 
 
 def _differences(step: StepSpec, parameters: Mapping[str, Any]) -> str:

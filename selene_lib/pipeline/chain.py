@@ -28,6 +28,7 @@ from selene_lib.pipeline.presets import RunSpec, load_run, resolve_parameters
 from selene_lib.pipeline.runs import input_paths, refuse_damaged_inputs
 from selene_lib.pipeline.state import StepState, heal, step_state
 from selene_lib.pipeline.step_records import write_manifest
+from selene_lib.pipeline.times import usual_seconds
 
 
 @dataclass(frozen=True)
@@ -166,14 +167,12 @@ class _Chain:
                 continue
             self._make_room(state)
             after = sum(seconds[later.name] for later in self.steps[number:])
-            known = self.run_dir.name == "nano" or state.seconds is not None
+            here = self._usual_seconds(state)
             execute_notebook(
                 step,
                 self.resolved[step.name],
                 self.run_dir,
-                expected=Expected(
-                    prefix, state.seconds or step.expected_seconds, after if known else None
-                ),
+                expected=Expected(prefix, here, None if here is None else after),
                 again=self.wanted.command(step.number),
                 say=self.say,
             )
@@ -257,8 +256,8 @@ class _Chain:
             self.say(f"{name}: to keep it instead of running again: {how}")
 
     def _expected_seconds(self) -> dict[str, float]:
-        """How long each step will take: as long as the last time, else as in run nano; nothing for
-        one that stands, unless one it reads from will run.
+        """How long each step will take (0 where nothing is known): as long as the last time, else
+        as in the published run; nothing for one that stands, unless one it reads from will run.
         """
         seconds: dict[str, float] = {}
         will_run: set[str] = set(self.forced)
@@ -269,8 +268,12 @@ class _Chain:
                 seconds[step.name] = 0.0
             else:
                 will_run.add(step.name)
-                seconds[step.name] = state.seconds or step.expected_seconds
+                seconds[step.name] = self._usual_seconds(state) or 0.0
         return seconds
+
+    def _usual_seconds(self, state: StepState) -> float | None:
+        """As long as the last time, else as in the published run of this name."""
+        return state.seconds or usual_seconds(self.run_dir.name).get(state.step.name)
 
     def _lock(self, name: str) -> PathLock:
         """The lock that a notebook at work holds on its step."""

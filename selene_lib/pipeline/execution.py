@@ -47,14 +47,20 @@ class Expected:
     """
 
     prefix: str
-    seconds: float
+    seconds: float | None
     seconds_after: float | None = None
+
+    @property
+    def about(self) -> str:
+        """The time of this step, as words."""
+        return "time not known" if self.seconds is None else f"expected {clock(self.seconds)}"
 
     def left(self, elapsed: float) -> str:
         """Return the time left of the whole command, as a phrase."""
         if self.seconds_after is None:
             return ""
-        return f", about {clock(max(self.seconds - elapsed, 0.0) + self.seconds_after)} left in all"
+        here = max((self.seconds or 0.0) - elapsed, 0.0)
+        return f", about {clock(here + self.seconds_after)} left in all"
 
 
 def execute_notebook(
@@ -86,7 +92,7 @@ def execute_notebook(
     os.replace(failed, copies / f"{step.name}.ipynb")
     took = clock(time.monotonic() - started)
     after = Expected("", 0.0, expected.seconds_after).left(0.0)
-    say(f"{expected.prefix} done in {took} (expected {clock(expected.seconds)}){after}")
+    say(f"{expected.prefix} done in {took} ({expected.about}){after}")
 
 
 @contextlib.contextmanager
@@ -197,17 +203,17 @@ def _progress_line(expected: Expected) -> Iterator[None]:
     is none.
     """
     stream, stop, started = sys.stderr, threading.Event(), time.monotonic()
-    prefix, about = expected.prefix, clock(expected.seconds)
+    prefix, about = expected.prefix, expected.about
     if not stream.isatty():
         left = expected.left(0.0)
-        print(f"{prefix} running (expected {about}{left})", file=stream, flush=True)
+        print(f"{prefix} running ({about}{left})", file=stream, flush=True)
         yield
         return
 
     def tick() -> None:
         while not stop.wait(0.5):
             elapsed = time.monotonic() - started
-            line = f"\r{prefix} {clock(elapsed)} of about {about}{expected.left(elapsed)} \x1b[K"
+            line = f"\r{prefix} {clock(elapsed)} ({about}{expected.left(elapsed)}) \x1b[K"
             print(line, end="", file=stream, flush=True)
 
     thread = threading.Thread(target=tick, daemon=True)

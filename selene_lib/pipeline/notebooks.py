@@ -15,7 +15,7 @@ from selene_lib.pipeline.places import project_root
 
 @dataclass(frozen=True)
 class StepSpec:
-    """One notebook: what it reads and writes, and how long run `nano` takes it.
+    """One notebook: what it reads and writes.
 
     Inputs are paths below `artefacts/<run>/`, outputs and telemetry below the step's own folder.
     """
@@ -23,7 +23,6 @@ class StepSpec:
     name: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    expected_seconds: int
     telemetry: tuple[str, ...] = ()
 
     @property
@@ -38,7 +37,7 @@ class StepSpec:
 
 
 STEPS: tuple[StepSpec, ...] = (
-    StepSpec("00_quickstart", (), ("judgements.csv",), 15),
+    StepSpec("00_quickstart", (), ("judgements.csv",)),
     StepSpec(
         "01_explore_sources",
         (),
@@ -54,7 +53,6 @@ STEPS: tuple[StepSpec, ...] = (
             "overlaps.csv",
             "dev.parquet",
         ),
-        50,
     ),
     StepSpec(
         "02_curate_preferences",
@@ -67,7 +65,6 @@ STEPS: tuple[StepSpec, ...] = (
             "rewards.csv",
             "example_pair.json",
         ),
-        20,
     ),
     StepSpec(
         "03_ablate_sources",
@@ -77,7 +74,6 @@ STEPS: tuple[StepSpec, ...] = (
             "02_curate_preferences/validation.parquet",
         ),
         ("ablation.csv", "threshold_sweep.csv", "decisions.yaml"),
-        170,
         ("telemetry.csv",),
     ),
     StepSpec(
@@ -89,7 +85,6 @@ STEPS: tuple[StepSpec, ...] = (
             "03_ablate_sources/decisions.yaml",
         ),
         ("adapters", "training.csv", "held_out.csv", "mix.csv", "ledger.csv"),
-        150,
         ("telemetry.csv",),
     ),
     StepSpec(
@@ -114,7 +109,6 @@ STEPS: tuple[StepSpec, ...] = (
             "calibration.csv",
             "calibrations",
         ),
-        95,
     ),
     StepSpec(
         "06_evaluate_domains",
@@ -125,7 +119,6 @@ STEPS: tuple[StepSpec, ...] = (
             "05_evaluate_benchmarks/judgements",
         ),
         ("judgements", "domain_scores.csv", "table2.csv", "formats.csv", "arena.csv", "audit.csv"),
-        85,
     ),
     StepSpec(
         "07_report",
@@ -163,13 +156,11 @@ STEPS: tuple[StepSpec, ...] = (
             "06_evaluate_domains/audit.csv",
         ),
         ("results.json", "figures", "report.html", "recipe.md"),
-        18,
     ),
     StepSpec(
         "08_published_values",
         (),
         ("published.csv", "figures"),
-        6,
     ),
 )
 
@@ -179,7 +170,6 @@ ALONE: tuple[StepSpec, ...] = (
         "09_train_on_your_labels",
         (),
         ("judge", "comparison.csv", "curve.csv", "pool.csv"),
-        300,
     ),
 )
 """Notebooks that are no step of the chain: they read your files and need the small real model."""

@@ -14,6 +14,7 @@ from selene_lib.pipeline.executed import publish_executed
 from selene_lib.pipeline.places import home, run_folder
 from selene_lib.pipeline.state import heal
 from selene_lib.pipeline.step_records import damaged_outputs, read_record
+from selene_lib.pipeline.times import TIMES, write_times
 
 REPORT, PUBLISHED = "07_report", "08_published_values"
 
@@ -47,7 +48,8 @@ def publish(run: str) -> list[str]:
         notebooks = publish_executed(run_dir, reports / "notebooks")
     else:
         shutil.rmtree(reports / "notebooks", ignore_errors=True)
-    files = [*(reports / name for name in PAGES), *notebooks]
+    times = write_times(run_dir, reports / TIMES)
+    files = [*(reports / name for name in PAGES), times, *notebooks]
     return written + [path.relative_to(home()).as_posix() for path in files]
 
 
