@@ -42,7 +42,7 @@ def main(folder: Path) -> None:
     for name, adapter in (("base", None), ("trained", result.adapter_dir)):
         judge = Judge(EMBEDDED_MODEL, adapter=adapter, max_new_tokens=110)
         findings = judge.score_samples(items)
-        n_right = sum(f.verdict == item.label for f, item in zip(findings, items))
+        n_right = sum(f.label == item.label for f, item in zip(findings, items))
         print(f"{name}: {n_right} of {len(items)} right; the first: {findings[0].critique!r}")
     print(f"adapter: {result.adapter_dir}")
 

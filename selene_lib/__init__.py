@@ -11,33 +11,54 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from selene_lib.evaluation.scoring import score_set
-    from selene_lib.judge import Judge, judge_file
+    from selene_lib.judge import (
+        Criterion,
+        Example,
+        FileResult,
+        ItemResult,
+        Judge,
+        JudgeOptions,
+        judge_file,
+        plan_file,
+    )
     from selene_lib.labels.training import train_judge
     from selene_lib.records import Judgement, PreferencePair, Sample, Score
     from selene_lib.training.run import train
     from selene_lib.training.spec import TrainSpec
 
 _HOME_OF = {
+    "Criterion": "selene_lib.judge",
+    "Example": "selene_lib.judge",
+    "FileResult": "selene_lib.judge",
+    "ItemResult": "selene_lib.judge",
     "Judge": "selene_lib.judge",
+    "JudgeOptions": "selene_lib.judge",
     "Judgement": "selene_lib.records",
     "PreferencePair": "selene_lib.records",
     "Sample": "selene_lib.records",
     "Score": "selene_lib.records",
     "TrainSpec": "selene_lib.training.spec",
     "judge_file": "selene_lib.judge",
+    "plan_file": "selene_lib.judge",
     "score_set": "selene_lib.evaluation.scoring",
     "train": "selene_lib.training.run",
     "train_judge": "selene_lib.labels.training",
 }
 
 __all__ = [
+    "Criterion",
+    "Example",
+    "FileResult",
+    "ItemResult",
     "Judge",
+    "JudgeOptions",
     "Judgement",
     "PreferencePair",
     "Sample",
     "Score",
     "TrainSpec",
     "judge_file",
+    "plan_file",
     "score_set",
     "train",
     "train_judge",

@@ -20,6 +20,7 @@ LABELS: dict[str, tuple[str, ...]] = {
     "pairwise": ("A", "B"),
 }
 TIE = "tie"
+USUAL_SCALE = "1-5"
 VerdictStatus = Literal["value", "malformed", "truncated", "refused", "abstained", "failed"]
 Order = Literal["AB", "BA"]
 _FLIP = {"A": "B", "B": "A"}
@@ -32,6 +33,15 @@ def stable_id(source: str, *parts: object) -> str:
     """
     digest = hashlib.sha256("\x1f".join(map(str, parts)).encode()).hexdigest()
     return f"{source}-{digest[:16]}"
+
+
+def labels_of(kind: str) -> tuple[str, ...]:
+    """Return the labels of a task, or of `absolute LOW-HIGH`: the whole scores of that scale."""
+    task, _, scale = kind.partition(" ")
+    if not scale:
+        return LABELS[task]
+    low, _, high = scale.partition("-")
+    return tuple(str(score) for score in range(int(low), int(high) + 1))
 
 
 def unit_hash(seed: int, *parts: object) -> float:
@@ -55,7 +65,9 @@ class Sample:
     `label` is the gold verdict in the task's own words (`LABELS`, or `tie` for a pairwise draw;
     None where only `score` is known). `score` is the numeric gold of an absolute item on its
     rubric's 1-5 scale before rounding (a mean of annotators may be 3.67). `group` names what shares
-    a prompt: splits and clustered intervals never part a group. `meta` holds JSON values only.
+    a prompt: splits and clustered intervals never part a group. `meta` holds JSON values only; the
+    prompt shows its `context` (what the response was to be drawn from) and its `scale` (`1-10`; a
+    number is the highest score of a scale from 1).
     """
 
     id: str
@@ -79,11 +91,18 @@ class Sample:
             )
         if (self.task == "pairwise") != (self.response_b is not None):
             raise ValueError(f"sample {self.id}: a pairwise sample, and only that, has response_b")
-        allowed = (*LABELS[self.task], TIE) if self.task == "pairwise" else LABELS[self.task]
+        allowed = (*LABELS[self.task], TIE) if self.task == "pairwise" else labels_of(self.kind)
         if self.label is not None and self.label not in allowed:
             raise ValueError(
                 f"sample {self.id}: label {self.label!r} is not one of {', '.join(allowed)}"
             )
+
+    @property
+    def kind(self) -> str:
+        """The task, with its scale where that is not the usual one: what `labels_of` reads."""
+        scale = self.meta.get("scale") if self.task == "absolute" else None
+        name = USUAL_SCALE if scale is None else f"1-{scale}" if isinstance(scale, int) else scale
+        return self.task if name == USUAL_SCALE else f"{self.task} {name}"
 
     def swap(self) -> Sample:
         """Exchange the two responses **and** the label of a pairwise sample.
@@ -183,7 +202,19 @@ class Judgement:
     @property
     def key(self) -> tuple[str, str, str, str, str]:
         """What makes this judgement one of its kind: asked once, never twice."""
-        return (self.judge, self.set, self.sample_id, self.order, self.prompt_sha256)
+        asked = f"{self.prompt_sha256}#{self.draw}" if self.draw else self.prompt_sha256
+        return (self.judge, self.set, self.sample_id, self.order, asked)
+
+    @property
+    def draw(self) -> int:
+        """Which sample of the judge's replies to one prompt this is, from 1; 0 for the only one."""
+        return int(self.meta.get("draw", 0))
+
+    @property
+    def kind(self) -> str:
+        """The task, with its scale where that is not the usual one; see `Sample.kind`."""
+        scale = self.meta.get("scale")
+        return f"{self.task} {scale}" if scale else self.task
 
     @property
     def verdict_of_sample(self) -> str | None:

@@ -228,11 +228,11 @@ def test_out_of_memory_halves_the_batch(random_model, monkeypatch):
     expected = [r.text for r in judge.judge(prompts(6))]
     sizes, whole = [], judge._generate
 
-    def tight(rows):
+    def tight(asked, rows):
         sizes.append(len(rows))
         if len(rows) > 2:
             raise torch.OutOfMemoryError("no room")
-        return whole(rows)
+        return whole(asked, rows)
 
     monkeypatch.setattr(judge, "_generate", tight)
     assert [r.text for r in judge.judge(prompts(6))] == expected and sizes == [6, 3, 1, 2, 3, 1, 2]

@@ -316,7 +316,12 @@ def test_a_file_is_judged_in_its_own_format(tmp_path, replay, ending):
     source, target = write_table(tmp_path / f"in{ending}", rows), tmp_path / f"out{ending}"
     (tmp_path / "rubric.txt").write_text(RUBRIC)
     result = judge_file(
-        source, target, task="absolute", rubric=tmp_path / "rubric.txt", progress=False
+        source,
+        target,
+        task="absolute",
+        rubric=tmp_path / "rubric.txt",
+        model="rule",
+        progress=False,
     )
     assert (result.n, result.n_unparsed, result.n_inconsistent) == (6, 3, 0) and result.usage[
         "reply_tokens"
@@ -327,7 +332,9 @@ def test_a_file_is_judged_in_its_own_format(tmp_path, replay, ending):
     } == {"k"}
     assert (
         found[1]["verdict"] == "4"
-        and found[1]["critique"].startswith("**Reasoning:** ok")
+        and found[1]["reasoning"] == "ok"
+        and float(found[1]["score"]) == 4
+        and found[1]["judge"] == "rule"
         and found[0]["reason"]
     )
     accuracy = next(s for s in result.scores if s.metric == "accuracy")
@@ -338,6 +345,7 @@ def test_a_file_is_judged_in_its_own_format(tmp_path, replay, ending):
         tmp_path / f"again{ending}",
         task="absolute",
         rubric=tmp_path / "rubric.txt",
+        model="rule",
         store=result.store,
         progress=False,
     )
@@ -365,7 +373,7 @@ def test_pairs_of_a_file_are_judged_in_both_orders(tmp_path, monkeypatch):
     result = judge_file(
         write_table(tmp_path / "in.csv", rows),
         tmp_path / "out.csv",
-        task="pairwise",
+        model="rule",
         progress=False,
     )
     found = read_table(tmp_path / "out.csv")
@@ -378,7 +386,8 @@ def test_pairs_of_a_file_are_judged_in_both_orders(tmp_path, monkeypatch):
 
 def test_one_line_judges_one_response(replay):
     finding = Judge("anything").score("an odd answer", instruction="do", rubric="good?")
-    assert (finding.verdict, finding.status, finding.confidence) == ("4", "value", None)
+    assert (finding.verdict, finding.status, finding.confidence) == (4, "value", None)
+    assert (finding.label, finding.score, finding.reasoning) == ("4", 4.0, "ok")
     assert Judge("anything").score("even", rubric="good?").status == "malformed"
     assert item_results([], []) == []
 
@@ -389,7 +398,7 @@ def error_of(tmp_path: Path, content: str, name: str = "in.csv", **changes) -> s
         judge_file(
             tmp_path / name,
             tmp_path / "out.csv",
-            **{"task": "absolute", "progress": False, **changes},
+            **{"task": "absolute", "model": "rule", "progress": False, **changes},
         )
     message = str(caught.value)
     assert "\n" not in message and not (tmp_path / "out.csv").exists()

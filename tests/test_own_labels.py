@@ -19,7 +19,9 @@ from selene_lib.labels.recipe import JudgeRecipe, balance
 from selene_lib.labels.splitting import split_labels
 from selene_lib.labels.table import read_labels, with_groups
 from selene_lib.labels.training import train_judge
+from selene_lib.models.names import resolve_model
 from selene_lib.records import PreferencePair, Sample
+from selene_lib.training.export import export_judge
 
 EXAMPLE = REPOSITORY / "examples" / "support_answers"
 RUBRIC = "Is it right?\nYes: it is.\nNo: it is not.\n"
@@ -242,6 +244,35 @@ def test_judging_with_it_needs_nothing_else(trained, tmp_path):
         item.response, instruction=item.instruction, rubric=item.rubric
     )
     assert one.judgements[0].task == "classification"
+
+
+@pytest.mark.slow
+def test_an_exported_judge_gives_the_adapters_verdicts_and_its_card_is_filled(trained, tmp_path):
+    folder, done, _ = trained
+    exported = export_judge(
+        resolve_model("embedded"),
+        folder / "judge",
+        tmp_path / "exported",
+        golden=done.parts.held_out,
+        name="mine",
+        min_readable=1,
+    )
+    verdicts = []
+    ways = {"a": {"adapter": str(folder / "judge")}, "b": {"model": str(tmp_path / "exported")}}
+    for name, how in ways.items():
+        given = {**how, "dtype": "float32", "progress": False}
+        found = judge_file(folder / "labels.csv", tmp_path / f"{name}.csv", **given)
+        assert found.task == "classification" and found.n == 44
+        with open(tmp_path / f"{name}.csv", encoding="utf-8") as stream:
+            verdicts.append([row["verdict"] for row in csv.DictReader(stream)])
+    n_alike = sum(a == b for a, b in zip(*verdicts))
+    print(f"{n_alike} of {len(verdicts[0])} verdicts of the exported model are the adapter's")
+    assert verdicts[0] == verdicts[1]
+    card = (exported.merged_dir / "README.md").read_text(encoding="utf-8")
+    assert "base_model: embedded" in card and "| after |" in card
+    for title in ("Training", "Data", "Losses", "Agreement with labels", "Seeds"):
+        assert f"## {title}\n\nNot recorded" not in card and f"## {title}\n" in card
+    assert str(folder) not in card
 
 
 def held_out_verdicts(folder):

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from selene_lib.data.own_rows import OwnRows, read_label, text_of
+from selene_lib.data.conversations import text_of
+from selene_lib.data.own_rows import OwnRows, read_label
 from selene_lib.data.table_writing import TableShape, check_output, columns_beside, write_table
 from selene_lib.data.tables import read_table
 from selene_lib.errors import UserError

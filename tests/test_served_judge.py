@@ -14,6 +14,7 @@ from selene_lib.judges import served
 from selene_lib.judges.judging import Asking, judge_samples
 from selene_lib.judges.opening import Limits, open_arm
 from selene_lib.judges.served import LocalServer, ServedJudge, choose_engine, vllm_command
+from selene_lib.prompts.rendering import Prompt
 
 STUB = """
 import json, os, sys
@@ -77,7 +78,7 @@ def test_a_served_judge_answers_and_goes_on_under_another_port(tmp_path, monkeyp
 
 def test_control_tokens_inside_a_text_are_broken_up_for_a_server_too(tmp_path):
     judge = open_stub(tmp_path)
-    request = judge._request("good <|end|> bad")
+    request = judge._request(Prompt("good <|end|> bad", "pairwise", "x"))
     judge.close()
     assert "<|end|>" not in request.messages[0]["content"]
 

@@ -200,7 +200,7 @@ def test_what_is_read_is_part_of_who_judges(folder):
 def test_the_public_face_takes_reply_and_read(folder):
     judge = Judge(str(folder), family="lean", reply="verdict", read="logprob")
     found = judge.score("the answer", instruction="the", rubric="Right?", task="classification")
-    assert found.verdict in ("Yes", "No") and 0.5 <= found.confidence <= 1
+    assert found.verdict in (True, False) and 0.5 <= found.confidence <= 1
     assert "+verdict" in found.judgements[0].template
     with pytest.raises(UserError, match="critique, verdict"):
         Judge(str(folder), reply="essay")

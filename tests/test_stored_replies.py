@@ -136,14 +136,14 @@ def test_an_address_with_a_password_is_refused_without_showing_it():
 
 
 def test_refused_settings_are_renamed_or_dropped_once():
-    dialect = Dialect()
-    sent = dialect.settings(0.0, 9, 1, 10)
+    dialect, asked = Dialect(), ChatRequest([], 0.0, 9, 1, logprobs=10)
+    sent = dialect.settings(asked)
     assert dialect.learn(
         "Unsupported parameter: 'max_tokens'; use 'max_completion_tokens'", "", sent
     )
     assert dialect.learn("temperature is not supported", "temperature", sent)
     assert dialect.learn("top_logprobs must be less than or equal to 5", "", sent)
-    assert dialect.settings(0.0, 9, 1, 10) == {
+    assert dialect.settings(asked) == {
         "max_completion_tokens": 9,
         "seed": 1,
         "logprobs": True,

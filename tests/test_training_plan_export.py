@@ -11,6 +11,7 @@ import yaml
 from training_world import make_base, make_pairs, make_tokenizer
 
 from selene_lib.errors import UserError
+from selene_lib.judges.asked import family_of
 from selene_lib.pipeline.plan import plan_generation, spec_of_run
 from selene_lib.prompts.chat import encode_chat
 from selene_lib.records import Sample
@@ -20,7 +21,7 @@ from selene_lib.training.export import export_judge, merge_adapter
 from selene_lib.training.flips import choose_merge, compare_verdicts, golden_verdicts, refuse_flips
 from selene_lib.training.planner import generation_cost_usd, plan_training
 from selene_lib.training.run import train
-from selene_lib.training.serving import serving_commands, write_modelfile
+from selene_lib.training.serving import check_modelfile, serving_commands, write_modelfile
 from selene_lib.training.shapes import read_shape
 from selene_lib.training.spec import TrainSpec
 
@@ -219,19 +220,20 @@ def test_flips_are_counted_against_the_first_form_and_refused_by_name():
 
 
 def test_the_modelfile_shows_the_training_prompt(tmp_path):
-    """What Ollama would send, plus the BOS that llama.cpp adds, is what the encoder makes."""
+    """What Ollama sends, and what llama.cpp adds where the tokenizer does, is what the encoder
+    makes.
+    """
     tokenizer = make_tokenizer(tmp_path)
     text = write_modelfile(
         tokenizer, "judge.gguf", tmp_path / "Modelfile", context_tokens=2048
     ).read_text()
     template = text.split('TEMPLATE """')[1].split('"""')[0]
-    sent = [
-        tokenizer.bos_token_id,
-        *tokenizer.encode(
-            template.replace("{{ .Prompt }}", "good reply"), add_special_tokens=False
-        ),
-    ]
+    sent = tokenizer.encode(template.replace("{{ .Prompt }}", "good reply"))
     assert sent == encode_chat(tokenizer, "good reply", None)
+    other = (tmp_path / "Modelfile").read_text().replace("{{ .Prompt }}", " {{ .Prompt }}")
+    (tmp_path / "Modelfile").write_text(other)
+    with pytest.raises(UserError, match="another prompt than training did, from token"):
+        check_modelfile(tmp_path / "Modelfile", tokenizer)
     assert (
         'PARAMETER stop "<|end|>"' in text
         and "PARAMETER temperature 0" in text
@@ -377,6 +379,8 @@ def test_the_card_and_the_family_come_from_the_run(trained, tmp_path, monkeypatc
     done = export_with(monkeypatch, trained, tmp_path, [["Yes"] * 20] * 2)
     card = (done.merged_dir / "README.md").read_text()
     assert "8 preference pairs, 4 steps" in card and "| lora_r | 4 |" in card
+    assert "\n- seed 0\n" in card and "\n- step 4: loss " in card
+    assert family_of(str(tmp_path)) == family_of(str(done.merged_dir)) == "full"
 
 
 def test_card_lists_scores(tmp_path):

@@ -1,7 +1,7 @@
 """`selene`: one command for every stage.
 
 Exit code 0 done, 1 failed, 2 something the user can mend (one line says what and how), 3 a gate of
-`agree` that was not met.
+`agree` that was not met, or a file judged without one readable verdict.
 """
 
 from __future__ import annotations

@@ -92,8 +92,12 @@ def train(
     task: Annotated[str, typer.Option("--task", help="absolute, classification or pairwise")],
     out: Annotated[Path, typer.Option("--out", help="folder to make: the trained judge")],
     rubric: Annotated[
-        Path | None,
-        typer.Option("--rubric", help="text file; needed unless the input has a rubric column"),
+        str | None,
+        typer.Option(
+            "--rubric",
+            help="the question itself, a preset (`selene rubrics`), or a file; needed unless the "
+            "input has a rubric column",
+        ),
     ] = None,
     column: ColumnOption = None,
     label: LabelOption = None,

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, cast
 import typer
 
 from selene_lib.cli.options import JsonOption, RunOption, SetOption, print_rows
+from selene_lib.errors import UserError
 
 
 def plan(
@@ -123,8 +124,9 @@ def export(
         Path, typer.Option("--golden", help="samples to compare verdicts on, Parquet or JSONL")
     ],
     base: Annotated[
-        str, typer.Option("--base", help="the base model: embedded, a folder or a hub id")
-    ] = "embedded",
+        str | None,
+        typer.Option("--base", help="the base model; default: the one the adapter says"),
+    ] = None,
     name: Annotated[str, typer.Option("--name", help="name to serve it under")] = "judge",
     family: Annotated[
         str | None,
@@ -147,10 +149,16 @@ def export(
     Writes weights, Modelfile, commands and card; refuses when the merged model judges differently.
     """
     from selene_lib.evaluation.scoring.rescore import read_samples
+    from selene_lib.judges.asked import base_of
     from selene_lib.models.names import resolve_model
     from selene_lib.training.export import export_judge
 
     samples = read_samples(golden)[:n]
+    base = base or base_of(adapter)
+    if base is None:
+        raise UserError(
+            f"{adapter} does not say which base it was trained on, or that is not here: give --base"
+        )
     done = export_judge(
         resolve_model(base),
         adapter,

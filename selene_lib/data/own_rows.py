@@ -5,20 +5,22 @@ Everything is read strictly: a cell that could mean two things is a UserError wi
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from selene_lib.data.conversations import is_conversation, split_conversation, text_of
 from selene_lib.data.tables import Row, is_missing, iterate_rows
 from selene_lib.errors import UserError
 from selene_lib.prompts.rubrics import misfit_of
-from selene_lib.records import LABELS, TIE, Sample, Task, stable_id
+from selene_lib.records import TIE, Sample, Task, labels_of, stable_id
 
-TEXT_COLUMNS = ("instruction", "response", "response_b", "rubric", "reference")
+TEXT_COLUMNS = ("instruction", "response", "response_b", "rubric", "reference", "context")
+# a whole conversation, whose last turn is the response
+MESSAGES = "messages"
 _WORDS = {
     "classification": {
         **dict.fromkeys(("yes", "y", "true", "t", "1", "1.0"), "Yes"),
@@ -50,7 +52,9 @@ class OwnRows:
     are not to be shown to a judge, so that no rubric is needed. A row's group is that of a `group`
     column, else its instruction: answers to one instruction are alike. Ids are those of an `id`
     column, else made from the texts (equal rows are counted), so that a row inserted elsewhere or
-    another file name changes none. Every mistake is a one-line UserError.
+    another file name changes none. Without an `instruction` and a `response`, a `messages` column
+    is read: a conversation whose last turn is judged. `scale` names another scale than 1-5, `needs`
+    texts that no row may lack (`reference`, `context`). Every mistake is a one-line UserError.
     """
 
     path: Path
@@ -59,9 +63,12 @@ class OwnRows:
     columns: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     judged: bool = True
+    scale: str | None = None
+    needs: Collection[str] = ()
 
     def __post_init__(self) -> None:
-        check_labels(self.labels, self.task)
+        self.kind = f"{self.task} {self.scale}" if self.scale else self.task
+        check_labels(self.labels, self.kind)
         # a name in another encoding than the system's holds half surrogates: no text of a record
         self.source = os.fsencode(self.path.stem).decode("utf-8", "replace")
 
@@ -89,30 +96,36 @@ class OwnRows:
             yield OwnRow(number, row, sample)
 
     def _check_columns(self, row: Row) -> None:
-        needed = ["instruction", "response"] if self.judged else []
+        needed = [] if self._has_messages(row) or not self.judged else ["instruction", "response"]
         if self.task == "pairwise" and self.judged:
             needed.append("response_b")
         elif self.judged and not self.rubric:
             needed.append("rubric")
-        for name in needed:
+        for name in (*needed, *self.needs):
             if self._column(name) not in row:
                 there = ", ".join(map(str, row))
-                remedy = "give a rubric file, or " if name == "rubric" else ""
+                remedy = "give a rubric (--rubric), or " if name == "rubric" else ""
                 raise UserError(
                     f"{self.path} has no column {self._column(name)!r} (there are: {there}); "
-                    f"{remedy}rename it or map it with columns"
+                    f"{remedy}say which one it is: --column {name}=..."
                 )
+
+    def _has_messages(self, row: Row) -> bool:
+        """Whether a conversation stands in place of instruction and response."""
+        if self.task == "pairwise" or self._column(MESSAGES) not in row:
+            return False
+        return self._column("instruction") not in row and self._column("response") not in row
 
     def _column(self, name: str) -> str:
         return self.columns.get(name, name)
 
     def _sample(self, number: int, row: Row, n_alike: Counter[str]) -> Sample:
         where = f"{self.path}, row {number}"
-        texts = {name: self._text(where, row, name) for name in TEXT_COLUMNS}
+        texts = self._texts(where, row)
         needed = ["instruction", "response"] if self.judged else []
         if self.task == "pairwise" and self.judged:
             needed.append("response_b")
-        for name in needed:
+        for name in (*needed, *self.needs):
             if texts[name] is None:
                 raise UserError(f"{where}: {name} is missing")
         rubric = (texts["rubric"] or "").strip() or self.rubric
@@ -120,10 +133,11 @@ class OwnRows:
             raise UserError(
                 f"{where}: the rubric is empty; fill it in, or give a rubric file for all rows"
             )
-        if misfit := misfit_of(rubric, self.task):
+        if misfit := misfit_of(rubric, self.kind):
             raise UserError(f"{where}: the rubric {misfit}")
         cell = row.get(self._column("label"))
-        label, score = read_label(where, cell, self.task, self.labels)
+        label, score = read_label(where, cell, self.kind, self.labels)
+        shown = {"context": texts["context"], "scale": self.scale}
         return Sample(
             id=self._id(row, texts, n_alike),
             source=self.source,
@@ -136,7 +150,23 @@ class OwnRows:
             label=label,
             score=score,
             group=self._group(row, texts["instruction"] or ""),
+            meta={name: value for name, value in shown.items() if value},
         )
+
+    def _texts(self, where: str, row: Row) -> dict[str, str | None]:
+        texts = {name: self._text(where, row, name) for name in TEXT_COLUMNS}
+        if self._has_messages(row):
+            cell = row[self._column(MESSAGES)]
+            if not is_conversation(cell):
+                raise UserError(
+                    f"{where}, column {self._column(MESSAGES)!r}: no list of messages that have "
+                    "role and content"
+                )
+            try:
+                texts["instruction"], texts["response"] = split_conversation(cell)
+            except ValueError as error:
+                raise UserError(f"{where}, column {self._column(MESSAGES)!r}: {error}") from error
+        return texts
 
     def _group(self, row: Row, instruction: str) -> str:
         own = row.get(self._column("group"))
@@ -148,7 +178,9 @@ class OwnRows:
         own = row.get(self._column("id"))
         if not is_missing(own) and str(own).strip():
             return str(own).strip()
-        made = stable_id("row", *texts.values())
+        # a text that few rows have takes no part in the ids of the others
+        parts = [text for name, text in texts.items() if text or name != "context"]
+        made = stable_id("row", *parts)
         n_alike[made] += 1
         return made if n_alike[made] == 1 else f"{made}-{n_alike[made]}"
 
@@ -156,69 +188,17 @@ class OwnRows:
         cell = row.get(self._column(name))
         if is_missing(cell):
             return None
+        if name == "context" and isinstance(cell, list) and all(isinstance(c, str) for c in cell):
+            return "\n\n".join(cell)  # passages, as retrieval gives them
         try:
             return text_of(cell, alone="assistant" if name.startswith("response") else "user")
         except ValueError as error:
             raise UserError(f"{where}, column {self._column(name)!r}: {error}") from error
 
 
-def text_of(cell: Any, *, alone: str = "user") -> str:
-    """Return a cell as the text that is judged.
-
-    A conversation (a list of messages with `role` and `content`) is written as turns, `User: ...`;
-    a single message of the role `alone` is its content. A ValueError says what cannot be read.
-    """
-    if isinstance(cell, str):
-        return cell
-    if isinstance(cell, bool | int | float):
-        return str(cell)
-    if isinstance(cell, Mapping) and "role" in cell:
-        cell = [cell]
-    if not isinstance(cell, list) or not cell or not all(map(_is_message, cell)):
-        raise ValueError(
-            f"a {type(cell).__name__} is no text; give text, "
-            "or a list of messages that have role and content"
-        )
-    if len(cell) == 1 and cell[0]["role"] == alone:
-        return _said(cell[0])
-    return "\n\n".join(f"{str(turn['role']).capitalize()}: {_said(turn)}" for turn in cell)
-
-
-def _is_message(turn: Any) -> bool:
-    if not isinstance(turn, Mapping) or "role" not in turn:
-        return False
-    return "content" in turn or bool(_calls(turn))
-
-
-def _calls(turn: Mapping[str, Any]) -> list[Any]:
-    return turn.get("tool_calls") or []
-
-
-def _said(turn: Mapping[str, Any]) -> str:
-    """The content of a message as text; calls of tools follow it as `[calls name(arguments)]`."""
-    content = turn.get("content")
-    said: list[str] = []
-    if isinstance(content, str):
-        said.append(content)
-    for part in content if isinstance(content, list) else []:
-        if not isinstance(part, Mapping) or not isinstance(part.get("text"), str):
-            kind = part.get("type", "part") if isinstance(part, Mapping) else type(part).__name__
-            raise ValueError(f"a message holds a part that is no text ({kind}); remove it")
-        said.append(part["text"])
-    if not isinstance(content, str | list | None):
-        raise ValueError(f"the content of a message is a {type(content).__name__}, not text")
-    for call in _calls(turn):
-        called = call.get("function", call) if isinstance(call, Mapping) else {}
-        arguments = called.get("arguments", "")
-        if not isinstance(arguments, str):
-            arguments = json.dumps(arguments, ensure_ascii=False, default=str)
-        said.append(f"[calls {called.get('name', 'a tool')}({arguments})]")
-    return "\n".join(said)
-
-
-def check_labels(labels: Mapping[str, str], task: Task) -> None:
+def check_labels(labels: Mapping[str, str], task: str) -> None:
     """Raise UserError where a mapping of labels names one that the task does not have."""
-    allowed = [*LABELS[task], *([TIE] if task == "pairwise" else [])]
+    allowed = [*labels_of(task), *([TIE] if task == "pairwise" else [])]
     for own, ours in labels.items():
         if ours not in allowed:
             raise UserError(
@@ -227,34 +207,35 @@ def check_labels(labels: Mapping[str, str], task: Task) -> None:
 
 
 def read_label(
-    where: str, cell: Any, task: Task, labels: Mapping[str, str] | None = None
+    where: str, cell: Any, task: str, labels: Mapping[str, str] | None = None
 ) -> tuple[str | None, float | None]:
     """Return the gold label and, of an absolute item, the gold score of a cell; both may be None.
 
     Spellings that can mean one thing only are read (`yes`, `True`, `1`, ` 4 `, `5.00`, `Tie`); a
-    mean such as 3.67 is a score without a label. `labels` says what other words mean. Anything else
-    is a UserError.
+    mean such as 3.67 is a score without a label. `labels` says what other words mean, `task` may
+    name a scale (`absolute 1-10`). Anything else is a UserError.
     """
+    known = labels_of(task)
     text = "" if is_missing(cell) else str(cell).strip()
     if not text:
         return None, None
     for own, ours in (labels or {}).items():
         if text.casefold() == own.strip().casefold():
             return ours, None
-    if task == "absolute":
+    if task not in _WORDS:
         try:
             value = float(text)
         except ValueError:
             value = float("nan")
-        if 1 <= value <= 5 and not isinstance(cell, bool):
+        if int(known[0]) <= value <= int(known[-1]) and not isinstance(cell, bool):
             return (str(int(value)), None) if value == int(value) else (None, value)
-        allowed = "1 to 5"
+        allowed = f"{known[0]} to {known[-1]}"
     else:
         label = _WORDS[task].get(text.rstrip(".").casefold())
         if label is not None:
             return label, None
-        allowed = ", ".join([*LABELS[task], *([TIE] if task == "pairwise" else [])])
+        allowed = ", ".join([*known, *([TIE] if task == "pairwise" else [])])
     raise UserError(
         f"{where}: label {text[:60]!r} is not one of {allowed}; mend or empty it, "
-        f"or say what it means ({text[:30]}={LABELS[task][0]})"
+        f"or say what it means ({text[:30]}={known[0]})"
     )

@@ -104,8 +104,9 @@ def greedy(
     may_stop_ids: frozenset[int] = frozenset(),
     is_done: Callable[[list[int]], bool] | None = None,
     share: bool = True,
+    draw: Callable[[Sequence[int], torch.Tensor], torch.Tensor] | None = None,
 ) -> list[Generated]:
-    """Continue each prompt greedily until it is done.
+    """Continue each prompt until it is done: greedily, or by `draw(places of prompts, logits)`.
 
     It is done at an end token, at `is_done(ids)` (asked after a token of `may_stop_ids`) or after
     `max_new_tokens`. `watch_ids` are tokens whose logits are kept for each step. `share=False`
@@ -124,7 +125,7 @@ def greedy(
     for step in range(max_new_tokens):
         if len(watch_ids):
             seen.append((active, logits[:, watch].float().cpu()))
-        ids = logits.argmax(-1, keepdim=True)
+        ids = logits.argmax(-1, keepdim=True) if draw is None else draw(active, logits)
         _refuse_non_finite(logits, ids)
         tokens = ids[:, 0].tolist()
         going = []

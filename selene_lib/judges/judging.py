@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,7 +22,7 @@ from selene_lib.judges.protocol import (
 from selene_lib.judges.store import JudgementStore
 from selene_lib.models.names import is_embedded
 from selene_lib.models.parallel import side_by_side, use_one_thread
-from selene_lib.prompts.rendering import render
+from selene_lib.prompts.rendering import NOTHING_MORE, Additions, Prompt, render
 from selene_lib.prompts.verdicts import Verdict, parse_verdict
 from selene_lib.records import Judgement, Order, Sample, unit_hash
 
@@ -36,7 +36,9 @@ class Asking:
 
     `family` names the prompt templates; `escape` breaks up marks inside the texts; `orders` says in
     which order two responses are shown (`both` asks twice); `critique=False` asks for the verdict
-    alone; `seed` decides the order of `random`.
+    alone; `seed` decides the order of `random`. `additions` are examples and leave to abstain.
+    `n_samples` asks for so many replies to each prompt; 0 is the one reply of a judge that always
+    writes the same.
     """
 
     family: str = "full"
@@ -44,6 +46,8 @@ class Asking:
     orders: Orders = "both"
     critique: bool = True
     seed: int = 0
+    additions: Additions = NOTHING_MORE
+    n_samples: int = 0
 
     def __post_init__(self) -> None:
         if self.orders not in ORDERS:
@@ -70,11 +74,21 @@ def plan_questions(samples: Sequence[Sample], asking: Asking = DEFAULT) -> list[
     for sample in samples:
         for order in _orders_of(sample, asking):
             seen = sample if order == "AB" else sample.swap()
-            prompt = render(
-                seen, family=asking.family, escape=asking.escape, critique=asking.critique
-            )
-            questions.append(Question(sample, order, prompt))
+            prompt = render_for(seen, asking)
+            draws = range(1, asking.n_samples + 1) or (0,)
+            questions += [Question(sample, order, replace(prompt, draw=n)) for n in draws]
     return questions
+
+
+def render_for(sample: Sample, asking: Asking) -> Prompt:
+    """The prompt of a sample as it stands, asked in this way."""
+    return render(
+        sample,
+        family=asking.family,
+        escape=asking.escape,
+        critique=asking.critique,
+        additions=asking.additions,
+    )
 
 
 def _orders_of(sample: Sample, asking: Asking) -> tuple[Order, ...]:
@@ -212,8 +226,12 @@ def to_judgement(
     if reply.error:
         verdict = Verdict("failed", reason=reply.error)
     else:
-        verdict = parse_verdict(reply.text, question.prompt.task, finish_reason=reply.finish_reason)
+        verdict = parse_verdict(reply.text, question.prompt.kind, finish_reason=reply.finish_reason)
     meta = dict(reply.meta)
+    if question.prompt.scale:
+        meta["scale"] = question.prompt.scale
+    if question.prompt.draw:
+        meta["draw"] = question.prompt.draw
     if fingerprint:
         meta["fingerprint"] = fingerprint
     note = meta.pop("note", "")

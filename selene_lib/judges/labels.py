@@ -10,7 +10,7 @@ from typing import Any
 from selene_lib.errors import UserError
 from selene_lib.prompts.chat import encode_completion, encode_prompt
 from selene_lib.prompts.rendering import format_reply
-from selene_lib.records import LABELS, Task
+from selene_lib.records import labels_of
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,9 @@ class LabelStarts:
     first_ids: dict[str, int]
 
 
-def label_starts(tokenizer: Any, task: Task) -> LabelStarts:
-    """Return where the labels of a task part; asked once a tokenizer and task.
+def label_starts(tokenizer: Any, task: str) -> LabelStarts:
+    """Return where the labels of a task (`absolute 1-10` for another scale) part; asked once a
+    tokenizer and task.
 
     Raises UserError where two labels go on with the same token, so that one look cannot tell them
     apart.
@@ -37,18 +38,18 @@ def label_starts(tokenizer: Any, task: Task) -> LabelStarts:
     return kept[task]
 
 
-def _find_starts(tokenizer: Any, task: Task) -> LabelStarts:
+def _find_starts(tokenizer: Any, task: str) -> LabelStarts:
     head, _ = encode_prompt(tokenizer, "x")
     replies = {
         label: encode_completion(tokenizer, "x", head, format_reply(None, label))
-        for label in LABELS[task]
+        for label in labels_of(task)
     }
     rows = list(replies.values())
     n_common = 0
     while n_common < min(map(len, rows)) and len({row[n_common] for row in rows}) == 1:
         n_common += 1
     first = {label: row[n_common] for label, row in replies.items() if n_common < len(row)}
-    if len(set(first.values())) < len(LABELS[task]):
+    if len(set(first.values())) < len(labels_of(task)):
         raise UserError(
             f"tokenizer {tokenizer.name_or_path!r} writes two labels of {task} with the same first "
             "token: read the verdict with read='greedy'"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selene_lib.errors import UserError
+from selene_lib.judges.draws import Sampler, check_temperature
 from selene_lib.judges.fitting import check_counts, encode_fitting, note_of_cut, why_unfit
 from selene_lib.judges.probabilities import verdict_position
 from selene_lib.judges.protocol import Reply
@@ -33,12 +34,16 @@ from selene_lib.models.loading import (
 from selene_lib.prompts.rendering import Prompt, format_reply
 from selene_lib.prompts.thoughts import ReplyDecoder
 from selene_lib.prompts.verdicts import MARKER, RESULT_MARK, is_thinking
-from selene_lib.records import LABELS, Task
+from selene_lib.records import LABELS, labels_of
 
 if TYPE_CHECKING:
     from selene_lib.judges.decoding import Generated
 
-_ANY_LABEL = "|".join(label for labels in LABELS.values() for label in labels)
+# the labels of every task, and the scores of other scales than 1-5
+_LABELS = dict.fromkeys(
+    [*(label for labels in LABELS.values() for label in labels), *map(str, range(11))]
+)
+_ANY_LABEL = "|".join(_LABELS)
 _VERDICT_LINE = re.compile(
     rf"(?:^|\n)[ \t]*{MARKER.pattern}\s*(?:{_ANY_LABEL})[*.\s]*\n", re.IGNORECASE
 )
@@ -47,7 +52,7 @@ READS = ("greedy", "logprob")
 
 
 class LocalJudge:
-    """Greedy verdicts of a local model; see the module docstring.
+    """Verdicts of a local model, greedy unless a `temperature` is given; see the module docstring.
 
     `model` is a folder, a hub id or `embedded`; `adapter` a PEFT folder, merged into 16- and 32-bit
     weights for speed. `batch_tokens` bounds padded prompt plus reply tokens of one batch. A prompt
@@ -76,12 +81,15 @@ class LocalJudge:
         quantisation: str = "none",
         stop_at_verdict: bool = True,
         read: str = "greedy",
+        temperature: float = 0.0,
+        seed: int = 0,
     ) -> None:
         from selene_lib.models.names import resolve_model, short_name
 
         if read not in READS:
             raise UserError(f"read {read!r} is not one of {', '.join(READS)}")
-        self.read = read
+        check_temperature(temperature)
+        self.read, self.temperature, self.seed = read, temperature, seed
         check_counts(
             max_new_tokens=max_new_tokens,
             max_prompt_tokens=max_prompt_tokens,
@@ -122,6 +130,7 @@ class LocalJudge:
             self.max_prompt_tokens,
             self.stop_at_verdict,
             *([self.read] if self.read != "greedy" else []),
+            *([self.temperature, self.seed] if self.temperature else []),
         ]
         return hashlib.sha256("\x1f".join([*parts, *map(str, settings)]).encode()).hexdigest()[:16]
 
@@ -175,7 +184,7 @@ class LocalJudge:
         try:
             if self.read == "logprob":
                 return self._read_labels(prompts)
-            generated = self._generate([self._encode(prompt)[0] for prompt in prompts])
+            generated = self._generate(prompts, [self._encode(prompt)[0] for prompt in prompts])
         except torch.OutOfMemoryError:
             if len(prompts) == 1:
                 raise
@@ -184,7 +193,7 @@ class LocalJudge:
             return self._judge_batch(prompts[:middle]) + self._judge_batch(prompts[middle:])
         return [self._reply(prompt, result) for prompt, result in zip(prompts, generated)]
 
-    def _generate(self, rows: list[list[int]]) -> list[Generated]:
+    def _generate(self, prompts: Sequence[Prompt], rows: list[list[int]]) -> list[Generated]:
         from selene_lib.judges.decoding import greedy
 
         ends, pad = self._end_and_pad()
@@ -194,9 +203,10 @@ class LocalJudge:
             max_new_tokens=self.max_new_tokens,
             end_ids=sorted(ends),
             pad_id=pad,
-            watch_ids=[i for ids in self._watched.values() for i in ids],
+            watch_ids=watch_ids(self._watched),
             may_stop_ids=self._newlines if self.stop_at_verdict else frozenset(),
             is_done=self._verdict_written,
+            draw=Sampler(prompts, self.temperature, self.seed) if self.temperature else None,
         )
 
     def _end_and_pad(self) -> tuple[set[int], int]:
@@ -220,14 +230,14 @@ class LocalJudge:
         from selene_lib.judges.decoding import read_prompts
         from selene_lib.judges.labels import label_starts
 
-        starts = {p.task: label_starts(self.tokenizer, p.task) for p in prompts}
-        rows = [[*self._encode(p)[0], *starts[p.task].before] for p in prompts]
+        starts = {p.kind: label_starts(self.tokenizer, p.kind) for p in prompts}
+        rows = [[*self._encode(p)[0], *starts[p.kind].before] for p in prompts]
         _, _, logits = read_prompts(
             self.model, rows, max_new_tokens=0, pad_id=self._end_and_pad()[1]
         )
         replies = []
         for prompt, row in zip(prompts, logits):
-            labels = starts[prompt.task].first_ids
+            labels = starts[prompt.kind].first_ids
             scores = row[list(labels.values())].double()
             probabilities = dict(zip(labels, torch.softmax(scores, 0).tolist()))
             best = max(probabilities, key=lambda label: probabilities[label])
@@ -241,7 +251,7 @@ class LocalJudge:
     def _reply(self, prompt: Prompt, result: Generated) -> Reply:
         ids, n_cut = self._encode(prompt)
         text = self._decode(result.ids).strip()
-        probs = self._verdict_probs(prompt.task, result)
+        probs = self._verdict_probs(prompt.kind, result)
         return Reply(
             text,
             result.finish_reason,
@@ -251,7 +261,7 @@ class LocalJudge:
             note_of_cut(n_cut),
         )
 
-    def _verdict_probs(self, task: Task, result: Generated) -> dict[str, float] | None:
+    def _verdict_probs(self, kind: str, result: Generated) -> dict[str, float] | None:
         """Softmax over the task's labels at the step that wrote the verdict.
 
         None where no verdict was written or labels share tokens.
@@ -261,17 +271,16 @@ class LocalJudge:
         step = self._verdict_step(result.ids)
         if step is None or result.watched is None:
             return None
-        columns = {label: i for i, label in enumerate(self._watched)}
-        width = [len(ids) for ids in self._watched.values()]
-        starts = [sum(width[:i]) for i in range(len(width))]
+        labels = labels_of(kind)
+        if _share_a_token([self._watched[label] for label in labels]):
+            return None
+        place = {token: i for i, token in enumerate(watch_ids(self._watched))}
         scores = []
-        for label in LABELS[task]:
-            start, n = starts[columns[label]], width[columns[label]]
-            if n == 0:
-                return None
-            scores.append(torch.logsumexp(result.watched[step, start : start + n].double(), 0))
+        for label in labels:
+            columns = [place[token] for token in self._watched[label]]
+            scores.append(torch.logsumexp(result.watched[step, columns].double(), 0))
         probabilities = torch.softmax(torch.stack(scores), 0).tolist()
-        return {label: round(p, 6) for label, p in zip(LABELS[task], probabilities)}
+        return {label: round(p, 6) for label, p in zip(labels, probabilities)}
 
     def _verdict_step(self, ids: list[int]) -> int | None:
         """The first step whose text reaches the character that begins the verdict."""
@@ -329,18 +338,19 @@ def _newline_ids(tokenizer: Any) -> frozenset[int]:
 
 
 def _label_ids(tokenizer: Any) -> dict[str, list[int]]:
-    """Token ids that begin each label, written with and without a space before it.
+    """Token ids that begin each label, written with and without a space before it."""
+    return {label: sorted(_first_ids(tokenizer, label)) for label in _LABELS}
 
-    Empty where two labels of a task begin alike.
-    """
-    ids: dict[str, list[int]] = {}
-    for labels in LABELS.values():
-        mine = {label: _first_ids(tokenizer, label) for label in labels}
-        distinct: set[int] = set().union(*mine.values())
-        shared = sum(len(found) for found in mine.values()) > len(distinct)
-        for label, found in mine.items():
-            ids[label] = [] if shared else sorted(found)
-    return ids
+
+def watch_ids(watched: dict[str, list[int]]) -> list[int]:
+    """The tokens whose logits are kept, each once."""
+    return list(dict.fromkeys(token for ids in watched.values() for token in ids))
+
+
+def _share_a_token(ids: list[list[int]]) -> bool:
+    """Whether two labels begin alike, or one has no beginning: nothing then tells them apart."""
+    distinct = {token for found in ids for token in found}
+    return not all(ids) or len(distinct) < sum(map(len, ids))
 
 
 def _first_ids(tokenizer: Any, label: str) -> set[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,9 @@ from selene_lib.errors import UserError
 from selene_lib.judges.protocol import JudgeBackend
 from selene_lib.judges.served import choose_engine, open_served
 from selene_lib.models.addresses import refuse_secrets
-from selene_lib.models.names import is_embedded
+from selene_lib.models.fingerprints import model_folder
+from selene_lib.models.names import EMBEDDED_MODEL, is_embedded
+from selene_lib.models.packaged import PACKAGED
 
 
 @dataclass(frozen=True)
@@ -78,42 +80,107 @@ def open_judge(model: str, **options: Any) -> JudgeBackend:
     """
     refuse_secrets(model, "the judge's model")
     given = {name: value for name, value in options.items() if value is not None}
+    opener, named = opener_of(model)
+    known = _options_of(opener)
+    for name in given:
+        if name not in known:
+            raise UserError(
+                f"the judge {model!r} has no option {name} (it has: {', '.join(known)})"
+            )
+    return opener(*named, **given)
+
+
+def open_panel(
+    models: Sequence[str],
+    options: Mapping[str, Any],
+    open_one: Callable[..., JudgeBackend] = open_judge,
+) -> list[JudgeBackend]:
+    """Open several judges, each with those of the options that it has and a name of its own.
+
+    A `replay:FILE` of several judges is all of them. `name` is that of a lone judge, and of a panel
+    as a whole. An option that none has is a UserError.
+    """
+    models = [member for model in models for member in _members(model)]
+    if len(models) == 1:
+        return [open_one(models[0], **options)]
+    options = {name: value for name, value in options.items() if name != "name"}
+    for model in models:
+        refuse_secrets(model, "the judge's model")
+    known = {model: _options_of(opener_of(model)[0]) for model in models}
+    for name in options:
+        if not any(name in mine for mine in known.values()):
+            raise UserError(f"none of the judges {', '.join(models)} has an option {name}")
+    judges: list[JudgeBackend] = []
+    for model in models:
+        mine = {name: value for name, value in options.items() if name in known[model]}
+        judge = open_one(model, **mine)
+        taken = [other.name for other in judges]
+        if judge.name in taken:
+            n_alike = sum(name.partition("@")[0] == judge.name for name in taken)
+            judge.name = f"{judge.name}@{n_alike + 1}"
+        judges.append(judge)
+    return judges
+
+
+def _members(model: str) -> list[str]:
+    """The judges that a name means: of a file of replies, each that wrote there."""
+    kind, _, rest = model.partition(":")
+    if kind != "replay" or "#" in rest or not Path(rest).is_file():
+        return [model]
+    from selene_lib.judges.replay import judges_of
+
+    names = judges_of(Path(rest))
+    return [f"{model}#{name}" for name in names] if len(names) > 1 else [model]
+
+
+def opener_of(model: str) -> tuple[Callable[..., JudgeBackend], tuple[str, ...]]:
+    """What opens a model, and the arguments that name it."""
     kind, _, rest = model.partition(":")
     if kind in ("http", "https"):
-        return _open_server(model, given)
+        from selene_lib.judges.server import ServerJudge
+
+        return ServerJudge, _served(model)
     if kind == "vllm" and rest:
         from selene_lib.judges.vllm import VllmJudge
 
-        return VllmJudge(rest, **_taken(VllmJudge.__init__, model, given))
+        return VllmJudge, (rest,)
     if kind == "unsloth" and rest:
         from selene_lib.judges.unsloth import UnslothJudge
 
-        return UnslothJudge(rest, **_taken(UnslothJudge.__init__, model, given))
+        return UnslothJudge, (rest,)
     if kind == "replay" and rest:
         from selene_lib.judges.replay import ReplayJudge
 
-        return ReplayJudge.from_store(rest, **_taken(ReplayJudge.from_store, model, given))
+        return ReplayJudge.from_store, (rest,)
     from selene_lib.judges.local import LocalJudge
 
-    return LocalJudge(model, **_taken(LocalJudge.__init__, model, given))
+    refuse_unknown(model)
+    return LocalJudge, (model,)
 
 
-def _taken(opener: Callable[..., Any], model: str, given: dict[str, Any]) -> dict[str, Any]:
-    """Return the options given; one that the judge of this model has not is a UserError."""
-    known = list(inspect.signature(opener).parameters)
-    for name in given:
-        if name not in known:
-            mine = ", ".join(known[2:] if known[0] == "self" else known[1:])
-            raise UserError(f"the judge {model!r} has no option {name} (it has: {mine})")
-    return given
+def _options_of(opener: Callable[..., Any]) -> list[str]:
+    """The names of an opener's options."""
+    kinds = inspect.signature(opener).parameters.values()
+    return [one.name for one in kinds if one.kind is one.KEYWORD_ONLY]
 
 
-def _open_server(model: str, given: dict[str, Any]) -> JudgeBackend:
-    from selene_lib.judges.server import ServerJudge
-
+def _served(model: str) -> tuple[str, str]:
     address, _, served = model.partition("#")
     if not served:
         raise UserError(
             f"{model}: name the served model after a '#', as in http://localhost:8000/v1#my-model"
         )
-    return ServerJudge(address, served, **_taken(ServerJudge.__init__, model, given))
+    return address, served
+
+
+def refuse_unknown(model: str) -> None:
+    """Raise UserError for a word that is no model here and no hub id: perhaps one of a server's."""
+    if "/" in model or "\\" in model or Path(model).exists():
+        return
+    if model == EMBEDDED_MODEL or model in PACKAGED or model_folder(model) is not None:
+        return
+    raise UserError(
+        f"{model!r} is no folder, no hub id (owner/name) and none of {EMBEDDED_MODEL}, "
+        f"{', '.join(PACKAGED)}; a served model is named by its server's address, as in "
+        f"https://api.openai.com/v1#{model} or http://localhost:8000/v1#{model}"
+    )

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from selene_lib.prompts.control_tokens import final_part
 from selene_lib.prompts.verdicts import MARKER
-from selene_lib.records import LABELS, Task
+from selene_lib.records import labels_of
 
 _WRAPPING = " \t\n*_\"'`[(<"
 
@@ -24,14 +24,14 @@ def verdict_position(text: str) -> int | None:
 
 
 def label_probabilities(
-    task: Task, steps: Sequence[tuple[str, Mapping[str, float]]]
+    task: str, steps: Sequence[tuple[str, Mapping[str, float]]]
 ) -> dict[str, float] | None:
     """Probabilities of the task's labels at the token that begins the verdict, summing to one.
 
     None where unknown. `steps` are (token text, {alternative text: log-prob}) in the order written.
     The verdict token is the first after the last result marker that is not white space or wrapping.
     A label that no listed alternative begins has probability 0; where not even one label is listed
-    there is nothing to say.
+    there is nothing to say, nor where `1` may be the beginning of `10`.
     """
     target = verdict_position("".join(token for token, _ in steps))
     if target is None:
@@ -44,8 +44,12 @@ def label_probabilities(
     return None
 
 
-def _normalised(task: Task, alternatives: Mapping[str, float]) -> dict[str, float] | None:
-    mass = dict.fromkeys(LABELS[task], 0.0)
+def _normalised(task: str, alternatives: Mapping[str, float]) -> dict[str, float] | None:
+    mass = dict.fromkeys(labels_of(task), 0.0)
+    words = {text.strip(_WRAPPING) for text in alternatives}
+    longer = {label for label in mass if any(label != m and label.startswith(m) for m in mass)}
+    if not longer <= words:  # a tokenizer that writes 10 in one piece lists it beside 1
+        return None
     for text, logprob in alternatives.items():
         word = text.strip(_WRAPPING)
         label = next((name for name in mass if word and name.startswith(word)), None)

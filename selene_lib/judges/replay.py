@@ -10,7 +10,7 @@ from pathlib import Path
 
 from selene_lib.errors import UserError
 from selene_lib.judges.protocol import Question, Reply
-from selene_lib.judges.store import JudgementReader, iterate_judgements
+from selene_lib.judges.store import JudgementReader, iterate_judgements, iterate_rows
 from selene_lib.prompts.rendering import Prompt
 from selene_lib.records import Judgement
 
@@ -23,6 +23,7 @@ class _Told:
     order: str
     reply: Reply | None
     begin: int = 0
+    draw: int = 0
 
 
 class ReplayJudge:
@@ -47,18 +48,20 @@ class ReplayJudge:
     ) -> ReplayJudge:
         """Replay a judgement file.
 
-        `judge` picks one where it holds several. A file without that judge, or that is no file of
-        judgements, is a UserError.
+        `judge` picks one where it holds several, and so does its name after the file's and a `#`. A
+        file without that judge, or that is no file of judgements, is a UserError.
         """
+        if judge is None and not Path(path).is_file() and "#" in str(path):
+            path, _, judge = str(path).rpartition("#")
         path = Path(path)
         if not path.is_file():
             raise UserError(f"no stored replies at {path}; judge first, or give another path")
-        latest: dict[tuple[str, str, str], int] = {}
+        latest: dict[tuple[str, str, str, int], int] = {}
         names, hashes = set(), []
         for begin, found in iterate_judgements(path):
             if judge in (None, found.judge):
                 names.add(found.judge)
-                latest[found.prompt_sha256, found.sample_id, found.order] = begin
+                latest[found.prompt_sha256, found.sample_id, found.order, found.draw] = begin
                 hashes.append(_digest([found.prompt_sha256, found.sample_id, found.reply]))
         if len(names) != 1:
             known = f"it holds nothing of {judge or 'any judge'}"
@@ -66,8 +69,8 @@ class ReplayJudge:
                 known = f"judges there: {', '.join(sorted(names))}"
             raise UserError(f"{path}: name one judge to replay; {known}")
         replay = cls(name or names.pop(), {})
-        for (key, sample_id, order), begin in latest.items():
-            replay._told.setdefault(key, []).append(_Told(sample_id, order, None, begin))
+        for (key, sample_id, order, draw), begin in latest.items():
+            replay._told.setdefault(key, []).append(_Told(sample_id, order, None, begin, draw))
         replay._reader = JudgementReader(path)
         replay.fingerprint = _digest(sorted(hashes))
         return replay
@@ -93,8 +96,9 @@ class ReplayJudge:
         told = self._told[key]
         if len(told) == 1:
             return told[0]
+        mine = (question.sample.id, question.order, question.prompt.draw)
         for one in told:
-            if (one.sample_id, one.order) == (question.sample.id, question.order):
+            if (one.sample_id, one.order, one.draw) == mine:
                 return one
         place = min(self._n_given[key], len(told) - 1)
         self._n_given[key] += 1
@@ -115,6 +119,11 @@ class ReplayJudge:
                 f"the first begins {missing[0].text[:60]!r}; "
                 "replay the items, rubric and templates that were judged, or use the model itself"
             )
+
+
+def judges_of(path: Path) -> list[str]:
+    """Return who wrote the judgements of a file, in the order in which they first did."""
+    return list(dict.fromkeys(row["judge"] for _, row in iterate_rows(path)))
 
 
 def _reply_of(j: Judgement) -> Reply:

@@ -19,6 +19,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -172,8 +173,8 @@ class ServedJudge(ServerJudge):
         """End the server."""
         self.server.close()
 
-    def _request(self, text: str) -> ChatRequest:
-        return super()._request(neutralise(self.tokenizer, text))
+    def _request(self, prompt: Prompt) -> ChatRequest:
+        return super()._request(replace(prompt, text=neutralise(self.tokenizer, prompt.text)))
 
     def _fit(self, prompt: Prompt) -> tuple[Prompt, int]:
         if self.max_prompt_tokens is None:

@@ -8,23 +8,27 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from selene_lib.errors import UserError
+from selene_lib.judges.draws import check_temperature, seed_of
 from selene_lib.judges.fitting import check_counts, note_of_cut, why_unfit
 from selene_lib.judges.probabilities import label_probabilities
 from selene_lib.judges.protocol import Reply
 from selene_lib.models.client import ChatReply, ChatRequest, ServerClient
-from selene_lib.prompts.rendering import Prompt, shorten
+from selene_lib.prompts.additions import CANNOT_TELL
+from selene_lib.prompts.rendering import RESULT_MARK, Prompt, format_reply, shorten
+from selene_lib.records import labels_of
 
 # a server's tokenizer is not at hand; only to keep within `max_prompt_tokens`
 _CHARACTERS_PER_TOKEN = 4
 
 
 class ServerJudge:
-    """Greedy verdicts of a served model.
+    """Verdicts of a served model, greedy unless a `temperature` is given.
 
     The key is read from the environment variable `api_key_env`. `store` is the client's append-only
     file (None: memory only). `logprobs` asks for so many alternatives a token, from which the
@@ -32,6 +36,8 @@ class ServerJudge:
     (estimated from characters) cuts long responses in the middle, counted in
     `meta["n_cut_characters"]`; one that cannot be cut so far is a failed reply. Budgets stop the
     run with a UserError once what is in flight is stored. `extra_body` goes into every request.
+    `guided` asks a server that can (vLLM) to end every reply in one of the labels; reasons stay
+    free.
     Address and settings are part of the fingerprint: another address under the same name is another
     judge.
     """
@@ -57,7 +63,9 @@ class ServerJudge:
         timeout_seconds: float = 300.0,
         max_retries: int = 6,
         extra_body: Mapping[str, Any] | None = None,
+        guided: bool = False,
     ) -> None:
+        check_temperature(temperature)
         check_counts(max_new_tokens=max_new_tokens, max_prompt_tokens=max_prompt_tokens)
         self.client = ServerClient(
             base_url,
@@ -79,8 +87,9 @@ class ServerJudge:
         self.temperature, self.seed, self.logprobs = temperature, seed, logprobs
         settings = ["server", model, max_new_tokens, temperature, seed, max_prompt_tokens]
         # stores of older versions, whose fingerprint knew no address
-        self.older_fingerprints = () if extra_body else (digest(settings),)
-        extra = json.dumps(extra_body or {}, sort_keys=True)
+        self.older_fingerprints = () if extra_body or guided else (digest(settings),)
+        self.guided = guided
+        extra = json.dumps(extra_body or {}, sort_keys=True) + (" guided" if guided else "")
         self.fingerprint = digest([*settings, self.client.base_url, extra])
 
     def usd(self, n_prompt_tokens: int, n_reply_tokens: int) -> float | None:
@@ -103,8 +112,8 @@ class ServerJudge:
         for reason in self.unfit(prompts).values():
             raise UserError(f"{self.name}: {reason}")
         shown = [self._fit(prompt) for prompt in prompts]
-        texts = [prompt.text for prompt, _ in shown]
-        answers = self.client.complete([self._request(t) for t in texts], on_failure="return")
+        requests = [self._request(prompt) for prompt, _ in shown]
+        answers = self.client.complete(requests, on_failure="return")
         return [
             self._reply(prompt, answer, n_cut)
             for (prompt, n_cut), answer in zip(shown, answers, strict=True)
@@ -124,7 +133,7 @@ class ServerJudge:
             prompt, n_cut = shown[place]
             on_reply(place, self._reply(prompt, answer, n_cut))
 
-        requests = [self._request(prompt.text) for prompt, _ in shown]
+        requests = [self._request(prompt) for prompt, _ in shown]
         self.client.stream(requests, hand_over, spent=spent)
 
     def unfit(self, prompts: Sequence[Prompt]) -> dict[int, str]:
@@ -133,10 +142,18 @@ class ServerJudge:
             return {}
         return why_unfit(prompts, self._fit)
 
-    def _request(self, text: str) -> ChatRequest:
-        message = [{"role": "user", "content": text}]
+    def _request(self, prompt: Prompt) -> ChatRequest:
+        seed = self.seed
+        if prompt.draw and seed is not None:  # of several replies each has a seed of its own
+            seed = seed_of(prompt, seed)
         return ChatRequest(
-            message, self.temperature, self.max_new_tokens, self.seed, logprobs=self.logprobs
+            [{"role": "user", "content": prompt.text}],
+            self.temperature,
+            self.max_new_tokens,
+            seed,
+            attempt=prompt.draw,
+            logprobs=self.logprobs,
+            form=form_of_reply(prompt) if self.guided else None,
         )
 
     def _fit(self, prompt: Prompt) -> tuple[Prompt, int]:
@@ -149,7 +166,7 @@ class ServerJudge:
             (step["token"], {**step["top"], step["token"]: step["logprob"]})
             for step in answer.logprobs or []
         ]
-        probs = label_probabilities(prompt.task, steps) if steps else None
+        probs = label_probabilities(prompt.kind, steps) if steps else None
         meta: dict[str, Any] = dict(note_of_cut(n_cut))
         if answer.reasoning:
             meta["reasoning"] = answer.reasoning
@@ -165,6 +182,16 @@ class ServerJudge:
             answer.error,
             answer.is_final,
         )
+
+
+def form_of_reply(prompt: Prompt) -> dict[str, Any]:
+    """The form that a reply to a prompt is held to: any reasons, then the result line."""
+    labels = list(labels_of(prompt.kind))
+    if "+abstain" in prompt.template:
+        labels.append(CANNOT_TELL)
+    if "+verdict" in prompt.template:
+        return {"choice": [format_reply(None, label) for label in labels]}
+    return {"regex": rf"(.|\n)*\n{re.escape(RESULT_MARK)} ({'|'.join(labels)})"}
 
 
 def _estimated_tokens(text: str) -> int:

@@ -12,7 +12,7 @@ class AskingSession:
     """What a server answered in this session, by prompt, and what that has cost in tokens."""
 
     def __init__(self) -> None:
-        self._replies: dict[tuple[str, str], Reply] = {}
+        self._replies: dict[tuple[str, str, int], Reply] = {}
         self._n_tokens = [0, 0]
 
     def ask(
@@ -34,12 +34,12 @@ class AskingSession:
         spent = (self._n_tokens[0], self._n_tokens[1])
         ask(judge, questions, hand_over, known=set(known), spent=spent)
 
-    def _remember(self, place: tuple[str, str], reply: Reply) -> None:
+    def _remember(self, place: tuple[str, str, int], reply: Reply) -> None:
         if place not in self._replies:
             self._n_tokens[0] += reply.n_prompt_tokens
             self._n_tokens[1] += reply.n_reply_tokens
         self._replies[place] = reply
 
 
-def _place(question: Question) -> tuple[str, str]:
-    return question.prompt.task, question.prompt.sha256
+def _place(question: Question) -> tuple[str, str, int]:
+    return question.prompt.kind, question.prompt.sha256, question.prompt.draw

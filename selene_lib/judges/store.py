@@ -47,7 +47,7 @@ def read_again(judgement: Judgement) -> Judgement:
     """Apply the present parser to a raw reply; the reply itself is not touched."""
     if judgement.status == "failed":
         return replace(judgement, verdict=None) if judgement.verdict else judgement
-    found = parse_verdict(judgement.reply, judgement.task, finish_reason=judgement.finish_reason)
+    found = parse_verdict(judgement.reply, judgement.kind, finish_reason=judgement.finish_reason)
     if (found.status, found.value) == (judgement.status, judgement.verdict):
         return judgement
     meta = {name: value for name, value in judgement.meta.items() if name != "reason"}
@@ -108,7 +108,8 @@ class JudgementStore:
 
     `own_ids` are the sample ids of the file that is judged: a stored line of another id but the
     same prompt (another version numbered the rows) is taken over, not asked again.
-    `retry_failed=True` forgets failed requests. Raises UserError for a second writer.
+    `retry_failed=True` forgets failed requests. `beside` is an open store of another judge in the
+    same file, which then writes for both and is closed last. Raises UserError for a second writer.
     """
 
     def __init__(
@@ -118,19 +119,22 @@ class JudgementStore:
         *,
         own_ids: Container[str] | None = None,
         retry_failed: bool = False,
+        beside: JudgementStore | None = None,
     ) -> None:
         self.path, self.judge = Path(path), judge
         self.set_name: str | None = None
         self.n_tokens = [0, 0]
         busy = f"{path} is being written by another process; wait for it or give another store"
-        self._lock = PathLock(self.path, busy=busy)
+        self._beside = beside
+        self._lock = PathLock(self.path, busy=busy) if beside is None else None
         self._lines: LineAppender | None = None
         self._reader: JudgementReader | None = None
         self._begins: dict[bytes, int] = {}
         self._spare: dict[bytes, list[int]] = {}
         try:
             if self.path.is_file():
-                mend_store(self.path, is_judgement)
+                if beside is None:
+                    mend_store(self.path, is_judgement)
                 self._read(own_ids, retry_failed)
         except BaseException:
             self.close()
@@ -144,7 +148,7 @@ class JudgementStore:
             self.set_name = self.set_name or row["set"]
             self.n_tokens[0] += row.get("n_prompt_tokens", 0)
             self.n_tokens[1] += row.get("n_reply_tokens", 0)
-            prompt = row["order"], row["prompt_sha256"]
+            prompt = row["order"], row["prompt_sha256"], *_draw(row.get("meta", {}).get("draw", 0))
             place = place_of(row["sample_id"], *prompt)
             if retry_failed and row.get("status") == "failed":
                 continue
@@ -166,7 +170,8 @@ class JudgementStore:
         return self._checked(begin, set_name)
 
     def _take_over(self, question: Question, set_name: str) -> Judgement | None:
-        spare = self._spare.get(place_of(question.order, question.prompt.sha256))
+        prompt = question.prompt
+        spare = self._spare.get(place_of(question.order, prompt.sha256, *_draw(prompt.draw)))
         if not spare:
             return None
         found = replace(self._checked(spare.pop(0), set_name), sample_id=question.sample.id)
@@ -189,13 +194,20 @@ class JudgementStore:
 
     def put(self, judgement: Judgement) -> None:
         """Append a judgement; it is with the operating system when this returns."""
-        if self._lines is None:
-            self._lines = LineAppender(self.path)
-        (begin,) = self._lines.write([judgement])
-        place = place_of(judgement.sample_id, judgement.order, judgement.prompt_sha256)
+        (begin,) = self._appender().write([judgement])
+        place = place_of(
+            judgement.sample_id, judgement.order, judgement.prompt_sha256, *_draw(judgement.draw)
+        )
         self._begins[place] = begin
         self.n_tokens[0] += judgement.n_prompt_tokens
         self.n_tokens[1] += judgement.n_reply_tokens
+
+    def _appender(self) -> LineAppender:
+        if self._beside is not None:
+            return self._beside._appender()
+        if self._lines is None:
+            self._lines = LineAppender(self.path)
+        return self._lines
 
     def close(self) -> None:
         """Sync, close and release the lock; a second call does nothing."""
@@ -211,4 +223,10 @@ class JudgementStore:
 
 
 def _place(question: Question) -> bytes:
-    return place_of(question.sample.id, question.order, question.prompt.sha256)
+    prompt = question.prompt
+    return place_of(question.sample.id, question.order, prompt.sha256, *_draw(prompt.draw))
+
+
+def _draw(number: int) -> tuple[str, ...]:
+    """What tells one draw from the others; nothing for the only reply."""
+    return (f"draw {number}",) if number else ()

@@ -8,13 +8,15 @@ early stop, probabilities and limits are those of `LocalJudge`.
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 from typing import Any
 
 from selene_lib.errors import UserError
 from selene_lib.judges.decoding import Generated, left_pad
-from selene_lib.judges.local import LocalJudge
+from selene_lib.judges.local import LocalJudge, watch_ids
 from selene_lib.models.adapters import attach_adapter
 from selene_lib.models.loading import open_config, open_tokenizer
+from selene_lib.prompts.rendering import Prompt
 
 
 class UnslothJudge(LocalJudge):
@@ -51,10 +53,12 @@ class UnslothJudge(LocalJudge):
         FastLanguageModel.for_inference(model)
         return model, open_tokenizer(str(self.path))
 
-    def _generate(self, rows: list[list[int]]) -> list[Generated]:
+    def _generate(self, prompts: Sequence[Prompt], rows: list[list[int]]) -> list[Generated]:
         import torch
         from transformers import StoppingCriteriaList
 
+        if self.temperature:
+            raise UserError("Unsloth writes greedily here: leave temperature and samples out")
         ends, pad = self._end_and_pad()
         ids, mask = left_pad(rows, pad, self.model.device)
         stops = StoppingCriteriaList(
@@ -72,7 +76,7 @@ class UnslothJudge(LocalJudge):
                 return_dict_in_generate=True,
                 output_logits=True,
             )
-        watched = [i for ids_of_label in self._watched.values() for i in ids_of_label]
+        watched = watch_ids(self._watched)
         logits = torch.stack([step[:, watched].float().cpu() for step in out.logits], 1)
         return [
             self._cut(row, ends, values)

@@ -106,7 +106,7 @@ class VllmJudge:
             for token, step in zip(best.token_ids, best.logprobs or [])
         ]
         opened: tuple[str, dict[str, float]] = (self._decoder.opening, {})
-        probs = label_probabilities(prompt.task, [opened, *steps])
+        probs = label_probabilities(prompt.kind, [opened, *steps])
         return Reply(
             self._decoder.reply(list(best.token_ids)).strip(),
             best.finish_reason or "stop",

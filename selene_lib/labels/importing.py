@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from selene_lib.data.own_rows import text_of
+from selene_lib.data.conversations import text_of
 from selene_lib.data.tables import read_table
 from selene_lib.errors import UserError
 from selene_lib.files import write_csv, write_text

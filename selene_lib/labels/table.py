@@ -9,7 +9,7 @@ from pathlib import Path
 
 from selene_lib.data.own_rows import OwnRow, OwnRows
 from selene_lib.errors import UserError
-from selene_lib.prompts.rubrics import read_rubric
+from selene_lib.prompts.presets import rubric_of
 from selene_lib.records import LABELS, TASKS, TIE, Sample, Task
 
 LEAST_ROWS = 20
@@ -69,7 +69,7 @@ def read_labels(
     if task not in TASKS:
         raise UserError(f"task {task!r} is not one of {', '.join(TASKS)}")
     kind: Task = task
-    text = read_rubric(rubric, kind) if rubric is not None else ""
+    text = rubric_of(rubric, kind) if rubric is not None else ""
     rows = OwnRows(Path(path), kind, text, columns or {}, labels or {})
     found: dict[tuple[object, ...], OwnRow] = {}
     n_rows = n_unlabelled = n_ties = n_duplicates = 0
@@ -100,7 +100,8 @@ def _label(sample: Sample) -> str | None:
 
 def _texts(sample: Sample) -> tuple[object, ...]:
     texts = (sample.instruction, sample.response, sample.response_b or "", sample.reference or "")
-    return (*(" ".join(text.split()).casefold() for text in texts), sample.rubric)
+    shown = (*texts, str(sample.meta.get("context", "")))
+    return (*(" ".join(text.split()).casefold() for text in shown), sample.rubric)
 
 
 def _check_label_column(rows: OwnRows, one: OwnRow) -> None:

@@ -22,10 +22,10 @@ from selene_lib.errors import UserError
 from selene_lib.evaluation.agreement.summary import Agreement, agreement
 from selene_lib.evaluation.agreement.verdicts import Verdicts, verdicts_of
 from selene_lib.files import PathLock, read_json, write_csv, write_json
-from selene_lib.judge import item_results
 from selene_lib.judges.calibration import Calibration, fit_calibration
 from selene_lib.judges.judging import Asking, judge_arms
 from selene_lib.judges.opening import Limits
+from selene_lib.judges.results import item_results
 from selene_lib.judges.trained import CALIBRATION, TrainedJudge, write_trained
 from selene_lib.labels.comparing import AFTER, BEFORE, compare, gain, rule_verdicts, sentence
 from selene_lib.labels.overlap import benchmark_overlap
@@ -211,7 +211,7 @@ class _Job:
         mine = [calibration.apply(j, by_id[j.sample_id]) for j in judgements if j.set == "held_out"]
         results = item_results(self.parts.held_out, mine)
         return verdicts_of(
-            self.parts.held_out, [r.verdict for r in results], [r.confidence for r in results]
+            self.parts.held_out, [r.label for r in results], [r.confidence for r in results]
         )
 
     def _compare(self, before: Verdicts, after: Verdicts) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ from selene_lib.models.bodies import Unreadable, as_error, read_body, words_of
 from selene_lib.models.chats import ChatReply, ChatRequest
 from selene_lib.models.limits import Budget, Pacer, Purse
 from selene_lib.models.refusals import (
+    FORM,
     Dialect,
     Server,
     ServerError,
@@ -254,17 +255,17 @@ class Job:
         line = self.line
         for _ in range(_MAX_LESSONS):
             await self.pacer.wait()
-            sent = line.dialect.settings(
-                request.temperature, request.max_tokens, request.seed, request.logprobs
-            )
+            sent = line.dialect.settings(request)
+            # what the client does not know as a setting of its own
+            more = {name: sent[name] for name in (FORM,) if name in sent}
             try:
                 response = await server.chat.completions.with_raw_response.create(
                     model=line.model,
                     messages=cast(
                         "list[ChatCompletionMessageParam]", [dict(m) for m in request.messages]
                     ),
-                    extra_body=dict(line.extra_body) or None,
-                    **sent,
+                    extra_body={**line.extra_body, **more} or None,
+                    **{name: value for name, value in sent.items() if name not in more},
                 )
             except openai.APIStatusError as error:
                 self.pacer.see(error.status_code, error.response.headers)
@@ -287,10 +288,9 @@ class Job:
         body = as_error(body.get("error", body))
         words = self._clean(words_of(body or error.response.text[:2000]))
         if error.status_code in (400, 422):
-            now = dialect.settings(
-                request.temperature, request.max_tokens, request.seed, request.logprobs
-            )
-            if now != sent:  # another request has learned it since this one went out
+            if (
+                dialect.settings(request) != sent
+            ):  # another request has learned it since this one went out
                 return
             if dialect.learn(words, str(body.get("param") or ""), sent):
                 tell(f"{self.line.base_url} refuses a setting: {dialect.notes[-1]} ({words})")

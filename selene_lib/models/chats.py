@@ -12,7 +12,8 @@ class ChatRequest:
     """One chat to complete.
 
     `seed` and `attempt` are part of its identity; `logprobs` asks for so many alternatives a token
-    (0: none).
+    (0: none). `form` holds the reply to a form, where the server can: `{"choice": [...]}` or
+    `{"regex": "..."}`, as vLLM's `structured_outputs` takes it.
     """
 
     messages: Sequence[Mapping[str, str]]
@@ -21,14 +22,16 @@ class ChatRequest:
     seed: int | None = None
     attempt: int = 0
     logprobs: int = 0
+    form: Mapping[str, Any] | None = None
 
     def sampling(self) -> dict[str, Any]:
         """The settings that, with messages, seed and attempt, make this request what it is."""
-        return {
+        found: dict[str, Any] = {
             "temperature": self.temperature,
             "max_tokens": self.max_tokens,
             "logprobs": self.logprobs,
         }
+        return {**found, "form": dict(self.form)} if self.form else found
 
 
 @dataclass(frozen=True)

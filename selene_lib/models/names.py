@@ -23,7 +23,19 @@ def resolve_model(name: str) -> str:
 
     if name in PACKAGED:
         return str(get_model(name))
-    return name
+    return str(exported_folder(name) or name)
+
+
+def exported_folder(name: str) -> Path | None:
+    """Return the folder of weights that a folder is or, as an export writes it, holds as `merged`;
+    None where `name` is no folder.
+    """
+    folder = Path(name)
+    if not folder.is_dir():
+        return None
+    inner = folder / "merged"
+    is_export = not (folder / "config.json").is_file() and (inner / "config.json").is_file()
+    return inner if is_export else folder
 
 
 def short_name(name: str) -> str:

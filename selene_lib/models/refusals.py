@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from selene_lib.errors import UserError
+from selene_lib.models.chats import ChatRequest
 
 RETRIED = (408, 409, 425, 429)  # and all of 500 and above
 _QUOTA = re.compile(
@@ -22,7 +23,8 @@ _ABOUT_PROMPT = re.compile(
     r"|content[_ ](?:filter|policy|management)|flagged|moderation|safety|policy",
     re.IGNORECASE,
 )
-_SETTINGS = ("max_completion_tokens", "max_tokens", "temperature", "seed", "top_logprobs")
+FORM = "structured_outputs"
+_SETTINGS = ("max_completion_tokens", "max_tokens", "temperature", "seed", "top_logprobs", FORM)
 _AT_MOST = re.compile(
     r"(?:<=|less than or equal to|at most|maximum(?: value)?(?: of| is)?|up to|and)\s*(\d+)",
     re.IGNORECASE,
@@ -93,16 +95,19 @@ class Dialect:
     max_top_logprobs: int | None = None
     _tokens_name: str = "max_tokens"
 
-    def settings(
-        self, temperature: float, max_tokens: int, seed: int | None, logprobs: int
-    ) -> dict[str, Any]:
+    def settings(self, request: ChatRequest) -> dict[str, Any]:
         """Return the settings of a request as this server takes them."""
-        found: dict[str, Any] = {"temperature": temperature, self._tokens_name: max_tokens}
-        if seed is not None:
-            found["seed"] = seed
-        if logprobs and "top_logprobs" not in self.dropped:
-            most = logprobs if self.max_top_logprobs is None else self.max_top_logprobs
-            found |= {"logprobs": True, "top_logprobs": min(logprobs, most)}
+        found: dict[str, Any] = {
+            "temperature": request.temperature,
+            self._tokens_name: request.max_tokens,
+        }
+        if request.seed is not None:
+            found["seed"] = request.seed
+        if request.logprobs and "top_logprobs" not in self.dropped:
+            asked, most = request.logprobs, self.max_top_logprobs
+            found |= {"logprobs": True, "top_logprobs": min(asked, most or asked)}
+        if request.form:
+            found[FORM] = dict(request.form)
         return {name: value for name, value in found.items() if name not in self.dropped}
 
     def learn(self, words: str, param: str, sent: Mapping[str, Any]) -> bool:

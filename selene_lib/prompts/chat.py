@@ -116,12 +116,12 @@ def _with_one_bos(tokenizer: Any, ids: list[int]) -> list[int]:
     n_leading = 0
     while n_leading < len(ids) and ids[n_leading] == bos:
         n_leading += 1
-    if n_leading or _adds_bos_by_itself(tokenizer, bos):
+    if n_leading or adds_bos_by_itself(tokenizer, bos):
         return [bos, *ids[n_leading:]]
     return ids
 
 
-def _adds_bos_by_itself(tokenizer: Any, bos: int) -> bool:
+def adds_bos_by_itself(tokenizer: Any, bos: int) -> bool:
     """Whether this tokenizer puts a BOS in front of plain text: asked once."""
     cached = getattr(tokenizer, "_selene_adds_bos", None)
     if cached is None:

@@ -7,11 +7,12 @@ The words must be one label and nothing else, give or take its wrapping (stars, 
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Iterator
 
-from selene_lib.records import LABELS, Task
+from selene_lib.records import labels_of
 
 _FULL_WIDTH_DIGITS = str.maketrans("０１２３４５６７８９", "0123456789")
 # Zero-width and directional characters, soft hyphens, and control characters but white space
@@ -27,28 +28,39 @@ _PAIRS = re.compile(
 )
 _SUBJECT = r"[,.;:]?\s+(?:it|the\s+(?:answer|response))\s+"
 _PHRASES: dict[str, str] = {
-    "absolute": r"(?:(?:score|grade|rating)[\s*_]*(?:[:=]|of\b|is\b)?[\s*_]*)?(?P<label>[1-5])"
-    r"(?:[\s*_]*(?:/|out\s+of)[\s*_]*5)?",
+    "absolute": r"(?:(?:score|grade|rating)[\s*_]*(?:[:=]|of\b|is\b)?[\s*_]*)?(?P<label>@any@)"
+    r"(?:[\s*_]*(?:/|out\s+of)[\s*_]*@highest@)?",
     "classification": rf"(?P<label>yes)(?:{_SUBJECT}(?:does|is|has|did|was))?"
     rf"|(?P<no>no)(?:{_SUBJECT}(?:does|is|has|did|was)(?:\s+not|n['’]t))?",
     "pairwise": r"(?:(?:the\s+)?(?:response|answer|option|assistant|output|candidate)[\s*_]*[:#]?"
     r"[\s*_\"'`(\[]*)?(?P<label>[AB])",
 }
-_LABEL = {task: re.compile(text, re.IGNORECASE | re.ASCII) for task, text in _PHRASES.items()}
 _RESULT_KEYS = ("result", "verdict")
 
 
-def read_label(words: str, task: Task) -> tuple[str, int] | None:
-    """Return the label that `words` are, and where it begins in them; None where they are none."""
+@functools.cache
+def _pattern(kind: str) -> re.Pattern[str]:
+    """What a label of a task, or of `absolute` on another scale, looks like."""
+    labels = labels_of(kind)
+    text = _PHRASES[kind.partition(" ")[0]]
+    text = text.replace("@any@", "|".join(labels)).replace("@highest@", labels[-1])
+    return re.compile(text, re.IGNORECASE | re.ASCII)
+
+
+def read_label(words: str, task: str) -> tuple[str, int] | None:
+    """Return the label that `words` are, and where it begins in them; None where they are none.
+
+    `task` may name a scale, as in `absolute 1-10`.
+    """
     places = [i for i, character in enumerate(words) if not _INVISIBLE.match(character)]
     visible = "".join(words[i] for i in places)
     plain, offset = _unwrap(visible.translate(_FULL_WIDTH_DIGITS))
-    match = _LABEL[task].fullmatch(plain)
+    match = _pattern(task).fullmatch(plain)
     if match is None:
         return None
     name = "label" if match.group("label") is not None else "no"
     found = match.group(name).lower()
-    label = next(label for label in LABELS[task] if label.lower() == found)
+    label = next(label for label in labels_of(task) if label.lower() == found)
     return label, places[offset + match.start(name)]
 
 

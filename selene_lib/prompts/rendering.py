@@ -17,6 +17,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from selene_lib.errors import UserError
+from selene_lib.prompts.additions import (
+    Additions,
+    on_scale,
+    on_usual_scale,
+    show_examples,
+    with_places,
+    with_reply_format,
+)
 from selene_lib.prompts.control_tokens import defuse
 from selene_lib.prompts.rubrics import split_rubric
 from selene_lib.prompts.verdicts import REASONING_MARK, RESULT_MARK, Verdict, parse_verdict
@@ -38,6 +46,7 @@ __all__ = [
 ]
 
 Span = tuple[int, int]  # begin and end, in characters
+NOTHING_MORE = Additions()
 TEMPLATE_FOLDER = Path(__file__).parent / "templates"
 # Files and fields of the prompt templates that the makers of Selene Mini publish as YAML; a folder
 # of them can be given as `family`.
@@ -57,7 +66,8 @@ PUBLISHED_FIELDS = {
     "reference_response": "reference",
 }
 _FIELD = re.compile(
-    r"\{(instruction|response|response_b|rubric|reference|reply_format|fence|rubric_objective|rubric_(?:score_[1-5]|yes|no)_description)\}"
+    r"\{(instruction|response|response_b|rubric|reference|context|examples|reply_format|fence"
+    r"|rubric_objective|rubric_(?:score_[1-5]|yes|no)_description)\}"
 )
 _LABEL_LINE = re.compile(
     r"^.*\{(rubric_(?:score_[1-5]|yes|no)_description)\}.*(?:\n|\Z)", re.MULTILINE
@@ -74,6 +84,8 @@ class Prompt:
     """A rendered user message.
 
     `template` is `family/name`; `sha256` is of the text, so a changed wording is another prompt.
+    `scale` names one that is not the usual one, `draw` which of several replies to this prompt is
+    asked for (from 1; 0 where one is enough).
     `elastic` holds the character spans of the judged responses, `context` those of instruction and
     reference: what `shorten` may cut, in this order, where a model's context is too small.
     """
@@ -83,6 +95,13 @@ class Prompt:
     template: str
     elastic: tuple[Span, ...] = field(default=(), compare=False, repr=False)
     context: tuple[Span, ...] = field(default=(), compare=False, repr=False)
+    scale: str = ""
+    draw: int = 0
+
+    @property
+    def kind(self) -> str:
+        """The task, with its scale where that is not the usual one; see `Sample.kind`."""
+        return f"{self.task} {self.scale}" if self.scale else self.task
 
     @property
     def sha256(self) -> str:
@@ -157,14 +176,20 @@ def _from_yaml(path: Path, text: str) -> str:
 
 
 def render(
-    sample: Sample, *, family: str = "full", escape: bool = True, critique: bool = True
+    sample: Sample,
+    *,
+    family: str = "full",
+    escape: bool = True,
+    critique: bool = True,
+    additions: Additions = NOTHING_MORE,
 ) -> Prompt:
     """Render one sample as the judge's user message.
 
     `escape=True` makes it impossible for a text of the sample (instruction, responses, reference,
     rubric) to close a fence, to plant a `**Result:**` line or to end the user's turn with a control
     token that we know; `escape=False` is the faithful plain mode, for parity with published
-    prompts. `critique=False` asks for the verdict alone.
+    prompts. `critique=False` asks for the verdict alone. `additions` are examples to judge by and
+    leave to abstain.
     """
     name = template_name(sample)
     reply_name = f"reply_{'critique' if critique else 'verdict'}_{sample.task}"
@@ -175,35 +200,40 @@ def render(
         "response_b": guard(sample.response_b or ""),
         "rubric": escape_rubric(sample.rubric) if escape else sample.rubric,
         "reference": guard(sample.reference or ""),
-        "reply_format": _on_scale(load_template(family, reply_name), sample),
+        "context": guard(str(sample.meta.get("context") or "")),
+        "examples": "",
+        "reply_format": with_reply_format(
+            on_scale(load_template(family, reply_name), sample.kind), additions
+        ),
     }
-    template = _on_scale(load_template(family, name), sample)
+    template = on_scale(load_template(family, name), sample.kind)
+    template = with_places(template, additions, has_context=bool(values["context"]))
+    if additions.examples:
+        values["examples"] = show_examples(
+            additions.examples,
+            critique=critique,
+            guard=guard,
+            fence_for=fence_for if escape else lambda *_: "```",
+            write_reply=format_reply,
+        )
     if "{rubric_" in template:
-        values |= _rubric_fields(values["rubric"], sample.task)
+        values |= _rubric_fields(values["rubric"], sample.kind)
         template = _LABEL_LINE.sub(
             lambda match: match.group(0) if values[match.group(1)] else "", template
         )
     values["fence"] = fence_for(*values.values()) if escape else "```"
     text, spans = _fill(template, values)
     elastic = tuple(span for name, span in spans if name in ("response", "response_b"))
-    context = tuple(span for name, span in spans if name in ("instruction", "reference"))
-    mode = f"{'' if critique else '+verdict'}{'' if escape else '+plain'}"
+    context = tuple(span for name, span in spans if name in ("instruction", "context", "reference"))
+    mode = f"{'' if critique else '+verdict'}{'' if escape else '+plain'}{additions.mode}"
     return Prompt(
         text=text,
         task=sample.task,
         template=f"{family}/{name}{mode}",
         elastic=elastic,
         context=context,
+        scale=sample.kind.partition(" ")[2],
     )
-
-
-_HIGHEST = re.compile(r"(\b1(?: \(worst\))? to )\d\b")
-
-
-def _on_scale(template: str, sample: Sample) -> str:
-    """A template's own words with the highest score of the sample's scale (`meta["scale"]`)."""
-    highest = sample.meta.get("scale")
-    return template if highest is None else _HIGHEST.sub(rf"\g<1>{highest}", template)
 
 
 def family_of_prompts(prompts: Sequence[str]) -> str | None:
@@ -214,18 +244,18 @@ def family_of_prompts(prompts: Sequence[str]) -> str | None:
     for folder in sorted(TEMPLATE_FOLDER.iterdir()):
         names = [name for name in PUBLISHED_NAMES if (folder / f"{name}.txt").is_file()]
         first_lines = {load_template(folder.name, name).partition("\n")[0] for name in names}
-        lines = (_HIGHEST.sub(r"\g<1>5", prompt.partition("\n")[0]) for prompt in prompts)
+        lines = (on_usual_scale(prompt.partition("\n")[0]) for prompt in prompts)
         if names and all(line in first_lines for line in lines):
             return folder.name
     return None
 
 
-def _rubric_fields(rubric: str, task: Task) -> dict[str, str]:
+def _rubric_fields(rubric: str, kind: str) -> dict[str, str]:
     """The rubric in parts, for templates that place criterion and label descriptions themselves.
 
     A part it lacks is empty.
     """
-    criterion, described = split_rubric(rubric, task)
+    criterion, described = split_rubric(rubric, kind)
     fields = {"rubric_objective": criterion}
     for score in LABELS["absolute"]:
         fields[f"rubric_score_{score}_description"] = described.get(score, "")

@@ -3,7 +3,8 @@
 Text files hold the criterion and lines like `3: partly right`, `Score 3: partly right`,
 `- **3**: partly right`, `3. partly right`, `3 - partly right` or `3：partly right`. YAML and JSON
 files hold `criterion` and `scores`, a mapping from score to description, or Prometheus' `criteria`
-and `score1_description` to `score5_description`. A pairwise rubric is the criterion alone.
+and `score1_description` to `score5_description`. A pairwise rubric is the criterion alone, and any
+rubric may be. Where a scale other than 1-5 is asked for, the levels are those of that scale.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from selene_lib.errors import UserError
-from selene_lib.records import LABELS, Task
+from selene_lib.records import LABELS, labels_of
 
 _BOLD = r"(?:\*\*|__)?"
 _LINE = re.compile(
@@ -23,20 +24,20 @@ _LINE = re.compile(
 )
 # how an item of a list begins, that may be no level of a scale
 _LIST = re.compile(r"\s*(?:[-*•]\s+)?(?:\*\*|__)?\d{1,2}\s*(?:\*\*|__)?[.)]\s")
-_LABELS = (*LABELS["absolute"], *LABELS["classification"])
-_SCORES = "scores here go from 1 to 5: merge levels, or judge with another scale's own model"
+_SCORES = "merge levels, or name the rubric's own scale, such as 1-10 (--scale)"
 
 
-def read_rubric(path: str | Path, task: Task) -> str:
-    """Return the rubric's text with one line per label.
+def read_rubric(path: str | Path, task: str) -> str:
+    """Return the rubric's text with one line per label, or the criterion where it describes none.
 
-    A missing file or a label without a description is a UserError that names it.
+    `task` may name a scale (`absolute 1-10`). A missing file, or a label without a description
+    where others have one, is a UserError that names it.
     """
     path = Path(path)
     if not path.is_file():
         raise UserError(
             f"no rubric at {path}: write the criterion and, below it, a line such as '1: ...' "
-            f"for each of {', '.join(LABELS[task])}"
+            f"for each of {', '.join(labels_of(task))}"
         )
     try:
         text = path.read_text(encoding="utf-8-sig").strip()
@@ -49,29 +50,40 @@ def read_rubric(path: str | Path, task: Task) -> str:
     if not text:
         raise UserError(f"the rubric {path} is empty: write what is to be judged")
     if path.suffix in (".yaml", ".yml", ".json"):
-        criterion, scores = _from_mapping(path, text)
+        criterion, scores = _from_mapping(path, text, task)
     else:
         criterion, scores = _from_text(path, text, task)
         if task == "pairwise":
             criterion = _without_whole_scale(text)
     if task == "pairwise":
         return criterion or text
-    missing = [label for label in LABELS[task] if not scores.get(label)]
+    labels = labels_of(task)
+    missing = [label for label in labels if not scores.get(label)]
+    if len(missing) == len(labels) and not _looks_levelled(text):
+        return criterion
     if missing:
         raise UserError(
             f"the rubric {path} describes no {', '.join(missing)}: "
-            f"a rubric for {task} needs a line for each of {', '.join(LABELS[task])}"
+            f"a rubric for {task} needs a line for each of {', '.join(labels)}, or for none"
         )
-    if task == "absolute":
-        return write_rubric(criterion, [scores[label] for label in LABELS[task]]).strip()
-    lines = [f"{label}: {scores[label]}" for label in LABELS[task]]
+    word = "Score " if is_scored(task) else ""
+    lines = [f"{word}{label}: {scores[label]}" for label in labels]
     return "\n".join([criterion, *lines]).strip()
+
+
+def is_scored(task: str) -> bool:
+    """Whether the labels of a task are scores."""
+    return task.partition(" ")[0] == "absolute"
+
+
+def _looks_levelled(text: str) -> bool:
+    """Whether a text describes levels or answers of any task: two lines or more that do."""
+    return sum(_LINE.fullmatch(line) is not None for line in text.splitlines()) > 1
 
 
 def _without_whole_scale(text: str) -> str:
     """The criterion alone where a whole scale of another task follows it, else the text."""
-    scales: tuple[Task, ...] = ("absolute", "classification")
-    for task in scales:
+    for task in ("absolute", "classification"):
         criterion, described = _gather(
             [(line, _label_of(line, task)) for line in text.splitlines()]
         )
@@ -86,7 +98,7 @@ def write_rubric(criterion: str, descriptions: Sequence[str]) -> str:
     return "\n".join([criterion.strip(), *lines])
 
 
-def _from_text(path: Path, text: str, task: Task) -> tuple[str, dict[str, str]]:
+def _from_text(path: Path, text: str, task: str) -> tuple[str, dict[str, str]]:
     """As `split_rubric`, with the labels of the task only; a level that comes twice, out of order
     or beyond the scale is a UserError that names its line.
     """
@@ -95,7 +107,7 @@ def _from_text(path: Path, text: str, task: Task) -> tuple[str, dict[str, str]]:
     for number, line in enumerate(text.splitlines(), 1):
         match = _LINE.fullmatch(line)
         label = match["label"].capitalize() if match else ""
-        if match and label.isdigit() == (task == "absolute") and task != "pairwise":
+        if match and label.isdigit() == is_scored(task) and task != "pairwise":
             _check_level(f"the rubric {path}, line {number}", label, list(scores), task)
             scores[label] = match["text"].strip()
         elif scores and line.strip():
@@ -105,12 +117,12 @@ def _from_text(path: Path, text: str, task: Task) -> tuple[str, dict[str, str]]:
     return "\n".join(criterion).strip(), scores
 
 
-def _check_level(where: str, label: str, before: list[str], task: Task) -> None:
+def _check_level(where: str, label: str, before: list[str], task: str) -> None:
     if label in before:
         raise UserError(f"{where}: {label} is described twice; write each level once")
-    if label not in LABELS[task]:
-        raise UserError(f"{where}: a level {label}; {_SCORES}")
-    if task == "absolute" and before:
+    if label not in labels_of(task):
+        raise UserError(f"{where}: a level {label}; {_ends(task)}{_SCORES}")
+    if is_scored(task) and before:
         steps = {int(b) - int(a) for a, b in zip(before, [*before[1:], label])}
         if steps not in ({1}, {-1}):
             raise UserError(
@@ -119,7 +131,13 @@ def _check_level(where: str, label: str, before: list[str], task: Task) -> None:
             )
 
 
-def split_rubric(text: str, task: Task) -> tuple[str, dict[str, str]]:
+def _ends(task: str) -> str:
+    """What the scores of a task are, as the beginning of a remedy."""
+    labels = labels_of(task)
+    return f"scores here go from {labels[0]} to {labels[-1]}: " if is_scored(task) else ""
+
+
+def split_rubric(text: str, task: str) -> tuple[str, dict[str, str]]:
     """Split a rubric's text into criterion and descriptions by label of the task.
 
     Lines after a label's line belong to it. A pairwise rubric is all criterion, and so is a
@@ -152,16 +170,16 @@ def _gather(lines: Sequence[tuple[str, str]]) -> tuple[str, dict[str, str]]:
     return "\n".join(criterion).strip(), scores
 
 
-def _label_of(line: str, task: Task) -> str:
+def _label_of(line: str, task: str) -> str:
     """The label of a task (a number, Yes or No) that a line describes, empty for none."""
     match = _LINE.fullmatch(line)
     if match is None or task == "pairwise":
         return ""
     label = match["label"].capitalize()
-    return label if label.isdigit() == (task == "absolute") else ""
+    return label if label.isdigit() == is_scored(task) else ""
 
 
-def misfit_of(text: str, task: Task) -> str:
+def misfit_of(text: str, task: str) -> str:
     """Say in which way the scale of a rubric's text does not fit its task; empty where it fits.
 
     Only what is clearly a scale is judged: lines with a colon (`6: fine`, `Score 6: fine`), of
@@ -171,19 +189,20 @@ def misfit_of(text: str, task: Task) -> str:
     labels = [label for line in lines if (label := _label_of(line, task))]
     outside = _outside(labels, task)
     if outside:
-        return f"describes a level {outside}; {_SCORES}"
+        return f"describes a level {outside}; {_ends(task)}{_SCORES}"
     twice = next((label for label in labels if labels.count(label) > 1), "")
     return f"describes {twice} twice; write each level once" if twice else ""
 
 
-def _outside(labels: Sequence[str], task: Task) -> str:
+def _outside(labels: Sequence[str], task: str) -> str:
     """The first level beyond the task's scale that continues it, empty where there is none."""
     levels = {int(label) for label in labels if label.isdigit()}
-    beyond = [n for n in sorted(levels) if str(n) not in LABELS[task] and levels & {n - 1, n + 1}]
+    known = labels_of(task)
+    beyond = [n for n in sorted(levels) if str(n) not in known and levels & {n - 1, n + 1}]
     return str(beyond[0]) if beyond else ""
 
 
-def _from_mapping(path: Path, text: str) -> tuple[str, dict[str, str]]:
+def _from_mapping(path: Path, text: str, task: str) -> tuple[str, dict[str, str]]:
     import yaml
 
     try:
@@ -207,8 +226,8 @@ def _from_mapping(path: Path, text: str) -> tuple[str, dict[str, str]]:
     scores = {}
     for key, value in found.get("scores", {}).items():
         label = words[key] if isinstance(key, bool) else str(key).capitalize()
-        if label not in _LABELS:
-            raise UserError(f"the rubric {path}: a level {label}; {_SCORES}")
+        if label not in (*labels_of(task), *LABELS["absolute"], *LABELS["classification"]):
+            raise UserError(f"the rubric {path}: a level {label}; {_ends(task)}{_SCORES}")
         scores[label] = str(value).strip()
     return found["criterion"].strip(), scores
 

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 
 from selene_lib.prompts.control_tokens import final_part
 from selene_lib.prompts.labels import json_results, read_label
-from selene_lib.records import LABELS, Task, VerdictStatus
+from selene_lib.records import VerdictStatus, labels_of
 
 REASONING_MARK = "**Reasoning:**"
 RESULT_MARK = "**Result:**"
@@ -49,6 +49,7 @@ _BOXED = re.compile(
     re.IGNORECASE,
 )
 # Where a model without an end token goes on to play the next turn
+_OPENING = re.compile(r"\s*(?:\*\*|__)?\s*reasoning\s*(?:\*\*|__)?\s*[:：]\s*(?:\*\*|__)?", re.I)
 _NEXT_TURN = re.compile(
     r"\n[ \t]*\n[ \t#*]*(?:human|user|instruction|assistant|question)[ \t*]*:", re.IGNORECASE
 )
@@ -110,10 +111,11 @@ class _Statement:
     label: str | None
 
 
-def parse_verdict(reply: str, task: Task, *, finish_reason: str = "stop") -> Verdict:
+def parse_verdict(reply: str, task: str, *, finish_reason: str = "stop") -> Verdict:
     r"""Read the verdict of a reply; the module's docstring lists the forms.
 
-    `reply` is generated text only, never the prompt. The **last** result marker counts; another
+    `reply` is generated text only, never the prompt; `task` may name a scale (`absolute 1-10`). The
+    **last** result marker counts; another
     marker, or a later line of its own, with a different label makes the reply malformed. Without a
     label the reply is named for what it is: `truncated` (tokens ran out before the verdict or
     inside a thinking block), `refused` (it opens by declining), `abstained` (it says that there is
@@ -132,7 +134,7 @@ def declines(text: str) -> bool:
     return _REFUSAL.match(opening) is not None
 
 
-def verdict_start(reply: str, task: Task, *, finish_reason: str = "stop") -> int | None:
+def verdict_start(reply: str, task: str, *, finish_reason: str = "stop") -> int | None:
     """Return the index of the first character of the label that `parse_verdict` takes.
 
     None where it takes none.
@@ -141,7 +143,7 @@ def verdict_start(reply: str, task: Task, *, finish_reason: str = "stop") -> int
     return position if verdict.value is not None else None
 
 
-def explain_failure(reply: str, task: Task, *, finish_reason: str = "stop") -> Verdict:
+def explain_failure(reply: str, task: str, *, finish_reason: str = "stop") -> Verdict:
     """Name what a reply is that states no verdict in the form that was asked for."""
     start, end, is_thinking = final_part(reply)
     if is_thinking:
@@ -154,7 +156,7 @@ def is_thinking(text: str) -> bool:
     return final_part(text)[2]
 
 
-def _read(reply: str, task: Task, finish_reason: str) -> tuple[Verdict, int]:
+def _read(reply: str, task: str, finish_reason: str) -> tuple[Verdict, int]:
     start, end, is_open = final_part(reply)
     if is_open:
         return _unfinished(finish_reason), 0
@@ -172,7 +174,7 @@ def _read(reply: str, task: Task, finish_reason: str) -> tuple[Verdict, int]:
     return verdict, start + position
 
 
-def _state(text: str, task: Task, finish_reason: str, is_cut: bool) -> tuple[Verdict, int]:
+def _state(text: str, task: str, finish_reason: str, is_cut: bool) -> tuple[Verdict, int]:
     """Read the final part of a reply; return its verdict and where in it the label begins."""
     markers = list(MARKER.finditer(text))
     if not markers:
@@ -195,7 +197,7 @@ def _state(text: str, task: Task, finish_reason: str, is_cut: bool) -> tuple[Ver
     return _agree([*later, *(label for label in drafts if label is not None)], last)
 
 
-def _after(text: str, end: int, task: Task) -> _Statement:
+def _after(text: str, end: int, task: str) -> _Statement:
     """What stands after a marker: the first line that is not blank."""
     start = end + len(text[end:]) - len(text[end:].lstrip())
     words = (text[start:].splitlines() or [""])[0]
@@ -204,7 +206,7 @@ def _after(text: str, end: int, task: Task) -> _Statement:
 
 
 def _opening_label(
-    text: str, marker: re.Match[str], statement: _Statement, task: Task
+    text: str, marker: re.Match[str], statement: _Statement, task: str
 ) -> str | None:
     """The label of a statement, or the one it opens with (`A or B`) where it has its own line.
 
@@ -218,15 +220,15 @@ def _opening_label(
     return found[0] if found else None
 
 
-def _may_go_on(last: _Statement, lines: list[str], task: Task) -> bool:
+def _may_go_on(last: _Statement, lines: list[str], task: str) -> bool:
     """Whether a reply that ran out of tokens may have meant more than the label it ends in.
 
     `4` alone is taken, as a judge that was given room for the verdict and no more writes it.
     """
-    return len(lines) == 1 and last.words.strip(" *_\"'`[]()") not in LABELS[task]
+    return len(lines) == 1 and last.words.strip(" *_\"'`[]()") not in labels_of(task)
 
 
-def _stated(line: str, task: Task) -> str | None:
+def _stated(line: str, task: str) -> str | None:
     """The label that a line of its own is or names."""
     match = _LINE.fullmatch(line.strip())
     found = read_label(match.group(1) if match else line, task)
@@ -240,7 +242,7 @@ def _agree(labels: list[str], chosen: _Statement) -> tuple[Verdict, int]:
     return Verdict("value", chosen.label), chosen.position
 
 
-def _state_unmarked(text: str, task: Task, finish_reason: str, is_cut: bool) -> tuple[Verdict, int]:
+def _state_unmarked(text: str, task: str, finish_reason: str, is_cut: bool) -> tuple[Verdict, int]:
     found = [*_unmarked_lines(text, task, is_cut), *_json_statements(text, task)]
     labels = [statement.label for statement in found if statement.label is not None]
     if not labels or len(labels) < len(found):
@@ -248,7 +250,7 @@ def _state_unmarked(text: str, task: Task, finish_reason: str, is_cut: bool) -> 
     return _agree(labels, found[-1])
 
 
-def _unmarked_lines(text: str, task: Task, is_cut: bool) -> Iterator[_Statement]:
+def _unmarked_lines(text: str, task: str, is_cut: bool) -> Iterator[_Statement]:
     """Statements on the first and the last line, where no marker stands in the reply.
 
     Lines between them may be quoted from what is judged. The last line of a reply that ran out of
@@ -274,12 +276,12 @@ def _unmarked_lines(text: str, task: Task, is_cut: bool) -> Iterator[_Statement]
             yield _statement(words, line.start(), task)
 
 
-def _json_statements(text: str, task: Task) -> Iterator[_Statement]:
+def _json_statements(text: str, task: str) -> Iterator[_Statement]:
     for words, position in json_results(text):
         yield _statement(words, position, task)
 
 
-def _statement(words: str, position: int, task: Task) -> _Statement:
+def _statement(words: str, position: int, task: str) -> _Statement:
     found = read_label(words, task)
     if found is None:
         return _Statement(words, position, None)
@@ -293,7 +295,7 @@ def _unfinished(finish_reason: str) -> Verdict:
 
 
 def _no_value(
-    text: str, tail: str | None, lines: list[str], task: Task, finish_reason: str
+    text: str, tail: str | None, lines: list[str], task: str, finish_reason: str
 ) -> Verdict:
     if finish_reason == "length" and not (tail or "").strip():
         missing = "result marker" if tail is None else "verdict"
@@ -309,4 +311,16 @@ def _no_value(
     word = lines[0].strip().strip("*_\"'`[]()<> ").rstrip(".")
     if _ABSTENTION.fullmatch(word):
         return Verdict("abstained", reason=f"the reply names no winner: {word[:40]!r}")
-    return Verdict("malformed", reason=f"{word[:40]!r} is not one of {', '.join(LABELS[task])}")
+    return Verdict("malformed", reason=f"{word[:40]!r} is not one of {', '.join(labels_of(task))}")
+
+
+def reasoning_of(reply: str) -> str:
+    """Return the reasons of a reply: what stands before its last result marker, without markers and
+    thinking. A reply without a marker is returned whole, one that is a verdict alone as nothing.
+    """
+    start, end, is_open = final_part(reply)
+    text = reply[start:end] if not is_open else reply
+    markers = list(MARKER.finditer(text))
+    if markers:
+        text = text[: markers[-1].start()]
+    return _OPENING.sub("", text).strip()

@@ -15,7 +15,7 @@ from selene_lib.records import TASKS, Sample, Task, stable_id
 if TYPE_CHECKING:
     from pandas.io.formats.style import Styler
 
-    from selene_lib.judge import ItemResult
+    from selene_lib.judges.results import ItemResult
 
 COLUMNS = ("task", "instruction", "response", "response_b", "rubric", "reference")
 AT_MOST = 20
@@ -143,10 +143,10 @@ def verdict_table(samples: Sequence[Sample], results: Sequence[ItemResult]) -> p
                 "task": sample.task,
                 "response": sample.response,
                 "response B": sample.response_b or "",
-                "verdict": result.verdict or result.status,
+                "verdict": result.label or result.status,
                 "each order": orders if sample.task == "pairwise" else "",
                 "why not": result.reason,
-                "reasoning": result.critique,
+                "reasoning": result.reasoning,
             }
         )
     return pd.DataFrame(rows)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from selene_lib.files import read_json, sha256_file, write_text
+from selene_lib.judges.trained import read_trained
 from selene_lib.models.adapters import read_record
 from selene_lib.paper.values import marked
 
@@ -22,9 +23,10 @@ def write_model_card(
 ) -> Path:
     """Write a model card from a run's manifest: what it was made from and how, and its scores.
 
-    What is not in the manifest is not said. Read are `training` (a `training.json`), `scores` (rows
-    with set, metric, value, n, n_unparsed, published), `sources`, `versions` and `commit`; each
-    section whose entry is missing says so.
+    What is not in the manifest is not said. Read are `training` (a `training.json`), `losses` and
+    `seeds` (sentences), `agreement` (rows with who, accuracy and kappa, and a sentence), `scores`
+    (rows with set, metric, value, n, n_unparsed, published), `sources`, `versions` and `commit`;
+    each section whose entry is missing says so.
     """
     training = manifest.get("training") or {}
     spec = training.get("spec") or {}
@@ -47,6 +49,10 @@ def write_model_card(
         _table(["setting", "value"], [[k, v] for k, v in spec.items()]) if spec else None,
     )
     lines += _section("Data", _bullets(_data_facts(training)) if training.get("n_pairs") else None)
+    lines += _section("Losses", _bullets(manifest["losses"]) if manifest.get("losses") else None)
+    agreement = manifest.get("agreement") or {}
+    lines += _section("Agreement with labels", _agreement(agreement) if agreement else None)
+    lines += _section("Seeds", _bullets(manifest["seeds"]) if manifest.get("seeds") else None)
     lines += _section("Sources", _bullets(manifest["sources"]) if manifest.get("sources") else None)
     lines += _section("Scores", _scores(manifest["scores"]) if manifest.get("scores") else None)
     facts = [f"{k} {v}" for k, v in (manifest.get("versions") or {}).items()]
@@ -68,26 +74,76 @@ def write_model_card(
 def recorded_facts(adapter_dir: Path, base_model: str) -> dict[str, Any]:
     """What the folders around an adapter say of it, in the words that `write_model_card` reads.
 
-    `training.json` stands beside the adapter, or in `arms/` of the run it belongs to; the run's
-    benchmark scores and its mix of sources are read where they are there.
+    `training.json` stands beside the adapter, in `arms/` of the run it belongs to, or in the `work`
+    of a judge of one's own labels; the run's benchmark scores, its mix of sources and the measured
+    agreement are read where they are there.
     """
     arm, step = adapter_dir.name, adapter_dir.parent.parent
-    places = [adapter_dir.parent / "training.json", step / "arms" / arm / "training.json"]
-    training = next((read_json(path) for path in places if path.is_file()), None)
+    folders = [adapter_dir.parent, step / "arms" / arm, adapter_dir / "work" / "training"]
+    folder = next((f for f in folders if (f / "training.json").is_file()), None)
+    training = read_json(folder / "training.json") if folder else None
+    trained = read_trained(adapter_dir)
     names = ("torch", "transformers", "peft", "selene-lib")
     versions = {name: found for name in names if (found := _version(name))}
     spec = dict((training or {}).get("spec") or {})
     record = read_record(adapter_dir)
     if spec or record:
-        spec["base_model"] = record.get("base_model") or Path(base_model).name
+        base = trained.base if trained else record.get("base_model") or base_model
+        spec["base_model"] = Path(base).name if Path(base).is_dir() else base
     rows = _rows(step.parent / "05_evaluate_benchmarks" / "scores.csv")
     sources = [row["source"] for row in _rows(step / "mix.csv") if row.get("source")]
     return {
         "training": {**(training or {}), "spec": spec},
+        "losses": _losses(folder, training) if folder and training else [],
+        "agreement": dict(trained.agreement) if trained else {},
+        "seeds": _seeds(spec, step / "arms"),
         "scores": [r for r in rows if r.get("judge") == arm and r.get("headline") == "True"],
         "sources": list(dict.fromkeys(sources)),
         "versions": versions,
     }
+
+
+def _losses(folder: Path, training: Mapping[str, Any]) -> list[str]:
+    """The losses as training wrote them: its first and last step, and on the items held back."""
+    steps = _rows(folder / "log.csv")
+    told = [(f"step {row['step']}", row) for row in (steps[0], steps[-1])] if steps else []
+    if training.get("validation"):
+        told.append(("validation", training["validation"]))
+    names = ("loss", "dpo", "nll", "margin", "reward_accuracy")
+    return [
+        f"{where}: "
+        + ", ".join(f"{n} {float(row[n]):.4f}" for n in names if row.get(n) not in ("", None))
+        for where, row in told
+    ]
+
+
+def _seeds(spec: Mapping[str, Any], arms: Path) -> list[str]:
+    """The seed of this adapter, and the adapters of other seeds and losses trained beside it."""
+    mine = [f"seed {spec['seed']}"] if spec.get("seed") is not None else []
+    beside = sorted(path.name for path in arms.iterdir() if path.is_dir()) if arms.is_dir() else []
+    return mine + ([f"trained beside it: {', '.join(beside)}"] if len(beside) > 1 else [])
+
+
+def _agreement(found: Mapping[str, Any]) -> list[str]:
+    rows = [
+        [
+            row.get("who"),
+            row.get("n"),
+            *(_with_interval(row, name) for name in ("accuracy", "kappa")),
+        ]
+        for row in found.get("rows", ())
+    ]
+    table = _table(["who", "n", "accuracy", "kappa"], rows) if rows else []
+    told = [str(found["sentence"])] if found.get("sentence") else []
+    return [*told, *([""] if told and table else []), *table]
+
+
+def _with_interval(row: Mapping[str, Any], name: str) -> str:
+    value, low, high = (row.get(f"{name}{end}") for end in ("", "_low", "_high"))
+    if value is None:
+        return ""
+    width = "" if low is None or high is None else f" ({low:.3f} to {high:.3f})"
+    return f"{value:.3f}{width}"
 
 
 def _version(name: str) -> str:

@@ -15,7 +15,8 @@ from typing import Any, Literal
 
 from selene_lib.errors import UserError
 from selene_lib.files import read_json, write_json, write_text
-from selene_lib.models.adapters import attach_adapter, read_record
+from selene_lib.judges.trained import CALIBRATION, calibration_of, read_trained
+from selene_lib.models.adapters import RECORD, attach_adapter, read_record
 from selene_lib.models.loading import nf4_config, open_config, open_model, open_tokenizer
 from selene_lib.models.names import is_embedded
 from selene_lib.records import Sample
@@ -100,12 +101,18 @@ def export_judge(
     """
     base_model, adapter_dir, out_dir = str(base_model), Path(adapter_dir), Path(out_dir)
     _bring_back(out_dir / "merged")
-    verdicts_of = functools.partial(
-        _verdicts_of_model,
-        golden=golden,
-        family=family or trained_family(adapter_dir, base_model),
-        max_new_tokens=max_new_tokens,
+    family = family or trained_family(adapter_dir, base_model)
+    trained = read_trained(adapter_dir)
+    asked = _Asked(
+        golden,
+        family,
+        max_new_tokens,
+        critique=trained is None or trained.reply == "critique",
+        read=trained.read if trained else "greedy",
+        dtype=trained.dtype if trained else None,
+        max_prompt_tokens=trained.max_prompt_tokens if trained else None,
     )
+    verdicts_of = functools.partial(_verdicts_of_model, asked=asked)
     refuse_unreadable(len(golden), len(golden), at_least=min_readable)
     verdicts = {"adapter": verdicts_of(base_model, adapter_dir, quantisation)}
     n_read = sum(verdict is not None for verdict in verdicts["adapter"].values())
@@ -123,6 +130,7 @@ def export_judge(
         _pass_gate(comparison, best, out_dir, allowed_share, min_readable)
         about = {"name": name, **(manifest or recorded_facts(adapter_dir, base_model))}
         write_model_card(about, folders[best] / "README.md", adapter_dir=adapter_dir)
+        _write_own_record(folders[best], adapter_dir, family)
         lines = _write_serving(
             folders[best], out_dir, name, base_model, adapter_dir, context_tokens, max_new_tokens
         )
@@ -140,8 +148,18 @@ def trained_family(adapter_dir: Path, base_model: str) -> str:
 
     Where that is not recorded, those its base was made for.
     """
-    known = read_record(adapter_dir).get("family")
+    trained = read_trained(adapter_dir)
+    known = trained.family if trained else read_record(adapter_dir).get("family")
     return str(known or ("nano" if is_embedded(base_model) else "full"))
+
+
+def _write_own_record(folder: Path, adapter_dir: Path, family: str) -> None:
+    """Let the exported model say how it is asked, as its adapter does."""
+    record = read_record(adapter_dir)
+    write_json(folder / RECORD, {**record, "family": family, "exported": True})
+    calibration = calibration_of(adapter_dir)
+    if calibration is not None:
+        shutil.copyfile(calibration, folder / CALIBRATION)
 
 
 def _pass_gate(
@@ -214,19 +232,36 @@ def _write_serving(
     )
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """The golden set, and how a model is asked about it: as the adapter was trained to be."""
+
+    golden: Sequence[Sample]
+    family: str
+    max_new_tokens: int
+    critique: bool = True
+    read: str = "greedy"
+    dtype: str | None = None
+    max_prompt_tokens: int | None = None
+
+
 def _verdicts_of_model(
     model: str | Path,
     adapter: Path | None = None,
     quantisation: Literal["none", "nf4"] = "none",
     *,
-    golden: Sequence[Sample],
-    family: str,
-    max_new_tokens: int,
+    asked: _Asked,
 ) -> dict[str, str | None]:
     """The golden verdicts of a model that is opened for them and let go."""
     from selene_lib.judges.local import LocalJudge
 
     judge = LocalJudge(
-        model, adapter=adapter, quantisation=quantisation, max_new_tokens=max_new_tokens
+        model,
+        adapter=adapter,
+        quantisation=quantisation,
+        max_new_tokens=asked.max_new_tokens,
+        read=asked.read,
+        dtype=asked.dtype,
+        max_prompt_tokens=asked.max_prompt_tokens,
     )
-    return golden_verdicts(judge, golden, family=family)
+    return golden_verdicts(judge, asked.golden, family=asked.family, critique=asked.critique)

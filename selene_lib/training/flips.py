@@ -72,10 +72,10 @@ def flip_interval(n_flips: int, n: int) -> tuple[float, float]:
 
 
 def golden_verdicts(
-    judge: JudgeBackend, samples: Sequence[Sample], *, family: str = "full"
+    judge: JudgeBackend, samples: Sequence[Sample], *, family: str = "full", critique: bool = True
 ) -> dict[str, str | None]:
     """Ask one judge about the golden set; verdict by sample id, None where there is none."""
-    prompts = [render(sample, family=family) for sample in samples]
+    prompts = [render(sample, family=family, critique=critique) for sample in samples]
     replies = judge.judge(prompts)
     return {
         sample.id: parse_verdict(reply.text, sample.task, finish_reason=reply.finish_reason).value

@@ -8,6 +8,7 @@ from typing import Any
 
 from selene_lib.errors import UserError
 from selene_lib.files import write_text
+from selene_lib.prompts.chat import adds_bos_by_itself, encode_chat, encode_prompt
 
 SENTINEL = "SELENE_USER_MESSAGE"
 
@@ -17,8 +18,7 @@ def prompt_template(tokenizer: Any, placeholder: str) -> str:
 
     By the tokenizer's own chat template.
     """
-    message = [{"role": "user", "content": SENTINEL}]
-    text = tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
+    text, _ = encode_prompt(tokenizer, SENTINEL)
     if text.count(SENTINEL) != 1:
         raise UserError(
             "the chat template does not show the user message exactly once: "
@@ -37,12 +37,13 @@ def write_modelfile(
 ) -> Path:
     """Write an Ollama Modelfile whose prompt is that of training.
 
-    Same template, same stop token, temperature 0, no system prompt. The BOS is left out of the
-    template because llama.cpp adds it from the GGUF's own metadata; twice would be another prompt.
+    Same template, same stop token, temperature 0, no system prompt, checked token by token. A BOS
+    that the tokenizer adds by itself is left out of the template, because llama.cpp adds it too,
+    from the GGUF's own metadata; twice would be another prompt.
     """
     template = prompt_template(tokenizer, "{{ .Prompt }}")
     bos = tokenizer.bos_token
-    if bos and template.startswith(bos):
+    if bos and template.startswith(bos) and adds_bos_by_itself(tokenizer, tokenizer.bos_token_id):
         template = template[len(bos) :]
     if '"""' in template:
         raise UserError('the chat template contains """, which a Modelfile cannot quote')
@@ -54,7 +55,35 @@ def write_modelfile(
         f"PARAMETER num_ctx {context_tokens}",
         f"PARAMETER num_predict {max_new_tokens}",
     ]
-    return write_text(out_path, "\n".join(lines) + "\n")
+    path = write_text(out_path, "\n".join(lines) + "\n")
+    check_modelfile(path, tokenizer)
+    return path
+
+
+# Texts on which a template that is subtly another one shows itself.
+_PROBES = ("x", "  two words \n\nand a line\n", "**Result:** 4", "{{ .Prompt }} é 你好 🙂")
+
+
+def check_modelfile(path: str | Path, tokenizer: Any) -> None:
+    """Raise UserError unless what Ollama sends through a Modelfile is, token by token, the prompt
+    that the judge was trained on. llama.cpp adds a BOS where the tokenizer does.
+    """
+    bos = tokenizer.bos_token_id
+    before = [bos] if bos is not None and adds_bos_by_itself(tokenizer, bos) else []
+    template = Path(path).read_text(encoding="utf-8").split('TEMPLATE """')[1].split('"""')[0]
+    for probe in _PROBES:
+        wanted = encode_chat(tokenizer, probe, None)
+        text = template.replace("{{ .Prompt }}", probe)
+        sent = [*before, *tokenizer.encode(text, add_special_tokens=False)]
+        if sent != wanted:
+            place = next(
+                (i for i, (a, b) in enumerate(zip(sent, wanted)) if a != b),
+                min(len(sent), len(wanted)),
+            )
+            raise UserError(
+                f"{path}: its template makes another prompt than training did, from token {place} "
+                "on; serve the model with vLLM, which reads the chat template itself"
+            )
 
 
 def serving_commands(

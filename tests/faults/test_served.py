@@ -187,16 +187,16 @@ def test_one_judge_asks_nothing_twice_and_its_budget_holds_over_all_calls(tmp_pa
         model = f"{server.base_url}#m"
         mine = Judge(model, budget_tokens=3 * COST)
         for text in ("one", "one", "two", "one"):
-            assert mine.score(text, rubric=RUBRIC).verdict == "4"
+            assert mine.score(text, rubric=RUBRIC).verdict == 4
         assert sum(server.asked.values()) == 2
         mine.score("three", rubric=RUBRIC)
         with pytest.raises(BudgetReached):
             mine.score("four", rubric=RUBRIC)
-        assert mine.score("two", rubric=RUBRIC).verdict == "4"
+        assert mine.score("two", rubric=RUBRIC).verdict == 4
         assert server.tokens == 3 * COST
         for budget in (2 * COST, COST):  # a store's replies count in the budget of a later session
             kept = Judge(model, store=tmp_path / "store.jsonl", budget_tokens=budget)
-            assert kept.score("five", rubric=RUBRIC).verdict == "4"
+            assert kept.score("five", rubric=RUBRIC).verdict == 4
             kept.judge.client.opened().close()
         with pytest.raises(BudgetReached):
             kept.score("six", rubric=RUBRIC)

@@ -9,6 +9,7 @@ from pathlib import Path
 from selene_lib.errors import UserError
 from selene_lib.evaluation.scoring import score_set
 from selene_lib.files import iterate_jsonl, iterate_parquet
+from selene_lib.judges.opinions import majority_of_draws
 from selene_lib.judges.store import iterate_judgements, read_again
 from selene_lib.prompts.rendering import render
 from selene_lib.records import Judgement, Order, Sample, Score
@@ -156,7 +157,7 @@ def rescore(
     sets or samples, of other prompts (see `of_these_samples`), and for samples without any.
     """
     name = one_set([j.set for j in judgements], set_name)
-    mine = parse_again([j for j in judgements if j.set == name])
+    mine = majority_of_draws(parse_again([j for j in judgements if j.set == name]))
     known = {s.id for s in samples}
     if not any(j.sample_id in known for j in mine):
         raise UserError(

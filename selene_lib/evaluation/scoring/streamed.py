@@ -24,6 +24,7 @@ from selene_lib.evaluation.scoring.rescore import (
     refuse_other_prompts,
 )
 from selene_lib.evaluation.scoring.rows import Settings
+from selene_lib.judges.opinions import majority_of_draws
 from selene_lib.judges.store import JudgementReader, iterate_rows, place_of
 from selene_lib.records import Judgement, Sample, Score
 
@@ -121,6 +122,7 @@ class _Tally:
         """Take in a block and the judgements of its samples."""
         self._first_id = self._first_id or samples[0].id
         self.n_known += len(found)
+        found = majority_of_draws(found)
         mine, refused = fitting_judgements(samples, found, any_prompt=self.any_prompt)
         self.refused += refused
         mine = [replace(judgement, reply="", meta={}) for judgement in mine]

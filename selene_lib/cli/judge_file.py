@@ -1,0 +1,262 @@
+"""`selene judge`: every row of a table, by one judge or a panel."""
+
+from __future__ import annotations
+
+import json as json_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from selene_lib.cli.options import ColumnOption, LabelOption, pairs_of, print_rows
+from selene_lib.errors import UserError
+
+if TYPE_CHECKING:
+    from selene_lib.judge import FileResult
+
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        help="http://host/v1#model, a folder or hub id, vllm:PATH, replay:FILE or embedded; given "
+        "again: a panel. Default: the adapter's base, else the small real model if installed",
+    ),
+]
+Adapter = Annotated[str | None, typer.Option("--adapter", help="folder of a trained adapter")]
+SCORE_COLUMNS = (
+    "judge",
+    "set",
+    "metric",
+    "convention",
+    "value",
+    "ci95_low",
+    "ci95_high",
+    "bound_low",
+    "bound_high",
+    "n",
+    "n_unparsed",
+)
+EXIT_UNREADABLE = 3
+
+
+def judge(
+    input: Annotated[
+        Path,
+        typer.Option(
+            "--input",
+            help="CSV, TSV, JSONL, JSON, Parquet or XLSX with instruction, response (response_b, "
+            "rubric, reference, context, label, id), or with messages",
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", help="the same rows with verdict columns: CSV, TSV, JSONL or Parquet"
+        ),
+    ],
+    task: Annotated[
+        str | None,
+        typer.Option(
+            "--task",
+            help="absolute, classification or pairwise; default: the adapter's, pairwise where "
+            "there is a response_b, else absolute",
+        ),
+    ] = None,
+    rubric: Annotated[
+        str | None,
+        typer.Option(
+            "--rubric",
+            help="the question itself, a preset (`selene rubrics`), or a file; needed unless the "
+            "input has a rubric column",
+        ),
+    ] = None,
+    scale: Annotated[
+        str | None, typer.Option("--scale", help="whole scores of an absolute task, as 1-10")
+    ] = None,
+    may_abstain: Annotated[
+        bool, typer.Option("--may-abstain", help="let the judge answer: cannot tell")
+    ] = False,
+    model: Models = None,
+    adapter: Adapter = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="what the judge is called in the results")
+    ] = None,
+    samples: Annotated[
+        int, typer.Option("--samples", help="replies to each question, at temperature 1")
+    ] = 1,
+    combine: Annotated[
+        str, typer.Option("--combine", help="one verdict of several: majority or mean")
+    ] = "majority",
+    temperature: Annotated[
+        float | None, typer.Option("--temperature", help="0 (greedy) unless there are samples")
+    ] = None,
+    family: Annotated[
+        str | None,
+        typer.Option("--family", help="prompt templates: nano, lean, full, or your own folder"),
+    ] = None,
+    prefix: Annotated[
+        str, typer.Option("--prefix", help="put before the names of the added columns")
+    ] = "",
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="ask again what failed for good before")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="say requests, tokens and cost; ask nothing")
+    ] = False,
+    max_new_tokens: Annotated[
+        int | None, typer.Option("--max-new-tokens", help="room for reasoning and verdict")
+    ] = None,
+    max_prompt_tokens: Annotated[
+        int | None, typer.Option("--max-prompt-tokens", help="longer prompts are cut in the middle")
+    ] = None,
+    concurrency: Annotated[
+        int | None, typer.Option("--concurrency", help="server: requests at a time (16)")
+    ] = None,
+    timeout: Annotated[
+        float | None, typer.Option("--timeout", help="server: seconds for one answer (300)")
+    ] = None,
+    budget_tokens: Annotated[
+        int | None, typer.Option("--budget-tokens", help="server: stop after so many tokens")
+    ] = None,
+    budget_usd: Annotated[
+        float | None, typer.Option("--budget-usd", help="server: stop after so many US dollars")
+    ] = None,
+    price: Annotated[
+        str | None,
+        typer.Option(
+            "--price", help="server: USD for a million prompt and reply tokens, as 0.15,0.60"
+        ),
+    ] = None,
+    extra_body: Annotated[
+        str | None,
+        typer.Option("--extra-body", help="server: JSON object sent with every request"),
+    ] = None,
+    guided: Annotated[
+        bool,
+        typer.Option("--guided", help="server: hold the verdict, not the reasons, to the labels"),
+    ] = False,
+    reply: Annotated[
+        str | None,
+        typer.Option("--reply", help="critique (reasons, then a verdict) or verdict alone"),
+    ] = None,
+    read: Annotated[
+        str | None,
+        typer.Option("--read", help="greedy, or logprob: the more probable label, local models"),
+    ] = None,
+    dtype: Annotated[
+        str | None,
+        typer.Option("--dtype", help="auto, native, float32, bfloat16 or float16; local models"),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option("--device", help="cpu, cuda or cuda:1; local models")
+    ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option("--calibration", help="a run's 05_evaluate_benchmarks/calibrations/*.json"),
+    ] = None,
+    column: ColumnOption = None,
+    label: LabelOption = None,
+) -> None:
+    """Judge every row of a file. A broken run goes on where it stopped: replies are kept when they
+    come. Rows that fail for good get the status failed and are counted (exit code 0); a file of
+    which no verdict can be read ends with 3; what concerns all rows (key, address, credit, budget)
+    stops with one line and exit code 2.
+
+    Example: selene judge --input answers.csv --output judged.csv --rubric "Is it helpful?"
+    --column instruction=question --column response=answer --model http://localhost:8000/v1#my-model
+    """
+    from selene_lib.judge import judge_file, plan_file
+
+    prompt_usd, reply_usd = _prices(price)
+    given: dict[str, Any] = {
+        "task": task,
+        "rubric": rubric,
+        "scale": scale,
+        "may_abstain": may_abstain,
+        "model": model,
+        "adapter": adapter,
+        "name": name,
+        "n_samples": samples,
+        "combine": combine,
+        "temperature": temperature,
+        "family": family,
+        "max_new_tokens": max_new_tokens,
+        "max_prompt_tokens": max_prompt_tokens,
+        "max_concurrency": concurrency,
+        "timeout_seconds": timeout,
+        "budget_tokens": budget_tokens,
+        "budget_usd": budget_usd,
+        "usd_per_million_prompt_tokens": prompt_usd,
+        "usd_per_million_reply_tokens": reply_usd,
+        "extra_body": _json_object(extra_body),
+        "guided": guided or None,
+        "reply": reply,
+        "read": read,
+        "dtype": dtype,
+        "device": device,
+        "calibration": calibration,
+        "columns": pairs_of(column, "--column"),
+        "labels": pairs_of(label, "--label"),
+    }
+    if dry_run:
+        print(plan_file(input, output, **given))
+        return
+    done = judge_file(input, output, prefix=prefix, retry_failed=retry_failed, **given)
+    _print(done)
+    if done.n and done.n_unparsed == done.n:
+        raise typer.Exit(EXIT_UNREADABLE)
+
+
+def _print(done: FileResult) -> None:
+    from selene_lib.files import to_dict
+
+    for line in done.lines():
+        print(line)
+    if done.scores:
+        print_rows([to_dict(row) for row in done.scores], False, SCORE_COLUMNS)
+    print(f"output: {done.output}\nreplies: {done.store}")
+
+
+def _prices(text: str | None) -> tuple[float | None, float | None]:
+    """Read `PROMPT,REPLY` in USD for a million tokens."""
+    if text is None:
+        return None, None
+    try:
+        prompt_usd, reply_usd = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise UserError(f"--price {text!r}: give two numbers, as in --price 0.15,0.60") from error
+    if not (0 <= prompt_usd < float("inf") and 0 <= reply_usd < float("inf")):
+        raise UserError(f"--price {text!r}: prices are 0 or more")
+    return prompt_usd, reply_usd
+
+
+def _json_object(text: str | None) -> dict[str, Any] | None:
+    if text is None:
+        return None
+    try:
+        found = json_module.loads(text)
+    except ValueError as error:
+        raise UserError(f"--extra-body is not JSON ({error})") from error
+    if not isinstance(found, dict):
+        raise UserError('--extra-body is no JSON object; give one such as {"top_p": 1}')
+    return found
+
+
+def rubrics(
+    name: Annotated[str | None, typer.Argument(help="the preset to print whole")] = None,
+    task: Annotated[str, typer.Option("--task", help="absolute, classification or pairwise")] = (
+        "absolute"
+    ),
+) -> None:
+    """List the rubrics that come with the project, or print one, to be used as it is or changed.
+
+    Example: selene rubrics helpfulness > rubric.txt
+    """
+    from selene_lib.judges.asked import kind_of
+    from selene_lib.prompts.presets import presets, rubric_of
+
+    if name is not None:
+        print(rubric_of(name, kind_of(task, None)))
+        return
+    rows = [{"name": p.name, "judges": p.about, "needs": p.needs} for p in presets().values()]
+    print_rows(rows, False)

@@ -1,0 +1,117 @@
+"""Every setting of a judge, by name; an unknown name is told with the one that was meant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from selene_lib.errors import UserError
+from selene_lib.judges.opinions import Combine, Criterion
+from selene_lib.prompts.additions import Example
+from selene_lib.records import Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgeOptions:
+    """How a judge is opened and asked. None leaves a setting to the adapter, else to its default.
+
+    What is asked. `task` is absolute, classification or pairwise; `rubric` a preset's name, a file,
+    or the text; `scale` the whole scores from low to high (`1-10`); `criteria` several rubrics in
+    place of one; `examples` judged responses to go by; `may_abstain` lets the judge answer `cannot
+    tell`. `family` names the prompt templates, or is a folder of your own; `escape=False` leaves
+    marks inside the texts as they are; `reply` is `critique` or `verdict` (the judgement alone);
+    `calibration` a file that notebook 05 wrote for a Yes/No judge.
+
+    How often. `n_samples` asks for so many replies to each question, at `temperature` 1 unless
+    another is given; `combine` makes one verdict of several, by `majority` or `mean`.
+
+    Any judge: `name`, `max_new_tokens`, `max_prompt_tokens`, `temperature`, `seed`. A local one:
+    `adapter`, `read` (`greedy`, or `logprob`: the more probable label), `dtype`, `device`,
+    `quantisation`, `batch_tokens`, `stop_at_verdict`. A server: `api_key_env` (the environment
+    variable of the key), `max_concurrency`, `timeout_seconds`, `max_retries`, `budget_tokens`,
+    `budget_usd`, prices in USD for a million tokens, `logprobs` (alternatives a token, 0 for none),
+    `extra_body` (sent with every request), `guided` (a server that can hold a verdict to the labels
+    is asked to) and `store`, the file of its replies. A replay: `judge`, which of several.
+    """
+
+    task: Task | None = None
+    rubric: str | Path | None = None
+    scale: str | None = None
+    criteria: Sequence[Criterion] = ()
+    examples: Sequence[Example] = ()
+    may_abstain: bool = False
+    family: str | None = None
+    escape: bool = True
+    reply: str | None = None
+    calibration: str | Path | None = None
+    n_samples: int = 1
+    combine: Combine = "majority"
+
+    name: str | None = None
+    adapter: str | Path | None = None
+    max_new_tokens: int | None = None
+    max_prompt_tokens: int | None = None
+    temperature: float | None = None
+    seed: int | None = None
+    read: str | None = None
+    dtype: str | None = None
+    device: str | None = None
+    quantisation: str | None = None
+    batch_tokens: int | None = None
+    stop_at_verdict: bool | None = None
+    api_key_env: str | None = None
+    store: str | Path | None = None
+    logprobs: int | None = None
+    max_concurrency: int | None = None
+    timeout_seconds: float | None = None
+    max_retries: int | None = None
+    budget_tokens: int | None = None
+    budget_usd: float | None = None
+    usd_per_million_prompt_tokens: float | None = None
+    usd_per_million_reply_tokens: float | None = None
+    extra_body: Mapping[str, Any] | None = None
+    guided: bool | None = None
+    judge: str | None = None
+    engine: Mapping[str, Any] | None = None
+    n_logprobs: int | None = None
+
+    @classmethod
+    def of(cls, options: JudgeOptions | None, given: Mapping[str, Any]) -> JudgeOptions:
+        """Return the options with those given by name laid over them.
+
+        One that no judge has is a UserError.
+        """
+        known = [f.name for f in fields(cls)]
+        for name in given:
+            if name not in known:
+                near = get_close_matches(name, known, 1)
+                hint = f"did you mean {near[0]}? " if near else ""
+                raise UserError(
+                    f"a judge has no option {name!r}: {hint}there are {', '.join(known)}"
+                )
+        return replace(options or cls(), **given)
+
+    def of_backend(self) -> dict[str, Any]:
+        """What the judge itself is opened with: the settings that were given."""
+        mine = {name: getattr(self, name) for name in _OF_BACKEND}
+        return {name: value for name, value in mine.items() if value is not None}
+
+
+_OF_QUESTION = (
+    "task",
+    "rubric",
+    "scale",
+    "criteria",
+    "examples",
+    "may_abstain",
+    "family",
+    "escape",
+    "reply",
+    "calibration",
+    "n_samples",
+    "combine",
+)
+_OF_BACKEND = tuple(f.name for f in fields(JudgeOptions) if f.name not in _OF_QUESTION)
