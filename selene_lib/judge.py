@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Unpack, overload
 
 from selene_lib.data.own_rows import OwnRows
 from selene_lib.data.table_writing import TableShape, check_output, schema_of
@@ -20,7 +20,7 @@ from selene_lib.evaluation.judged_file import FileResult, result_of, warn_of_unr
 from selene_lib.judges.asked import Asked, kind_of
 from selene_lib.judges.file_job import FileJob, open_stores
 from selene_lib.judges.gathering import Gathering, Give
-from selene_lib.judges.items import Item, Text, is_one, sample_of
+from selene_lib.judges.items import Item, Shared, is_one, sample_of
 from selene_lib.judges.judging import Asking, render_for, to_judgement
 from selene_lib.judges.opening import open_judge, open_panel
 from selene_lib.judges.opinions import Criterion, combine
@@ -32,7 +32,7 @@ from selene_lib.judges.session import AskingSession
 from selene_lib.models.names import EMBEDDED_MODEL
 from selene_lib.prompts.additions import Example
 from selene_lib.prompts.rendering import Prompt
-from selene_lib.records import Judgement, Sample, Task
+from selene_lib.records import Judgement, Sample
 
 __all__ = [
     "Criterion",
@@ -91,60 +91,40 @@ class Judge:
         return self.asked.opinion.asking
 
     @overload
-    def score(self, response: str | Mapping[str, Any], **shared: Any) -> ItemResult: ...
+    def score(self, response: str | Mapping[str, Any], **shared: Unpack[Shared]) -> ItemResult: ...
 
     @overload
-    def score(self, response: Sequence[Item], **shared: Any) -> list[ItemResult]: ...
+    def score(self, response: Sequence[Item], **shared: Unpack[Shared]) -> list[ItemResult]: ...
 
-    def score(
-        self,
-        response: Text | Mapping[str, Any] | Sequence[Item],
-        *,
-        instruction: Text = "",
-        rubric: str | Path = "",
-        reference: Text | None = None,
-        response_b: Text | None = None,
-        context: str | Sequence[str] | None = None,
-        task: Task | None = None,
-    ) -> ItemResult | list[ItemResult]:
+    def score(self, response: Any, **shared: Unpack[Shared]) -> ItemResult | list[ItemResult]:
         """Judge one response (two with `response_b`), or many.
 
-        A text may be a conversation, a list of messages; one that stands alone is judged in its
-        last turn. `context` is what the response was to be drawn from. Many are a list of
-        responses, of mappings with these names, or of samples; what is given beside them holds for
-        all. `task` defaults to pairwise for two responses, else to that of the judge, else to
-        absolute.
+        Beside it are given, where there are such, `instruction`, `rubric`, `reference`,
+        `response_b`, `context` (what the response was to be drawn from) and `task`. A text may be a
+        conversation, a list of messages; one that stands alone is judged in its last turn. Many are
+        a list of responses, of mappings with these names, or of samples; what is given beside them
+        holds for all. `task` defaults to pairwise for two responses, else to that of the judge,
+        else to absolute.
         """
-        shared = {
-            "instruction": instruction,
-            "rubric": rubric,
-            "reference": reference,
-            "response_b": response_b,
-            "context": context,
-        }
-        if is_one(response):
-            return self.score_samples([self._sample(response, shared, task)])[0]
-        return self.score_samples([self._sample(one, shared, task) for one in response])
+        found = self.score_samples(self._samples(response, shared))
+        return found[0] if is_one(response) else found
 
     @overload
-    async def ascore(self, response: str | Mapping[str, Any], **shared: Any) -> ItemResult: ...
+    async def ascore(
+        self, response: str | Mapping[str, Any], **shared: Unpack[Shared]
+    ) -> ItemResult: ...
 
     @overload
-    async def ascore(self, response: Sequence[Item], **shared: Any) -> list[ItemResult]: ...
+    async def ascore(
+        self, response: Sequence[Item], **shared: Unpack[Shared]
+    ) -> list[ItemResult]: ...
 
     async def ascore(
-        self,
-        response: Text | Mapping[str, Any] | Sequence[Item],
-        *,
-        task: Task | None = None,
-        **shared: Any,
+        self, response: Any, **shared: Unpack[Shared]
     ) -> ItemResult | list[ItemResult]:
         """As `score`, awaited: calls that are made together are judged together."""
-        one = is_one(response)
-        given: Any = [response] if one else response
-        samples = [self._sample(item, shared, task) for item in given]
-        found = await asyncio.gather(*(self._gathering.one(sample) for sample in samples))
-        return found[0] if one else list(found)
+        found = await self.ascore_samples(self._samples(response, shared))
+        return found[0] if is_one(response) else found
 
     def prompt(self, sample: Sample) -> Prompt:
         """The prompt that a sample is judged by, in the order it lies in."""
@@ -211,8 +191,12 @@ class Judge:
         names = [judge.name for judge in self.judges]
         return combine(dict(zip(names, found, strict=True)), opinion.combine)
 
-    def _sample(self, item: Any, shared: Mapping[str, Any], task: Task | None) -> Sample:
-        return sample_of(item, shared, task, self.asked)
+    def _samples(self, response: Any, shared: Shared) -> list[Sample]:
+        """The samples that a call is about."""
+        beside = dict(shared)
+        task = beside.pop("task", None)
+        items = [response] if is_one(response) else response
+        return [sample_of(item, beside, task, self.asked) for item in items]
 
 
 def judge_file(

@@ -21,7 +21,7 @@ from selene_lib.judges.opinions import combine
 from selene_lib.judges.protocol import JudgeBackend
 from selene_lib.judges.results import ItemResult
 from selene_lib.judges.store import JudgementStore
-from selene_lib.records import Judgement, Sample
+from selene_lib.records import Judgement, Sample, VerdictStatus
 
 # What is added to a user's rows, and what of each kind of verdict beside it.
 ADDED_COLUMNS = (
@@ -213,7 +213,7 @@ class FileJob:
         """The judgements that are scored against the gold label: of a joint verdict, that one."""
         if not result.parts:
             return [replace(j, reply="", meta={}) for j in result.judgements]
-        status = "value" if result.label is not None else "abstained"
+        status: VerdictStatus = "value" if result.label is not None else "abstained"
         return [
             Judgement(
                 judge, self.set_name, sample.id, sample.task, "AB", "", "", "", "stop",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypedDict, cast
 
 from selene_lib.data.conversations import is_conversation, split_conversation, text_of
 from selene_lib.errors import UserError
@@ -14,6 +14,19 @@ from selene_lib.records import Sample, Task, stable_id
 
 Text = str | Sequence[Mapping[str, Any]]  # a text, or a conversation
 Item = str | Mapping[str, Any] | Sample
+
+
+class Shared(TypedDict, total=False):
+    """What is given beside a response, or beside many."""
+
+    instruction: Text
+    rubric: str | Path
+    reference: Text | None
+    response_b: Text | None
+    context: str | Sequence[str] | None
+    task: Task | None
+
+
 TEXTS = ("instruction", "response", "response_b", "reference", "context")
 NAMES = (*TEXTS, "rubric", "messages")
 
@@ -23,7 +36,7 @@ def is_one(response: Any) -> bool:
     return isinstance(response, str | Mapping | Sample) or is_conversation(response)
 
 
-def sample_of(item: Any, shared: Mapping[str, Any], task: Task | None, asked: Asked) -> Sample:
+def sample_of(item: Any, shared: Mapping[str, Any], task: Any, asked: Asked) -> Sample:
     """Return the sample that an item is; what it does not say is taken from `shared`.
 
     A name that is none of `NAMES`, no response, or a rubric without the text that it needs is a

@@ -22,7 +22,8 @@ from selene_lib.judges.protocol import (
 from selene_lib.judges.store import JudgementStore
 from selene_lib.models.names import is_embedded
 from selene_lib.models.parallel import side_by_side, use_one_thread
-from selene_lib.prompts.rendering import NOTHING_MORE, Additions, Prompt, render
+from selene_lib.prompts.additions import Additions
+from selene_lib.prompts.rendering import NOTHING_MORE, Prompt, render
 from selene_lib.prompts.verdicts import Verdict, parse_verdict
 from selene_lib.records import Judgement, Order, Sample, unit_hash
 

@@ -105,7 +105,7 @@ def item_result(kind: str, mine: Sequence[Judgement], may_abstain: bool = False)
     raw, judgements = mine[0].reply, tuple(mine)
     broken = next((j for j in mine if j.status != "value"), None)
     if broken is not None:
-        status = broken.status
+        status: str = broken.status
         if may_abstain and all(j.status == "abstained" for j in mine):
             status = CANNOT_TELL
         reason = str(broken.meta.get("reason", ""))
