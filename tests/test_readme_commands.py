@@ -67,6 +67,8 @@ EXIT_CODES = {
     "selene doctor": (0, 1),
     # 3 says that the embedded judge, which stands in here, is under the gate
     "selene agree": (0, 3),
+    # or that it wrote no verdict that can be read
+    "selene judge": (0, 3),
 }
 TIMEOUT_SECONDS = 150
 
@@ -170,6 +172,11 @@ RULES = tuple(
             "{server}",
             "a stub server that speaks the OpenAI protocol",
         ),
+        (
+            r"^(selene judge\b(?!.*--(?:model|adapter|help)\b).*)",
+            r"\1 --model embedded",
+            "the small real model, which judges where none is named, may not be installed",
+        ),
         (r"--model vllm:\S+", "--model embedded", "vLLM needs a GPU"),
         (
             r"--(model|base) (?!replay:)[\w.-]+/[\w.-]+",
@@ -214,7 +221,9 @@ def write_replies(path: Path, _: list[str], sandbox: Sandbox) -> None:
     """
     output = path.name.removesuffix(".replies.jsonl")
     execute(
-        f"selene judge --task absolute --rubric r.txt --input rows.jsonl --output {output}", sandbox
+        f"selene judge --task absolute --rubric r.txt --input rows.jsonl --output {output} "
+        "--model embedded",
+        sandbox,
     )
 
 
@@ -243,6 +252,8 @@ def write_inputs(command: str, sandbox: Sandbox) -> None:
             write_results(sandbox)
     for name, write in INPUTS.items():
         value = option(given, name)
+        if name == "--rubric" and value and not Path(value).suffix:
+            continue  # the question itself, or a preset
         if value and not (sandbox.folder / value).exists():
             write(sandbox.folder / value, given, sandbox)
     replayed = re.search(r"--model replay:(\S+)", command)
@@ -440,7 +451,8 @@ def run_session(session: Session, sandbox: Sandbox) -> list[str]:
     printed = []
     for command in session.commands:
         if session.python:
-            (sandbox.folder / "snippet.py").write_text(command, encoding="utf-8")
+            code = re.sub(r"http://localhost:8000/v1", sandbox.places["server"], command)
+            (sandbox.folder / "snippet.py").write_text(code, encoding="utf-8")
             printed.append(execute("python snippet.py", sandbox))
         elif command.startswith("export "):
             sandbox.variables |= dict(word.split("=", 1) for word in words(command)[1:])

@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from selene_lib.errors import UserError, tell
+from selene_lib.files import read_json
 from selene_lib.judges.calibration import Calibration, read_calibration
 from selene_lib.judges.judging import Asking
 from selene_lib.judges.opinions import Criterion, Opinion
 from selene_lib.judges.options import JudgeOptions
 from selene_lib.judges.trained import TrainedJudge, calibration_of, read_trained
-from selene_lib.models.adapters import read_record
+from selene_lib.models.adapters import CONFIG, read_record, weights_sha256
 from selene_lib.models.fingerprints import model_folder
-from selene_lib.models.names import EMBEDDED_MODEL, exported_folder
+from selene_lib.models.names import EMBEDDED_MODEL, exported_folder, resolve_model
 from selene_lib.models.packaged import PACKAGED, SMOLLM2, find_model
 from selene_lib.prompts.additions import Additions, check_examples
 from selene_lib.prompts.presets import needs_of, rubric_of
@@ -141,8 +142,13 @@ def default_model(adapter: str | Path | None) -> str:
 
     The embedded model knows only its generated world and is never taken unless it is named.
     """
-    base = base_of(adapter) if adapter else None
-    if base is not None:
+    if adapter:
+        base = base_of(adapter)
+        if base is None:
+            raise UserError(
+                f"{adapter} does not say which base it was trained on, or that is not here: name it"
+                " as the model"
+            )
         return base
     if find_model(SMOLLM2.name) is not None:
         tell(f"no model is named: {SMOLLM2.name} judges, the small model that is installed")
@@ -162,18 +168,21 @@ def base_of(adapter: str | Path) -> str | None:
     if trained is not None:
         return trained.base
     record = read_record(Path(adapter))
-    sha256 = record.get("base_sha256")
+    named = str(record.get("base_model") or _base_by_peft(Path(adapter)))
+    sha256 = record.get("base_sha256") or (weights_sha256(named) if named else "")
     for name in (EMBEDDED_MODEL, *PACKAGED):
         if sha256 and sha256 == _weights_of(name):
             return name
-    named = record.get("base_model")
-    return str(named) if named and model_folder(str(named)) is not None else None
+    return named if named and model_folder(named) is not None else None
+
+
+def _base_by_peft(adapter: Path) -> str:
+    """The base that PEFT's own file names, for adapters that others trained; empty for none."""
+    path = adapter / CONFIG
+    return str(read_json(path).get("base_model_name_or_path") or "") if path.is_file() else ""
 
 
 def _weights_of(name: str) -> str:
-    from selene_lib.models.adapters import weights_sha256
-    from selene_lib.models.names import resolve_model
-
     is_here = name == EMBEDDED_MODEL or find_model(name) is not None
     return weights_sha256(resolve_model(name)) if is_here else ""
 
