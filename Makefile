@@ -15,7 +15,7 @@ SIDE_BY_SIDE = -n auto --dist loadfile --no-loadscope-reorder
 RUN ?= nano
 DATA ?=
 
-.PHONY: reproduce test test-fast test-faults test-unsloth check docs bench clean
+.PHONY: reproduce test test-fast test-faults test-unsloth check docs test-docs bench clean
 reproduce: $(STAMP)
 	$(VENV)/bin/selene reproduce --run $(RUN) $(if $(DATA),--data-dir $(DATA))
 
@@ -44,6 +44,10 @@ check: $(STAMP)
 docs: $(DOCS_STAMP)
 	$(VENV)/bin/python -m sphinx --quiet --fail-on-warning --keep-going docs docs/_build
 	@echo "docs/_build/index.html"
+
+# the pages as a reader sees them; needs Chromium
+test-docs: docs
+	$(PYTEST) tests/test_docs_browser.py
 
 bench: $(STAMP)
 	$(VENV)/bin/python bench/train_step.py

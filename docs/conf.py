@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from importlib import metadata
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 from sphinx.application import Sphinx
@@ -25,6 +26,8 @@ templates_path = ["_templates"]
 html_theme = "furo"
 html_title = f"selene_lib {release}"
 html_show_sourcelink = False
+html_static_path = ["_static"]
+html_css_files = ["docs.css"]
 smartquotes = False  # what a docstring quotes may be code
 
 # A reference into this library must lead somewhere; other projects' pages are not at hand, and a
@@ -41,6 +44,7 @@ add_module_names = False
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 90
 
+EXAMPLE = re.compile(r"\x08\nExample:\n((?:  .*\n)*  .*)")
 FIELD = re.compile(r"(Dataset|Example|Label|Metric|Prompt|Caveat|Deviations): +")
 
 
@@ -50,7 +54,7 @@ def setup(app: Sphinx) -> None:
 
 
 def write_commands(app: Sphinx) -> None:
-    """Write the page of the `selene` commands from their help texts."""
+    """Write the page of the `selene` commands from their help texts and examples."""
     import typer
     from typer.cli import get_docs_for_click
 
@@ -60,7 +64,9 @@ def write_commands(app: Sphinx) -> None:
     context = typer.Context(command, info_name="selene")
     page = Path(app.srcdir) / "_api" / "commands.md"
     page.parent.mkdir(exist_ok=True)
-    page.write_text(get_docs_for_click(obj=command, ctx=context, name="selene"), encoding="utf-8")
+    text = get_docs_for_click(obj=command, ctx=context, name="selene")
+    text = EXAMPLE.sub(lambda match: f"**Example**:\n\n```bash\n{dedent(match[1])}\n```", text)
+    page.write_text(text, encoding="utf-8")
 
 
 def as_restructured_text(

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from conftest import REPOSITORY
@@ -246,13 +247,8 @@ def selene_options() -> dict[str, set[str]]:
     """Return the commands of `selene` and the options of each; `data get` is one of the group
     `data`.
     """
-    import typer
-
-    from selene_lib.cli import app
-
-    group = typer.main.get_command(app)
     commands = {}
-    for name, command in group.commands.items():  # type: ignore[attr-defined]
+    for name, command in selene_group().commands.items():
         inner = getattr(command, "commands", None)
         if inner is None:
             commands[name] = command
@@ -272,15 +268,53 @@ def selene_options() -> dict[str, set[str]]:
     }
 
 
+@functools.cache
+def selene_group() -> Any:
+    """Return the command `selene` with all its commands."""
+    import typer
+
+    from selene_lib.cli import app
+
+    return typer.main.get_command(app)
+
+
+def parse_problem(command: str) -> str:
+    """Return what the command's own parser says against a whole `selene` command, or nothing:
+    an unknown option, one that is missing, a value of another kind. Nothing is executed.
+    """
+    import typer
+
+    given = [word for word in words(command) if not re.match(r"[A-Z_]+=", word)]
+    if not given or given[0].rsplit("/", 1)[-1] != "selene" or "..." in given:
+        return ""
+    here, arguments = selene_group(), given[1:]
+    context = typer.Context(here, info_name="selene")
+    try:
+        while arguments and not arguments[0].startswith("-"):
+            name, here, arguments = here.resolve_command(context, arguments)
+            context = typer.Context(here, info_name=name, parent=context)
+            if not hasattr(here, "commands"):
+                break
+        here.make_context(context.info_name, list(arguments), parent=context.parent)
+    except typer.Exit:  # --help, --version
+        return ""
+    except typer.TyperException as error:
+        return f"`{command}`: {' '.join(error.format_message().split())}"
+    return ""
+
+
 def _selene_problem(arguments: list[str]) -> str:
     known = selene_options()
     name = arguments[0]
     if name.startswith("-"):
-        return "" if name == "--help" else f"no option {name}"
+        own = {option for parameter in selene_group().params for option in parameter.opts}
+        return "" if name in {"--help", *own} else f"no option {name}"
     if " ".join(arguments[:2]) in known:
         name, arguments = " ".join(arguments[:2]), arguments[1:]
     if name not in known:
         return f"no command {name!r}; there are {', '.join(known)}"
+    if name == "lab":  # its options are JupyterLab's
+        return ""
     own = arguments[1 : arguments.index("--")] if "--" in arguments else arguments[1:]
     options = [word.partition("=")[0] for word in own if re.match(r"--?[A-Za-z]", word)]
     unknown = [option for option in options if option not in known[name]]

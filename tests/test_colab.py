@@ -188,15 +188,17 @@ def project(tmp_path):
     """A copy of what an address is written into."""
     shutil.copytree(REPOSITORY / "notebooks", tmp_path / "notebooks")
     shutil.copy(REPOSITORY / "README.md", tmp_path)
+    (tmp_path / "docs").mkdir()
+    shutil.copy(REPOSITORY / "docs" / "notebooks.md", tmp_path / "docs")
     return tmp_path
 
 
 def test_one_command_writes_the_address_into_every_cell_and_badge(project):
     assert colab.stamp(project, ADDRESS, "v9.9") == [
         *(path.name for path in NOTEBOOKS),
-        "README.md",
+        "docs/notebooks.md",
     ]
-    readme = (project / "README.md").read_text(encoding="utf-8")
+    page = (project / "docs" / "notebooks.md").read_text(encoding="utf-8")
     for path in NOTEBOOKS:
         badge = colab.BADGE.format(path=f"github/someone/selene/blob/v9.9/notebooks/{path.name}")
         copy = project / "notebooks" / path.name
@@ -205,12 +207,12 @@ def test_one_command_writes_the_address_into_every_cell_and_badge(project):
         assert opening.splitlines()[:3] == [before.splitlines()[0], "", badge]
         assert opening.replace(f"\n{badge}\n", "", 1) == before
         assert f'repository, tag = "{ADDRESS}", "v9.9"' in colab_cell(copy)
-        assert readme.count(badge) == 1
+        assert page.count(badge) == 1
     assert colab.stamp(project, ADDRESS, "v9.9") == []
     assert colab.stamp(project, f"{ADDRESS}-moved.git", "v10") != []
     moved = "".join(
         path.read_text(encoding="utf-8")
-        for path in [*(project / "notebooks").glob("*.ipynb"), project / "README.md"]
+        for path in [*(project / "notebooks").glob("*.ipynb"), project / "docs" / "notebooks.md"]
     )
     assert "v9.9" not in moved and "selene-moved/blob/v10/" in moved
 

@@ -1,9 +1,11 @@
-"""Every command of the README is executed: each fenced block and each code span in a fresh copy of
-the project, on inputs written here.
+"""Every command of the README is executed, and every fenced block of docs/: each block and each
+code span of the README in a fresh copy of the project, on inputs written here.
 
 Commands run as they stand but for the substitutions of `RULES`, each with its reason. A command
 whose program is not in `RUNNABLE` after that fails the test: nothing is left out in silence. A file
 that an option of `INPUTS` names, and that no earlier command of the block wrote, is written first.
+A block of docs/ that holds a command of `PARSED_ONLY` is not executed; `test_docs.py` reads it with
+the command's own parser, as it does every other.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,7 +32,7 @@ from typing import NamedTuple
 
 import pytest
 from conftest import REPOSITORY
-from doc_links import Session, sessions, words
+from doc_links import FENCE, Session, sessions, words
 from generators_world import ScriptedServer, serving
 from readme_inputs import (
     Sandbox,
@@ -47,6 +50,7 @@ pytestmark = pytest.mark.slow
 
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+PAGES = sorted((REPOSITORY / "docs").glob("*.md"))
 CLONE = (
     "Makefile",
     "README.md",
@@ -60,15 +64,13 @@ CLONE = (
     "selene_lib",
     "tests",
 )
-RUNNABLE = ("cd", "git", "make", "papermill", "pip", "python", "selene")
+RUNNABLE = ("cat", "cd", "git", "head", "make", "papermill", "pip", "python", "selene", "true")
 SERVERS = ("selene lab",)  # run until they answer, then ended
 EXIT_CODES = {
     # 1 says that an installed version is not the tested one, which is for the reader to know
     "selene doctor": (0, 1),
     # 3 says that the embedded judge, which stands in here, is under the gate
     "selene agree": (0, 3),
-    # or that it wrote no verdict that can be read
-    "selene judge": (0, 3),
 }
 TIMEOUT_SECONDS = 150
 
@@ -137,7 +139,7 @@ RULES = tuple(
             "they need a finished run: minutes; test_smoke_chain.py executes both",
         ),
         (
-            r"^selene lab\b(?: --(?= ))?",
+            r"^selene lab\b.*",
             "selene lab -- --no-browser --port={port} --IdentityProvider.token=test --allow-root",
             "a free port and no browser; it is asked over HTTP until it answers, then ended",
         ),
@@ -168,21 +170,29 @@ RULES = tuple(
             "a measurement takes minutes and wants a quiet machine",
         ),
         (
-            r"https?://(localhost|127\.0\.0\.1|host)(:\d+)?/v1",
+            r"https?://(localhost|127\.0\.0\.1|host|api\.openai\.com)(:\d+)?/v1",
             "{server}",
             "a stub server that speaks the OpenAI protocol",
         ),
+        (r"^vllm serve .*", "true", "vLLM needs a GPU: the stub server stands for it"),
+        (r"--model vllm:\S+", "--model {server}#served", "vLLM needs a GPU"),
         (
             r"^(selene judge\b(?!.*--(?:model|adapter|help)\b).*)",
-            r"\1 --model embedded",
+            r"\1 --model {server}#judge",
             "the small real model, which judges where none is named, may not be installed",
         ),
-        (r"--model vllm:\S+", "--model embedded", "vLLM needs a GPU"),
         (
-            r"--(model|base) (?!replay:)[\w.-]+/[\w.-]+",
-            r"--\1 embedded",
+            r"--model (?!replay:)[\w.-]+/[\w.-]+",
+            "--model {server}#from-the-hub",
             "a hub id: no network, no GPU",
         ),
+        (r"--base [\w.-]+/[\w.-]+", "--base embedded", "the same"),
+        (
+            r"--model smollm2\b",
+            "--model {server}#small",
+            "it may not be here: fetched on first use",
+        ),
+        (r"--base smollm2\b", "--base embedded", "the same"),
         (r"^git clone .*", "git init --quiet clone", "no network: makes the folder"),
         (r"^cd .*", "cd .", "the sandbox is the clone"),
         (r"^SELENE_HOME=\S+", "SELENE_HOME=elsewhere", "a folder of the sandbox"),
@@ -191,6 +201,20 @@ RULES = tuple(
         (r"<(name|set)>", "hh_rlhf", "the reader's choice"),
     )
 )
+
+
+PARSED_ONLY = (
+    ("--generator", "critiques by a served model, then a training: minutes"),
+    ("--input tickets.csv", "a training on a table that is the reader's own"),
+    ("import-outputs", "it needs the publisher's files of JudgeBench"),
+    ("selene import ", "test_importing.py runs it on a file of each kind"),
+    ("domain_file=mine.yaml", "the file is the reader's own"),
+)
+"""Commands of docs/ that are parsed and not executed, and why. None of the README may be here."""
+
+
+def is_parsed_only(session: Session) -> bool:
+    return any(part in command for command in session.commands for part, _ in PARSED_ONLY)
 
 
 def substituted(command: str, places: dict[str, str]) -> str:
@@ -222,7 +246,7 @@ def write_replies(path: Path, _: list[str], sandbox: Sandbox) -> None:
     output = path.name.removesuffix(".replies.jsonl")
     execute(
         f"selene judge --task absolute --rubric r.txt --input rows.jsonl --output {output} "
-        "--model embedded",
+        f"--model {sandbox.places['server']}#judge",
         sandbox,
     )
 
@@ -451,8 +475,8 @@ def run_session(session: Session, sandbox: Sandbox) -> list[str]:
     printed = []
     for command in session.commands:
         if session.python:
-            code = re.sub(r"http://localhost:8000/v1", sandbox.places["server"], command)
-            (sandbox.folder / "snippet.py").write_text(code, encoding="utf-8")
+            here = re.sub(r"https?://localhost:8000/v1", sandbox.places["server"], command)
+            (sandbox.folder / "snippet.py").write_text(here, encoding="utf-8")
             printed.append(execute("python snippet.py", sandbox))
         elif command.startswith("export "):
             sandbox.variables |= dict(word.split("=", 1) for word in words(command)[1:])
@@ -484,12 +508,26 @@ def once(found: list[Session]) -> list[Session]:
     ]
 
 
+def sessions_of_docs() -> list[Session]:
+    """The fenced blocks of docs/ that are executed, each with the name of its page."""
+    found = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for block in FENCE.finditer(text):
+            found += [
+                replace(session, where=page.stem)
+                for session in sessions(block[0])
+                if not is_parsed_only(session)
+            ]
+    return found
+
+
 @pytest.mark.parametrize(
     "session",
-    once(sessions(README)),
+    once([*sessions(README), *sessions_of_docs()]),
     ids=lambda s: f"{s.where} {s.commands[0].splitlines()[0][:40]}",
 )
-def test_the_commands_of_the_readme_run(session, outcomes):
+def test_the_commands_of_readme_and_docs_run(session, outcomes):
     if wants_pip_where_none_is(session):
         pytest.skip("this environment has no pip (uv made it): a pip command cannot be tried")
     outcomes[session].result()
@@ -524,7 +562,10 @@ def test_the_commands_of_the_readme_run(session, outcomes):
             "selene judge --model http://localhost:11434/v1#llama",
             "selene judge --model http://stub/v1#llama",
         ),
-        ("selene judge --model AtlaAI/Selene-1-Mini-Llama-3.1-8B", "selene judge --model embedded"),
+        (
+            "selene judge --model AtlaAI/Selene-1-Mini-Llama-3.1-8B",
+            "selene judge --model http://stub/v1#from-the-hub",
+        ),
         ("selene judge --model replay:a/b.jsonl", "selene judge --model replay:a/b.jsonl"),
         ("selene sources --data-dir DIR", "selene sources --data-dir data"),
     ],

@@ -1,35 +1,52 @@
 """`selene`: one command for every stage.
 
-Exit code 0 done, 1 failed, 2 something the user can mend (one line says what and how), 3 a gate of
-`agree` that was not met, or a file judged without one readable verdict.
+Exit code 0 done, 1 failed, 2 something the user can mend (one line says what and how), 3 a gate
+that was not met, or a file judged without one readable verdict. `selene --install-completion`
+completes commands and options in the shell.
 """
 
 from __future__ import annotations
 
 import io
 import os
+import re
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 from selene_lib.cli import data, fetching, judging, labels, reporting, running, training
+from selene_lib.cli.examples import epilog
 from selene_lib.errors import UserError
 from selene_lib.files.disk import REMEDY, refusal
 
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Reproduce Atla Selene Mini: curate, train, judge, report.",
+    epilog="`selene COMMAND --help` explains a command and ends with an example of it.",
 )
+
+
+def _first_sentence(command: Callable[..., None]) -> str:
+    """The line in the list of commands, which is cut short unless it is given."""
+    paragraph = (command.__doc__ or "").strip().split("\n\n")[0]
+    return " ".join(re.split(r"(?<=\.)\s", paragraph)[0].split())
+
+
 # options of another program are handed on
 SETTINGS = {"lab": {"ignore_unknown_options": True}}
 for room in (running, reporting, data, judging, labels, training):
     for command in room.COMMANDS:
         name = command.__name__.rstrip("_").replace("_", "-")
-        app.command(name, context_settings=SETTINGS.get(name))(command)
+        app.command(
+            name,
+            context_settings=SETTINGS.get(name),
+            epilog=epilog(name),
+            short_help=_first_sentence(command),
+        )(command)
 for name, group in fetching.GROUPS.items():
     app.add_typer(group, name=name)
 
@@ -64,9 +81,16 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         try:
-            app()
+            code = app(prog_name="selene", standalone_mode=False)
         finally:
             sys.stdout.flush()  # a full disk behind it is found here, and not at the very end
+        sys.exit(code if isinstance(code, int) else 0)
+    except typer.TyperException as error:
+        print(_in_one_line(error), file=sys.stderr)
+        sys.exit(error.exit_code)
+    except typer.Abort:
+        print("selene: stopped at the question, nothing was done", file=sys.stderr)
+        sys.exit(1)
     except UserError as error:
         print(f"selene: {error}", file=sys.stderr)
         sys.exit(2)
@@ -85,6 +109,19 @@ def main() -> None:
         print(f"selene: {said}; {REMEDY}", file=sys.stderr)
         _forget_output()
         sys.exit(2)
+
+
+def _in_one_line(error: typer.TyperException) -> str:
+    """What is wrong with a command line, and where its options are listed; the help itself where
+    nothing was asked for.
+    """
+    text = error.format_message()
+    if text.startswith("Usage:"):
+        return text
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "selene"
+    said = " ".join(text.split()).rstrip(".")
+    return f"selene: {said[:1].lower()}{said[1:]}; see {path} --help"
 
 
 def _errors_of_writing() -> tuple[type[Exception], ...]:

@@ -34,10 +34,10 @@ def sources(data_dir: DataDir = None, json: JsonOption = False) -> None:
 
 
 def benchmarks(data_dir: DataDir = None, json: JsonOption = False) -> None:
-    """List every benchmark, domain set, component and set after the paper.
+    """List every set that can be judged, and every benchmark.
 
-    Which can be judged, task, which files are read with the count expected, licence, revision, how
-    its shape is known, whether it is here.
+    Benchmarks, domain sets, components, sets published after the paper: task, which files are read
+    with the count expected, licence, revision, how its shape is known, whether it is here.
     """
     _list("benchmarks", data_dir, json)
 
@@ -62,7 +62,10 @@ def lock(
         bool, typer.Option("--refresh", help="also move revisions that are locked already")
     ] = False,
 ) -> None:
-    """Resolve hub revisions to 40-hex commits over the network and write them to the lock file."""
+    """Write the hub's current revisions to the lock file.
+
+    Each is resolved over the network to its 40-hex commit; a locked one moves with --refresh only.
+    """
     from selene_lib.data import lock_all
 
     for hub_id, revision in sorted(lock_all(names or [], refresh=refresh).items()):
@@ -78,9 +81,9 @@ def import_outputs(
     seed: Annotated[int, typer.Option(help="decides resamples and positions")] = 0,
     n_resamples: Annotated[int, typer.Option(help="bootstrap resamples")] = 1000,
 ) -> None:
-    """Score judge outputs that others published, in every convention.
+    """Score judge outputs that others published.
 
-    JudgeBench's own form, or rows with id, verdict, order (see `selene_lib.judges.imported`).
+    In every convention. Takes JudgeBench's own form, or rows with id, verdict and order.
     """
     from selene_lib.data import load
     from selene_lib.data.collection import spec_of

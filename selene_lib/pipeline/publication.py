@@ -12,6 +12,7 @@ from selene_lib.errors import UserError
 from selene_lib.files import atomic_path, copy_folder, remove_temporaries
 from selene_lib.pipeline.executed import publish_executed
 from selene_lib.pipeline.places import home, run_folder
+from selene_lib.pipeline.readme import update_documents
 from selene_lib.pipeline.state import heal
 from selene_lib.pipeline.step_records import damaged_outputs, read_record
 from selene_lib.pipeline.times import TIMES, write_times
@@ -21,7 +22,8 @@ REPORT, PUBLISHED = "07_report", "08_published_values"
 
 def publish(run: str) -> list[str]:
     """Copy figures, report, results and executed notebooks of a finished run to the places that are
-    committed; return what was written, relative to the folder above them.
+    committed, and fill their numbers into README and docs; return what was written, relative to the
+    folder above them.
 
     A run whose report shows no texts (`show_texts: false`, for sets that must not be redistributed)
     is published without its notebooks, which may show items.
@@ -50,7 +52,8 @@ def publish(run: str) -> list[str]:
         shutil.rmtree(reports / "notebooks", ignore_errors=True)
     times = write_times(run_dir, reports / TIMES)
     files = [*(reports / name for name in PAGES), times, *notebooks]
-    return written + [path.relative_to(home()).as_posix() for path in files]
+    written += [path.relative_to(home()).as_posix() for path in files]
+    return written + update_documents(home())
 
 
 PAGES = ("results.json", "report.html", "recipe.md")

@@ -1,7 +1,8 @@
-"""The README's numbers, made from result files.
+"""The numbers of README and docs, made from result files.
 
-`python -m selene_lib.pipeline.readme` writes them between its markers; a test compares them. A
-marker pair `<!-- NAME -->...<!-- /NAME -->` may enclose lines or one cell of a table.
+`selene publish` writes them between their markers, and so does `python -m
+selene_lib.pipeline.readme`; a test compares them. A marker pair `<!-- NAME -->...<!-- /NAME -->`
+may enclose lines, part of a line or one cell of a table, and may stand in several documents.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from selene_lib.pipeline.execution import clock
 from selene_lib.pipeline.notebooks import STEPS
 from selene_lib.records import TASKS
 
+NANO = Path("reports", "nano", "results.json")
 PLANNED = (("colab", "T4"), ("paper", "A100-80GB"), ("paper", "H100-80GB"))
 
 
@@ -25,9 +27,10 @@ def readme_blocks(root: Path) -> dict[str, str]:
 
     Results and times of the published embedded run, and predictions of `selene plan`.
     """
-    reports = root / "reports" / "nano"
+    reports, results = root / "reports" / "nano", read_json(root / NANO)
     blocks = {
-        "results:nano": f"\n{_results_table(read_json(reports / 'results.json'))}\n",
+        "results:nano": f"\n{_results_table(results)}\n",
+        "said:nano": losses_in_words(results),
         "plan": f"\n{_plan_table()}\n",
     }
     seconds = {step.name: _seconds(reports / "notebooks" / f"{step.name}.ipynb") for step in STEPS}
@@ -71,6 +74,25 @@ def laptop_blocks(results: Mapping[str, Any]) -> dict[str, str]:
         "results:laptop": f"\n{_markdown_table(table)}\n",
         "said:laptop": ", ".join(said),
     }
+
+
+def losses_in_words(results: Mapping[str, Any]) -> str:
+    """Return the mean over task types of the base and of each loss, over the seeds of that loss."""
+    means = {r["judge"]: r["value"] for r in results["task_means"] if r["task"] == "overall"}
+    by_loss: dict[str, list[float]] = {}
+    for judge, value in means.items():
+        by_loss.setdefault(judge.partition("-seed")[0], []).append(value)
+    return ", ".join(
+        f"{IN_WORDS.get(loss, loss)} {_range(values)}" for loss, values in by_loss.items()
+    )
+
+
+IN_WORDS = {BASE: "untrained", "dpo_nll": "DPO+NLL", "nll": "NLL alone", "dpo": "DPO alone"}
+
+
+def _range(values: Sequence[float]) -> str:
+    low, high = f"{min(values):.2f}", f"{max(values):.2f}"
+    return low if low == high else f"{low} to {high}"
 
 
 def _results_table(results: Mapping[str, Any]) -> str:
@@ -142,17 +164,29 @@ def fill(text: str, blocks: Mapping[str, str]) -> str:
     return text
 
 
-def update_readme(root: Path) -> bool:
-    """Fill the README of a project; return whether that changed anything."""
-    readme = root / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    new = fill(text, readme_blocks(root))
-    if new != text:
-        write_text(readme, new)
-    return new != text
+def documents(root: Path) -> list[Path]:
+    """The documents with markers: the README and the pages of docs/."""
+    return [root / "README.md", *sorted((root / "docs").glob("*.md"))]
+
+
+def update_documents(root: Path) -> list[str]:
+    """Fill the documents of a project; return the names of those that changed.
+
+    Nothing is filled where the README or the published results are not there.
+    """
+    if not ((root / "README.md").is_file() and (root / NANO).is_file()):
+        return []
+    blocks, changed = readme_blocks(root), []
+    for path in documents(root):
+        text = path.read_text(encoding="utf-8")
+        new = fill(text, blocks)
+        if new != text:
+            write_text(path, new)
+            changed.append(path.relative_to(root).as_posix())
+    return changed
 
 
 if __name__ == "__main__":
     from selene_lib.pipeline.places import project_root
 
-    print("README.md updated" if update_readme(project_root()) else "README.md is up to date")
+    print("\n".join(update_documents(project_root())) or "README and docs are up to date")
