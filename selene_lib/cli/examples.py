@@ -15,6 +15,7 @@ EXAMPLES = {
     "verify": ("selene verify --run nano",),
     "publish": ("selene publish --run nano",),
     "figures": ("selene figures --published",),
+    "report": ("selene report --run nano", "selene report --compare nano colab"),
     "doctor": ("selene doctor",),
     "lab": ("selene lab --no-browser --port 8877",),
     "sources": ("selene sources --data-dir DIR",),

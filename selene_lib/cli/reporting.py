@@ -24,9 +24,9 @@ def report(
         typer.Option(help="show item texts; default: as the notebook 07 of each run does"),
     ] = None,
 ) -> None:
-    """Build the HTML report of a run again, without a model: selene report --run nano.
+    """Build the HTML report of a run again, without a model.
 
-    Or compare two runs, scores and flips item by item: selene report --compare nano colab.
+    Or compare two runs with --compare: scores, and flips item by item.
     """
     from selene_lib.report import build_comparison
 
