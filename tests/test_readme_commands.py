@@ -209,6 +209,7 @@ PARSED_ONLY = (
     ("import-outputs", "it needs the publisher's files of JudgeBench"),
     ("selene import ", "test_importing.py runs it on a file of each kind"),
     ("domain_file=mine.yaml", "the file is the reader's own"),
+    ("agree my-judge/", "the README's block trains this judge first and then runs the same"),
 )
 """Commands of docs/ that are parsed and not executed, and why. None of the README may be here."""
 
