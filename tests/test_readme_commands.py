@@ -50,7 +50,8 @@ pytestmark = pytest.mark.slow
 
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-PAGES = sorted((REPOSITORY / "docs").glob("*.md"))
+TESTED_ELSEWHERE = ("howto_judge.md",)  # by a test of its own: tests/test_howto_judge.py
+PAGES = [p for p in sorted((REPOSITORY / "docs").glob("*.md")) if p.name not in TESTED_ELSEWHERE]
 CLONE = (
     "Makefile",
     "README.md",

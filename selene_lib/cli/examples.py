@@ -28,9 +28,11 @@ EXAMPLES = {
     "arena": ("selene arena --votes votes.csv",),
     "judge": (
         "selene judge --input answers.csv --output judged.csv \\",
-        '    --task classification --rubric "Is the answer helpful?" \\',
+        '    --task classification --rubric "Is it helpful?" \\',
+        "    --column instruction=question --column response=answer \\",
         "    --model http://localhost:8000/v1#my-model",
     ),
+    "rubrics": ("selene rubrics helpfulness",),
     "score": (
         "selene score --replies judged.csv.replies.jsonl \\",
         "    --samples judged.csv.samples.parquet",

@@ -161,9 +161,6 @@ def judge(
     come. Rows that fail for good get the status failed and are counted (exit code 0); a file of
     which no verdict can be read ends with 3; what concerns all rows (key, address, credit, budget)
     stops with one line and exit code 2.
-
-    Example: selene judge --input answers.csv --output judged.csv --rubric "Is it helpful?"
-    --column instruction=question --column response=answer --model http://localhost:8000/v1#my-model
     """
     from selene_lib.judge import judge_file, plan_file
 
@@ -248,10 +245,7 @@ def rubrics(
         "absolute"
     ),
 ) -> None:
-    """List the rubrics that come with the project, or print one, to be used as it is or changed.
-
-    Example: selene rubrics helpfulness > rubric.txt
-    """
+    """List the rubrics that come with the project, or print one, to be used as it is or changed."""
     from selene_lib.judges.asked import kind_of
     from selene_lib.prompts.presets import presets, rubric_of
 
