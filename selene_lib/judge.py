@@ -20,7 +20,7 @@ from selene_lib.evaluation.judged_file import FileResult, result_of, warn_of_unr
 from selene_lib.judges.asked import Asked, kind_of
 from selene_lib.judges.file_job import FileJob, open_stores
 from selene_lib.judges.gathering import Gathering, Give
-from selene_lib.judges.items import Item, Shared, is_one, sample_of
+from selene_lib.judges.items import Shared, is_one, sample_of
 from selene_lib.judges.judging import Asking, render_for, to_judgement
 from selene_lib.judges.opening import open_judge, open_panel
 from selene_lib.judges.opinions import Criterion, combine
@@ -91,10 +91,17 @@ class Judge:
         return self.asked.opinion.asking
 
     @overload
-    def score(self, response: str | Mapping[str, Any], **shared: Unpack[Shared]) -> ItemResult: ...
+    def score(
+        self, response: str | Mapping[str, Any] | Sample, **shared: Unpack[Shared]
+    ) -> ItemResult: ...
 
     @overload
-    def score(self, response: Sequence[Item], **shared: Unpack[Shared]) -> list[ItemResult]: ...
+    def score(
+        self, response: list[str] | list[Sample], **shared: Unpack[Shared]
+    ) -> list[ItemResult]: ...
+
+    @overload  # a conversation is one response, other lists are many
+    def score(self, response: Sequence[Any], **shared: Unpack[Shared]) -> Any: ...
 
     def score(self, response: Any, **shared: Unpack[Shared]) -> ItemResult | list[ItemResult]:
         """Judge one response (two with `response_b`), or many.
@@ -111,13 +118,16 @@ class Judge:
 
     @overload
     async def ascore(
-        self, response: str | Mapping[str, Any], **shared: Unpack[Shared]
+        self, response: str | Mapping[str, Any] | Sample, **shared: Unpack[Shared]
     ) -> ItemResult: ...
 
     @overload
     async def ascore(
-        self, response: Sequence[Item], **shared: Unpack[Shared]
+        self, response: list[str] | list[Sample], **shared: Unpack[Shared]
     ) -> list[ItemResult]: ...
+
+    @overload
+    async def ascore(self, response: Sequence[Any], **shared: Unpack[Shared]) -> Any: ...
 
     async def ascore(
         self, response: Any, **shared: Unpack[Shared]

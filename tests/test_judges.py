@@ -5,6 +5,7 @@ a judge by name.
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import pytest
 import tiny_judge
@@ -12,6 +13,7 @@ from replayed import replay_judge
 
 from selene_lib.errors import UserError
 from selene_lib.files import write_jsonl
+from selene_lib.judges.draws import Sampler
 from selene_lib.judges.judging import Asking, judge_samples, plan_questions
 from selene_lib.judges.local import LocalJudge
 from selene_lib.judges.opening import open_judge
@@ -525,3 +527,47 @@ def test_the_generate_path_for_unsloth_gives_the_same_replies_on_plain_models(
             assert a.verdict_probs is None or a.verdict_probs == pytest.approx(
                 b.verdict_probs, abs=1e-4
             )
+
+
+def drawn(n: int) -> list[Prompt]:
+    return [replace(prompt, draw=i) for prompt in prompts(4) for i in range(1, n + 1)]
+
+
+def test_each_draw_has_random_numbers_of_its_own_whatever_the_batch(random_model):
+    judge = LocalJudge(random_model, max_new_tokens=6, temperature=1.0)
+    asked = drawn(5)
+    together = [reply.text for reply in judge.judge(asked)]
+    alone = [judge.judge([prompt])[0].text for prompt in asked[::-1]][::-1]
+    assert together == alone
+    assert len(set(together)) > 15, "the same question is asked anew"
+    other = LocalJudge(random_model, max_new_tokens=6, temperature=1.0, seed=1)
+    assert [reply.text for reply in other.judge(asked)] != together
+    assert other.fingerprint != judge.fingerprint != LocalJudge(random_model).fingerprint
+
+
+def test_draws_have_the_models_probabilities(random_model):
+    import torch
+
+    judge = LocalJudge(random_model, max_new_tokens=1, temperature=0.7)
+    (prompt,) = prompts(1)
+    logits = judge.model(torch.tensor([judge._encode(prompt)[0]])).logits[0, -1].double()
+    likely = torch.softmax(logits / 0.7, 0)
+    sampler = Sampler([replace(prompt, draw=i) for i in range(1, 3001)], 0.7, 0)
+    rows = logits.expand(3000, -1)
+    ids = sampler(range(3000), rows)[:, 0]
+    top = likely.topk(5)
+    for token, p in zip(top.indices.tolist(), top.values.tolist()):
+        share = (ids == token).double().mean().item()
+        print(f"token {token}: drawn {share:.4f}, probability {p:.4f}")
+        assert abs(share - p) < 4 * (p * (1 - p) / 3000) ** 0.5
+
+
+def test_ten_and_one_are_told_apart_only_where_a_tokenizer_can():
+    def step(word, *others):
+        return (word, dict(zip((word, *others), (-0.1, -2.0, -3.0))))
+
+    opening = [("**Result:** ", {})]
+    probs = label_probabilities("absolute 1-10", [*opening, step("10", "1", "9")])
+    assert list(probs) == [str(i) for i in range(1, 11)] and probs["10"] > probs["1"] > probs["9"]
+    assert label_probabilities("absolute 1-10", [*opening, step("1", "9"), step("0")]) is None
+    assert label_probabilities("absolute 0-1", [*opening, step("1", "0")])["1"] > 0.8

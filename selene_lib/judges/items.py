@@ -13,7 +13,6 @@ from selene_lib.prompts.presets import needs_of, presets, rubric_of
 from selene_lib.records import Sample, Task, stable_id
 
 Text = str | Sequence[Mapping[str, Any]]  # a text, or a conversation
-Item = str | Mapping[str, Any] | Sample
 
 
 class Shared(TypedDict, total=False):
