@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
@@ -15,6 +16,7 @@ from selene_lib.evaluation.scoring.streamed import rescore_files
 from selene_lib.files import read_jsonl
 from selene_lib.judge import Judge, judge_file, plan_file
 from selene_lib.judges.opening import open_judge
+from selene_lib.models.limits import BudgetReached
 from selene_lib.records import Judgement
 
 ASKED = {"rubric": "Is it right?", "task": "classification", "progress": False}
@@ -292,3 +294,48 @@ def test_columns_of_the_users_own_are_kept_and_a_rubric_is_not_repeated(tmp_path
     assert row["selene_reasoning"] == "'=cmd()", "a spreadsheet runs no formula of a reply"
     assert "selene_rubric" not in row and row["rubric"] == "Is it right?"
     assert int(row["selene_n_prompt_tokens"]) == 100
+
+
+def test_a_panel_stopped_by_one_judge_pays_the_other_once(source, tmp_path):
+    def rule(asked):
+        if asked["model"] == "b" and server.is_down:
+            return 401, {"error": {"message": "bad key"}}
+        return "**Result:** Yes"
+
+    with stub_server(rule) as server:
+        server.is_down = True
+        models = [f"{server.address}#a", f"{server.address}#b"]
+        with pytest.raises(UserError, match="refuses the key"):
+            judge_file(source, tmp_path / "out.csv", model=models, **ASKED)
+        assert not (tmp_path / "out.csv").exists()
+        server.is_down = False
+        done = judge_file(source, tmp_path / "out.csv", model=models, **ASKED)
+        asked = [asked["model"] for asked in server.asked]
+    assert asked.count("a") == 6 and asked.count("b") == 1 + 6
+    assert done.distribution["Yes"] == 6
+
+
+def test_a_budget_holds_for_each_judge_of_a_panel(source, tmp_path):
+    with stub_server("**Result:** Yes") as server:
+        models = [f"{server.address}#a", f"{server.address}#b"]
+        given = {**ASKED, "budget_tokens": 360, "max_concurrency": 2}
+        with pytest.raises(BudgetReached):
+            judge_file(source, tmp_path / "out.csv", model=models, **given)
+        assert len(server.asked) == 3, "120 tokens an answer"
+        done = judge_file(
+            source, tmp_path / "out.csv", model=models, **{**given, "budget_tokens": 10_000}
+        )
+        assert len(server.asked) == 12 and done.distribution["Yes"] == 6
+
+
+def test_awaited_calls_of_a_server_are_paid_once_and_within_the_budget():
+    async def ask(judge, texts):
+        return await asyncio.gather(*(judge.ascore(text) for text in texts), return_exceptions=True)
+
+    with stub_server(GOOD) as server:
+        judge = Judge(f"{server.address}#m", rubric="Is it right?", budget_tokens=360)
+        found = asyncio.run(ask(judge, ["a", "b", "a", "b", "a"]))
+        assert [one.verdict for one in found] == [4] * 5 and len(server.asked) == 2
+        found = asyncio.run(ask(judge, ["a", "c", "d", "e"]))
+        n_stopped = sum(isinstance(one, BudgetReached) for one in found)
+        assert found[0].verdict == 4 and n_stopped == 2 and len(server.asked) == 3

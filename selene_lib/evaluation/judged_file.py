@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from selene_lib.judges.file_job import FileJob
 from selene_lib.judges.protocol import JudgeBackend, Priced
 from selene_lib.judges.results import INCONSISTENT, TIED
 from selene_lib.prompts.additions import CANNOT_TELL
+from selene_lib.prompts.rubrics import is_scored
 from selene_lib.records import Score, labels_of
 
 MANY_UNREADABLE = 0.01
@@ -159,8 +160,11 @@ def _mean(job: FileJob) -> Estimate | None:
     if not job.numbers:
         return None
     numbers = {name: i for i, name in enumerate(dict.fromkeys(job.groups))}
-    groups = np.array([numbers[name] for name in job.groups])
-    return estimate("mean", np.array(job.numbers), groups=groups)
+    groups, values = np.array([numbers[name] for name in job.groups]), np.array(job.numbers)
+    found = estimate("mean", values, groups=groups)
+    if is_scored(job.rows.kind) and len(set(job.numbers)) == 1:  # no share of anything
+        return replace(found, low=math.nan, high=math.nan)
+    return found
 
 
 def _scores(job: FileJob) -> list[Score]:

@@ -151,7 +151,10 @@ def default_model(adapter: str | Path | None) -> str:
             )
         return base
     if find_model(SMOLLM2.name) is not None:
-        tell(f"no model is named: {SMOLLM2.name} judges, the small model that is installed")
+        tell(
+            f"no model is named: {SMOLLM2.name} judges, the small model that is installed; it is "
+            "weak until it is trained on your labels (selene train): measure it with selene agree"
+        )
         return SMOLLM2.name
     raise UserError(
         f"no model is named, and the small real one is not here: {_GET}; or name one: a server as "

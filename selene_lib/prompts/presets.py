@@ -69,7 +69,7 @@ def rubric_of(given: str | Path, kind: str) -> str:
     if isinstance(given, Path) or _is_path(text):
         return read_rubric(given, kind)
     if re.fullmatch(r"[\w-]+", text):
-        near = get_close_matches(text, presets(), 1)
+        near = get_close_matches(text, presets(), 1, 0.75)
         hint = f"did you mean {near[0]}? " if near else ""
         raise UserError(
             f"the rubric {text!r} is no sentence, no file and no preset: {hint}"
