@@ -1,6 +1,6 @@
 """The report in a real browser: at two widths, in both colour schemes and on paper, no network.
 
-A built documentation, where there is one, is opened the same way.
+The documentation is opened the same way in `test_docs_browser.py`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY
 from synthetic_run import finished_run
 
 from selene_lib.report import build_report
@@ -27,8 +26,6 @@ pytest.importorskip("websocket", reason="the package websocket-client is not ins
 from chromium import Browser, find_chromium  # noqa: E402
 
 WIDTHS = (390, 1280)
-DOCS = REPOSITORY / "docs" / "_build"
-DOC_PAGES = sorted(DOCS.rglob("*.html"))[:8] if DOCS.is_dir() else []
 
 
 @pytest.fixture(scope="module")
@@ -82,16 +79,6 @@ def test_it_opens_without_a_word_in_the_console_and_without_network(
     open_quietly(browser, page, width, scheme)
     assert browser.run("window.broken === undefined"), "a reply ran as a script"
     assert browser.picture(tmp_path / "page.png").stat().st_size > 10_000
-
-
-@pytest.mark.skipif(not DOC_PAGES, reason="no built documentation in docs/_build: make docs")
-@pytest.mark.parametrize("path", DOC_PAGES, ids=[p.stem for p in DOC_PAGES])
-def test_the_documentation_opens_at_both_widths_and_in_both_schemes(
-    browser: Browser, path: Path
-) -> None:
-    for width in WIDTHS:
-        for scheme in ("light", "dark"):
-            open_quietly(browser, path, width, scheme)
 
 
 def test_the_first_screen_says_what_came_out_and_what_beats_it(opened: Browser) -> None:
