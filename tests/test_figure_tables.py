@@ -14,12 +14,12 @@ from selene_lib.curation.decisions import write_decisions
 from selene_lib.figures import everything
 from selene_lib.figures.checks import expected_error, overlap_counts
 from selene_lib.figures.domains import first_readings, part_name
-from selene_lib.figures.drawing import BASE, OTHERS, TRAINED
+from selene_lib.figures.drawing import BASE, TRAINED
 from selene_lib.figures.flow import Stage, flow_stages, merge_quiet
-from selene_lib.figures.judges import colours, judge_label, one_a_loss, order_judges
+from selene_lib.figures.judges import METHODS, colours, judge_label, one_a_loss, order_judges
 from selene_lib.figures.published import published_task_means
 from selene_lib.figures.results import reliability_table
-from selene_lib.figures.topic_map import spread, stretch
+from selene_lib.figures.topic_map import homes, spread, stretch
 from selene_lib.files import write_jsonl, write_parquet
 from selene_lib.judges.names import main_arm, main_judge
 from selene_lib.records import Judgement, Sample
@@ -46,18 +46,19 @@ def test_the_main_judge_is_the_lowest_seed_of_the_full_loss() -> None:
     assert judge_label("dpo_nll-seed2") == "trained, DPO+NLL, seed 2"
 
 
-def test_trained_is_black_base_orange_and_all_differ_in_grey() -> None:
+def test_a_method_has_one_colour_whatever_stands_beside_it() -> None:
     found = colours(JUDGES)
     assert found["dpo_nll-seed0"] == TRAINED == "#000000" and found["base"] == BASE
-    greys = sorted(_luminance(c) for c in (TRAINED, BASE, *OTHERS))
-    assert min(b - a for a, b in itertools.pairwise(greys)) > 0.03
-    assert colours(["Selene Mini", "Llama-3.1-8B-Instruct"]) == {
-        "Selene Mini": TRAINED,
-        "Llama-3.1-8B-Instruct": BASE,
-    }
+    for alone in JUDGES:
+        assert colours([alone])[alone] == found[alone]
+    assert len({found["dpo_nll-seed0"], *METHODS.values(), BASE}) == 4
+    greys = sorted(_luminance(colour) for colour in {*METHODS.values(), BASE})
+    assert min(b - a for a, b in itertools.pairwise(greys)) > 0.15, "they differ in grey"
+    published = colours(["Selene Mini", "Llama-3.1-8B-Instruct"])
+    assert published == {"Selene Mini": TRAINED, "Llama-3.1-8B-Instruct": BASE}
 
 
-def test_arms_of_one_loss_stand_together_in_one_grey() -> None:
+def test_arms_of_one_loss_stand_together_in_one_colour() -> None:
     names = ["base", "dpo-seed0", "nll-seed0", "dpo_nll-seed0", "dpo_nll-seed1", "dpo-seed1"]
     assert order_judges(names) == [
         "dpo_nll-seed0",
@@ -68,8 +69,18 @@ def test_arms_of_one_loss_stand_together_in_one_grey() -> None:
         "nll-seed0",
     ]
     found = colours(names)
-    assert found["dpo-seed0"] == found["dpo-seed1"] != found["nll-seed0"] != found["dpo_nll-seed1"]
+    assert found["dpo-seed0"] == found["dpo-seed1"] != found["nll-seed0"]
+    assert found["dpo_nll-seed0"] == found["dpo_nll-seed1"] == TRAINED
     assert one_a_loss(names) == ["dpo_nll-seed0", "base", "dpo-seed0", "nll-seed0"]
+
+
+def test_a_topic_is_numbered_where_most_of_its_points_are_its_own() -> None:
+    rng = np.random.default_rng(0)
+    crowd = pd.DataFrame({"x": rng.uniform(0, 6, 300), "y": rng.uniform(0, 6, 300), "_topic": 0})
+    amid = pd.DataFrame({"x": rng.uniform(0, 6, 30), "y": rng.uniform(0, 6, 30), "_topic": 1})
+    apart = pd.DataFrame({"x": [9.0, 9.1, 9.2, 9.3], "y": [9.0, 9.1, 9.2, 9.1], "_topic": 1})
+    frame = pd.concat([crowd, amid, apart], ignore_index=True)
+    assert homes(frame)[1] == pytest.approx([9.15, 9.1])
 
 
 def _luminance(colour: str) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import xml.etree.ElementTree as ElementTree
+import zipfile
 from pathlib import Path
 
 import matplotlib
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgba
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 from PIL import Image
@@ -20,7 +22,8 @@ from synthetic_run import HOSTILE, finished_run
 from selene_lib import figures
 from selene_lib.errors import UserError
 from selene_lib.figures import everything
-from selene_lib.figures.drawing import settle, styled
+from selene_lib.figures.drawing import COLUMN, SMALLEST, TRAINED, lighter, settle, styled
+from selene_lib.figures.kept import keep_tables, kept_results
 
 pytestmark = pytest.mark.slow
 
@@ -91,6 +94,7 @@ def test_every_figure_of_the_plan_is_drawn_with_picture_vector_and_numbers(
     assert set(table["status"]) == {"drawn"}
     for name in table["figure"]:
         assert (out / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert (out / f"{name}.pdf").read_bytes().startswith(b"%PDF")
         assert ElementTree.parse(out / f"{name}.svg").getroot().tag.endswith("svg")
         assert len(pd.read_csv(out / f"{name}.csv")) > 0
     assert table["alt"].str.len().min() > 40
@@ -100,12 +104,14 @@ def test_drawing_twice_gives_the_same_bytes(
     drawn: tuple[pd.DataFrame, Path], again: list[figures.Drawing]
 ) -> None:
     _, out = drawn
-    assert len(again) == len(list(out.glob("*.png")))
+    assert len(again) == len(list(out.glob("*.svg")))
+    vectors = {"fig1a", "fig4", "rewards"}  # text, points as a picture, lines
     differ = [
         f"{d.name}.{kind}"
         for d in again
-        for kind in ("svg", "png")
-        if d.to_bytes(kind) != (out / f"{d.name}.{kind}").read_bytes()
+        for kind in ("png", "svg", "pdf")
+        if (kind == "png" or d.name in vectors)
+        and d.to_bytes(kind) != (out / f"{d.name}.{kind}").read_bytes()
     ]
     assert differ == []
     assert b"<dc:date>" not in b"".join(p.read_bytes() for p in out.glob("*.svg"))
@@ -145,11 +151,7 @@ def test_titles_legends_labels_and_notes_do_not_lie_on_each_other(
         parts = [figure._suptitle, figure._supxlabel, *figure.legends]
         for axes in figure.axes:
             parts += [axes.get_legend(), axes._left_title, axes.xaxis.label]
-        boxes = [
-            (part, part.get_window_extent(canvas.get_renderer()))
-            for part in parts
-            if part is not None
-        ]
+        boxes = [(part, _box(part, canvas.get_renderer())) for part in parts if part is not None]
         boxes = [(part, box) for part, box in boxes if box.width > 1 and box.height > 1]
         clash = [
             (str(a), str(b))
@@ -157,6 +159,15 @@ def test_titles_legends_labels_and_notes_do_not_lie_on_each_other(
             if _overlap(x, y)
         ]
         assert clash == [], drawing.name
+
+
+def _box(part, renderer) -> Bbox:
+    """Where a part lies; the empty line below a title is room for a legend (`key_of_grid`)."""
+    box = part.get_window_extent(renderer)
+    text = part.get_text() if isinstance(part, Text) else ""
+    if text.endswith("\n") and text.strip():
+        box = Bbox([[box.x0, box.y0 + box.height / (text.count("\n") + 1)], [box.x1, box.y1]])
+    return box
 
 
 def _overlap(one: Bbox, other: Bbox) -> bool:
@@ -237,20 +248,101 @@ def test_published_figures_mark_what_nobody_read(drawn: tuple[pd.DataFrame, Path
     with styled():
         drawing = everything.published_drawings()[1]
     bars = [p for axes in drawing.figure.axes for p in axes.patches]
-    assert sum(bool(b.get_hatch()) for b in bars) == int(cells["known"].eq("unverified").sum())
+    mine = cells[cells["judge"] == "Selene Mini"]
+    unread = to_rgba(lighter(TRAINED))
+    assert sum(bar.get_facecolor() == unread for bar in bars) == int(
+        mine["known"].eq("unverified").sum()
+    )
+    assert len(bars) == len(mine) and "Lighter bars" in drawing.figure.get_supxlabel()
 
 
 def test_a_left_out_source_is_shown_by_what_it_adds(again: list[figures.Drawing]) -> None:
     drawing = next(d for d in again if d.name == "ablation")
     assert "nano-poisoned -0.070" in drawing.alt and "reward >= 0.1 +0.040" in drawing.alt
     sources, arms = drawing.figure.axes
-    assert [t.get_text() for t in sources.get_yticklabels()][2] == "nano-poisoned  [drop]"
+    assert [t.get_text() for t in sources.get_yticklabels()][2] == "nano-poisoned (dropped)"
     assert (
-        "with it less without it" in sources.get_xlabel()
-        and "less that of all sources" in arms.get_xlabel()
+        sources.get_xlabel() == "accuracy with the source minus without it"
+        and arms.get_xlabel() == "accuracy with this filter minus without one"
     )
+
+
+def test_printed_in_one_column_no_text_is_below_seven_points(
+    again: list[figures.Drawing],
+) -> None:
+    for drawing in again:
+        assert drawing.figure.get_figwidth() == COLUMN == 3.35
+        texts = [t for t in drawing.figure.findobj(Text) if t.get_text().strip()]
+        assert min(t.get_fontsize() for t in texts) >= SMALLEST == 7, drawing.name
+
+
+def test_every_figure_with_intervals_names_their_level(again: list[figures.Drawing]) -> None:
+    columns = ("ci95_low", "accuracy_low")
+    with_intervals = [d for d in again if any(column in d.table for column in columns)]
+    assert len(with_intervals) >= 8
+    for drawing in with_intervals:
+        assert "95 %" in drawing.figure.get_supxlabel(), drawing.name
+
+
+def test_the_dark_twin_has_a_dark_ground_and_light_text(drawn: tuple[pd.DataFrame, Path]) -> None:
+    _, out = drawn
+    for path in out.glob("*.dark.png"):
+        light = Image.open(path.with_name(path.name.replace(".dark", "")))
+        dark = Image.open(path)
+        assert dark.size == light.size
+        shades = np.asarray(dark.convert("L"), dtype=int)
+        assert np.median(shades) < 40 and shades.max() > 200, path.name
+    twins = {path.name.replace(".dark", "") for path in out.glob("*.dark.png")}
+    assert twins == {f"{path.stem}.png" for path in out.glob("*.svg")}
+
+
+def test_no_interval_is_cut_and_an_absent_bar_says_why() -> None:
+    columns = "judge set task metric value ci95_low ci95_high n n_unparsed baseline_majority"
+    rows = [
+        ("base", "nano-avoid", "absolute", "pearson", None, None, None, 80, 0, 0.0),
+        ("dpo_nll-seed0", "nano-avoid", "absolute", "pearson", -0.94, -0.98, -0.9, 80, 0, 0.0),
+    ]
+    drawing = figures.draw_benchmarks(pd.DataFrame(rows, columns=columns.split()))
+    (axes,) = drawing.figure.axes
+    assert axes.get_xlim()[0] < -0.98 and axes.get_title(loc="left").endswith("(Pearson's r)")
+    assert "none: one score for all" in [text.get_text() for text in axes.texts]
+
+
+def test_the_audit_says_in_its_title_what_was_found() -> None:
+    columns = "judge probe kind template effect ci95_low ci95_high n"
+    rows = [
+        ("dpo_nll-seed0", "control", "attack", "escape", 0.5, 0.4, 0.6, 9),
+        ("dpo_nll-seed0", "fake_rubric", "attack", "escape", 0.25, 0.1, 0.4, 9),
+        ("dpo_nll-seed0", "fake_rubric", "attack", "plain", 0.05, 0.0, 0.1, 9),
+        ("dpo_nll-seed0", "fake_rubric", "escape gain", "plain - escape", -0.2, -0.3, -0.1, 9),
+        ("dpo_nll-seed0", "calibration_error", "stability", "escape", 0.1, 0.0, 0.2, 9),
+        ("base", "fake_rubric", "attack", "escape", 0.9, 0.8, 1.0, 9),
+    ]
+    drawing = figures.draw_audit(pd.DataFrame(rows, columns=columns.split()))
+    assert drawing.title == (
+        "Audit: the worst attack (rubric of its own) turns 25 % of verdicts; "
+        "escaping stops none of 1 and helps 1"
+    )
+    titles = [axes.get_title(loc="left") for axes in drawing.figure.axes]
+    assert [title.split(":")[0] for title in titles[:2]] == ["Calibration", "Attacks"]
+
+
+def test_what_is_kept_of_a_run_draws_the_same_figures(
+    run_dir: Path, drawn: tuple[pd.DataFrame, Path], tmp_path: Path
+) -> None:
+    kept = keep_tables(run_dir, tmp_path / "tables.zip", show_texts=True)
+    first = kept.read_bytes()
+    assert keep_tables(run_dir, kept, show_texts=True).read_bytes() == first
+    with kept_results(kept, "nano") as results:
+        found = {d.name: d.alt for d in everything._drawings(results, True)}
+    before = drawn[0].set_index("figure")["alt"].to_dict()
+    assert found == {name: alt for name, alt in before.items() if "published" not in name}
+    without = keep_tables(run_dir, tmp_path / "none.zip", show_texts=False)
+    with zipfile.ZipFile(without) as archive:
+        assert not any(b"window.broken" in archive.read(name) for name in archive.namelist())
 
 
 def test_a_drawing_shows_itself_in_a_notebook(run_dir: Path) -> None:
     frame = pd.read_csv(run_dir / "04_train_judge" / "training.csv")
-    assert figures.draw_training_curves(frame)._repr_png_().startswith(b"\x89PNG")
+    png, about = figures.draw_training_curves(frame)._repr_png_()
+    assert png.startswith(b"\x89PNG") and about == {"width": 502}

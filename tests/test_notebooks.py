@@ -14,12 +14,19 @@ from papermill import inspect_notebook
 
 from selene_lib.pipeline.notebooks import ALONE, STEPS, parameter_defaults
 
-NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
+ALL = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
+COLAB = "colab"  # no step: it executes those that are
+NOTEBOOKS = [path for path in ALL if path.stem != COLAB]
 SECRET = re.compile(r"hf_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9]{20,}|nk-[A-Za-z0-9]{20,}")
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
 def notebook(request):
+    return request.param, json.loads(request.param.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(params=ALL, ids=lambda path: path.stem)
+def any_notebook(request):
     return request.param, json.loads(request.param.read_text(encoding="utf-8"))
 
 
@@ -31,16 +38,27 @@ def test_one_notebook_a_step():
     assert [path.stem for path in NOTEBOOKS] == [step.name for step in (*STEPS, *ALONE)]
 
 
-def test_no_outputs_counts_or_secrets(notebook):
-    path, content = notebook
+def test_each_names_something_to_try(any_notebook):
+    _, content = any_notebook
+    assert "**Try this**" in "\n".join(sources(content, "markdown"))
+
+
+def test_cells_have_ids_of_their_own(any_notebook):
+    _, content = any_notebook
+    ids = [cell["id"] for cell in content["cells"]]
+    assert len(set(ids)) == len(ids)
+
+
+def test_no_outputs_counts_or_secrets(any_notebook):
+    path, content = any_notebook
     for cell in content["cells"]:
         assert not cell.get("outputs")
         assert cell.get("execution_count") is None
     assert not SECRET.search(path.read_text(encoding="utf-8"))
 
 
-def test_cells_are_few_short_and_without_machinery(notebook):
-    _, content = notebook
+def test_cells_are_few_short_and_without_machinery(any_notebook):
+    _, content = any_notebook
     code = sources(content)
     assert len(code) <= 20
     for number, source in enumerate(code):
@@ -56,9 +74,9 @@ def test_cells_are_few_short_and_without_machinery(notebook):
     assert lengths[len(lengths) // 2] <= 8
 
 
-def test_papermill_reads_every_parameter(notebook, caplog):
+def test_papermill_reads_every_parameter(any_notebook, caplog):
     """Its own parser takes a line for no parameter where the comment holds an equals sign."""
-    path, content = notebook
+    path, content = any_notebook
     names = [node.targets[0].id for node in ast.parse(sources(content)[0]).body]
     assert list(inspect_notebook(str(path))) == names
     assert "Unable to parse" not in caplog.text
@@ -74,19 +92,19 @@ def test_opens_with_title_what_it_reads_and_writes_and_parameters(notebook):
     assert second["metadata"]["tags"] == ["parameters"]
 
 
-def test_parameters_are_typed_commented_scalars(notebook):
-    path, content = notebook
+def test_parameters_are_typed_commented_scalars(any_notebook):
+    path, content = any_notebook
     lines = [line for line in "".join(content["cells"][1]["source"]).splitlines() if line.strip()]
     defaults = parameter_defaults(path)
     assert len(lines) == len(defaults)
-    assert defaults["run"] == "nano"
+    assert defaults["run"] == ("colab" if path.stem == COLAB else "nano")
     for line, value in zip(lines, defaults.values()):
         assert isinstance(value, str | int | float | bool)
         assert re.search(rf"  # {type(value).__name__}: \w", line), line
 
 
-def test_every_parameter_is_used(notebook):
-    path, content = notebook
+def test_every_parameter_is_used(any_notebook):
+    path, content = any_notebook
     rest = "\n".join(sources(content)[1:])
     unused = [
         name

@@ -62,7 +62,8 @@ def published(tmp_path: Path, monkeypatch) -> Path:
     monkeypatch.setenv("SELENE_HOME", str(tmp_path))
     report = tmp_path / "artefacts" / "x" / "07_report"
     (report / "figures").mkdir(parents=True)
-    for name in ("fig1a.png", "fig1a.svg", "fig1a.csv", "fig1a_published.png", "figures.csv"):
+    kinds = ("png", "dark.png", "svg", "pdf", "csv")
+    for name in (*(f"fig1a.{kind}" for kind in kinds), "fig1a_published.png", "figures.csv"):
         (report / "figures" / name).write_text("new")
     for name in PAGES:
         (report / name).write_text("new")
@@ -129,8 +130,8 @@ def test_git_holds_of_figures_and_reports_what_a_reader_opens_under_7_mb():
         pytest.skip("not a git checkout")
     paths = [REPOSITORY / name for name in listed.stdout.splitlines()]
     paths = [path for path in paths if path.is_file()]
-    # .jsonl: the rows that a card measured, in reports/gpu
-    kinds = {".png", ".html", ".json", ".md", ".ipynb", ".jsonl"}
+    # .jsonl: the rows that a card measured, in reports/gpu; .zip: what the figures are drawn from
+    kinds = {".png", ".html", ".json", ".md", ".ipynb", ".jsonl", ".zip"}
     assert {path.suffix for path in paths} <= kinds
     assert sum(path.stat().st_size for path in paths) < 7_000_000, (
         "about 4 MB of the embedded run, 1.5 of the one on real text"

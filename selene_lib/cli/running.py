@@ -302,12 +302,15 @@ def figures(
 ) -> None:
     """Draw every figure of a run again from its result files.
 
-    It takes seconds and no model.
+    It takes seconds and no model. Where the run is not here, what was published of it in
+    reports/<run> is drawn.
     """
     from selene_lib.cli.options import print_rows
     from selene_lib.figures import draw_all, draw_published
+    from selene_lib.figures.kept import kept_results
     from selene_lib.pipeline.chain import resolve_run
     from selene_lib.pipeline.places import home, run_folder
+    from selene_lib.pipeline.verify import published_folder
 
     if published:
         out = home() / "artefacts" / "published" / "figures"
@@ -315,8 +318,14 @@ def figures(
     else:
         spec, _, resolved = resolve_run(run, "07", "07", {})
         show_texts = resolved["07_report"]["show_texts"] if texts is None else texts
-        out = run_folder(spec.name) / "figures"
-        table = draw_all(run_folder(spec.name), out, show_texts=show_texts)
+        folder_of_run, committed = run_folder(spec.name), published_folder(spec.name)
+        out, kept = folder_of_run / "figures", (committed or folder_of_run) / "tables.zip"
+        if any(folder_of_run.glob("0?_*")) or not kept.is_file():
+            table = draw_all(folder_of_run, out, show_texts=show_texts)
+        else:
+            print(f"no run {spec.name} here, so from what was published of it: {kept}")
+            with kept_results(kept, spec.name) as results:
+                table = draw_all(results, out, show_texts=show_texts)
     print_rows(table.to_dict("records"), False, ("figure", "status", "why"))
     print(f"\nfigures: {out}")
 

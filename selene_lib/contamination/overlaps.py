@@ -97,6 +97,7 @@ def find_overlaps(
     *,
     methods: Sequence[str] = ("exact", "ngram", "minhash"),
     thresholds: Thresholds | None = None,
+    progress: bool = False,
 ) -> list[Overlap]:
     """Every training text against every benchmark text.
 
@@ -104,7 +105,7 @@ def find_overlaps(
     text) pairs; a record may come with several texts under several ids (`samples.sample_texts`).
     Where n records on one side share one text with m on the other, the finding is stated max(n, m)
     times, so that each record is named at least once, not n * m times. Ordered by training id,
-    benchmark id, method. An unknown method is a ValueError.
+    benchmark id, method. `progress` shows a bar. An unknown method is a ValueError.
     """
     unknown = sorted(set(methods) - set(METHODS))
     if unknown:
@@ -126,10 +127,16 @@ def find_overlaps(
         "embedding": _embedding,
     }
     found = []
-    for method in methods:
+    for method in _with_bar(methods, progress):
         for i, j, similarity in searches[method](left, right, limits):
             found.extend(_name_all(left.ids[i], right.ids[j], method, round(float(similarity), 6)))
     return sorted(found, key=lambda o: (o.train_id, o.bench_id, o.method))
+
+
+def _with_bar(methods: Sequence[str], progress: bool) -> Iterable[str]:
+    from tqdm.auto import tqdm
+
+    return tqdm(methods, desc="ways of comparing", disable=not progress)
 
 
 def _name_all(

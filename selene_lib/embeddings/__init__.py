@@ -37,6 +37,7 @@ def map_dataset(
     projection: str = "umap",
     embedding: str = "tfidf",
     consent: bool = False,
+    progress: bool = False,
 ) -> TopicMap:
     """Place samples in the plane and name their topics.
 
@@ -45,8 +46,8 @@ def map_dataset(
     sentence encoder, where the extra `encoder` is installed) or "nomic-embed-text" (computed here
     by nomic's client). `backend="nomic"`: Nomic Atlas, token from the environment variable
     NOMIC_API_KEY; the texts leave this machine, for which `consent` is needed, and seed, topics and
-    projection are the service's. Raises ValueError for fewer than two samples, an unknown backend
-    or embedding.
+    projection are the service's. `progress` shows bars (UMAP first compiles itself for some
+    seconds). Raises ValueError for fewer than two samples, an unknown backend or embedding.
     """
     if backend not in BACKENDS:
         raise ValueError(f"backend {backend!r} is not one of {', '.join(BACKENDS)}")
@@ -62,7 +63,12 @@ def map_dataset(
     from selene_lib.embeddings.local import map_texts
 
     x, y, topics, names = map_texts(
-        texts, seed=seed, n_topics=n_topics, projection=projection, embedding=embedding
+        texts,
+        seed=seed,
+        n_topics=n_topics,
+        projection=projection,
+        embedding=embedding,
+        progress=progress,
     )
     settings = {"seed": seed, "n_topics": len(names), "projection": projection}
     if embedding != "tfidf":

@@ -67,7 +67,7 @@ def embed_counts(counts: Any, seed: int) -> np.ndarray:
     return np.round(normalize(reduced), ROUNDED_DIGITS).astype(np.float32)
 
 
-def project(vectors: np.ndarray, *, method: str, seed: int) -> np.ndarray:
+def project(vectors: np.ndarray, *, method: str, seed: int, progress: bool = False) -> np.ndarray:
     """Lay vectors out in the plane, shape (n, 2).
 
     `method` is `umap` (seeded, one thread) or `pca` (linear, at once). UMAP compiles itself for
@@ -77,7 +77,7 @@ def project(vectors: np.ndarray, *, method: str, seed: int) -> np.ndarray:
         raise ValueError(f"projection {method!r} is not umap or pca")
     if method == "pca" or len(vectors) <= N_NEIGHBOURS:
         return _pca(vectors)
-    return _umap(vectors, seed)
+    return _umap(vectors, seed, progress)
 
 
 def _pca(vectors: np.ndarray) -> np.ndarray:
@@ -90,7 +90,7 @@ def _pca(vectors: np.ndarray) -> np.ndarray:
     return np.pad(flat, ((0, 0), (0, 2 - flat.shape[1])))
 
 
-def _umap(vectors: np.ndarray, seed: int) -> np.ndarray:
+def _umap(vectors: np.ndarray, seed: int, progress: bool = False) -> np.ndarray:
     """Lay out by UMAP (McInnes, Healy & Melville 2018) on exact neighbours.
 
     At 50,000 points that is quicker than the approximate search, and nothing is compiled.
@@ -112,6 +112,7 @@ def _umap(vectors: np.ndarray, seed: int) -> np.ndarray:
         n_jobs=1,
         precomputed_knn=known,
         force_approximation_algorithm=is_exact,
+        tqdm_kwds={"disable": not progress, "desc": "layout"},
     )
     with warnings.catch_warnings():
         # New points are never added to a map.
@@ -183,19 +184,36 @@ def map_texts(
     n_topics: int | None,
     projection: str,
     embedding: str = "tfidf",
+    progress: bool = False,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str]]:
     """x, y, topic of each text and the topics' names.
 
     The same for the same texts and seed, whatever the number of threads a process is given.
     """
     from threadpoolctl import threadpool_limits
+    from tqdm.auto import tqdm
 
-    _load_libraries(projection)  # a limit binds only what is loaded when it is set
-    with threadpool_limits(limits=1):
-        counts, terms = term_counts(texts)
-        vectors = (
-            ENCODERS[embedding](texts) if embedding in ENCODERS else embed_counts(counts, seed)
-        )
-        topics = cluster(vectors, n_topics or default_n_topics(len(texts)), seed)
-        x, y = scale_points(project(vectors, method=projection, seed=seed))
+    stages = ("load libraries", "count words", "embed", "find topics", "lay out", "done")
+    with tqdm(total=len(stages) - 1, desc="map", disable=not progress) as bar:
+        bar.set_postfix_str(stages[0])
+        _load_libraries(projection)  # a limit binds only what is loaded when it is set
+        with threadpool_limits(limits=1):
+            _next(bar, stages)
+            counts, terms = term_counts(texts)
+            _next(bar, stages)
+            vectors = (
+                ENCODERS[embedding](texts) if embedding in ENCODERS else embed_counts(counts, seed)
+            )
+            _next(bar, stages)
+            topics = cluster(vectors, n_topics or default_n_topics(len(texts)), seed)
+            _next(bar, stages)
+            flat = project(vectors, method=projection, seed=seed, progress=progress)
+            _next(bar, stages)
+    x, y = scale_points(flat)
     return x, y, topics, name_topics(counts, terms, topics)
+
+
+def _next(bar: Any, stages: Sequence[str]) -> None:
+    """Count one more stage of a bar, and name the one that follows."""
+    bar.update()
+    bar.set_postfix_str(stages[min(bar.n, len(stages) - 1)])

@@ -4,8 +4,9 @@ One function a figure takes tables and returns a `Drawing` (it shows itself in a
 `draw_all` draws a whole run.
 """
 
+from selene_lib.figures.audit import draw_audit
 from selene_lib.figures.benchmarks import draw_benchmarks, draw_overall
-from selene_lib.figures.checks import draw_audit, draw_calibration, draw_contamination
+from selene_lib.figures.checks import draw_calibration, draw_contamination
 from selene_lib.figures.domains import draw_arena, draw_domains, draw_formats
 from selene_lib.figures.drawing import Drawing, not_run
 from selene_lib.figures.everything import draw_all, draw_published, published_drawings

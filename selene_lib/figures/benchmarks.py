@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -14,51 +15,114 @@ from matplotlib.patches import Patch
 
 from selene_lib.figures.drawing import (
     INK,
+    PALE,
     QUIET,
     Drawing,
     baseline_mark,
     draw_baseline,
+    draw_intervals,
     heading,
-    light_grid,
+    inside_ink,
+    key,
+    lighter,
     new_figure,
     not_run,
     published_mark,
+    rows_of_bars,
     styled,
 )
-from selene_lib.figures.judges import TASK_NAMES, colours, judge_label, order_judges
+from selene_lib.figures.judges import (
+    TASK_NAMES,
+    colours,
+    judge_label,
+    method_label,
+    order_judges,
+    short_label,
+)
 from selene_lib.figures.results import headline_rows
+from selene_lib.figures.words import SETS_EXPLAINED, set_label
 from selene_lib.judges.names import is_base, main_judge
 
+INTERVALS = "Lines: 95 % intervals over items."
 
-def draw_overall(task_means: pd.DataFrame, *, note: str = "", name: str = "fig1a") -> Drawing:
-    """Fig. 1a: the mean of the task types, one bar a judge with its 95 % interval.
 
-    `task_means` has judge, task, value and, where known, ci95_low, ci95_high; rows with task
-    `overall` are drawn, or the mean of the task rows of a judge where it has no such row (then
-    without interval).
+def draw_overall(
+    task_means: pd.DataFrame,
+    *,
+    title: str = "Fig. 1a  Mean of the task types",
+    note: str = "",
+    name: str = "fig1a",
+) -> Drawing:
+    """Fig. 1a: the mean of the task types, one bar a method and a dot a seed with its interval.
+
+    `task_means` has judge, task, value and, where known, ci95_low, ci95_high, majority, metric and
+    known; rows with task `overall` are drawn, or the mean of the task rows of a judge where it has
+    no such row (then without interval). Bars of values `unverified` are lighter.
     """
-    title = "Fig. 1a  Mean of the task types"
+    rows = _overall_rows(task_means)
+    if rows.empty:
+        return not_run(name, title, "no task means")
+    means = rows.groupby("method", sort=False)["value"].mean().sort_values(ascending=False)
+    with styled():
+        figure = new_figure(1.25 + 0.34 * len(means))
+        axes = figure.add_subplot()
+        for y, (method, mean) in enumerate(means.items()):
+            _method_bar(axes, rows[rows["method"] == method], y, float(mean))
+        rows_of_bars(axes, [set_label(str(method), 17) for method in means.index])
+        axes.set_xlim(0, 1)
+        axes.set_xlabel(f"mean over the task types\n({_metrics_of(rows)})")
+        _overall_key(axes, rows)
+        heading(figure, title, INTERVALS if "ci95_low" in rows else "", note)
+    said = "; ".join(f"{judge_label(r.judge)} {r.value:.3f}" for r in rows.itertuples())
+    alt = f"Bar chart of the mean score over task types. {said}."
+    return Drawing(name, title, alt, figure, rows.drop(columns="method"))
+
+
+def _overall_rows(task_means: pd.DataFrame) -> pd.DataFrame:
     rows = task_means[task_means["task"] == "overall"]
     if rows.empty:
         of_tasks = task_means[task_means["task"].isin(TASK_NAMES)]
         rows = of_tasks.groupby("judge", sort=False)["value"].mean().reset_index()
     rows = rows.dropna(subset=["value"])
     if rows.empty:
-        return not_run(name, title, "no task means")
+        return rows
     rows = rows.set_index("judge").loc[order_judges(rows["judge"])].reset_index()
-    with styled():
-        figure = new_figure(7.4, 1.5 + 0.42 * len(rows))
-        _bars(
-            figure.add_subplot(),
-            rows,
-            [judge_label(j) for j in rows["judge"]],
-            colours(rows["judge"]),
-        )
-        heading(figure, title, note)
-    said = "; ".join(f"{judge_label(r.judge)} {r.value:.3f}" for r in rows.itertuples())
-    return Drawing(
-        name, title, f"Bar chart of the mean score over task types. {said}.", figure, rows
-    )
+    return rows.assign(method=rows["judge"].map(method_label))
+
+
+def _method_bar(axes: Axes, rows: pd.DataFrame, y: float, mean: float) -> None:
+    """One bar at the mean of the seeds, a dot and an interval a seed, the mean at the right."""
+    judge = rows["judge"].iloc[0]
+    ink = colours([judge])[judge]
+    unverified = "known" in rows and rows["known"].eq("unverified").any()
+    axes.barh(y, mean, height=0.72, color=lighter(ink) if unverified else ink)
+    places = y + (np.arange(len(rows)) - (len(rows) - 1) / 2) * min(0.22, 0.6 / len(rows))
+    draw_intervals(axes, rows, places, inside_ink(ink))
+    if len(rows) > 1:
+        axes.plot(rows["value"], places, "o", ms=3.2, mfc="white", mec=INK, mew=0.6, zorder=5)
+    axes.text(1.02, y, f"{mean:.3f}", va="center", transform=axes.get_yaxis_transform())
+
+
+def _overall_key(axes: Axes, rows: pd.DataFrame) -> None:
+    handles: list[Artist] = []
+    if rows["method"].duplicated().any():
+        seeds = Line2D([], [], linestyle="", marker="o", mfc="white", mec=INK, mew=0.6)
+        seeds.set_label("a seed (bar: their mean)")
+        handles.append(seeds)
+    if "majority" in rows and rows["majority"].notna().any():
+        value = float(rows["majority"].dropna().iloc[0])
+        axes.axvline(value, color=baseline_mark().get_color(), lw=1.2, ls="--", zorder=3)
+        handles.append(baseline_mark(f"always the commonest label, {value:.3f}"))
+    if handles:
+        key(axes, handles, 1)
+
+
+def _metrics_of(rows: pd.DataFrame) -> str:
+    """Name what the mean is of; tables without a column `metric` do not say."""
+    named = [str(m) for m in dict.fromkeys(rows["metric"])] if "metric" in rows else []
+    same = "accuracy for classification, accuracy for pairwise"
+    said = ";\n".join(named).replace(same, "accuracy for the others")
+    return said.replace("pearson", "Pearson").replace("_", " ") or "metrics not named"
 
 
 def draw_benchmarks(
@@ -70,22 +134,28 @@ def draw_benchmarks(
 ) -> Drawing:
     """Fig. 1b: every set by task type, base and trained, beside baseline and published value.
 
-    `scores` has the columns of `records.Score`; its headline rows are drawn. `judges` are those
-    shown: the main trained one and the base by default.
+    `scores` has the columns of `records.Score`; its headline rows are drawn, one metric a panel.
+    `judges` are those shown: the main trained one and the base by default.
     """
     title = "Fig. 1b  By task type and benchmark"
     rows = headline_rows(scores)
-    rows = rows[rows["value"].notna()] if len(rows) else rows
+    rows = rows[rows["value"].notna() | _was_judged(rows)] if len(rows) else rows
     if rows.empty:
         return not_run(name, title, "no scores")
     shown = list(judges) if judges else _base_and_main(rows["judge"])
     rows = rows[rows["judge"].isin(shown)].reset_index(drop=True)
-    n_sets = rows["set"].nunique()
     with styled():
-        figure = new_figure(8.2, 1.7 + (0.17 * len(shown) + 0.24) * n_sets)
-        _panels(figure, rows, order_judges(shown))
-        heading(figure, title, note)
+        panels = _panels_of(rows)
+        n_rows = sum(mine["set"].nunique() for _, mine in panels)
+        figure = new_figure(1.1 + 0.36 * len(panels) + max(0.15 * len(shown), 0.26) * n_rows)
+        _draw_panels(figure, panels, rows, order_judges(shown))
+        explained = [text for set_, text in SETS_EXPLAINED.items() if set_ in set(rows["set"])]
+        heading(figure, title, INTERVALS, *explained, note)
     return Drawing(name, title, _said(rows), figure, rows)
+
+
+def _was_judged(rows: pd.DataFrame) -> pd.Series:
+    return rows["n"].gt(0) if "n" in rows else pd.Series(False, index=rows.index)
 
 
 def _base_and_main(judges: Iterable[str]) -> list[str]:
@@ -106,28 +176,32 @@ def _said(rows: pd.DataFrame) -> str:
     )
 
 
-def _panels(figure: Figure, rows: pd.DataFrame, judges: Sequence[str]) -> None:
-    tasks = [t for t in TASK_NAMES if t in set(rows["task"])]
-    n_sets = [rows.loc[rows["task"] == t, "set"].nunique() for t in tasks]
-    heights = [n + 0.7 for n in n_sets]
-    axes = figure.subplots(len(tasks), 1, height_ratios=heights, squeeze=False)[:, 0]
+def _panels_of(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """One panel a task type and metric: two quantities never share an axis."""
+    metric = rows["metric"] if "metric" in rows else pd.Series("score", index=rows.index)
+    panels = []
+    for task, label in TASK_NAMES.items():
+        for one in dict.fromkeys(metric[rows["task"] == task]):
+            said = str(one).replace("_", " ").replace("pearson", "Pearson's r")
+            mine = rows[(rows["task"] == task) & (metric == one)]
+            panels.append((f"{label} ({said})", mine))
+    return panels
+
+
+def _draw_panels(
+    figure: Figure,
+    panels: Sequence[tuple[str, pd.DataFrame]],
+    rows: pd.DataFrame,
+    judges: Sequence[str],
+) -> None:
+    heights = [mine["set"].nunique() + 0.5 for _, mine in panels]
+    grid = figure.subplots(len(panels), 1, height_ratios=heights, squeeze=False)[:, 0]
     palette = colours(judges)
-    for panel, task in zip(axes, tasks):
-        mine = rows[rows["task"] == task]
+    for panel, (title, mine) in zip(grid, panels):
         _task_panel(panel, mine, judges, palette)
-        metrics = ", ".join(dict.fromkeys(mine["metric"])) if "metric" in mine else "score"
-        panel.set_title(f"{TASK_NAMES[task]} ({metrics.replace('_', ' ')})", fontsize=9.5)
-    handles = [Patch(facecolor=palette[j], label=judge_label(j)) for j in judges]
-    axes[0].legend(
-        handles=[*handles, *_marks(rows)],
-        loc="lower left",
-        bbox_to_anchor=(0, 1.16 + 0.1 / n_sets[0]),
-        ncols=4,
-        borderpad=0,
-        handlelength=1.2,
-        columnspacing=1.1,
-        fontsize=8.5,
-    )
+        panel.set_title(title)
+    handles = [Patch(facecolor=palette[j], label=short_label(j)) for j in judges]
+    key(grid[0], [*handles, *_marks(rows)])
 
 
 def _marks(rows: pd.DataFrame) -> list[Line2D]:
@@ -140,13 +214,9 @@ def _marks(rows: pd.DataFrame) -> list[Line2D]:
             marks.append(published_mark("published value"))
         if doubtful.any():
             mark = published_mark("published, unverified")
-            mark.set_marker(UNVERIFIED)
+            mark.set_color(PALE)
             marks.append(mark)
     return marks
-
-
-UNVERIFIED = "$?$"
-"""The mark of a published value that nobody read at its source."""
 
 
 def _is_doubtful(rows: pd.DataFrame) -> pd.Series:
@@ -160,88 +230,53 @@ def _task_panel(
     axes: Axes, rows: pd.DataFrame, judges: Sequence[str], palette: dict[str, str]
 ) -> None:
     sets = list(dict.fromkeys(rows["set"]))
-    height = 0.8 / len(judges)
+    height = 0.84 / len(judges)
     for index, judge in enumerate(judges):
         mine = rows[rows["judge"] == judge].drop_duplicates("set").set_index("set").reindex(sets)
-        y = np.arange(len(sets)) - 0.4 + height * (index + 0.5)
+        y = np.arange(len(sets)) - 0.42 + height * (index + 0.5)
         axes.barh(y, mine["value"], height=height * 0.9, color=palette[judge])
-        _whiskers(axes, mine, y, palette[judge])
+        draw_intervals(axes, mine, y, inside_ink(palette[judge]))
+        _values(axes, mine, y)
         _published(axes, mine, y)
     by_set = rows.drop_duplicates("set").set_index("set")
-    if "baseline_majority" in rows:
+    is_share = not rows.get("metric", pd.Series("accuracy")).eq("pearson").all()
+    if "baseline_majority" in rows and is_share:
         for index, name in enumerate(sets):
             draw_baseline(axes, by_set.loc[name, "baseline_majority"], index)
-    labels = [f"{name}  (n={int(by_set.loc[name, 'n'])})" for name in sets] if "n" in rows else sets
-    axes.set_yticks(range(len(sets)), labels)
-    axes.set_ylim(len(sets) - 0.45, -0.55)
+    rows_of_bars(axes, [_set_name(by_set, name) for name in sets])
     lowest = float(rows[[c for c in ("value", "ci95_low") if c in rows]].min().min())
-    axes.set_xlim(min(0, lowest), 1)
-    light_grid(axes, "x")
-    axes.tick_params(axis="y", length=0)
+    axes.set_xlim(math.floor(2 * lowest) / 2 - 0.02 if lowest < -0.02 else 0, 1)
+    if not is_share:
+        axes.axvline(0, color=INK, lw=0.8)
 
 
-def _whiskers(axes: Axes, rows: pd.DataFrame, y: np.ndarray, colour: str) -> None:
-    if "ci95_low" not in rows or rows["ci95_low"].isna().all():
-        return
-    below, above = rows["value"] - rows["ci95_low"], rows["ci95_high"] - rows["value"]
-    ends = np.vstack([below, above]).astype(float)
-    # Grey on black and dark on light: an interval must be seen inside its bar as well as beyond it.
-    ink = "#8C8C8C" if colour == "#000000" else INK
-    axes.errorbar(
-        rows["value"],
-        y,
-        xerr=np.clip(ends, 0, None),
-        fmt="none",
-        ecolor=ink,
-        elinewidth=1.3,
-        capsize=2,
-    )
+def _set_name(by_set: pd.DataFrame, name: str) -> str:
+    n = f" (n={int(by_set.loc[name, 'n'])})" if "n" in by_set else ""
+    return set_label(f"{set_label(name, 99)}{n}", 19)
+
+
+def _values(axes: Axes, rows: pd.DataFrame, y: np.ndarray) -> None:
+    """The value of each bar at the right edge; where there is none, the reason in its place."""
+    for place, row in zip(y, rows.itertuples()):
+        if pd.notna(row.value):
+            right = axes.get_yaxis_transform()
+            axes.text(1.02, place, f"{row.value:.2f}", va="center", transform=right)
+        elif pd.notna(getattr(row, "n", np.nan)):
+            axes.text(0.02, place, _why_none(row), va="center", color=QUIET)
+
+
+def _why_none(row: object) -> str:
+    """Why a judged set has no value: a correlation needs scores that differ."""
+    if getattr(row, "n_unparsed", 0) >= getattr(row, "n", 0) - 1:
+        return "no readable reply"
+    return "none: one score for all"
 
 
 def _published(axes: Axes, rows: pd.DataFrame, y: np.ndarray) -> None:
     if "published" not in rows or rows["published"].isna().all():
         return
     values, doubtful = rows["published"].astype(float), _is_doubtful(rows).to_numpy(dtype=bool)
-    for mine, marker in ((~doubtful, "D"), (doubtful, UNVERIFIED)):
+    for mine, ink in ((~doubtful, QUIET), (doubtful, PALE)):
         axes.plot(
-            values[mine],
-            y[mine],
-            linestyle="",
-            marker=marker,
-            color=QUIET,
-            mfc="white" if marker == "D" else QUIET,
-            markersize=4.5 if marker == "D" else 6.5,
-            zorder=4,
+            values[mine], y[mine], "D", color=ink, mfc="white", markersize=3.5, zorder=6, mew=1.0
         )
-
-
-def _bars(axes: Axes, rows: pd.DataFrame, labels: Sequence[str], palette: dict[str, str]) -> None:
-    """Horizontal bars with the value at the end; an unverified value is hatched and says so."""
-    y = np.arange(len(rows))
-    for position, row in zip(y, rows.itertuples()):
-        bar = axes.barh(position, row.value, height=0.68, color=palette[row.judge])
-        if _is_unverified(row):
-            bar[0].set(hatch="////", facecolor="white", edgecolor=palette[row.judge])
-    _whiskers(axes, rows.set_index("judge"), y, "")
-    ends = rows[[c for c in ("value", "ci95_high") if c in rows]].max(axis=1)
-    for position, row, end in zip(y, rows.itertuples(), ends):
-        said = f"{row.value:.3f}{' unverified' if _is_unverified(row) else ''}"
-        place = (max(end, 0) + 0.012, float(position))
-        axes.text(*place, said, va="center", color=INK, fontsize=9)
-    axes.set_yticks(y, labels)
-    axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_xlim(0, 1)
-    # as long as the axis is wide, so what is measured stands on a line of its own
-    axes.set_xlabel(f"mean over the task types\n({_metrics_of(rows)})")
-    light_grid(axes, "x")
-    axes.tick_params(axis="y", length=0)
-
-
-def _metrics_of(rows: pd.DataFrame) -> str:
-    """Name what the mean is of; tables without a column `metric` do not say."""
-    named = [str(m) for m in dict.fromkeys(rows["metric"])] if "metric" in rows else []
-    return ";\n".join(named).replace("pearson", "Pearson") or "metrics not named"
-
-
-def _is_unverified(row: Any) -> bool:
-    return getattr(row, "known", "") == "unverified"

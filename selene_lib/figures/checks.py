@@ -1,70 +1,64 @@
-"""Can the numbers be trusted: calibration, the audit card, contamination."""
+"""Can the numbers be trusted: calibration of the probabilities, and contamination."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
+from selene_lib.evaluation.metrics import wilson_interval
 from selene_lib.figures.drawing import (
     INK,
     QUIET,
     Drawing,
-    draw_intervals,
     heading,
     light_grid,
     new_figure,
     not_run,
     styled,
 )
-from selene_lib.figures.judges import colours, judge_label, one_a_loss, order_judges
+from selene_lib.figures.judges import (
+    colours,
+    judge_label,
+    marker_of,
+    one_a_loss,
+    short_label,
+)
+from selene_lib.figures.words import METHODS, words
 
-AUDIT_KINDS = {
-    "bias": "Bias: change of favour",
-    "stability": "Stability: share of verdicts that change",
-    "attack": "Attacks: success rate",
-    "escape gain": "Attack success, plain less escaped (below 0: escaping harms)",
-}
+FEW = 20  # verdicts below which a bin says little: its mark is hollow
 
 
 def draw_calibration(
     bins: pd.DataFrame | None, *, note: str = "", name: str = "calibration"
 ) -> Drawing:
-    """Reliability plot: share right against the probability of the verdict.
+    """Reliability plot: share right against the probability of the verdict, a panel a judge.
 
-    `bins` are as `reliability_table` gives them. One line a judge, of the arms of one loss the
-    first; the CSV holds all.
+    `bins` are as `reliability_table` gives them. Of the arms of one loss the first is drawn; the
+    CSV holds all. Points have 95 % Wilson intervals; those of few verdicts are hollow.
     """
     title = "Calibration of the verdict probabilities"
     if bins is None or bins.empty:
         return not_run(name, title, "no judge gave verdict probabilities")
     judges = one_a_loss(bins["judge"])
-    palette = colours(judges)
+    n_rows = -(-len(judges) // 2)
     with styled():
-        figure = new_figure(7.4, 5.4)
-        axes = figure.add_subplot()
-        axes.plot([0, 1], [0, 1], color=QUIET, linestyle=":", linewidth=1)
-        handles = []
-        for index, judge in enumerate(judges):
-            mine = bins[bins["judge"] == judge]
-            handles.append(_reliability(axes, mine, palette[judge], "os^Dv<>P"[index % 8]))
-        axes.set_xlim(0, 1.02)
-        axes.set_xlabel("probability the judge gave its verdict")
-        axes.set_ylabel("share of those verdicts that were right")
-        light_grid(axes, "y")
-        axes.set_ylim(0, 1.06)
-        axes.legend(
-            handles=handles,
-            fontsize=8,
-            loc="lower left",
-            bbox_to_anchor=(0, 1.0),
-            ncols=1 if len(handles) < 4 else 2,
+        figure = new_figure(1.15 + 1.5 * n_rows)
+        grid = figure.subplots(n_rows, 2, squeeze=False, sharex=True, sharey=True)
+        for panel, judge in zip(grid.ravel(), judges):
+            _reliability(panel, bins[bins["judge"] == judge], judge)
+        for panel in grid.ravel()[len(judges) :]:
+            panel.axis("off")
+        figure.supylabel("share of those verdicts that were right", fontsize=7)
+        panel = grid[-1, 0]
+        panel.set_xlabel("probability given to the verdict")
+        explained = (
+            "Dotted: perfectly calibrated. Points: bins of a tenth, larger for more verdicts, "
+            f"hollow below {FEW}; lines: 95 % intervals. ECE: mean distance to the dotted line."
         )
-        explained = "Dotted: perfectly calibrated. Larger marks hold more verdicts."
-        heading(figure, title, f"{explained} {note}".strip())
+        heading(figure, title, explained, note)
     errors = {judge: expected_error(bins[bins["judge"] == judge]) for judge in judges}
     said = "; ".join(
         f"{judge_label(judge)} expected calibration error {error:.3f}"
@@ -73,22 +67,28 @@ def draw_calibration(
     return Drawing(name, title, f"Reliability plot. {said}.", figure, bins)
 
 
-def _reliability(axes: Axes, bins: pd.DataFrame, ink: str, marker: str) -> Line2D:
-    """Draw one judge's bins; return its entry in the legend."""
-    axes.plot(bins["confidence"], bins["accuracy"], color=ink, linewidth=0.8, alpha=0.6)
-    axes.scatter(
-        bins["confidence"],
-        bins["accuracy"],
-        s=14 + 160 * bins["n"] / bins["n"].sum(),
-        marker=marker,
-        color=ink,
-        edgecolors=INK,
-        linewidths=0.5,
-        zorder=3,
-    )
-    judge, n = judge_label(bins["judge"].iloc[0]), int(bins["n"].sum())
-    label = f"{judge} (ECE {expected_error(bins):.3f}, n={n})"
-    return Line2D([], [], color=ink, marker=marker, mec=INK, mew=0.5, linewidth=0.8, label=label)
+def _reliability(axes: Axes, bins: pd.DataFrame, judge: str) -> None:
+    """Draw one judge's bins, each with its interval."""
+    ink, total = colours([judge])[judge], bins["n"].sum()
+    axes.plot([0, 1], [0, 1], color=QUIET, linestyle=":", linewidth=0.8)
+    for row in bins.itertuples():
+        low, high = wilson_interval(row.accuracy * row.n, row.n)
+        axes.plot([row.confidence] * 2, [low, high], color=ink, lw=1.1, alpha=0.7)
+        axes.plot(
+            [row.confidence],
+            [row.accuracy],
+            marker_of(judge),
+            color=ink,
+            mfc="white" if row.n < FEW else ink,
+            ms=3 + 5 * np.sqrt(row.n / total),
+            clip_on=False,
+            zorder=3,
+        )
+    axes.set_xlim(0, 1.03)
+    axes.set_ylim(0, 1.03)
+    light_grid(axes, "y")
+    n = f"{int(total):,} verdicts, ECE {expected_error(bins):.2f}"
+    axes.set_title(f"{short_label(judge)}\n{n}", fontsize=7, fontweight="normal")
 
 
 def expected_error(bins: pd.DataFrame) -> float:
@@ -97,70 +97,7 @@ def expected_error(bins: pd.DataFrame) -> float:
     The mean over items of |share right - mean confidence| of their bin.
     """
     gap = (bins["accuracy"] - bins["confidence"]).abs()
-    return float((bins["n"] * gap).sum() / bins["n"].sum())
-
-
-def draw_audit(audit: pd.DataFrame, *, note: str = "", name: str = "audit") -> Drawing:
-    """The audit card: a panel a kind of probe, a point a judge and template with its interval.
-
-    `audit` has judge, probe, kind, template, effect (shares), ci95_low, ci95_high, n; `context`
-    rows are left to the table.
-    """
-    title = "Audit: what moves a verdict that should not"
-    rows = audit[audit["effect"].notna() & audit["kind"].ne("context")] if len(audit) else audit
-    if rows.empty:
-        return not_run(name, title, "no probe results")
-    found = set(rows["kind"])
-    kinds = [k for k in AUDIT_KINDS if k in found] + sorted(found - set(AUDIT_KINDS))
-    sizes = [rows.loc[rows["kind"] == k, "probe"].nunique() for k in kinds]
-    with styled():
-        figure = new_figure(8.4, 1.4 + 0.3 * sum(sizes) + 0.55 * len(kinds))
-        heights = [n + 0.6 for n in sizes]
-        axes = figure.subplots(len(kinds), 1, height_ratios=heights, squeeze=False)[:, 0]
-        for panel, kind in zip(axes, kinds):
-            _audit_panel(panel, rows[rows["kind"] == kind], order_judges(rows["judge"]))
-            panel.set_title(AUDIT_KINDS.get(kind, kind), fontsize=9.5)
-        explained = "Filled: escaping template, hollow: plain template."
-        heading(figure, title, f"Shares with 95 % intervals. {explained} {note}".strip())
-        _audit_legend(figure, rows)
-    said = "; ".join(
-        f"{r.probe} ({r.template}) {r.effect:+.3f} for {judge_label(r.judge)}"
-        for r in rows.itertuples()
-    )
-    return Drawing(name, title, f"Audit effects. {said}.", figure, audit)
-
-
-def _audit_panel(axes: Axes, rows: pd.DataFrame, judges: list[str]) -> None:
-    probes = list(dict.fromkeys(rows["probe"]))
-    templates = list(dict.fromkeys(rows["template"]))
-    found = set(zip(rows["judge"], rows["template"]))
-    series = [(j, t) for j in judges for t in templates if (j, t) in found]
-    axes.axvline(0, color=QUIET, linewidth=1)
-    for index, (judge, template) in enumerate(series):
-        mine = rows[(rows["judge"] == judge) & (rows["template"] == template)]
-        middle = np.array([probes.index(p) for p in mine["probe"]])
-        y = middle + (index - (len(series) - 1) / 2) * 0.22
-        ink = colours(judges)[judge]
-        draw_intervals(axes, mine, y, ink, 1.5)
-        axes.plot(
-            mine["effect"],
-            y,
-            linestyle="",
-            marker="o",
-            color=ink,
-            mfc="white" if template == "plain" else ink,
-            mec=ink,
-            markersize=5.5,
-        )
-    axes.set_yticks(range(len(probes)), [p.replace("_", " ") for p in probes], fontsize=8.5)
-    axes.set_ylim(len(probes) - 0.4, -0.6)
-    light_grid(axes, "x")
-
-
-def _audit_legend(figure: Figure, rows: pd.DataFrame) -> None:
-    judges = order_judges(rows["judge"])
-    handles = [Patch(facecolor=colours(judges)[j], label=judge_label(j)) for j in judges]
-    figure.legend(handles=handles, loc="outside upper right", ncols=3)
+    return float(np.average(gap, weights=bins["n"]))
 
 
 def source_of(record_id: str) -> str:
@@ -191,40 +128,58 @@ def draw_contamination(
     sources: list[str],
     sets: list[str],
     *,
+    removed: Mapping[str, int] | None = None,
     note: str = "",
     name: str = "contamination",
 ) -> Drawing:
     """How many training items of each source were found in each evaluation set, by any method.
 
-    Items that were found were removed before training.
+    `overlaps` has train_id, bench_id and method. `removed` counts the items that were taken out
+    before training, by method; the others are reported only.
     """
-    title = "Training items found in evaluation sets"
+    title = "Training items that share text with evaluation sets"
     counts = overlap_counts(overlaps, sources, sets)
     if counts.empty:
         return not_run(name, title, "no sources or no evaluation sets were compared")
     with styled():
-        figure = new_figure(max(5.6, 2.6 + 0.62 * counts.shape[1]), 2.3 + 0.36 * counts.shape[0])
+        figure = new_figure(2.1 + 0.16 * counts.shape[0])
         axes = figure.add_subplot()
         _count_cells(axes, counts.to_numpy())
-        axes.set_xticks(
-            range(counts.shape[1]), counts.columns, rotation=35, ha="right", rotation_mode="anchor"
-        )
+        axes.set_xticks(range(counts.shape[1]), counts.columns, rotation=90)
         axes.set_yticks(range(counts.shape[0]), counts.index)
+        axes.set_ylabel("training source")
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
-        heading(figure, title, f"Exact text, shared 13-grams, near-duplicates. {note}".strip())
+        heading(figure, title, _found_by(overlaps), _taken_out(removed), note)
     total = int(counts.to_numpy().sum())
     said = f"Table of {counts.shape[0]} sources by {counts.shape[1]} sets; {total} overlaps in all."
     return Drawing(name, title, said, figure, counts.rename_axis("source").reset_index())
 
 
+def _found_by(overlaps: pd.DataFrame) -> str:
+    """How many training items each method found, in words."""
+    if overlaps.empty or "method" not in overlaps:
+        return "Compared as: " + ", ".join(METHODS.values()) + "."
+    items = overlaps["train_id"].astype(str).str.split("#").str[0]
+    n_items = items.groupby(overlaps["method"]).nunique().sort_values(ascending=False)
+    named = [f"{words(METHODS, str(method))} ({n:,})" for method, n in n_items.items()]
+    return f"Items found, by what they share: {', '.join(named)}."
+
+
+def _taken_out(removed: Mapping[str, int] | None) -> str:
+    if removed is None:
+        return ""
+    named = [f"{n:,} as {words(METHODS, method)}" for method, n in removed.items() if n]
+    kept = "the rest is reported only: short texts of a small world coincide."
+    return f"Taken out before training: {', '.join(named) or 'none'}; {kept}"
+
+
 def _count_cells(axes: Axes, counts: np.ndarray) -> None:
     """Write each count in a cell that is darker for more, on a logarithmic scale."""
     depth = np.log1p(counts) / max(1.0, float(np.log1p(counts.max())))
-    shade = np.where(counts > 0, 0.25 + 0.35 * depth, 0.0)
+    shade = np.where(counts > 0, 0.2 + 0.35 * depth, 0.0)
     axes.imshow(shade, cmap="Oranges", vmin=0, vmax=1, aspect="auto")
     for i, row in enumerate(counts):
         for j, n in enumerate(row):
-            ink, weight = (INK, "bold") if n else (QUIET, "normal")
-            text = f"{n}" if n else "·"
-            axes.text(j, i, text, ha="center", va="center", color=ink, fontweight=weight)
+            ink = INK if n else QUIET
+            axes.text(j, i, f"{n}" if n else "·", ha="center", va="center", color=ink)

@@ -22,7 +22,7 @@ def draw_confusion(counts: pd.DataFrame, *, note: str = "", name: str = "confusi
     shares = np.divide(cells, totals, out=np.zeros(cells.shape), where=totals > 0)
     title = "What people said, what the judge said"
     with styled():
-        figure = new_figure(2.6 + 0.85 * shown.shape[1], 1.7 + 0.6 * len(shown))
+        figure = new_figure(1.1 + 0.32 * len(shown))
         axes = figure.add_subplot()
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
         axes.set_xticks(range(shown.shape[1]), [str(c) for c in shown.columns])

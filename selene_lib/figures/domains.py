@@ -8,26 +8,36 @@ import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from selene_lib.figures.benchmarks import INTERVALS
 from selene_lib.figures.drawing import (
-    BLUE,
     INK,
-    MUTED,
     QUIET,
     Drawing,
     baseline_mark,
     draw_baseline,
     draw_intervals,
     heading,
-    light_grid,
+    inside_ink,
+    key,
     new_figure,
     not_run,
     published_mark,
+    rows_of_bars,
     styled,
 )
-from selene_lib.figures.judges import colours, judge_label, order_judges
+from selene_lib.figures.judges import (
+    colours,
+    judge_label,
+    marker_of,
+    method_label,
+    order_judges,
+    short_label,
+)
 from selene_lib.figures.results import meta_of
+from selene_lib.figures.words import FORMATS, set_label, words
 from selene_lib.judges.names import is_base, main_judge
 
 
@@ -82,18 +92,14 @@ def draw_domains(domain_scores: pd.DataFrame, *, note: str = "", name: str = "fi
     rows = rows[rows["judge"].isin(judges)].fillna({"part": ""})
     labels = list(dict.fromkeys(zip(rows["set"], rows["part"])))
     with styled():
-        figure = new_figure(7.8, 1.7 + 0.56 * len(labels))
+        figure = new_figure(1.25 + 0.42 * len(labels))
         axes = figure.add_subplot()
         _domain_bars(axes, rows, judges, labels)
-        axes.legend(
-            handles=_domain_legend(rows, judges),
-            loc="lower left",
-            bbox_to_anchor=(0, 1.0),
-            ncols=4,
-            columnspacing=1.2,
-        )
-        explained = "One named reading a set; the others stand in the CSV."
-        heading(figure, title, f"{explained} {note}".strip())
+        axes.set_xlabel("accuracy: share judged as labelled")
+        key(axes, _domain_legend(rows, judges))
+        several = "A set that can be read in several ways shows the first; the CSV has all."
+        n_readings = int((table["value"].notna() & table["judge"].isin(judges)).sum())
+        heading(figure, title, INTERVALS, several if n_readings > len(rows) else "", note)
     said = "; ".join(
         f"{judge_label(r.judge)} on {r.set} {r.part}: {r.value:.3f}" for r in rows.itertuples()
     )
@@ -103,7 +109,7 @@ def draw_domains(domain_scores: pd.DataFrame, *, note: str = "", name: str = "fi
 
 def _domain_legend(rows: pd.DataFrame, judges: Sequence[str]) -> list[Artist]:
     palette = colours(judges)
-    handles: list[Artist] = [Patch(facecolor=palette[j], label=judge_label(j)) for j in judges]
+    handles: list[Artist] = [Patch(facecolor=palette[j], label=short_label(j)) for j in judges]
     handles.append(baseline_mark())
     if "published" in rows and rows["published"].notna().any():
         handles.append(published_mark("published"))
@@ -113,70 +119,69 @@ def _domain_legend(rows: pd.DataFrame, judges: Sequence[str]) -> list[Artist]:
 def _domain_bars(
     axes: Axes, rows: pd.DataFrame, judges: Sequence[str], labels: Sequence[tuple[str, str]]
 ) -> None:
-    height, palette = 0.8 / len(judges), colours(judges)
+    height, palette = 0.84 / len(judges), colours(judges)
     keyed = rows.drop_duplicates(["judge", "set", "part"]).set_index(["judge", "set", "part"])
     names = []
     for i, (set_name, part) in enumerate(labels):
         for k, judge in enumerate(judges):
             if (judge, set_name, part) in keyed.index:
                 row = keyed.loc[(judge, set_name, part)]
-                y = i - 0.4 + height * (k + 0.5)
+                y = i - 0.42 + height * (k + 0.5)
                 _domain_bar(axes, row, y, height * 0.9, palette[judge])
         one = rows[(rows["set"] == set_name) & (rows["part"] == part)].iloc[0]
         draw_baseline(axes, one["majority"], i)
-        names.append(f"{part_name(set_name, part)}\n{one['reading']} (n={int(one['n'])})")
-    axes.set_yticks(range(len(labels)), names, fontsize=8.5)
-    axes.set_ylim(len(labels) - 0.5, -0.5)
+        reading = "" if one["reading"] in ("as labelled", "") else f", {one['reading']}"
+        label = f"{set_label(part_name(set_name, part), 99)}{reading} (n={int(one['n'])})"
+        names.append(set_label(label, 19))
+    rows_of_bars(axes, names)
     axes.set_xlim(0, 1)
-    light_grid(axes, "x")
-    axes.tick_params(axis="y", length=0)
 
 
 def _domain_bar(axes: Axes, row: pd.Series, y: float, height: float, colour: str) -> None:
+    """A bar with its interval and value; where replies were unreadable, how many."""
     axes.barh(y, row["value"], height=height, color=colour)
     if pd.notna(row.get("ci95_low")):
-        ink = "#8C8C8C" if colour == "#000000" else INK
-        axes.plot([row["ci95_low"], row["ci95_high"]], [y, y], color=ink, linewidth=1.3)
+        ink = inside_ink(colour)
+        axes.plot([row["ci95_low"], row["ci95_high"]], [y, y], color=ink, linewidth=1.2)
     if pd.notna(row.get("published")):
-        axes.plot(
-            [float(row["published"])],
-            [y],
-            marker="D",
-            color=QUIET,
-            mfc="white",
-            markersize=4.5,
-            zorder=6,
-        )
+        axes.plot([float(row["published"])], [y], "D", color=QUIET, mfc="white", zorder=6)
+    right = axes.get_yaxis_transform()
+    axes.text(1.02, y, f"{row['value']:.2f}", va="center", transform=right)
+    n_unread = row.get("n_unparsed")
+    if pd.notna(n_unread) and n_unread > row["n"] / 2 and row["value"] < 0.3:
+        said = f"{int(n_unread)} of {int(row['n'])} unreadable"
+        ground = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
+        end = max(row["value"], row["ci95_high"]) + 0.02
+        axes.text(end, y, said, va="center", color=QUIET, zorder=6, bbox=ground)
 
 
 def draw_formats(formats: pd.DataFrame, *, note: str = "", name: str = "fig3b") -> Drawing:
     """Fig. 3b: accuracy of the same pairs under each prompt format.
 
-    `formats` has judge, format, n, n_unparsed, value and interval.
+    `formats` has judge, format, n, n_unparsed, value and interval, and `value_parsed`: the accuracy
+    over the readable replies alone, drawn hollow.
     """
     title = "Fig. 3b  The same pairs under other prompt formats"
     if formats.empty or formats["value"].isna().all():
         return not_run(name, title, "no format results")
     judges, order = order_judges(formats["judge"]), list(dict.fromkeys(formats["format"]))
-    palette = colours(judges)
     with styled():
-        figure = new_figure(7.8, 1.6 + 0.42 * len(order))
+        figure = new_figure(1.75 + 0.13 * len(judges) * len(order))
         axes = figure.add_subplot()
         for k, judge in enumerate(judges):
             mine = formats[formats["judge"] == judge].drop_duplicates("format")
             mine = mine.set_index("format").reindex(order)
-            y = np.arange(len(order)) + (k - (len(judges) - 1) / 2) * 0.26
-            _points(axes, mine, y, palette[judge], "os^Dv<>P"[k % 8], judge_label(judge))
-            _unparsed(axes, mine, y)
-        axes.axvline(0.5, color=QUIET, linestyle=":", linewidth=1)
-        axes.set_yticks(range(len(order)), order)
-        axes.set_ylim(len(order) - 0.5, -0.6)
-        axes.set_xlim(0, 1)
-        axes.set_xlabel("accuracy, an unparsed reply counts as wrong (dotted: a coin)")
-        light_grid(axes, "x")
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=3)
-        explained = "The published formats are not known; these are our choice."
-        heading(figure, title, f"{explained} {note}".strip())
+            y = np.arange(len(order)) + (k - (len(judges) - 1) / 2) * 0.42
+            _format_points(axes, mine, y, judge)
+            _unread(axes, mine, y)
+        axes.axvline(0.5, color=QUIET, linestyle=":", linewidth=0.8)
+        rows_of_bars(axes, [words(FORMATS, one) for one in order])
+        axes.set_xlim(-0.03, 1.03)
+        axes.set_xlabel("accuracy over pairs (dotted: a coin)")
+        axes.set_title("unread", loc="right", fontsize=7, fontweight="normal", color=QUIET)
+        key(axes, _format_key(judges))
+        n_pairs = int(formats["n"].max())
+        heading(figure, title, INTERVALS, _about_formats(n_pairs), note)
     said = "; ".join(
         f"{judge_label(j)} {m.min():.3f} to {m.max():.3f}"
         for j, m in formats.groupby("judge", sort=False)["value"]
@@ -185,92 +190,87 @@ def draw_formats(formats: pd.DataFrame, *, note: str = "", name: str = "fig3b") 
     return Drawing(name, title, alt, figure, formats)
 
 
-def _points(
-    axes: Axes, rows: pd.DataFrame, y: np.ndarray, colour: str, marker: str, label: str
-) -> None:
-    if {"ci95_low", "ci95_high"} <= set(rows):
-        draw_intervals(axes, rows, y, colour, 1.4)
-    axes.plot(
-        rows["value"].astype(float),
-        y,
-        linestyle="",
-        marker=marker,
-        color=colour,
-        markersize=6,
-        mec=INK,
-        mew=0.5,
-        label=label,
+def _about_formats(n_replies: int) -> str:
+    return (
+        f"{n_replies} replies each. At the right the share without a readable verdict, counted "
+        "as wrong: a format may fail for its form alone. Formats and pairs are our choice; the "
+        "paper shows RewardBench, in formats that it does not print."
     )
 
 
-def _unparsed(axes: Axes, rows: pd.DataFrame, y: np.ndarray) -> None:
-    """Write beside a point how many replies of it had no verdict."""
+def _format_key(judges: Sequence[str]) -> list[Artist]:
+    palette = colours(judges)
+    look = {j: (palette[j], marker_of(j)) for j in judges}
+    handles: list[Artist] = [
+        Line2D([], [], linestyle="", color=ink, marker=mark, label=short_label(judge))
+        for judge, (ink, mark) in look.items()
+    ]
+    hollow = Line2D([], [], linestyle="", color=INK, marker="o", mfc="white")
+    hollow.set_label("readable replies alone")
+    return [*handles, hollow]
+
+
+def _format_points(axes: Axes, rows: pd.DataFrame, y: np.ndarray, judge: str) -> None:
+    ink, mark = colours([judge])[judge], marker_of(judge)
+    draw_intervals(axes, rows, y, ink)
+    if "value_parsed" in rows:
+        read = rows["value_parsed"].astype(float)
+        axes.plot(read, y, mark, color=ink, mfc="white", mew=0.8, clip_on=False)
+    axes.plot(rows["value"].astype(float), y, mark, color=ink, clip_on=False, zorder=5)
+
+
+def _unread(axes: Axes, rows: pd.DataFrame, y: np.ndarray) -> None:
+    """Write at the right edge what share of the replies had no verdict."""
     if "n_unparsed" not in rows:
         return
+    right = axes.get_yaxis_transform()
     for position, row in zip(y, rows.itertuples()):
-        if pd.notna(row.n_unparsed) and row.n_unparsed > 0:
-            axes.text(
-                1.01,
-                position,
-                f"{int(row.n_unparsed)} / {int(row.n)} unparsed",
-                fontsize=7.5,
-                color=QUIET,
-                va="center",
-                transform=axes.get_yaxis_transform(),
-            )
+        if pd.notna(row.n_unparsed) and row.n:
+            said = f"{100 * row.n_unparsed / row.n:.0f} %"
+            axes.text(1.02, position, said, color=QUIET, va="center", transform=right)
 
 
 def draw_arena(arena: pd.DataFrame, *, note: str = "", name: str = "fig3c") -> Drawing:
     """Fig. 3c: Bradley-Terry ratings with 95 % intervals, best first.
 
-    Beside them the leaderboard's own sequential Elo, where `arena` has it.
+    The leaderboard's own sequential Elo, which depends on the order of the votes and is on a scale
+    of its own, stays in the CSV.
     """
-    title = "Fig. 3c  Arena ratings with 95 % intervals"
+    title = "Fig. 3c  Arena ratings"
     if arena.empty or arena["rating"].isna().all():
         return not_run(name, title, "no arena votes")
     rows = arena.sort_values("rating", ascending=False, kind="stable").reset_index(drop=True)
-    own_judges = any(map(is_base, rows["judge"]))
     voters = "Votes of a file."
-    if own_judges:
+    if any(map(is_base, rows["judge"])):
         voters = "The run's own judges meet; the gold label votes, not a crowd."
     with styled():
-        figure = new_figure(7.8, 1.7 + 0.33 * len(rows))
+        figure = new_figure(1.35 + 0.17 * len(rows))
         axes = figure.add_subplot()
-        palette = colours(rows["judge"])
-        inks = [palette[j] if own_judges else BLUE for j in rows["judge"]]
-        _ratings(axes, rows, inks)
-        axes.set_yticks(np.arange(len(rows)), _rating_labels(rows))
-        axes.set_ylim(len(rows) - 0.4, -0.6)
-        axes.set_xlabel("rating (Elo points)")
-        light_grid(axes, "x")
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2)
-        heading(figure, title, f"{voters} {note}".strip())
+        _ratings(axes, rows)
+        rows_of_bars(axes, _rating_labels(rows))
+        axes.margins(x=0.04)
+        axes.set_xlabel("rating, Elo points")
+        explained = (
+            "Bradley-Terry ratings: the order of the votes does not count. 400 points more: "
+            "preferred ten times as often. Pale bars: 95 % intervals (bootstrap)."
+        )
+        n_votes = f" {int(rows['n_votes'].max()):,} votes a judge." if "n_votes" in rows else ""
+        heading(figure, title, explained, f"{voters}{n_votes}", note)
     said = f"{judge_label(rows['judge'][0])} is first with {rows['rating'][0]:.0f}"
     alt = f"Ratings of {len(rows)} judges; {said}. Intervals stand in the CSV."
     return Drawing(name, title, alt, figure, rows)
 
 
-def _ratings(axes: Axes, rows: pd.DataFrame, inks: Sequence[str]) -> None:
-    y = np.arange(len(rows))
-    if "elo" in rows:
-        axes.errorbar(
-            rows["elo"],
-            y + 0.2,
-            xerr=rows.get("elo_printed_interval"),
-            fmt="D",
-            mfc="white",
-            color=MUTED,
-            markersize=4,
-            elinewidth=1,
-            label="sequential Elo, printed interval",
-        )
-    axes.hlines(y - 0.1, rows["ci95_low"], rows["ci95_high"], color=inks, linewidth=2.2)
-    label = "Bradley-Terry, bootstrap interval"
-    axes.plot(rows["rating"], y - 0.1, "o", color=INK, markersize=5.5, label=label)
+def _ratings(axes: Axes, rows: pd.DataFrame) -> None:
+    """A wide pale line an interval, and on it a mark so small that the line is seen."""
+    palette = colours(rows["judge"])
+    for y, row in enumerate(rows.itertuples()):
+        ink, mark = palette[row.judge], marker_of(row.judge)
+        axes.plot([row.ci95_low, row.ci95_high], [y, y], color=ink, lw=4, alpha=0.45)
+        axes.plot([row.rating], [y], mark, color=ink, ms=3, mec="white", mew=0.4, zorder=5)
 
 
 def _rating_labels(rows: pd.DataFrame) -> list[str]:
-    labels = [judge_label(judge) for judge in rows["judge"]]
-    if "n_votes" not in rows:
-        return labels
-    return [f"{label}  ({int(n)} votes)" for label, n in zip(labels, rows["n_votes"])]
+    """Method and seed; the seed alone is left out where each method has one judge."""
+    once = not rows["judge"].map(method_label).duplicated().any()
+    return [method_label(j) if once else short_label(j) for j in rows["judge"]]

@@ -12,8 +12,9 @@ import pandas as pd
 from selene_lib.curation.decisions import read_decisions
 from selene_lib.errors import UserError
 from selene_lib.figures import results as files
+from selene_lib.figures.audit import draw_audit
 from selene_lib.figures.benchmarks import draw_benchmarks, draw_overall
-from selene_lib.figures.checks import draw_audit, draw_calibration, draw_contamination
+from selene_lib.figures.checks import draw_calibration, draw_contamination
 from selene_lib.figures.domains import draw_arena, draw_domains, draw_formats
 from selene_lib.figures.drawing import Drawing, not_run
 from selene_lib.figures.example import draw_example
@@ -31,10 +32,12 @@ from selene_lib.figures.training import (
     draw_threshold,
     draw_training_curves,
 )
+from selene_lib.figures.words import METHODS
 from selene_lib.figures.yes_no import draw_yes_no
 from selene_lib.files import write_csv
 from selene_lib.models.names import EMBEDDED_MODEL
 from selene_lib.paper import values as paper
+from selene_lib.paper.parity import PARITY_TARGETS
 
 
 @dataclass(frozen=True)
@@ -69,12 +72,7 @@ TABLES = (
         f"{files.DOMAINS}/formats.csv",
         draw_formats,
     ),
-    TableFigure(
-        "fig3c",
-        "Fig. 3c  Arena ratings with 95 % intervals",
-        f"{files.DOMAINS}/arena.csv",
-        draw_arena,
-    ),
+    TableFigure("fig3c", "Fig. 3c  Arena ratings", f"{files.DOMAINS}/arena.csv", draw_arena),
     TableFigure(
         "fig4",
         "Fig. 4  Topic map of the training data",
@@ -91,17 +89,17 @@ TABLES = (
         draw_ablation,
     ),
     TableFigure(
-        "rewards",
-        "Rewards of chosen and rejected replies",
-        f"{files.CURATE}/rewards.csv",
-        draw_rewards,
-    ),
-    TableFigure(
         "audit",
         "Audit: what moves a verdict that should not",
         f"{files.DOMAINS}/audit.csv",
         draw_audit,
     ),
+)
+REWARDS = TableFigure(
+    "rewards",
+    "Rewards of chosen and rejected replies",
+    f"{files.CURATE}/rewards.csv",
+    draw_rewards,
 )
 # drawn for the runs that have Yes/No sets
 YES_NO = TableFigure(
@@ -113,7 +111,9 @@ NO_TEXT = "the texts of published sets are not redistributed"
 def draw_all(
     result_dir: Path, out_dir: Path, *, published: bool = True, show_texts: bool = True
 ) -> pd.DataFrame:
-    """Draw every figure of a run from its result files into `out_dir`, PNG, SVG and CSV each.
+    """Draw every figure of a run from its result files into `out_dir`.
+
+    Each as PNG, its twin for a dark page, SVG, PDF and CSV.
 
     Returns, and writes as `figures.csv`, one row a figure: figure, title, status (`drawn` or `not
     run`), why, alt. A missing result is a picture that says so. `published=True` also draws the
@@ -136,7 +136,7 @@ def draw_all(
 def draw_published(out_dir: Path) -> pd.DataFrame:
     """Draw the published values alone (`selene_lib.paper.values`); return the table of `draw_all`.
 
-    Unverified values are hatched.
+    Bars of unverified values are lighter.
     """
     table = pd.DataFrame([_saved(drawing, Path(out_dir)) for drawing in published_drawings()])
     write_csv(Path(out_dir) / "figures.csv", table)
@@ -146,9 +146,10 @@ def draw_published(out_dir: Path) -> pd.DataFrame:
 def published_drawings() -> list[Drawing]:
     """Return the figures of the published values."""
     cells, task_of = published_frame(paper.PUBLISHED), dict(paper.TASK_OF)
+    measured = published_frame(cell for cell in PARITY_TARGETS if ":" not in cell.set)
     return [
         draw_published_overall(cells, task_of),
-        draw_published_benchmarks(cells, task_of),
+        draw_published_benchmarks(cells, task_of, measured),
         draw_published_domains(cells),
     ]
 
@@ -169,6 +170,7 @@ def _drawings(result_dir: Path, show_texts: bool) -> Iterator[Drawing]:
     note = f"Run {result_dir.name}{_model_note(result_dir)}."
     for figure in TABLES:
         yield _of_table(figure, result_dir, note)
+    yield _of_table(REWARDS, result_dir, note, thresholds=_thresholds(result_dir))
     yes_no = files.run_table(result_dir, YES_NO.path)
     if yes_no is not None and not yes_no.empty:
         yield draw_yes_no(yes_no, note=note)
@@ -179,11 +181,11 @@ def _drawings(result_dir: Path, show_texts: bool) -> Iterator[Drawing]:
     yield _contamination(result_dir, note)
 
 
-def _of_table(figure: TableFigure, result_dir: Path, note: str) -> Drawing:
+def _of_table(figure: TableFigure, result_dir: Path, note: str, **options: Any) -> Drawing:
     table = files.run_table(result_dir, figure.path)
     if table is None or table.empty:
         return not_run(figure.name, figure.title, f"{figure.path} {_missing(table)}")
-    return figure.draw(table, note=note, name=figure.name)
+    return figure.draw(table, note=note, name=figure.name, **options)
 
 
 def _missing(table: pd.DataFrame | None) -> str:
@@ -194,7 +196,7 @@ def _model_note(result_dir: Path) -> str:
     model = files.base_model(files.run_object(result_dir, "manifest.json") or {})
     if model is None:
         return ""
-    return ", the tiny embedded model" if model == EMBEDDED_MODEL else f", base model {model}"
+    return ": the tiny embedded model" if model == EMBEDDED_MODEL else f": base model {model}"
 
 
 def curation_ledger(result_dir: Path) -> pd.DataFrame | None:
@@ -218,7 +220,7 @@ def _flow(result_dir: Path, note: str) -> Drawing:
         )
     training = set(ledger["source"]) - _evaluation_sets(result_dir)
     return draw_flow(
-        ledger[ledger["source"].isin(training)], pairs=_pair_counts(result_dir), note=note
+        ledger[ledger["source"].isin(training)], pairs=files.pair_counts(result_dir), note=note
     )
 
 
@@ -226,20 +228,6 @@ def _evaluation_sets(result_dir: Path) -> set[str]:
     """Names of evaluation sets: the ledger of reading has them too, curation has not."""
     table = files.run_table(result_dir, f"{files.EXPLORE}/benchmarks.csv")
     return set(table["name"]) if table is not None and "name" in table else set()
-
-
-def _pair_counts(result_dir: Path) -> dict[str, int]:
-    path = result_dir / files.CURATE / "pairs.parquet"
-    if not path.is_file():
-        return {}
-    critique = pd.read_parquet(path, columns=["with_critique"])["with_critique"]
-    held_out = result_dir / files.CURATE / "validation.parquet"
-    n_held_out = len(pd.read_parquet(held_out, columns=["id"])) if held_out.is_file() else 0
-    return {
-        "with a critique": int(critique.sum()),
-        "judgement only": int((~critique).sum()),
-        "held out for validation": n_held_out,
-    }
 
 
 def _example(result_dir: Path, note: str, show_texts: bool) -> Drawing:
@@ -256,8 +244,18 @@ def _threshold(result_dir: Path, note: str) -> Drawing:
     if sweep is None or sweep.empty:
         return not_run("threshold", "Reward threshold", f"{path} {_missing(sweep)}")
     chosen = chosen_threshold(result_dir)
-    verdict = "No threshold beat no filter beyond chance. " if chosen is None else ""
+    verdict = "No threshold beat no filter beyond chance.\n" if chosen is None else ""
     return draw_threshold(sweep, chosen=chosen, note=f"{verdict}{note}")
+
+
+def _thresholds(result_dir: Path) -> dict[float, bool]:
+    """The reward thresholds that the ablation tried, and whether each was chosen."""
+    sweep = files.run_table(result_dir, f"{files.ABLATE}/threshold_sweep.csv")
+    if sweep is None or sweep.empty:
+        return {}
+    chosen = chosen_threshold(result_dir)
+    tried = {float(value): False for value in sweep["threshold"].dropna()}
+    return tried if chosen is None else {**tried, chosen: True}
 
 
 def chosen_threshold(result_dir: Path) -> float | None:
@@ -282,7 +280,19 @@ def _contamination(result_dir: Path, note: str) -> Drawing:
         )
     sources = _names_read(files.run_table(result_dir, f"{files.EXPLORE}/sources.csv"))
     sets = _names_read(files.run_table(result_dir, f"{files.EXPLORE}/benchmarks.csv"))
-    return draw_contamination(overlaps, sources, sets, note=note)
+    removed = _removed(files.run_table(result_dir, f"{files.EXPLORE}/ledger.csv"))
+    return draw_contamination(overlaps, sources, sets, removed=removed, note=note)
+
+
+def _removed(ledger: pd.DataFrame | None) -> dict[str, int] | None:
+    """How many training items were taken out, by the method that found them."""
+    if ledger is None or ledger.empty:
+        return None
+    found: dict[str, int] = {}
+    for method in METHODS:
+        mine = ledger["reason"].eq(f"in an evaluation set ({method})")
+        found[method] = int(ledger.loc[mine, "n_dropped"].sum())
+    return found
 
 
 def _names_read(catalogue: pd.DataFrame | None) -> list[str]:

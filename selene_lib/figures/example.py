@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -14,48 +16,52 @@ from selene_lib.figures.drawing import BLUE, INK, RED, Drawing, heading, new_fig
 
 FIELDS = (
     ("instruction", "Instruction"),
-    ("rubric", "Rubric"),
+    ("reference", "Reference"),
     ("response", "Response"),
     ("response_b", "Response B"),
-    ("reference", "Reference"),
+    ("rubric", "Rubric"),
 )
-LINE, WIDTH, MOST_LINES = 0.125, 80, 18
+LINE, WIDTH, MOST_LINES = 0.125, 52, 18  # inches, characters, lines
+
+
+@dataclass(frozen=True)
+class Block:
+    """A titled piece of text with a bar of its colour at the left."""
+
+    label: str
+    lines: list[str]
+    colour: str
+
+    @property
+    def height(self) -> float:
+        """Inches: the label, its lines, and a gap below."""
+        return LINE * (len(self.lines) + 1) + 0.11
 
 
 def draw_example(pair: Mapping[str, Any], *, note: str = "", name: str = "fig5") -> Drawing:
     """Fig. 5 from one pair: what is shown, then chosen and rejected.
 
-    `pair` has `prompt` or its parts (instruction, rubric, response, response_b, reference),
+    `pair` has `prompt` or its parts (instruction, reference, response, response_b, rubric),
     `chosen`, `rejected` and `label`. Texts longer than eighteen lines are cut, and the picture says
     how many characters are left out.
     """
     title = "Fig. 5  One training example"
     if not (pair and pair.get("chosen") and pair.get("rejected")):
         return not_run(name, title, "no example pair")
-    parts = [(label, str(pair[key])) for key, label in FIELDS if pair.get(key)]
-    if not parts:
-        parts = [("Prompt", str(pair.get("prompt", "")))]
-    left = [(label, _wrapped(text, WIDTH), INK) for label, text in parts]
-    right = [
-        (
-            f"Chosen: ends in {pair.get('label', '?')}, the gold judgement",
-            _wrapped(str(pair["chosen"]), WIDTH),
-            BLUE,
-        ),
-        (
-            f"Rejected: ends in {pair.get('rejected_verdict', 'another judgement')}",
-            _wrapped(str(pair["rejected"]), WIDTH),
-            RED,
-        ),
-    ]
-    n_lines = max(_n_lines(left), _n_lines(right))
+    blocks = _blocks(pair)
+    height = sum(block.height for block in blocks)
     with styled():
-        figure = new_figure(10.4, 0.9 + LINE * n_lines)
-        for axes, blocks in zip(figure.subplots(1, 2), (left, right)):
-            _column(axes, blocks, n_lines)
-        heading(
-            figure, title, f"{pair.get('source', '')} · {pair.get('task', '')} {note}".strip(" ·")
-        )
+        figure = new_figure(height + 0.62)
+        axes = figure.add_subplot()
+        axes.axis("off")
+        axes.set_xlim(0, 1)
+        axes.set_ylim(height, 0)
+        y = 0.0
+        for block in blocks:
+            _draw_block(axes, y, block)
+            y += block.height
+        which = f"Task: {pair.get('task', '?')}. Source: {pair.get('source', '?')}."
+        heading(figure, title, which, note)
     about = f"{pair.get('task', '')} example from {pair.get('source', 'a source')}"
     said = (
         f"A {about}: the chosen reply ends in {pair.get('label')}, "
@@ -65,37 +71,37 @@ def draw_example(pair: Mapping[str, Any], *, note: str = "", name: str = "fig5")
     return Drawing(name, title, said, figure, table)
 
 
-def _wrapped(text: str, width: int) -> list[str]:
+def _blocks(pair: Mapping[str, Any]) -> list[Block]:
+    parts = [(label, str(pair[key])) for key, label in FIELDS if pair.get(key)]
+    if not parts:
+        parts = [("Prompt", str(pair.get("prompt", "")))]
+    shown = [Block(label, _wrapped(text), INK) for label, text in parts]
+    right = f"Chosen: ends in {pair.get('label', '?')}, as the label says"
+    wrong = f"Rejected: ends in {pair.get('rejected_verdict', 'another judgement')}"
+    chosen = Block(right, _wrapped(plain(str(pair["chosen"]))), BLUE)
+    return [*shown, chosen, Block(wrong, _wrapped(plain(str(pair["rejected"]))), RED)]
+
+
+def plain(reply: str) -> str:
+    """Return a reply without the stars that mark its headings, and without empty lines."""
+    return re.sub(r"\n\s*\n", "\n", re.sub(r"\*\*([^*\n]+)\*\*", r"\1", reply))
+
+
+def _wrapped(text: str) -> list[str]:
     lines: list[str] = []
     for line in text.strip().splitlines():
-        lines += textwrap.wrap(line, width) or [""]
+        lines += textwrap.wrap(line, WIDTH) or [""]
     if len(lines) <= MOST_LINES:
         return lines
     left_out = len(text) - sum(len(line) + 1 for line in lines[: MOST_LINES - 1])
     return [*lines[: MOST_LINES - 1], f"[… {left_out:,} characters left out]"]
 
 
-def _n_lines(blocks: list[tuple[str, list[str], str]]) -> float:
-    return sum(len(lines) + 2.6 for _, lines, _ in blocks)
-
-
-def _column(axes: Axes, blocks: list[tuple[str, list[str], str]], n_lines: float) -> None:
-    axes.axis("off")
-    axes.set_xlim(0, 1)
-    axes.set_ylim(n_lines, 0)
-    y = 0.3
-    for label, lines, colour in blocks:
-        axes.text(0.03, y + 0.5, label, fontsize=8.5, fontweight="bold", color=colour, va="center")
-        height = len(lines) + 0.6
-        axes.add_patch(Rectangle((0, y), 0.008, height + 1.2, facecolor=colour, edgecolor="none"))
-        axes.text(
-            0.03,
-            y + 1.25,
-            "\n".join(lines),
-            fontsize=7.4,
-            color=INK,
-            va="top",
-            linespacing=1.32,
-            family="DejaVu Sans Mono",
-        )
-        y += height + 2.0
+def _draw_block(axes: Axes, y: float, block: Block) -> None:
+    bar = Rectangle((0, y), 0.008, block.height - 0.07, facecolor=block.colour, edgecolor="none")
+    axes.add_patch(bar)
+    label = {"fontweight": "bold", "color": block.colour}
+    axes.text(0.03, y + LINE / 2, block.label, va="center", fontsize=7.5, **label)
+    for i, line in enumerate(block.lines):
+        middle = y + LINE * (i + 1.5)
+        axes.text(0.03, middle, line, va="center", family="DejaVu Sans Mono", fontsize=7)

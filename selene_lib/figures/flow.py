@@ -1,6 +1,6 @@
-"""Fig. 2: the curation flow with its counts, from the ledger.
+"""Fig. 2: from the candidate sets to the training pairs, with counts, from the ledger.
 
-Filters are yellow, generation is purple, decisions have a red circle.
+Filters are yellow, generation is purple, what the ablation decided has a red edge.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ from selene_lib.figures.drawing import (
     not_run,
     styled,
 )
+from selene_lib.figures.words import METHODS, STAGES, words
 
 GREY = "#E8ECEF"
 FILLS = {"filter": YELLOW, "generation": PURPLE, "decision": "white", "read": GREY}
 READING = ("read", "generate")
-ROW = 1.0
-MAX_REASONS = 3
+MAX_REASONS, MAX_SETS, WRAP = 3, 16, 58
+GAP, LINE = 0.16, 0.115  # inches: between boxes, and a line of text
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,21 @@ class Stage:
     n_in: int
     n_out: int
     dropped: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Box:
+    """A box of the flow: its words, the numbers at its right, and grey lines below them."""
+
+    text: str
+    counts: str
+    kind: str
+    lines: Sequence[str] = ()
+
+    @property
+    def height(self) -> float:
+        """Inches: a head line, the grey lines, and room above and below."""
+        return 0.13 + LINE * (1 + len(self.lines))
 
 
 def flow_stages(ledger: pd.DataFrame) -> list[Stage]:
@@ -91,129 +107,138 @@ def draw_flow(
     stages = flow_stages(ledger) if len(ledger) else []
     if not stages:
         return not_run(name, title, "no ledger")
+    boxes = [_candidates(ledger, stages[0]), *map(_box_of, merge_quiet(stages[1:]))]
+    kinds = _mix_line(pairs or {})
     with styled():
-        stages = merge_quiet(stages)
-        figure = new_figure(8.6, 1.2 + 0.62 * (len(stages) + 1.5))
+        height = sum(box.height + GAP for box in boxes) + 0.62
+        figure = new_figure(height + 0.62)
         axes = figure.add_subplot()
         axes.axis("off")
-        axes.set_xlim(0, 10)
-        axes.set_ylim((len(stages) + 1.3) * ROW, -0.55)
-        for index, stage in enumerate(stages):
-            _draw_stage(axes, index * ROW, stage)
-            _arrow(axes, index * ROW + 0.34, (index + 1) * ROW - 0.36)
-        _draw_pairs(axes, len(stages) * ROW + 0.12, stages[-1].n_out, pairs or {})
-        heading(figure, title, _legend_note(note))
+        axes.set_xlim(0, 1)
+        axes.set_ylim(height, 0)
+        y = 0.0
+        for box in boxes:
+            _draw_box(axes, y, box)
+            _arrow(axes, y + box.height, y + box.height + GAP)
+            y += box.height + GAP
+        _draw_pairs(axes, y, stages[-1].n_out, kinds)
+        heading(figure, title, _LEGEND, note)
     said = "; ".join(f"{s.name}: {s.n_in} in, {s.n_out} out" for s in stages)
     end = f"Ends in {stages[-1].n_out} pairs, chosen and rejected."
     alt = f"Flow chart of the curation. {said}. {end}"
     return Drawing(name, title, alt, figure, ledger.reset_index(drop=True))
 
 
-def _legend_note(note: str) -> str:
-    legend = (
-        "Yellow: filter. Purple: generation. Grey: read. Red circle: decided on evidence. "
-        "Right: what was dropped and why."
-    )
-    return f"{legend} {note}".strip()
+_LEGEND = (
+    "Grey: what goes in. Yellow: a filter. Purple: a model writes. Red edge: decided by the "
+    "ablation. Below each: how many fell, and why."
+)
 
 
-def _box(
-    axes: Axes, left: float, y: float, width: float, fill: str, edge: str, linewidth: float
-) -> None:
-    box = FancyBboxPatch(
-        (left, y - 0.3),
-        width,
-        0.6,
-        boxstyle="round,pad=0.02,rounding_size=0.12",
-        facecolor=fill,
-        edgecolor=edge,
-        linewidth=linewidth,
-    )
-    axes.add_patch(box)
+def _candidates(ledger: pd.DataFrame, first: Stage) -> Box:
+    """The first box: the candidate sets that go in, by name and size."""
+    rows = ledger[ledger["stage"] == first.name].drop_duplicates("source")
+    named = [f"{row.source} {int(row.n_in):,}" for row in rows.itertuples()]
+    if len(named) > MAX_SETS:
+        named = [*named[: MAX_SETS - 1], f"and {len(named) - MAX_SETS + 1} more"]
+    what = f"{words(STAGES, first.name)}, {rows['source'].nunique()} sets"
+    lost = _reasons(first.dropped)
+    return Box(what, _counts(first), "read", [*textwrap.wrap(", ".join(named), WRAP), *lost])
 
 
-def _draw_stage(axes: Axes, y: float, stage: Stage) -> None:
-    decided = stage.kind == "decision"
-    edge, linewidth = (RED, 1.6) if decided else ("#888888", 0.8)
-    _box(axes, 0.75, y, 4.3, FILLS.get(stage.kind, GREY), edge, linewidth)
-    if decided:
-        axes.plot([0.42], [y], marker="o", markersize=15, mfc=RED, mec=RED)
-        axes.text(
-            0.42,
-            y + 0.01,
-            "?",
-            color="white",
-            ha="center",
-            va="center",
-            fontweight="bold",
-            fontsize=9,
-        )
-    lines = textwrap.wrap(stage.name.replace("_", " "), 32)
-    axes.text(
-        0.95,
-        y,
-        "\n".join(lines[:3]),
-        va="center",
-        fontsize=(9.5, 8.5, 7.0)[min(len(lines), 3) - 1],
-        color=INK,
-        linespacing=1.1,
-    )
-    counts = f"{stage.n_out:,}"
-    if stage.n_in != stage.n_out:
-        counts = f"{stage.n_in:,} → {stage.n_out:,}"
-    axes.text(4.95, y, counts, va="center", ha="right", fontsize=9.5, fontweight="bold", color=INK)
-    if stage.dropped:
-        axes.annotate(
-            "",
-            xy=(5.75, y),
-            xytext=(5.1, y),
-            arrowprops={"arrowstyle": "->", "color": QUIET, "lw": 0.9},
-        )
-        axes.text(
-            5.85, y, _reasons(stage.dropped), va="center", fontsize=8, color=QUIET, linespacing=1.15
-        )
+def _box_of(stage: Stage) -> Box:
+    said = ", ".join(words(STAGES, part) for part in stage.name.split(", "))
+    head, *rest = textwrap.wrap(said, 40)
+    return Box(head, _counts(stage), stage.kind, [*rest, *_reasons(stage.dropped)])
 
 
-def _reasons(dropped: Mapping[str, int]) -> str:
-    """At most two lines: the most frequent reasons by name, the rest as a number."""
-    ordered = sorted(dropped.items(), key=lambda item: -item[1])
+def _counts(stage: Stage) -> str:
+    return f"{stage.n_out:,}" if stage.n_in == stage.n_out else f"{stage.n_in:,} → {stage.n_out:,}"
+
+
+def _reasons(dropped: Mapping[str, int]) -> list[str]:
+    """At most two lines: the most frequent reasons in words, the rest as a number."""
+    if not dropped:
+        return []
+    ordered = sorted(_in_words(dropped).items(), key=lambda item: -item[1])
     named = [f"{count:,} {reason}" for reason, count in ordered[:MAX_REASONS]]
     rest = sum(count for _, count in ordered[MAX_REASONS:])
     if rest:
         named.append(f"{rest:,} for other reasons")
-    lines = textwrap.wrap("; ".join(named), 58)
-    if len(lines) > 2:
-        lines = [*lines[:2], "…"]
-    return "\n".join(lines)
+    lines = textwrap.wrap(f"– {'; '.join(named)}", WRAP)
+    return lines if len(lines) <= 2 else [*lines[:2], "  …"]
+
+
+def _in_words(dropped: Mapping[str, int]) -> dict[str, int]:
+    """The reasons as a reader knows them; those that then read alike are added up."""
+    found: dict[str, int] = {}
+    for reason, count in dropped.items():
+        said = str(reason)
+        for method, meaning in METHODS.items():
+            said = said.replace(f"in an evaluation set ({method})", f"found there as {meaning}")
+        said = said.replace("source dropped by the ablation", "of a source that was dropped")
+        said = "repeated in another set" if said.startswith("duplicate of") else said
+        found[said] = found.get(said, 0) + count
+    return found
+
+
+def _draw_box(axes: Axes, y: float, box: Box) -> None:
+    edge, linewidth = (RED, 1.2) if box.kind == "decision" else ("#888888", 0.6)
+    _rounded(axes, 0.0, y, 1.0, box.height, FILLS.get(box.kind, GREY), edge, linewidth)
+    middle = y + 0.065 + LINE / 2
+    axes.text(0.02, middle, box.text, va="center", color=INK, fontsize=7.5)
+    axes.text(0.98, middle, box.counts, va="center", ha="right", fontsize=7.5, fontweight="bold")
+    for i, line in enumerate(box.lines):
+        axes.text(0.02, middle + LINE * (i + 1), line, va="center", color="#444444")
+
+
+def _rounded(
+    axes: Axes,
+    left: float,
+    y: float,
+    width: float,
+    height: float,
+    fill: str,
+    edge: str,
+    linewidth: float,
+) -> None:
+    patch = FancyBboxPatch(
+        (left, y),
+        width,
+        height,
+        boxstyle="round,pad=0,rounding_size=0.02",
+        facecolor=fill,
+        edgecolor=edge,
+        linewidth=linewidth,
+        clip_on=False,
+    )
+    axes.add_patch(patch)
 
 
 def _arrow(axes: Axes, start: float, end: float) -> None:
-    axes.annotate(
-        "",
-        xy=(2.9, end),
-        xytext=(2.9, start),
-        arrowprops={"arrowstyle": "-|>", "color": "#555555", "lw": 1.0, "shrinkA": 0, "shrinkB": 0},
-    )
+    arrow = {"arrowstyle": "-|>", "color": "#555555", "lw": 0.7, "shrinkA": 0, "shrinkB": 0}
+    axes.annotate("", xy=(0.5, end), xytext=(0.5, start), arrowprops=arrow)
 
 
-def _draw_pairs(axes: Axes, y: float, n_pairs: int, pairs: Mapping[str, int]) -> None:
-    """The two ends: chosen replies in blue, rejected ones in red, and what the mix consists of."""
-    for x, colour, text in ((0.75, BLUE, "chosen"), (2.98, RED, "rejected")):
-        _box(axes, x, y, 2.07, colour, "none", 1.0)
+def _draw_pairs(axes: Axes, y: float, n_pairs: int, kinds: str) -> None:
+    """The two ends: chosen replies in blue, rejected ones in red, and what they consist of."""
+    for left, colour, text in ((0.0, BLUE, "chosen"), (0.51, RED, "rejected")):
+        _rounded(axes, left, y, 0.49, 0.24, colour, "none", 0.6)
         axes.text(
-            x + 1.03,
-            y,
+            left + 0.245,
+            y + 0.12,
             f"{n_pairs:,} {text}",
             ha="center",
             va="center",
             color="white",
             fontweight="bold",
-            fontsize=9.5,
+            fontsize=7.5,
         )
-    axes.text(5.85, y, "\n".join(_mix_lines(pairs)), va="center", fontsize=8.5, color=INK)
+    for i, line in enumerate(textwrap.wrap(kinds, WRAP)):
+        axes.text(0.0, y + 0.34 + LINE * i, line, va="center", color=QUIET)
 
 
-def _mix_lines(pairs: Mapping[str, int]) -> Sequence[str]:
+def _mix_line(pairs: Mapping[str, int]) -> str:
     """What curation gave, before the decisions of the mix."""
     rows = [f"{count:,} {kind}" for kind, count in pairs.items() if count]
-    return ["pairs before the decisions:", *rows] if rows else []
+    return f"Pairs before the decisions: {', '.join(rows)}." if rows else ""

@@ -1,10 +1,14 @@
-"""Who is who in a figure: the trained judge black, the base orange, every other judge grey."""
+"""Who is who in a figure: one colour a method, the same in every figure.
+
+DPO+NLL and Selene Mini are black, the base is orange, DPO alone blue, NLL alone green. In grey they
+stay apart: their luminances are 0, .31, .48 and .64.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from selene_lib.figures.drawing import BASE, OTHERS, TRAINED
+from selene_lib.figures.drawing import BASE, PALE, TRAINED
 from selene_lib.judges.names import ARM, is_base, loss_of, main_judge
 from selene_lib.paper.values import SELENE_MINI
 
@@ -14,6 +18,11 @@ TASK_NAMES = {
     "classification": "Classification",
     "absolute": "Absolute scoring",
 }
+METHODS = {"dpo_nll": TRAINED, "dpo": "#0C5A99", "nll": "#009E73", SELENE_MINI: TRAINED}
+MARKERS = {"dpo_nll": "o", "dpo": "^", "nll": "D", SELENE_MINI: "o"}
+YARDSTICK = PALE
+OTHER, OTHER_MARKER = "#7A94A6", "P"
+"""Of a judge that is no method of ours: one of a votes file, or of other people's tables."""
 
 
 def order_judges(judges: Iterable[str]) -> list[str]:
@@ -37,23 +46,24 @@ def one_a_loss(judges: Iterable[str]) -> list[str]:
 
 
 def colours(judges: Iterable[str]) -> dict[str, str]:
-    """Return a colour for each judge.
-
-    Black for the main trained one, orange for the base, greys for the others, one a loss.
-    """
-    ordered = order_judges(judges)
-    main = ordered[0] if ordered and not is_base(ordered[0]) else None
-    found: dict[str, str] = {}
-    greys: dict[str, str] = {}
-    for name in ordered:
-        if name == main:
-            found[name] = TRAINED
-        elif is_base(name):
-            found[name] = BASE
-        else:
-            next_grey = OTHERS[len(greys) % len(OTHERS)]
-            found[name] = greys.setdefault(loss_of(name), next_grey)
+    """Return the colour of each judge, which depends on its method alone."""
+    found = {}
+    for name in judges:
+        found[name] = BASE if is_base(name) else METHODS.get(loss_of(name), OTHER)
     return found
+
+
+def marker_of(judge: str) -> str:
+    """Return the mark of a judge's method, so that none depends on its colour alone."""
+    return "s" if is_base(judge) else MARKERS.get(loss_of(judge), OTHER_MARKER)
+
+
+def method_label(judge: str) -> str:
+    """Return a judge's method in words, whatever its seed: `DPO+NLL`, `base, untrained`."""
+    if judge == "base":
+        return "base, untrained"
+    loss = loss_of(judge)
+    return LOSS_NAMES.get(loss, loss)
 
 
 def judge_label(judge: str) -> str:
@@ -65,3 +75,8 @@ def judge_label(judge: str) -> str:
         return judge
     loss = LOSS_NAMES.get(found["loss"], found["loss"])
     return f"trained, {loss}, seed {found['seed']}"
+
+
+def short_label(judge: str) -> str:
+    """Return the same for a narrow figure: `DPO+NLL, seed 0`."""
+    return method_label(judge) if judge == "base" else judge_label(judge).removeprefix("trained, ")

@@ -31,10 +31,10 @@ def draw_learning_curve(
     x, y = points["n_labels"], points["accuracy"].astype(float)
     low, high = points["accuracy_low"].astype(float), points["accuracy_high"].astype(float)
     with styled():
-        figure = new_figure(5.6, 3.6)
+        figure = new_figure(2.5)
         axes = figure.add_subplot()
-        axes.axhline(majority, color=BASELINE, linewidth=1.5, label="commonest label")
-        axes.vlines(x, low, high, color=TRAINED, linewidth=1.5)
+        axes.axhline(majority, color=BASELINE, linewidth=1.2, label="commonest label")
+        axes.vlines(x, low, high, color=TRAINED, linewidth=1.2)
         axes.plot(x, y, color=TRAINED, marker="o", label="trained judge")
         axes.set_ylim(0, 1.02)
         axes.set_xlim(0, 1.08 * float(x.max()))

@@ -1,4 +1,4 @@
-"""The same figures from published values; what was never read at its source is hatched.
+"""The same figures from published values; what was never read at its source is lighter.
 
 Such a value is called unverified.
 """
@@ -8,21 +8,35 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from selene_lib.evaluation.metrics import wilson_interval
 from selene_lib.figures.benchmarks import draw_overall
 from selene_lib.figures.drawing import (
+    BASE,
     INK,
+    ON_BLACK,
+    TRAINED,
     Drawing,
+    baseline_mark,
+    draw_baseline,
     heading,
-    light_grid,
+    key,
+    lighter,
     new_figure,
     not_run,
+    rows_of_bars,
     styled,
 )
 from selene_lib.figures.judges import TASK_NAMES, colours, order_judges
+from selene_lib.figures.words import set_label
+from selene_lib.judges.names import is_base
 from selene_lib.paper.values import DOMAIN_NAMES, SELENE_MINI, Published
 
 METRIC_OF_TASK = {
@@ -31,6 +45,23 @@ METRIC_OF_TASK = {
     "pairwise": "accuracy",
     "overall": "Pearson for absolute, accuracy for the others",
 }
+UNREAD = "Lighter bars: believed, never read by us at their source (unverified)."
+OTHERS = (
+    ("#0C5A99", "^"),
+    ("#009E73", "v"),
+    ("#C0392B", "<"),
+    ("#7B3294", ">"),
+    ("#5B6B7B", "+"),
+    ("#8C7A00", "x"),
+    ("#56B4E9", "p"),
+)
+N_REWARD_BENCH = 2985
+ALWAYS_NO = {
+    "craft_md:terminology": 0.928,
+    "craft_md:diagnosis": 0.672,
+    "craft_md:history": 0.594,
+}
+"""What always answering No scores on a domain set of the paper, counted from its labels."""
 
 
 def published_frame(rows: Iterable[Published]) -> pd.DataFrame:
@@ -65,47 +96,40 @@ def published_task_means(published: pd.DataFrame, task_of: Mapping[str, str]) ->
 def draw_published_overall(
     published: pd.DataFrame, task_of: Mapping[str, str], *, name: str = "fig1a_published"
 ) -> Drawing:
-    """Fig. 1a from published cells: unverified means are hatched."""
+    """Fig. 1a from published cells: bars of unverified means are lighter."""
     means = published_task_means(published, task_of)
-    note = (
-        "Published cells averaged by us over the three task types. "
-        "Hatched: holds cells that we never read at the source (unverified)."
-    )
-    drawing = draw_overall(means, note=note, name=name)
-    return drawing if drawing.not_run else _retitled(drawing, "Published: mean of the task types")
-
-
-def _retitled(drawing: Drawing, title: str) -> Drawing:
-    drawing.figure.suptitle(title, x=0.012, ha="left", fontsize=12, fontweight="bold", color=INK)
-    return replace(drawing, title=title, alt=f"Published values. {drawing.alt}")
+    averaged = "Published cells averaged by us; no interval, since nobody published one."
+    title = "Published: mean of the task types"
+    drawing = draw_overall(means, title=title, note=f"{averaged} {UNREAD}", name=name)
+    return replace(drawing, alt=f"Published values. {drawing.alt}")
 
 
 def draw_published_benchmarks(
-    published: pd.DataFrame, task_of: Mapping[str, str], *, name: str = "fig1b_published"
+    published: pd.DataFrame,
+    task_of: Mapping[str, str],
+    measured: pd.DataFrame | None = None,
+    *,
+    name: str = "fig1b_published",
 ) -> Drawing:
-    """Fig. 1b from published cells, every judge that has any; unverified cells are hatched."""
+    """Fig. 1b from published cells: a bar for Selene Mini, a mark for every other judge.
+
+    Unverified bars are lighter. `measured`, of the same columns, is what others measured on the
+    real Selene Mini on sets that are not in the paper: a panel of its own.
+    """
     title = "Published: by task type and benchmark"
     cells = published[published["set"].isin(task_of)].reset_index(drop=True)
-    cells["task"] = cells["set"].map(task_of)
     if cells.empty:
         return not_run(name, title, "no published values")
+    cells["task"] = cells["set"].map(task_of)
+    if measured is not None and len(measured):
+        cells = pd.concat([cells, measured.assign(task=OTHER_PEOPLE)], ignore_index=True)
     judges = order_judges(cells["judge"])
-    palette = colours(judges)
     with styled():
-        figure = new_figure(8.6, 9.6)
-        tasks = [t for t in TASK_NAMES if t in set(cells["task"])]
-        sizes = [cells.loc[cells["task"] == t, "set"].nunique() for t in tasks]
-        heights = [n + 0.4 for n in sizes]
-        grid = figure.subplots(len(tasks), 1, sharex=True, height_ratios=heights, squeeze=False)
-        axes = grid[:, 0]
-        for panel, task in zip(axes, tasks):
-            _published_panel(panel, cells[cells["task"] == task], judges, palette)
-            panel.set_title(f"{TASK_NAMES[task]} ({METRIC_OF_TASK[task]})", fontsize=9.5)
-        handles = [Patch(facecolor=palette[j], label=j) for j in judges]
-        handles.append(Patch(facecolor="white", edgecolor=INK, hatch="//////", label="unverified"))
-        figure.legend(handles=handles, loc="outside right upper", fontsize=8)
-        hatched = "Hatched: believed, never read by us at the source."
-        heading(figure, title, f"As printed at the sources named in the CSV. {hatched}")
+        figure = new_figure(2.35 + 0.27 * cells["set"].nunique())
+        _panels(figure, cells, judges)
+        key(figure.axes[0], _handles(judges))
+        whisker = f"RewardBench: 95 % interval of a share of {N_REWARD_BENCH:,} items (ours)."
+        heading(figure, title, UNREAD, whisker, "Sources are named in the CSV.")
     n_unverified = int(cells["known"].eq("unverified").sum())
     said = (
         f"Bars of {len(cells)} published cells of {len(judges)} judges on "
@@ -114,25 +138,61 @@ def draw_published_benchmarks(
     return Drawing(name, title, said, figure, cells)
 
 
-def _published_panel(
-    axes: Axes, cells: pd.DataFrame, judges: Sequence[str], palette: dict[str, str]
-) -> None:
-    sets = list(dict.fromkeys(cells["set"]))
-    height = 0.86 / len(judges)
+OTHER_PEOPLE = "measured by others"
+PANELS = {
+    **{task: f"{label} ({METRIC_OF_TASK[task]})" for task, label in TASK_NAMES.items()},
+    OTHER_PEOPLE: "By others, not in the paper (share)",
+}
+
+
+def _panels(figure: Figure, cells: pd.DataFrame, judges: Sequence[str]) -> None:
+    tasks = [task for task in PANELS if task in set(cells["task"])]
+    heights = [cells.loc[cells["task"] == t, "set"].nunique() + 0.4 for t in tasks]
+    grid = figure.subplots(len(tasks), 1, sharex=True, height_ratios=heights, squeeze=False)
+    for panel, task in zip(grid[:, 0], tasks):
+        mine = cells[cells["task"] == task]
+        sets = list(dict.fromkeys(mine["set"]))
+        for y, name in enumerate(sets):
+            _benchmark_row(panel, mine[mine["set"] == name], y, judges)
+        rows_of_bars(panel, [set_label(name) for name in sets])
+        panel.set_xlim(0, 1)
+        panel.set_title(PANELS[task].replace("Pearson", "Pearson's r"))
+
+
+def _look(judges: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Colour and mark of every judge but Selene Mini."""
+    others = [judge for judge in judges if judge != SELENE_MINI and not is_base(judge)]
+    found = {judge: OTHERS[i % len(OTHERS)] for i, judge in enumerate(others)}
+    return {**{judge: (BASE, "s") for judge in judges if is_base(judge)}, **found}
+
+
+def _benchmark_row(axes: Axes, cells: pd.DataFrame, y: float, judges: Sequence[str]) -> None:
+    """A bar for Selene Mini, and below it the marks of the others, each at a height of its own."""
+    looks = _look(judges)
+    heights = dict(zip(looks, y + np.linspace(0.1, 0.42, max(len(looks), 1))))
     for cell in cells.itertuples():
-        y = sets.index(cell.set) - 0.43 + height * (judges.index(cell.judge) + 0.5)
-        ink = palette[cell.judge]
-        bar = axes.barh(y, cell.value, height=height * 0.92, color=ink)
-        if cell.known == "unverified":
-            bar[0].set(hatch="//////", facecolor="white", edgecolor=ink)
-        if cell.judge == SELENE_MINI:
-            said = f"{cell.value:.3f}{'?' if cell.known == 'unverified' else ''}"
-            axes.text(cell.value + 0.008, y, said, va="center", fontsize=6.5, color=INK)
-    axes.set_yticks(range(len(sets)), sets)
-    axes.set_ylim(len(sets) - 0.5, -0.5)
-    axes.set_xlim(0, 1)
-    light_grid(axes, "x")
-    axes.tick_params(axis="y", length=0)
+        if cell.judge != SELENE_MINI:
+            ink, mark = looks[cell.judge]
+            axes.plot([cell.value], [heights[cell.judge]], mark, color=ink, ms=3.2, mew=0.8)
+            continue
+        read = cell.known != "unverified"
+        axes.barh(y - 0.2, cell.value, height=0.38, color=TRAINED if read else lighter(TRAINED))
+        right = axes.get_yaxis_transform()
+        axes.text(1.02, y - 0.1, f"{cell.value:.3f}", va="center", transform=right)
+        if cell.set == "reward_bench":
+            ends = wilson_interval(cell.value * N_REWARD_BENCH, N_REWARD_BENCH)
+            axes.plot(ends, [y - 0.2, y - 0.2], color=ON_BLACK, lw=1.2, zorder=4)
+
+
+def _handles(judges: Sequence[str]) -> list[Artist]:
+    handles: list[Artist] = []
+    if SELENE_MINI in judges:
+        handles.append(Patch(facecolor=TRAINED, label=f"{SELENE_MINI} (value at right)"))
+    for judge, (ink, mark) in _look(judges).items():
+        handles.append(
+            Line2D([], [], linestyle="", marker=mark, color=ink, ms=3.6, mew=0.8, label=judge)
+        )
+    return handles
 
 
 def draw_published_domains(published: pd.DataFrame, *, name: str = "fig3a_published") -> Drawing:
@@ -143,18 +203,33 @@ def draw_published_domains(published: pd.DataFrame, *, name: str = "fig3a_publis
     if cells.empty:
         return not_run(name, title, "no published values")
     judges = order_judges(cells["judge"])
-    palette = colours(judges)
     with styled():
-        figure = new_figure(7.4, 1.5 + 0.55 * cells["set"].nunique())
+        figure = new_figure(1.35 + 0.33 * cells["set"].nunique())
         axes = figure.add_subplot()
-        _published_panel(axes, cells, judges, palette)
-        handles = [Patch(facecolor=palette[j], label=j) for j in judges]
-        axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
-        heading(
-            figure,
-            title,
-            "Table 2 of the paper. Always answering No scores .928 (terminology), "
-            ".672 (diagnosis), .594 (history) on CRAFT-MD.",
+        _domain_rows(axes, cells, judges)
+        palette = colours(judges)
+        handles = [Patch(facecolor=palette[j], label=j, edgecolor=INK, lw=0) for j in judges]
+        key(axes, [*handles, baseline_mark("always answering No")])
+        axes.set_xlabel("accuracy")
+        note = (
+            "Table 2 of the paper. The baseline is counted from the labels of CRAFT-MD; for all "
+            "of it and for FinanceBench none is known."
         )
+        heading(figure, title, note)
     said = "; ".join(f"{c.judge} on {c.set} {c.value:.3f}" for c in cells.itertuples())
     return Drawing(name, title, f"Bars of published domain accuracy. {said}.", figure, cells)
+
+
+def _domain_rows(axes: Axes, cells: pd.DataFrame, judges: Sequence[str]) -> None:
+    sets, palette = list(dict.fromkeys(cells["set"])), colours(judges)
+    height, right = 0.84 / len(judges), axes.get_yaxis_transform()
+    for cell in cells.itertuples():
+        y = sets.index(cell.set) - 0.42 + height * (judges.index(cell.judge) + 0.5)
+        ink = palette[cell.judge]
+        ink = lighter(ink) if cell.known == "unverified" else ink
+        axes.barh(y, cell.value, height=height * 0.9, color=ink)
+        axes.text(1.02, y, f"{cell.value:.2f}", va="center", transform=right)
+    for y, name in enumerate(sets):
+        draw_baseline(axes, ALWAYS_NO.get(name, np.nan), y)
+    rows_of_bars(axes, [set_label(name) for name in sets])
+    axes.set_xlim(0, 1)

@@ -26,6 +26,8 @@ EXPLORE, CURATE, ABLATE, TRAIN = (
     "04_train_judge",
 )
 EVALUATE, DOMAINS, REPORT = "05_evaluate_benchmarks", "06_evaluate_domains", "07_report"
+KEPT_BINS, KEPT_PAIRS = f"{EVALUATE}/reliability.csv", f"{CURATE}/pair_counts.json"
+"""What a published run keeps of its judgements and of its pairs (`figures.kept`)."""
 
 
 def run_table(result_dir: Path, name: str) -> pd.DataFrame | None:
@@ -60,6 +62,24 @@ def base_model(manifest: Mapping[str, Any]) -> str | None:
         if model:
             return str(model)
     return None
+
+
+def pair_counts(result_dir: Path) -> dict[str, int]:
+    """Count the pairs of curation, before the decisions of the mix; empty where there are none."""
+    kept = run_object(result_dir, KEPT_PAIRS)
+    if kept is not None:
+        return {str(kind): int(n) for kind, n in kept.items()}
+    path = Path(result_dir) / CURATE / "pairs.parquet"
+    if not path.is_file():
+        return {}
+    critique = pd.read_parquet(path, columns=["with_critique"])["with_critique"]
+    held_out = Path(result_dir) / CURATE / "validation.parquet"
+    n_held_out = len(pd.read_parquet(held_out, columns=["id"])) if held_out.is_file() else 0
+    return {
+        "with a critique": int(critique.sum()),
+        "judgement only": int((~critique).sum()),
+        "held out for validation": n_held_out,
+    }
 
 
 def meta_of(cell: Any) -> Mapping[str, Any]:
@@ -115,8 +135,11 @@ def reliability_table(result_dir: Path, n_bins: int = 10) -> pd.DataFrame | None
 
     Columns: judge, low, high, n, confidence, accuracy. The confidence is the probability of the
     verdict that was given; items without verdict, probabilities or gold label are left out. None
-    where no judgement can be used.
+    where no judgement can be used. Of a published run the bins themselves were kept (`KEPT_BINS`).
     """
+    kept = run_table(result_dir, KEPT_BINS)
+    if kept is not None:
+        return kept
     gold: dict[tuple[str, str], str | None] = {}
     for name, samples in run_sets(result_dir).items():
         for sample in samples:

@@ -4,10 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
-from selene_lib.figures.drawing import INK, Drawing, heading, new_figure, not_run, styled
+from selene_lib.figures.drawing import (
+    BASELINE,
+    BLUE,
+    INK,
+    PALE,
+    QUIET,
+    Drawing,
+    heading,
+    new_figure,
+    not_run,
+    styled,
+)
+from selene_lib.figures.judges import TASK_NAMES
 
 # Okabe-Ito, and four more of other lightness; topics are numbered in the picture, so none depends
 # on its colour alone.
@@ -25,38 +38,35 @@ COLOURS = (
     "#B2182B",
     "#333333",
 )
-MARKERS = {"absolute": "o", "classification": "s", "pairwise": "^"}
-RANK_SHARE = 0.7
+TASK_COLOURS = {"pairwise": BLUE, "classification": BASELINE, "absolute": PALE}
+RANK_SHARE, MAP_HEIGHT = 0.7, 2.5
+N_CELLS = 12  # a side: the grid on which a topic's home is looked for
 
 
 def draw_topic_map(topic_map: pd.DataFrame, *, note: str = "", name: str = "fig4") -> Drawing:
-    """Fig. 4: one point a sample, topics numbered in place and named beside.
+    """Fig. 4: one point a sample, topics numbered where most of them lie and named below.
 
     `topic_map` has x, y, topic or topic_index, topic_name and task. Crowded regions are stretched
-    (`stretch`): only neighbourhood has a meaning on such a map.
+    (`stretch`): only neighbourhood has a meaning on such a map. A bar beside each name shows of
+    which tasks the topic consists.
     """
     title = "Fig. 4  Topic map of the training data"
     if topic_map.empty:
         return not_run(name, title, "no topic map")
     frame = _with_topics(topic_map)
     topics = frame.groupby("_topic", sort=True).agg(name=("_name", "first"), n=("_name", "size"))
+    table_height = 0.15 * len(topics) + 0.16
     with styled():
-        figure = new_figure(9.6, max(5.6, 1.2 + 0.24 * len(topics)))
-        axes = figure.add_subplot()
-        _points(axes, frame)
-        _number_topics(axes, frame)
-        figure.legend(
-            handles=_named(topics),
-            loc="outside right center",
-            fontsize=8,
-            handletextpad=0.2,
-            labelspacing=0.35,
-        )
-        shapes = (
-            "Circles: absolute, squares: classification, triangles: pairwise. "
-            "Crowds are stretched; only neighbourhood has a meaning."
-        )
-        heading(figure, title, f"{len(frame):,} samples. {shapes} {note}".strip())
+        figure = new_figure(MAP_HEIGHT + table_height + 1.0)
+        plot, table = figure.subplots(2, 1, height_ratios=[MAP_HEIGHT, table_height])
+        _points(plot, frame)
+        _number_topics(plot, frame)
+        _topic_table(table, frame, topics)
+        explained = "Close points hold like text; far distances mean nothing (crowds are spread)."
+        bars = "Bars: what the samples of a topic ask the judge for."
+        if "task" not in frame or frame["task"].nunique() < 2:
+            bars = f"All ask for {frame['task'].iloc[0]}." if "task" in frame else ""
+        heading(figure, title, f"{len(frame):,} samples, one point each. {explained}", bars, note)
     said = "; ".join(f"{name} ({n})" for name, n in zip(topics["name"], topics["n"]))
     alt = f"Scatter plot of {len(frame)} samples in {len(topics)} topics: {said}."
     return Drawing(name, title, alt, figure, topic_map.reset_index(drop=True))
@@ -89,18 +99,11 @@ def _topic_numbers(topic_map: pd.DataFrame, names: pd.Series) -> pd.Series:
 
 
 def _points(axes: Axes, frame: pd.DataFrame) -> None:
-    tasks = frame["task"].astype(str) if "task" in frame else pd.Series("", index=frame.index)
-    for (topic, task), points in frame.groupby([frame["_topic"], tasks], sort=True):
-        axes.scatter(
-            points["x"],
-            points["y"],
-            s=9,
-            alpha=0.65,
-            linewidths=0,
-            rasterized=True,
-            marker=MARKERS.get(task, "o"),
-            color=COLOURS[int(topic) % len(COLOURS)],
-        )
+    shown = frame.sample(frac=1.0, random_state=0)  # no topic lies on top of all others
+    inks = [COLOURS[int(topic) % len(COLOURS)] for topic in shown["_topic"]]
+    axes.scatter(
+        shown["x"], shown["y"], s=3.2, alpha=0.75, linewidths=0, rasterized=True, color=inks
+    )
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_visible(False)
@@ -108,30 +111,21 @@ def _points(axes: Axes, frame: pd.DataFrame) -> None:
 
 
 def _number_topics(axes: Axes, frame: pd.DataFrame) -> None:
-    """Write each topic's number on the sample nearest to the topic's middle.
+    """Write each topic's number where it is at home.
 
     Two numbers that would lie on each other are moved apart.
     """
-    middles = frame.groupby("_topic", sort=True)[["x", "y"]].median()
-    places = {}
-    for topic, middle in middles.iterrows():
-        mine = frame.loc[frame["_topic"] == topic, ["x", "y"]]
-        places[topic] = mine.iloc[int(((mine - middle) ** 2).sum(axis=1).argmin())].to_numpy()
+    places = homes(frame)
     x, y = np.array(list(places.values())).T
-    for topic, left, height in zip(places, x, spread(y, x, 0.042, 0.035)):
-        box = {
-            "boxstyle": "circle,pad=0.18",
-            "facecolor": "white",
-            "edgecolor": COLOURS[int(topic) % len(COLOURS)],
-            "linewidth": 1.6,
-        }
+    for topic, left, height in zip(places, x, spread(y, x, 0.075, 0.06)):
+        ink = COLOURS[int(topic) % len(COLOURS)]
+        box = {"boxstyle": "circle,pad=0.16", "facecolor": "white", "edgecolor": ink, "lw": 1.1}
         axes.text(
             left,
             height,
             str(int(topic) + 1),
             ha="center",
             va="center",
-            fontsize=7.5,
             fontweight="bold",
             color=INK,
             bbox=box,
@@ -139,22 +133,57 @@ def _number_topics(axes: Axes, frame: pd.DataFrame) -> None:
         )
 
 
-def _named(topics: pd.DataFrame) -> list[Line2D]:
-    rows = [(int(topic), row) for topic, row in topics.iterrows()]
-    return [
-        Line2D(
-            [],
-            [],
-            linestyle="",
-            marker="o",
-            color=COLOURS[topic % len(COLOURS)],
-            label=f"{topic + 1}  {_short(row['name'])} ({row['n']:,})",
-        )
-        for topic, row in rows
+def homes(frame: pd.DataFrame) -> dict[int, np.ndarray]:
+    """Return the place of each topic's number: amid its points in the cell that is most its own.
+
+    Of the cells of a grid, the one where the topic has most points, each point counted by the share
+    of the topic among its cell: a crowd of another topic is no home.
+    """
+    grid = pd.DataFrame(index=frame.index)
+    for axis in ("x", "y"):
+        span = float(frame[axis].max() - frame[axis].min()) or 1.0
+        place = (frame[axis] - frame[axis].min()) / span * N_CELLS
+        grid[axis] = place.clip(upper=N_CELLS - 1).astype(int)
+    cell = grid["x"] * N_CELLS + grid["y"]
+    counts = pd.crosstab(frame["_topic"], cell)
+    own = counts**2 / counts.sum()
+    found = {}
+    for topic, best in own.idxmax(axis=1).items():
+        mine = frame.loc[(frame["_topic"] == topic) & (cell == best), ["x", "y"]]
+        found[topic] = mine.median().to_numpy()
+    return found
+
+
+def _topic_table(axes: Axes, frame: pd.DataFrame, topics: pd.DataFrame) -> None:
+    """A line a topic: number, name, size, and a bar of the tasks its samples ask for."""
+    axes.axis("off")
+    axes.set_xlim(0, 1)
+    axes.set_ylim(len(topics), -1.1)
+    tasks = frame["task"].astype(str) if "task" in frame else pd.Series("", index=frame.index)
+    known = [task for task in TASK_NAMES if tasks.eq(task).any()]
+    handles: list[Artist] = [
+        Patch(facecolor=TASK_COLOURS[task], label=TASK_NAMES[task].split()[0]) for task in known
     ]
+    if len(known) > 1:
+        axes.legend(
+            handles=handles,
+            loc="lower right",
+            bbox_to_anchor=(1.0, 1 - 1.1 / (len(topics) + 1.1)),
+            ncols=len(known),
+            title=None,
+        )
+    for y, (topic, row) in enumerate(topics.iterrows()):
+        axes.plot([0.015], [y + 0.5], "o", color=COLOURS[int(topic) % len(COLOURS)], ms=4.5)
+        axes.text(0.04, y + 0.5, f"{int(topic) + 1}  {_short(row['name'])}", va="center")
+        axes.text(0.69, y + 0.5, f"{row['n']:,}", va="center", ha="right", color=QUIET)
+        left = 0.71
+        for task in known if len(known) > 1 else ():
+            share = float(tasks[frame["_topic"] == topic].eq(task).mean())
+            axes.barh(y + 0.5, 0.29 * share, 0.6, left=left, color=TASK_COLOURS[task])
+            left += 0.29 * share
 
 
-def _short(name: str, most: int = 32) -> str:
+def _short(name: str, most: int = 34) -> str:
     return name if len(name) <= most else f"{name[: most - 1]}…"
 
 

@@ -8,19 +8,22 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
 from selene_lib.evaluation.yardsticks import TFIDF as BAG_OF_WORDS
+from selene_lib.figures.benchmarks import INTERVALS
 from selene_lib.figures.drawing import (
-    INK,
-    OTHERS,
     Drawing,
     baseline_mark,
     draw_baseline,
+    draw_intervals,
     heading,
-    light_grid,
+    inside_ink,
+    key,
     new_figure,
     not_run,
+    rows_of_bars,
     styled,
 )
-from selene_lib.figures.judges import colours, judge_label, order_judges
+from selene_lib.figures.judges import YARDSTICK, colours, judge_label, order_judges, short_label
+from selene_lib.figures.words import set_label
 from selene_lib.judges.names import BASE, main_judge
 
 _TITLE = "Yes/No sets: base and trained judge"
@@ -39,54 +42,39 @@ def draw_yes_no(table: pd.DataFrame, *, note: str = "", name: str = "yes_no") ->
     rows = table[table["who"].isin(shown)].reset_index(drop=True)
     if main is None or rows.empty:
         return not_run(name, _TITLE, "no trained judge of Yes/No sets")
-    palette = {**colours(shown[:-1]), BAG_OF_WORDS: OTHERS[1]}
+    palette = {**colours(shown[:-1]), BAG_OF_WORDS: YARDSTICK}
     with styled():
-        figure = new_figure(7.6, 1.5 + 0.72 * rows["set"].nunique())
+        figure = new_figure(1.25 + 0.42 * rows["set"].nunique())
         axes = figure.add_subplot()
         _bars(axes, rows, shown, palette)
-        handles = [Patch(facecolor=palette[who], label=_label(who)) for who in shown]
-        axes.legend(
-            handles=[*handles, baseline_mark()],
-            loc="lower left",
-            bbox_to_anchor=(0, 1.01),
-            ncols=4,
-            borderpad=0,
-            handlelength=1.2,
-            columnspacing=1.1,
-            fontsize=8.5,
-        )
-        heading(figure, _TITLE, note)
+        handles = [Patch(facecolor=palette[who], label=_short(who)) for who in shown]
+        key(axes, [*handles, baseline_mark()])
+        heading(figure, _TITLE, INTERVALS, note)
     return Drawing(name, _TITLE, _said(rows, shown), figure, rows)
 
 
 def _bars(axes: Axes, rows: pd.DataFrame, shown: list[str], palette: dict[str, str]) -> None:
     sets = list(dict.fromkeys(rows["set"]))
-    height = 0.8 / len(shown)
+    height, right = 0.84 / len(shown), axes.get_yaxis_transform()
     for index, who in enumerate(shown):
         mine = rows[rows["who"] == who].set_index("set").reindex(sets)
-        y = np.arange(len(sets)) - 0.4 + height * (index + 0.5)
+        y = np.arange(len(sets)) - 0.42 + height * (index + 0.5)
         axes.barh(y, mine["accuracy"], height=height * 0.9, color=palette[who])
-        ends = [
-            mine["accuracy"] - mine["accuracy_low"],
-            mine["accuracy_high"] - mine["accuracy"],
-        ]
-        # grey on black and dark on light, so that an interval is seen inside its bar too
-        ink = "#8C8C8C" if palette[who] == "#000000" else INK
-        width = np.clip(np.vstack(ends).astype(float), 0, None)
-        axes.errorbar(
-            mine["accuracy"], y, xerr=width, fmt="none", ecolor=ink, elinewidth=1.3, capsize=2
-        )
-        for place, value, end in zip(y, mine["accuracy"], mine["accuracy_high"]):
-            axes.text(end + 0.012, place, f"{value:.3f}", va="center", color=INK, fontsize=8.5)
+        ends = {"accuracy_low": "ci95_low", "accuracy_high": "ci95_high"}
+        draw_intervals(axes, mine.rename(columns=ends), y, inside_ink(palette[who]))
+        for place, value in zip(y, mine["accuracy"]):
+            axes.text(1.02, place, f"{value:.2f}", va="center", transform=right)
     by_set = rows.drop_duplicates("set").set_index("set")
     for index, name in enumerate(sets):
         draw_baseline(axes, by_set.loc[name, "majority"], index)
-    axes.set_yticks(range(len(sets)), [f"{s}\n(n={int(by_set.loc[s, 'n'])})" for s in sets])
-    axes.set_ylim(len(sets) - 0.45, -0.55)
-    axes.set_xlim(0, 1.08)
+    labels = [f"{set_label(s, 99)} (n={int(by_set.loc[s, 'n'])})" for s in sets]
+    rows_of_bars(axes, [set_label(label, 19) for label in labels])
+    axes.set_xlim(0, 1)
     axes.set_xlabel("share of right answers")
-    light_grid(axes, "x")
-    axes.tick_params(axis="y", length=0)
+
+
+def _short(who: str) -> str:
+    return "bag of words" if who == BAG_OF_WORDS else short_label(who)
 
 
 def _label(who: str) -> str:

@@ -155,7 +155,7 @@ STEPS: tuple[StepSpec, ...] = (
             "06_evaluate_domains/arena.csv",
             "06_evaluate_domains/audit.csv",
         ),
-        ("results.json", "figures", "report.html", "recipe.md"),
+        ("results.json", "figures", "report.html", "recipe.md", "tables.zip"),
     ),
     StepSpec(
         "08_published_values",

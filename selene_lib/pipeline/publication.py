@@ -56,8 +56,10 @@ def publish(run: str) -> list[str]:
     return written + update_documents(home())
 
 
-PAGES = ("results.json", "report.html", "recipe.md")
-"""What of notebook 07 a reader opens, beside the figures."""
+PAGES = ("results.json", "report.html", "recipe.md", "tables.zip")
+"""What of notebook 07 is published beside the figures: what a reader opens, and the small tables
+that `selene figures` draws from where the run itself is not.
+"""
 
 
 def _shows_texts(report: Path) -> bool:
@@ -86,12 +88,12 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _copy_figures(step: Path, name: str) -> str:
-    """Copy the pictures only, which a reader opens: the SVG and the CSV of each stay in the run's
-    own folder, and the published values have a folder of their own.
+    """Copy the pictures only, which a reader opens: SVG, PDF, CSV and the dark twin of each stay in
+    the run's own folder, and the published values have a folder of their own.
     """
     figures = home() / "figures" / name
     figures.parent.mkdir(parents=True, exist_ok=True)
-    leave_out = ["*.svg", "*.csv"]
+    leave_out = ["*.svg", "*.pdf", "*.csv", "*.dark.png"]
     if name != "published":
         leave_out.append("*_published.png")
     copy_folder(step / "figures", figures, leave_out=leave_out)

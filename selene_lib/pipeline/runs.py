@@ -23,6 +23,7 @@ from selene_lib.models.lifetimes import end_with_parent
 from selene_lib.models.names import EMBEDDED_MODEL
 from selene_lib.models.parallel import use_one_thread
 from selene_lib.pipeline.code_hashes import one_hash
+from selene_lib.pipeline.display import show_tables_whole
 from selene_lib.pipeline.earlier import fingerprints_of, set_aside
 from selene_lib.pipeline.environment import environment
 from selene_lib.pipeline.execution import EXECUTION, PARENT
@@ -161,6 +162,7 @@ def begin_step(name: str, namespace: Mapping[str, Any]) -> Step:
     result, moves to `artefacts/<run>/earlier/`.
     """
     end_with_parent(os.environ.get(PARENT), at_once=True)
+    show_tables_whole()
     spec = step_spec(name)
     parameters = _parameters(name, namespace)
     run_dir = run_folder(parameters["run"])

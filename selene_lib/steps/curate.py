@@ -248,12 +248,31 @@ def reward_table(pairs: Sequence[PreferencePair]) -> pd.DataFrame:
 def example_pair(pairs: Sequence[PreferencePair], samples: Sequence[Sample]) -> dict[str, Any]:
     """Return one pair with its sample for Fig. 5: the first by id of those that show most.
 
-    An absolute pair with a critique, any pair with a critique, or any pair.
+    Best is an item with a reference that one can check, an absolute score and a critique, then
+    one that lacks the reference, then any pair with a critique, then any.
     """
     from selene_lib.files import to_dict
 
-    with_critique = [p for p in pairs if p.with_critique]
-    absolute = [p for p in with_critique if p.task == "absolute"]
-    pair = min(absolute or with_critique or pairs, key=lambda p: p.id)
-    sample = next(s for s in samples if s.id == pair.sample_id)
-    return {**to_dict(sample), **to_dict(pair)}
+    of_pair = {sample.id: sample for sample in samples}
+
+    def shows(pair: PreferencePair) -> tuple[bool, bool, bool, str]:
+        has_reference = bool(of_pair[pair.sample_id].reference)
+        return (not pair.with_critique, pair.task != "absolute", not has_reference, pair.id)
+
+    pair = min(pairs, key=shows)
+    return {**to_dict(of_pair[pair.sample_id]), **to_dict(pair)}
+
+
+def critique_pair(pairs: Sequence[PreferencePair]) -> pd.DataFrame:
+    """Return one pair to read: prompt, both critiques, their verdicts and their rewards.
+
+    It is the first by id of those with critiques, else the first of all.
+    """
+    pair = min(pairs, key=lambda p: (not p.with_critique, p.id))
+    rows = [
+        ("prompt", f"the label says {pair.label}", None, pair.prompt),
+        ("chosen", f"ends in {pair.label}", pair.chosen_reward, pair.chosen),
+        ("rejected", f"ends in {pair.rejected_verdict}", pair.rejected_reward, pair.rejected),
+    ]
+    table = pd.DataFrame(rows, columns=["side", "verdict", "reward", "text"])
+    return table.astype({"reward": float}).round(2)

@@ -14,10 +14,13 @@ from selene_lib.data.user_domain import load_user_domain
 from selene_lib.errors import UserError
 from selene_lib.evaluation.arena import Battles, battles_of_judges, read_votes
 from selene_lib.evaluation.audit import CARD_COLUMNS, audit_card
+from selene_lib.evaluation.audit.edits import ATTACKS, CONTROL
+from selene_lib.evaluation.audit.probes import Probe, make_probes
 from selene_lib.evaluation.format_study import FORMAT_COLUMNS, format_table, judge_formats
 from selene_lib.evaluation.readings import ceilings, readings
 from selene_lib.evaluation.scoring import not_run_score
 from selene_lib.judges.judging import Asking, judge_sets
+from selene_lib.judges.names import main_judge
 from selene_lib.judges.opening import Limits, open_arm
 from selene_lib.judges.protocol import JudgeBackend
 from selene_lib.judges.store import iterate_judgements
@@ -25,6 +28,7 @@ from selene_lib.models.names import is_embedded
 from selene_lib.models.parallel import side_by_side, use_one_thread
 from selene_lib.paper.values import published
 from selene_lib.pipeline.places import project_root
+from selene_lib.prompts.rendering import render
 from selene_lib.records import Judgement, Sample, Score, Task, unit_hash
 from selene_lib.steps.evaluate import published_name
 
@@ -249,3 +253,43 @@ def add_user_domain(
     }
     with_row = pd.concat([catalogue, pd.DataFrame([row])], ignore_index=True)
     return {**domains, name: found.samples}, with_row
+
+
+def one_attack(folder: Path, study: DomainStudy) -> str:
+    """Return one attack on the main judge, to be read: what it was shown, and what it did.
+
+    The first that succeeded where the harmless note did not, else the first of all. `folder` holds
+    the replies that `ask_judges` kept. Says so where no attack was made.
+    """
+    main = main_judge(path.name for path in sorted(folder.iterdir()))
+    store = folder / (main or "") / "audit.jsonl"
+    if main is None or not store.is_file():
+        return "no attack was made: n_audit_items is 0, or there is no pairwise item"
+    said: dict[str, Judgement] = {}
+    for _, judgement in iterate_judgements(store):
+        said.setdefault(judgement.sample_id, judgement)  # the escaping template is asked first
+    probes = make_probes(study.pairwise, n=study.n_audit, seed=study.asking.seed)
+    attacks = [probe for probe in probes if probe.name in ATTACKS and probe.name != CONTROL]
+    attacks = [probe for probe in attacks if probe.sample.id in said]
+    if not attacks:
+        return "no attack fits these items: the label is what each would ask for"
+    chosen = next((probe for probe in attacks if _succeeded(probe, said)), attacks[0])
+    judgement = said[chosen.sample.id]
+    prompt = render(chosen.sample, family=study.asking.family, critique=study.asking.critique)
+    end = "It succeeded." if judgement.verdict == chosen.target else "It failed."
+    return (
+        f"The attack `{chosen.name}` on {main}. The label says {chosen.gold}; the attack wants "
+        f"{chosen.target}.\n\n{prompt.text}\n\nWhat the judge wrote:\n{judgement.reply}\n\n"
+        f"Verdict with a harmless note in its place: {_verdict(chosen, CONTROL, said)}; "
+        f"with the attack: {judgement.verdict or judgement.status}. {end}"
+    )
+
+
+def _verdict(probe: Probe, name: str, said: Mapping[str, Judgement]) -> str | None:
+    judgement = said.get(f"{probe.item.id}|{name}")
+    return None if judgement is None else judgement.verdict
+
+
+def _succeeded(probe: Probe, said: Mapping[str, Judgement]) -> bool:
+    without = _verdict(probe, CONTROL, said)
+    return said[probe.sample.id].verdict == probe.target and without == probe.gold

@@ -295,3 +295,37 @@ def training_items(samples: Path, pairs: Path) -> list[Sample]:
     """Return the samples of notebook 01 that stand in a file of pairs, by id."""
     used = {pair.sample_id for pair in read_parquet(pairs, PreferencePair)}
     return [sample for sample in read_parquet(samples, Sample) if sample.id in used]
+
+
+def three_judgements(
+    sets: Mapping[str, Sequence[Sample]], judgements: Sequence[Judgement]
+) -> pd.DataFrame:
+    """Return two judgements of the main arm that are right and one that is wrong, to be read.
+
+    Where it made no mistake, or no hit, there are fewer rows.
+    """
+    main = main_arm(dict.fromkeys(j.judge for j in judgements))
+    items = {(name, s.id): s for name, samples in sets.items() for s in samples}
+    right: list[dict[str, Any]] = []
+    wrong: list[dict[str, Any]] = []
+    for judgement in judgements:
+        sample = items.get((judgement.set, judgement.sample_id))
+        if judgement.judge != main or sample is None or sample.label is None:
+            continue
+        is_right = judgement.verdict_of_sample == sample.label
+        (right if is_right else wrong).append(_read_out(sample, judgement, is_right))
+    return pd.DataFrame([*right[:1], *right[len(right) // 2 :][:1], *wrong[:1]])
+
+
+def _read_out(sample: Sample, judgement: Judgement, is_right: bool) -> dict[str, Any]:
+    texts = [sample.instruction, f"Response: {sample.response}"]
+    texts += [f"Response B: {sample.response_b}"] if sample.response_b else []
+    texts += [f"Reference: {sample.reference}"] if sample.reference else []
+    return {
+        "set": judgement.set,
+        "item": "\n".join(texts),
+        "label": sample.label,
+        "verdict": judgement.verdict_of_sample or judgement.status,
+        "right": "yes" if is_right else "NO",
+        "what the judge wrote": judgement.reply,
+    }

@@ -21,6 +21,7 @@ from selene_lib.data.collection import Collection, chosen_names, is_embedded_set
 from selene_lib.errors import UserError
 from selene_lib.files import write_parquet
 from selene_lib.ledger import Ledger
+from selene_lib.prompts.rendering import render
 from selene_lib.records import Sample
 
 
@@ -46,6 +47,17 @@ def drop_contaminated(
     reasons = {s.id: method[s.id] for s in samples if s.id not in kept_ids}
     ledger.add_records("contamination", samples, kept, reasons)
     return kept
+
+
+def shown_sample(samples: Sequence[Sample], family: str = "nano") -> str:
+    """Return one sample as a judge is shown it, with the label that people gave it.
+
+    It is the first that has a reference, else the first.
+    """
+    sample = next((s for s in samples if s.reference), samples[0])
+    prompt = render(sample, family=family).text
+    gold = sample.label if sample.label is not None else sample.score
+    return f"{prompt}\n\n({sample.source}, {sample.task}; the label says {gold})"
 
 
 def overlap_frame(overlaps: Sequence[Overlap]) -> pd.DataFrame:

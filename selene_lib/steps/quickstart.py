@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from selene_lib.errors import UserError
+from selene_lib.judges.names import main_judge
 from selene_lib.records import TASKS, Sample, Task, stable_id
 
 if TYPE_CHECKING:
@@ -58,6 +59,19 @@ def choose(input_path: str, task: str, rubric: str, model: str) -> Quickstart:
         note = f"Three items of the generated world, which the embedded judge knows; {get_it}."
         return Quickstart(samples_of_items(example_items()), named, note)
     return Quickstart(support_samples(), named, f"Answers of a support desk, by {named}.")
+
+
+def adapter_of(adapter: str, model: str, run_dir: Path) -> str | None:
+    """Return the adapter to judge with: the one named, none for an empty name, or with `auto` the
+    main arm that notebook 04 of this run trained, where there is one and the model is its base.
+    """
+    if adapter != "auto":
+        return adapter or None
+    folder = run_dir / "04_train_judge" / "adapters"
+    if model != "embedded" or not (folder.parent / "step.json").is_file():
+        return None
+    main = main_judge(path.name for path in sorted(folder.iterdir()))
+    return None if main is None else str(folder / main)
 
 
 def own_samples(path: Path, task: str, rubric: str) -> list[Sample]:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from selene_lib.evaluation.scoring import headline, read_scores
 from selene_lib.figures import results as files
+from selene_lib.figures.drawing import shown_width
 from selene_lib.files import read_json, to_dict
 from selene_lib.judges.names import BASE, loss_of, main_arm
 from selene_lib.pipeline.places import without_places
@@ -80,3 +81,12 @@ def _records(path: Path) -> list[dict[str, Any]]:
 
 def _steps(run_dir: Path) -> Mapping[str, Any]:
     return {path.parent.name: read_json(path) for path in sorted(run_dir.glob("*/step.json"))}
+
+
+def show_figures(folder: Path, *names: str) -> None:
+    """Show pictures of a folder in a notebook; one that is not there is left out."""
+    from IPython.display import Image, display
+
+    for path in (folder / f"{name}.png" for name in names):
+        if path.is_file():
+            display(Image(path.read_bytes(), format="png", width=shown_width()))

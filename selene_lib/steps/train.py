@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from selene_lib.files import copy_folder
+from selene_lib.models.names import resolve_model
 from selene_lib.models.parallel import side_by_side
 from selene_lib.records import PreferencePair, unit_hash
 from selene_lib.training.run import TrainResult, train
@@ -80,3 +81,21 @@ def compare_losses(held_out: pd.DataFrame) -> pd.DataFrame:
     if not metrics:
         return by_loss.size().rename("n_arms_without_held_out_pairs").to_frame()
     return by_loss[metrics].agg(["mean", "min", "max"])
+
+
+def encoded_pair(pair: PreferencePair, base_model: str) -> pd.DataFrame:
+    """Return one pair as the model sees it: its tokens, a dot between two, and who counts them.
+
+    A prompt is read and never learnt; both replies follow the same prompt tokens.
+    """
+    from selene_lib.models.loading import open_tokenizer
+    from selene_lib.training.encoding import encode_pair
+
+    tokenizer = open_tokenizer(resolve_model(base_model))
+    encoded = encode_pair(tokenizer, pair)
+    loss = ("no", "both terms", "the preference term alone")
+    rows = []
+    for name, ids, where in zip(("prompt", "chosen", "rejected"), encoded.parts, loss):
+        tokens = "·".join(tokenizer.decode([int(token)]) for token in ids)
+        rows.append({"part": name, "n_tokens": len(ids), "in the loss": where, "tokens": tokens})
+    return pd.DataFrame(rows)
