@@ -35,7 +35,7 @@ def finished_run(folder: Path) -> Path:
     from selene_lib.figures import draw_all
 
     run = write_run(folder / "nano")
-    draw_all(run, folder / "figures")
+    draw_all(run, folder / "figures", kinds=["png"])
     return run
 
 

@@ -51,7 +51,7 @@ def draw_calibration(
             _reliability(panel, bins[bins["judge"] == judge], judge)
         for panel in grid.ravel()[len(judges) :]:
             panel.axis("off")
-        figure.supylabel("share of those verdicts that were right", fontsize=7)
+        figure.supylabel("share that was right", fontsize=7)
         panel = grid[-1, 0]
         panel.set_xlabel("probability given to the verdict")
         explained = (
@@ -142,15 +142,16 @@ def draw_contamination(
     if counts.empty:
         return not_run(name, title, "no sources or no evaluation sets were compared")
     with styled():
-        figure = new_figure(2.1 + 0.16 * counts.shape[0])
+        longest = max(map(len, counts.columns))
+        figure = new_figure(1.3 + 0.06 * longest + 0.17 * counts.shape[0])
         axes = figure.add_subplot()
         _count_cells(axes, counts.to_numpy())
         axes.set_xticks(range(counts.shape[1]), counts.columns, rotation=90)
         axes.set_yticks(range(counts.shape[0]), counts.index)
-        axes.set_ylabel("training source")
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
-        heading(figure, title, _found_by(overlaps), _taken_out(removed), note)
+        sides = "Rows: training sources. Columns: evaluation sets."
+        heading(figure, title, sides, _found_by(overlaps), _taken_out(removed), note)
     total = int(counts.to_numpy().sum())
     said = f"Table of {counts.shape[0]} sources by {counts.shape[1]} sets; {total} overlaps in all."
     return Drawing(name, title, said, figure, counts.rename_axis("source").reset_index())
@@ -170,8 +171,7 @@ def _taken_out(removed: Mapping[str, int] | None) -> str:
     if removed is None:
         return ""
     named = [f"{n:,} as {words(METHODS, method)}" for method, n in removed.items() if n]
-    kept = "the rest is reported only: short texts of a small world coincide."
-    return f"Taken out before training: {', '.join(named) or 'none'}; {kept}"
+    return f"Taken out before training: {', '.join(named) or 'none'}; the rest is reported only."
 
 
 def _count_cells(axes: Axes, counts: np.ndarray) -> None:

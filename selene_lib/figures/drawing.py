@@ -40,7 +40,7 @@ TRAINED, BASE, INK, QUIET = "#000000", "#E69F00", "#222222", "#5C5C5C"
 BLUE, RED, YELLOW, PURPLE = "#0072B2", "#C0392B", "#F5D76E", "#C3A6D8"
 BASELINE, PALE = "#D55E00", "#BFC5CA"
 ON_BLACK = "#9C9C9C"  # an interval must be seen inside a black bar as well as beyond it
-FORMATS = ("png", "svg", "pdf")
+KINDS = ("png", "dark.png", "svg", "pdf")
 NO_DATE: Mapping[str, Mapping[str, str | None]] = {
     "png": {"Software": None},
     "svg": {"Date": None, "Creator": None},
@@ -64,22 +64,21 @@ class Drawing:
     table: pd.DataFrame
     not_run: str = ""
 
-    def save(self, folder: Path) -> list[Path]:
+    def save(self, folder: Path, kinds: Sequence[str] = KINDS) -> list[Path]:
         """Write the picture as PNG, SVG and PDF, its dark twin and its numbers into `folder`.
 
         They are `<name>.png`, `.svg`, `.pdf`, `.dark.png` and `.csv`; the paths are returned.
         """
-        pictures = {kind: self.to_bytes(kind) for kind in FORMATS}
-        pictures["dark.png"] = darkened(pictures["png"])
-        paths = []
-        for kind, content in pictures.items():
-            paths.append(Path(folder) / f"{self.name}.{kind}")
-            with atomic_path(paths[-1]) as temporary:
-                temporary.write_bytes(content)
+        paths = [Path(folder) / f"{self.name}.{kind}" for kind in kinds]
+        for kind, path in zip(kinds, paths):
+            with atomic_path(path) as temporary:
+                temporary.write_bytes(self.to_bytes(kind))
         return [*paths, write_csv(Path(folder) / f"{self.name}.csv", self.table)]
 
     def to_bytes(self, kind: str) -> bytes:
-        """Return the picture as `png`, `svg` or `pdf`; the same figure gives the same bytes."""
+        """Return the picture as one of `KINDS`; the same figure gives the same bytes."""
+        if kind == "dark.png":
+            return darkened(self.to_bytes("png"))
         buffer = io.BytesIO()
         with styled():
             settle(self.figure)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from selene_lib.figures.audit import draw_audit
 from selene_lib.figures.benchmarks import draw_benchmarks, draw_overall
 from selene_lib.figures.checks import draw_calibration, draw_contamination
 from selene_lib.figures.domains import draw_arena, draw_domains, draw_formats
-from selene_lib.figures.drawing import Drawing, not_run
+from selene_lib.figures.drawing import KINDS, Drawing, not_run
 from selene_lib.figures.example import draw_example
 from selene_lib.figures.flow import draw_flow
 from selene_lib.figures.published import (
@@ -109,11 +109,16 @@ NO_TEXT = "the texts of published sets are not redistributed"
 
 
 def draw_all(
-    result_dir: Path, out_dir: Path, *, published: bool = True, show_texts: bool = True
+    result_dir: Path,
+    out_dir: Path,
+    *,
+    published: bool = True,
+    show_texts: bool = True,
+    kinds: Sequence[str] = KINDS,
 ) -> pd.DataFrame:
     """Draw every figure of a run from its result files into `out_dir`.
 
-    Each as PNG, its twin for a dark page, SVG, PDF and CSV.
+    Each as PNG, its twin for a dark page, SVG and PDF (`kinds`), and CSV.
 
     Returns, and writes as `figures.csv`, one row a figure: figure, title, status (`drawn` or `not
     run`), why, alt. A missing result is a picture that says so. `published=True` also draws the
@@ -125,9 +130,9 @@ def draw_all(
         raise UserError(
             f"no results in {result_dir}; run `selene reproduce --run {result_dir.name}` first"
         )
-    rows = [_saved(drawing, out_dir) for drawing in _drawings(result_dir, show_texts)]
+    rows = [_saved(drawing, out_dir, kinds) for drawing in _drawings(result_dir, show_texts)]
     if published:
-        rows += [_saved(drawing, out_dir) for drawing in published_drawings()]
+        rows += [_saved(drawing, out_dir, kinds) for drawing in published_drawings()]
     table = pd.DataFrame(rows)
     write_csv(out_dir / "figures.csv", table)
     return table
@@ -154,8 +159,8 @@ def published_drawings() -> list[Drawing]:
     ]
 
 
-def _saved(drawing: Drawing, out_dir: Path) -> dict[str, Any]:
-    drawing.save(out_dir)
+def _saved(drawing: Drawing, out_dir: Path, kinds: Sequence[str] = KINDS) -> dict[str, Any]:
+    drawing.save(out_dir, kinds)
     status = "not run" if drawing.not_run else "drawn"
     return {
         "figure": drawing.name,

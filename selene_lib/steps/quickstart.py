@@ -14,8 +14,6 @@ from selene_lib.judges.names import main_judge
 from selene_lib.records import TASKS, Sample, Task, stable_id
 
 if TYPE_CHECKING:
-    from pandas.io.formats.style import Styler
-
     from selene_lib.judges.results import ItemResult
 
 COLUMNS = ("task", "instruction", "response", "response_b", "rubric", "reference")
@@ -164,10 +162,3 @@ def verdict_table(samples: Sequence[Sample], results: Sequence[ItemResult]) -> p
             }
         )
     return pd.DataFrame(rows)
-
-
-def shown(table: pd.DataFrame) -> Styler:
-    """The table with its texts whole, to the left, and in lines."""
-    style = {"text-align": "left", "white-space": "pre-wrap", "vertical-align": "top"}
-    head = [{"selector": "th", "props": [("text-align", "left")]}]
-    return table.style.hide(axis="index").set_properties(**style).set_table_styles(head)
