@@ -11,6 +11,7 @@ import pytest
 from synthetic_run import JUDGES
 
 from selene_lib.curation.decisions import write_decisions
+from selene_lib.embeddings.look import stretch
 from selene_lib.figures import everything
 from selene_lib.figures.checks import expected_error, overlap_counts
 from selene_lib.figures.domains import first_readings, part_name
@@ -19,7 +20,7 @@ from selene_lib.figures.flow import Stage, flow_stages, merge_quiet
 from selene_lib.figures.judges import METHODS, colours, judge_label, one_a_loss, order_judges
 from selene_lib.figures.published import published_task_means
 from selene_lib.figures.results import reliability_table
-from selene_lib.figures.topic_map import homes, spread, stretch
+from selene_lib.figures.topic_map import homes, spread
 from selene_lib.files import write_jsonl, write_parquet
 from selene_lib.judges.names import main_arm, main_judge
 from selene_lib.records import Judgement, Sample

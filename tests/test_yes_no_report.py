@@ -75,7 +75,7 @@ def test_the_report_opens_with_it(run, tmp_path):
 def test_the_picture_has_every_set_with_its_numbers(run):
     table = pd.read_csv(run / "05_evaluate_benchmarks" / "yes_no.csv")
     drawing = draw_yes_no(table)
-    assert drawing._repr_png_().startswith(b"\x89PNG")
+    assert drawing.to_bytes("png").startswith(b"\x89PNG")
     assert set(drawing.table["who"]) == {"base", "dpo_nll-seed0", "TF-IDF + regression"}
     assert "refusal_test (n=160): trained, DPO+NLL, seed 0 0.900, base (untrained) 0.500" in (
         drawing.alt

@@ -8,6 +8,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
+from selene_lib.embeddings.look import COLOURS, stretch
 from selene_lib.figures.drawing import (
     BASELINE,
     BLUE,
@@ -22,24 +23,8 @@ from selene_lib.figures.drawing import (
 )
 from selene_lib.figures.judges import TASK_NAMES
 
-# Okabe-Ito, and four more of other lightness; topics are numbered in the picture, so none depends
-# on its colour alone.
-COLOURS = (
-    "#0072B2",
-    "#E69F00",
-    "#009E73",
-    "#CC79A7",
-    "#56B4E9",
-    "#D55E00",
-    "#8C7A00",
-    "#5B6B7B",
-    "#7B3294",
-    "#A6CEE3",
-    "#B2182B",
-    "#333333",
-)
 TASK_COLOURS = {"pairwise": BLUE, "classification": BASELINE, "absolute": PALE}
-RANK_SHARE, MAP_HEIGHT = 0.7, 2.5
+MAP_HEIGHT = 2.5
 N_CELLS = 12  # a side: the grid on which a topic's home is looked for
 
 
@@ -70,17 +55,6 @@ def draw_topic_map(topic_map: pd.DataFrame, *, note: str = "", name: str = "fig4
     said = "; ".join(f"{name} ({n})" for name, n in zip(topics["name"], topics["n"]))
     alt = f"Scatter plot of {len(frame)} samples in {len(topics)} topics: {said}."
     return Drawing(name, title, alt, figure, topic_map.reset_index(drop=True))
-
-
-def stretch(values: np.ndarray) -> np.ndarray:
-    """Spread crowded values out, their order kept.
-
-    Seven tenths of their rank and three tenths of their place, both in [0, 1].
-    """
-    span = float(values.max() - values.min()) or 1.0
-    ranks = pd.Series(values).rank(method="average").to_numpy() - 1
-    rank = RANK_SHARE * ranks / max(len(values) - 1, 1)
-    return rank + (1 - RANK_SHARE) * (values - values.min()) / span
 
 
 def _with_topics(topic_map: pd.DataFrame) -> pd.DataFrame:
