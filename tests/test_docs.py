@@ -98,6 +98,7 @@ def test_the_readme_begins_with_what_it_is_and_keeps_its_order():
     opening = text.partition("## ")[0]
     first = opening.split("\n\n")[1]
     assert len(re.findall(r"\.(?=\s|$)", first)) == 2, "what it is, in two sentences"
+    assert "| critique | verdict |" in opening and "selene judge" in opening, "a judged answer"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)

@@ -175,6 +175,11 @@ RULES = tuple(
             "{server}",
             "a stub server that speaks the OpenAI protocol",
         ),
+        (
+            r"^python examples/train_minimal\.py .*",
+            "true",
+            "a minute: test_examples.py runs it and judges with what it trained",
+        ),
         (r"^vllm serve .*", "true", "vLLM needs a GPU: the stub server stands for it"),
         (r"--model vllm:\S+", "--model {server}#served", "vLLM needs a GPU"),
         (
