@@ -87,3 +87,16 @@ def test_the_command_compares_two_folders(runs: tuple[Path, Path], tmp_path: Pat
     answer = CliRunner().invoke(app, asked)
     assert answer.exit_code == 0, answer.output
     assert answer.output.strip() == str(out) and "Flips, item by item" in out.read_text("utf-8")
+
+
+def test_the_command_builds_the_report_of_a_run_again(
+    runs: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SELENE_HOME", str(tmp_path))
+    (tmp_path / "artefacts").mkdir()
+    (tmp_path / "artefacts" / "nano").symlink_to(runs[0])
+    monkeypatch.setattr("selene_lib.figures.draw_all", lambda *args, **options: None)
+    answer = CliRunner().invoke(app, ["report", "--out", str(tmp_path / "r.html"), "--no-texts"])
+    assert answer.exit_code == 0, answer.output
+    page = (tmp_path / "r.html").read_text("utf-8")
+    assert "DPO+NLL lifts" in page and "Instruction 3" not in page

@@ -13,6 +13,7 @@ from selene_lib.figures import results as files
 from selene_lib.figures.judges import LOSS_NAMES
 from selene_lib.judges.names import ARM, is_base, loss_of, main_judge
 from selene_lib.models.names import EMBEDDED_MODEL
+from selene_lib.models.packaged import PACKAGED
 from selene_lib.report.cells import count, interval, share
 from selene_lib.report.claims import Claim
 from selene_lib.report.provenance import scale_sentences
@@ -113,6 +114,8 @@ def model_name(model: str | None) -> str:
         return "a model that no step names"
     if model == EMBEDDED_MODEL:
         return "the tiny embedded model"
+    if model in PACKAGED:
+        model = PACKAGED[model].hub_id
     return model.rstrip("/").split("/")[-1]
 
 
@@ -155,7 +158,7 @@ def _what(made: Material) -> str:
         said += f" on {count(made.n_pairs)} preference pairs"
     if made.n_sources is not None:
         said += f" from {count(made.n_sources)} sources"
-    return f"{said}; {_plural(seeds, 'seed')}, the first of them is shown."
+    return f"{said}; " + ("one seed." if seeds == 1 else f"{seeds:,} seeds, the first is shown.")
 
 
 def _plural(n: int, what: str) -> str:

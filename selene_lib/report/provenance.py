@@ -94,10 +94,9 @@ def scale_sentences(model: str | None, set_names: list[str]) -> list[str]:
     published = {name.split(":")[0] for name in set_names} & {*BENCHMARK_NAMES, *DOMAIN_NAMES}
     said = [_model_sentence(model)]
     if set_names and not published:
-        said.append(
-            "None of the paper's benchmarks was judged, so no number here is the paper's; "
-            "sets named nano-* are generated."
-        )
+        none = "None of the paper's benchmarks was judged, so no number here is the paper's"
+        is_made = any(name.startswith("nano-") for name in set_names)
+        said.append(none + ("; sets named nano-* are generated." if is_made else "."))
     elif published and model == EMBEDDED_MODEL:
         said.append(
             "On real text a model of this size judges near chance: "
