@@ -2,7 +2,7 @@
 SUPPORTED = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do $$p -c '$(SUPPORTED)' 2>/dev/null && echo $$p && break; done)
 VENV ?= .venv
-HASH := $(shell cat constraints.txt pyproject.toml | cksum | cut -d' ' -f1)
+HASH := $(shell cat constraints.txt constraints-inspect.txt pyproject.toml | cksum | cut -d' ' -f1)
 STAMP = $(VENV)/.installed-$(HASH)
 DOCS_STAMP = $(VENV)/.docs-$(HASH)
 UNSLOTH_VENV ?= .venv-unsloth
@@ -15,7 +15,12 @@ SIDE_BY_SIDE = -n auto --dist loadfile --no-loadscope-reorder
 RUN ?= nano
 DATA ?=
 
-.PHONY: reproduce test test-fast test-faults test-unsloth check docs test-docs bench clean
+# extras whose tests have an environment of their own, with their packages and no others
+OWN = core pytest serve inspect hub scale
+VENVS ?= .venv-
+INSTALLED = .installed-$(HASH)
+
+.PHONY: reproduce test test-fast test-faults test-unsloth test-tracking test-integrations check docs test-docs bench clean $(OWN:%=test-%)
 reproduce: $(STAMP)
 	$(VENV)/bin/selene reproduce --run $(RUN) $(if $(DATA),--data-dir $(DATA))
 
@@ -34,6 +39,32 @@ test-faults: $(STAMP)
 # Unsloth's own code against ours, without a GPU: some 200 MB to download where torch came without Triton, 0.9 GB on disk
 test-unsloth: $(UNSLOTH_STAMP)
 	$(UNSLOTH_VENV)/bin/python -m pytest tests/test_unsloth.py
+
+# each integration against the real package: make test-serve, test-inspect, test-pytest, test-hub, test-scale; test-core is the
+# wheel alone, without torch
+test-core: $(VENVS)core/$(INSTALLED)
+	$(VENVS)core/bin/python -m pytest tests/test_core.py
+
+test-pytest: $(VENVS)pytest/$(INSTALLED)
+	$(VENVS)pytest/bin/python -m pytest tests/test_pytest.py
+
+test-serve: $(VENVS)serve/$(INSTALLED)
+	$(VENVS)serve/bin/python -m pytest tests/test_serve.py
+
+test-inspect: $(VENVS)inspect/$(INSTALLED)
+	$(VENVS)inspect/bin/python -m pytest tests/test_inspect.py
+
+test-hub: $(VENVS)hub/$(INSTALLED)
+	$(VENVS)hub/bin/python -m pytest tests/test_hub.py
+
+test-scale: $(VENVS)scale/$(INSTALLED)
+	$(VENVS)scale/bin/python -m pytest tests/test_scale.py
+
+# TensorBoard laid over $(VENV), whose torch it needs
+test-tracking: $(VENVS)tracking/$(INSTALLED)
+	$(VENVS)tracking/bin/python -m pytest tests/test_tracking.py
+
+test-integrations: $(OWN:%=test-%) test-tracking
 
 check: $(STAMP)
 	$(VENV)/bin/ruff check .
@@ -75,5 +106,31 @@ $(UNSLOTH_STAMP): $(STAMP)
 	rm -f $(UNSLOTH_VENV)/.installed-*
 	touch $@
 
+$(VENVS)core/$(INSTALLED):
+	$(PYTHON) -m venv $(VENVS)core
+	$(VENVS)core/bin/python $(INSTALL) . pytest
+	rm -f $(VENVS)core/.installed-*
+	touch $@
+
+$(VENVS)tracking/$(INSTALLED): $(STAMP)
+	$(PYTHON) -m venv $(VENVS)tracking
+	$(VENV)/bin/python $(SITE) > "$$($(VENVS)tracking/bin/python $(SITE))/beneath.pth"
+	$(VENVS)tracking/bin/python $(INSTALL) tensorboard
+	rm -f $(VENVS)tracking/.installed-*
+	touch $@
+
+# Inspect needs an older python-dateutil than the others do
+$(VENVS)inspect/$(INSTALLED):
+	$(PYTHON) -m venv $(VENVS)inspect
+	$(VENVS)inspect/bin/python $(subst constraints.txt,constraints-inspect.txt,$(INSTALL)) -e '.[inspect]' pytest
+	rm -f $(VENVS)inspect/.installed-*
+	touch $@
+
+$(VENVS)%/$(INSTALLED):
+	$(PYTHON) -m venv $(VENVS)$*
+	$(VENVS)$*/bin/python $(INSTALL) -e '.[$*]' pytest
+	rm -f $(VENVS)$*/.installed-*
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(UNSLOTH_VENV) artefacts docs/_build docs/_api .mypy_cache .pytest_cache .ruff_cache build *.egg-info
+	rm -rf $(VENV) $(UNSLOTH_VENV) $(OWN:%=$(VENVS)%) $(VENVS)tracking artefacts docs/_build docs/_api .mypy_cache .pytest_cache .ruff_cache build *.egg-info

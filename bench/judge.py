@@ -1,13 +1,15 @@
-"""Speed of judging, side by side in one process: verdicts/s of one-by-one `generate`, of plain
-padded batches in file order, and of ours.
+"""Speed of judging, side by side: verdicts/s of one-by-one `generate`, of plain padded batches in
+file order, and of ours; a served judge beside the bare client; what a million replies and votes
+take.
 
-    python bench/judge.py [--model embedded] [--adapter DIR] [--items 384] [--repeats 5] [--threads
-    N] [--json]
+    python bench/judge.py [--only served] [--model embedded] [--adapter DIR] [--items 384]
+                          [--repeats 5] [--threads N] [--json]
 
 Each figure is the median of `--repeats` runs; one-by-one runs on a part of the items. The verdicts
 of all three must be the same, else the script ends with 1. Then re-scoring: 100,000 stored replies
 with intervals, and 11 sets x 10 judges x 10,000 resamples. What this machine cannot run (vLLM
-without a GPU) is printed as "not run".
+without a GPU) is printed as "not run". `bench/served.py` and `bench/million.py` say what the last
+two measure; `--only` names parts (judging, served, million).
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+import million
 import numpy as np
+import served
 
 from selene_lib.evaluation import metrics
 from selene_lib.evaluation.audit.swap_probe import measure_swap_probe
@@ -49,6 +53,7 @@ SET_SIZES |= {
     "biggen_bench": 3200,
     "mt_bench": 320,
 }
+PARTS = ("judging", "served", "million")
 CORRELATED = ("flask", "biggen_bench", "mt_bench")
 
 
@@ -294,21 +299,35 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     arguments = parser.parse_args()
     if arguments.threads:
         import torch
 
         torch.set_num_threads(arguments.threads)
-    probe = bench_swap_probe(arguments)
-    result = {
+    result, lines = {}, []
+    if "judging" in arguments.only:
+        result |= local(arguments)
+        lines.append(_text(result))
+    if "served" in arguments.only:
+        result["served"] = served.bench_served(repeats=arguments.repeats)
+        lines.append(served.as_text(result["served"]))
+    if "million" in arguments.only:
+        result["million"] = {what: million.measure(what, 1_000_000) for what in million.MAKERS}
+        lines.append(million.as_text(result["million"]))
+    print(json.dumps(result, indent=1) if arguments.json else "\n".join(lines))
+    return 1 if result.get("judging", {}).get("n_other_verdicts") else 0
+
+
+def local(arguments: argparse.Namespace) -> dict:
+    """What a judge in this process does, and the arithmetic on its replies."""
+    return {
+        "swap_probe": bench_swap_probe(arguments),
         "judging": bench_judging(arguments),
         "vllm": bench_vllm(arguments),
-        "swap_probe": probe,
         "rescoring": bench_rescoring(),
         "table": bench_table(),
     }
-    print(json.dumps(result, indent=1) if arguments.json else _text(result))
-    return 1 if result["judging"]["n_other_verdicts"] else 0
 
 
 def _text(result: dict) -> str:

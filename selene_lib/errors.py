@@ -7,6 +7,40 @@ from __future__ import annotations
 
 import sys
 
+# which extra of the project brings a package that the light core does without
+EXTRA_OF = {
+    "accelerate": "local",
+    "bitsandbytes": "train",
+    "datasets": "train",
+    "fastapi": "serve",
+    "huggingface_hub": "local",
+    "inspect_ai": "inspect",
+    "ipykernel": "notebooks",
+    "ipywidgets": "notebooks",
+    "joblib": "local",
+    "jupyterlab": "notebooks",
+    "matplotlib": "notebooks",
+    "nbclient": "notebooks",
+    "nbformat": "notebooks",
+    "nomic": "notebooks",
+    "papermill": "notebooks",
+    "peft": "local",
+    "PIL": "notebooks",
+    "psutil": "local",
+    "ray": "scale",
+    "safetensors": "local",
+    "seaborn": "notebooks",
+    "sentence_transformers": "encoder",
+    "sklearn": "train",
+    "tensorboard": "tracking",
+    "tokenizers": "local",
+    "torch": "local",
+    "transformers": "local",
+    "trl": "train",
+    "umap": "notebooks",
+    "uvicorn": "serve",
+}
+
 
 class UserError(ValueError):
     """Something the user gave (a path, a name, a parameter, a key) is missing or wrong."""
@@ -15,3 +49,16 @@ class UserError(ValueError):
 def tell(notice: str) -> None:
     """Tell the user, in one line on stderr, what was done other than asked."""
     print(f"selene: {notice}", file=sys.stderr)
+
+
+def missing_package(error: ModuleNotFoundError) -> str:
+    """Return which extra brings the package that an import did not find; empty for a package that
+    none of them brings.
+    """
+    package = (error.name or "").partition(".")[0]
+    if package not in EXTRA_OF:
+        return ""
+    return (
+        f"this needs {package}, which is not installed: "
+        f"pip install 'selene_lib[{EXTRA_OF[package]}]'"
+    )

@@ -25,7 +25,7 @@ FLOORS = (  # bottom up; rooms of one floor do not know each other
     "training",
     "evaluation",
     "ablation pipeline figures judge",
-    "labels",
+    "labels integrations serving",
     "steps report",
     "cli",
 )

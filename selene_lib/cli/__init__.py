@@ -16,9 +16,18 @@ from typing import Annotated
 
 import typer
 
-from selene_lib.cli import data, fetching, judging, labels, reporting, running, training
+from selene_lib.cli import (
+    connecting,
+    data,
+    fetching,
+    judging,
+    labels,
+    reporting,
+    running,
+    training,
+)
 from selene_lib.cli.examples import epilog
-from selene_lib.errors import UserError
+from selene_lib.errors import UserError, missing_package
 from selene_lib.files.disk import REMEDY, refusal
 
 app = typer.Typer(
@@ -38,7 +47,7 @@ def _first_sentence(command: Callable[..., None]) -> str:
 
 # options of another program are handed on
 SETTINGS = {"lab": {"ignore_unknown_options": True}}
-for room in (running, reporting, data, judging, labels, training):
+for room in (running, reporting, data, judging, labels, training, connecting):
     for command in room.COMMANDS:
         name = command.__name__.rstrip("_").replace("_", "-")
         app.command(
@@ -93,6 +102,12 @@ def main() -> None:
         sys.exit(1)
     except UserError as error:
         print(f"selene: {error}", file=sys.stderr)
+        sys.exit(2)
+    except ModuleNotFoundError as error:
+        said = missing_package(error)
+        if not said:
+            raise
+        print(f"selene: {said}", file=sys.stderr)
         sys.exit(2)
     except execution.StepFailed as error:
         print(f"selene: {error}", file=sys.stderr)

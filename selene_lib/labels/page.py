@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from selene_lib.errors import missing_package
 from selene_lib.evaluation.agreement.summary import Agreement
-from selene_lib.figures.confusion import draw_confusion
 from selene_lib.files import write_json, write_text
 
 TEMPLATE = Path(__file__).parent / "page.html"
@@ -37,8 +37,7 @@ def to_html(found: Agreement, values: Mapping[str, Any], name: str) -> str:
     """Return the page; every text of the user's is escaped."""
     import jinja2
 
-    picture = draw_confusion(found.confusion)
-    data = base64.b64encode(picture.to_bytes("png")).decode()
+    picture, alt = _picture(found)
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined
     )
@@ -48,11 +47,26 @@ def to_html(found: Agreement, values: Mapping[str, Any], name: str) -> str:
         sentence=verdict_on(found),
         accuracy=found.value("accuracy"),
         compared=values["compared"],
-        picture=f"data:image/png;base64,{data}",
-        alt=picture.alt,
+        picture=picture,
+        alt=alt,
         shown=SHOWN,
     )
     return page
+
+
+def _picture(found: Agreement) -> tuple[str, str]:
+    """The confusion matrix as an image inside the page, and its words; both empty where nothing
+    draws (the light core): the page then shows the counts as a table.
+    """
+    try:
+        from selene_lib.figures.confusion import draw_confusion
+    except ModuleNotFoundError as error:
+        if not missing_package(error):
+            raise
+        return "", ""
+    drawn = draw_confusion(found.confusion)
+    data = base64.b64encode(drawn.to_bytes("png")).decode()
+    return f"data:image/png;base64,{data}", drawn.alt
 
 
 def verdict_on(found: Agreement) -> str:

@@ -27,8 +27,8 @@ from selene_lib.pipeline.places import project_root
 DRIVE_HOME = "/content/drive/MyDrive/selene"
 MODULES = {"scikit-learn": "sklearn", "umap-learn": "umap"}
 """Import names that differ from the name of the package."""
-EXTRA_NEEDS = {"": (), "gpu": ("unsloth",)}
-"""Packages that tell whether an extra is installed."""
+EXTRA_NEEDS = {"": ("papermill", "torch"), "gpu": ("papermill", "torch", "unsloth")}
+"""Packages that tell whether an extra is installed; without a name it is that of all notebooks."""
 COLAB = "https://colab.research.google.com"
 BADGE = f"[![Open in Colab]({COLAB}/assets/colab-badge.svg)]({COLAB}/{{path}})"
 ADDRESS = re.compile(r'^( *repository, tag = )"[^"]*", "[^"]*"', re.MULTILINE)
@@ -41,7 +41,7 @@ def prepare(
     root: Path | str | None = None,
     run: Callable[..., object] = subprocess.run,
 ) -> list[str]:
-    """Install the project with an extra (`gpu` or none); mount Drive if asked.
+    """Install the project with an extra (`gpu`, else `notebooks`); mount Drive if asked.
 
     Restarts the kernel where that replaced what it holds. Returns what was done, in words. Pins
     come from the project's own constraints. Results go to Drive where `save_to_drive` is set, so
@@ -50,7 +50,7 @@ def prepare(
     root = Path(root) if root else project_root()
     done = []
     if not is_installed(extra):
-        wanted = f"{root}[{extra}]" if extra else str(root)
+        wanted = f"{root}[{extra or 'notebooks'}]"
         pip = [sys.executable, "-m", "pip", "install", "--quiet"]
         run([*pip, "-c", str(root / "constraints.txt"), "-e", wanted], check=True)
         done.append(f"installed {wanted}")
@@ -98,7 +98,7 @@ def is_installed(extra: str) -> bool:
     except metadata.PackageNotFoundError:
         return False
     # a broken install leaves the project's own name behind first, so its needs are looked for too
-    return all(find_spec(name) for name in ("papermill", *EXTRA_NEEDS[extra]))
+    return all(find_spec(name) for name in EXTRA_NEEDS[extra])
 
 
 def clashes(loaded: Mapping[str, object]) -> list[str]:

@@ -13,15 +13,17 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def project_root() -> Path:
-    """Return the folder with `notebooks/` and `pyproject.toml`: the working directory or one above
-    it, else the clone installed from.
+    """Return the folder with `notebooks/`, and `pyproject.toml` or `runs/`.
+
+    That is the working directory or one above it, else the clone installed from.
     """
     for folder in (Path.cwd(), *Path.cwd().parents, PACKAGE.parent):
-        if (folder / "notebooks").is_dir() and (folder / "pyproject.toml").is_file():
+        is_known = (folder / "pyproject.toml").is_file() or (folder / "runs").is_dir()
+        if (folder / "notebooks").is_dir() and is_known:
             return folder
     raise UserError(
-        "no project folder here (one with notebooks/ and pyproject.toml); "
-        "change into your clone and try again"
+        "no project folder here (one with notebooks/ and runs/); change into your clone, or make "
+        "one with `selene init FOLDER` and change into it"
     )
 
 

@@ -34,6 +34,7 @@ from selene_lib.training.model import Loaded, open_for_training
 from selene_lib.training.pair_checks import check_pairs
 from selene_lib.training.processes import Process, join
 from selene_lib.training.spec import TrainSpec
+from selene_lib.training.trackers import check_trackers
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ def train(
     then a UserError.
     """
     check_pairs(pairs)
+    check_trackers(spec.report_to)
     with _alone(Path(out_dir)):
         return _train(spec, pairs, out_dir, validation, resume, progress)
 

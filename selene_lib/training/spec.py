@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from selene_lib.errors import UserError
+from selene_lib.training.trackers import names_of
 
 # what may change between a checkpoint and its continuation, because it cannot change a number
 PRESENTATION_FIELDS = frozenset(
@@ -113,11 +114,7 @@ class TrainSpec:
             not (self.trainer == "trl" and self.label_smoothing),
             "TRL's sigmoid loss ignores label_smoothing: set it to 0, or trainer to 'selene'",
         )
-        object.__setattr__(
-            self,
-            "report_to",
-            tuple([self.report_to] if isinstance(self.report_to, str) else self.report_to),
-        )
+        object.__setattr__(self, "report_to", names_of(self.report_to))
 
     def _read_words(self) -> None:
         """Take a notebook's plain scalars for what is None here: `auto`, and 0 tokens."""

@@ -9,17 +9,24 @@ together; the counts of a resample are one multinomial draw over the distinct ou
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from selene_lib.errors import UserError
 from selene_lib.evaluation.arena.elo import START
+from selene_lib.evaluation.arena.many import draw_shifts
 from selene_lib.evaluation.arena.votes import ELO_PER_NAT, Battles
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 Ties = Literal["davidson", "half"]
 ResampledBy = Literal["vote", "voter"]
 RIDGE = 0.01
+# From so many counts to be drawn on (resamples x pairs x outcomes: half a gigabyte), and so many
+# votes for every judge, resamples come from the normal limit.
+MANY_COUNTS, MANY_VOTES = 60_000_000, 500
 _MAX_STEP = 2.0
 _TOLERANCE = 1e-6
 
@@ -97,13 +104,18 @@ def bootstrap_ratings(
     """Return Bradley-Terry ratings (Elo points) of resampled battles, [n_resamples, n_judges].
 
     `by="vote"` resamples votes; `by="voter"` resamples people with all their votes, which is wider
-    where a person votes many times.
+    where a person votes many times. Of very many votes (`MANY_COUNTS`, `MANY_VOTES`) the resamples
+    are those of the normal limit (`arena.many`).
     """
-    outcomes = count_outcomes(battles)
+    outcomes, rng = count_outcomes(battles), np.random.default_rng(seed)
     check_connected(battles, outcomes)
-    drawn = _resample(battles, outcomes, n_resamples, np.random.default_rng(seed), by)
     counts = _treat_ties(outcomes.counts, ties)
     start = _newton(outcomes.pairs, counts[None], outcomes.n_judges, ridge=ridge)
+    many = outcomes.counts.size * n_resamples >= MANY_COUNTS
+    if many and battles.n_votes().min() >= MANY_VOTES:
+        shifts = _shifts(battles, outcomes, start, n_resamples, rng, by)
+        return _to_elo(start.theta + shifts[:, : outcomes.n_judges])
+    drawn = _resample(battles, outcomes, n_resamples, rng, by)
     fit = _newton(
         outcomes.pairs,
         _treat_ties(drawn, ties),
@@ -128,13 +140,63 @@ def _resample(
         return rng.multinomial(len(battles), shares, size=n_resamples).astype(float).reshape(shape)
     if by != "voter":
         raise ValueError(f"by={by!r} is not one of vote, voter")
-    if battles.voter is None:
-        raise UserError("resampling by voter needs a column 'voter' or 'worker' in the votes file")
-    n_voters = int(battles.voter.max()) + 1
+    voter = _voters(battles)
+    n_voters = int(voter.max()) + 1
     table = np.zeros((n_voters, outcomes.counts.size))
-    np.add.at(table, (battles.voter, _cells(battles)[1]), 1)
+    np.add.at(table, (voter, _cells(battles)[1]), 1)
     weights = rng.multinomial(n_voters, np.full(n_voters, 1 / n_voters), size=n_resamples)
     return (weights @ table).reshape(shape)
+
+
+def _shifts(
+    battles: Battles,
+    outcomes: PairCounts,
+    fit: _Fit,
+    n_resamples: int,
+    rng: np.random.Generator,
+    by: ResampledBy,
+) -> np.ndarray:
+    """How resamples move theta (and eta, where ties have one), [n_resamples, n_parameters]."""
+    from scipy.sparse import coo_array
+
+    n_pairs, size = len(outcomes.pairs), len(fit.information[0])
+    first, second = np.repeat(outcomes.pairs, 3, axis=0).T
+    p_gap, p_tie = _expected(fit, outcomes.pairs)
+    pull = (np.tile([1.0, 0.0, -1.0], n_pairs) - np.repeat(p_gap, 3)) / 2
+    cell = np.arange(3 * n_pairs)
+    rows, columns, values = [cell, cell], [first, second], [pull, -pull]
+    if size > outcomes.n_judges:
+        rows.append(cell)
+        columns.append(np.full(len(cell), outcomes.n_judges))
+        values.append(np.tile([0.0, 1.0, 0.0], n_pairs) - np.repeat(p_tie, 3))
+    where = (np.concatenate(rows), np.concatenate(columns))
+    scores = coo_array((np.concatenate(values), where), shape=(len(cell), size)).tocsr()
+    units = _votes_of_voters(battles) if by == "voter" else None
+    counts = outcomes.counts.ravel()
+    return draw_shifts(scores, counts, units, fit.information[0], n_resamples, rng)
+
+
+def _expected(fit: _Fit, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Share of wins less share of losses, and share of ties, that a fit gives each pair."""
+    half = np.exp((fit.theta[0, pairs[:, 0]] - fit.theta[0, pairs[:, 1]]) / 2)
+    tie = np.exp(fit.eta[0])
+    total = half + 1 / half + tie
+    return (half - 1 / half) / total, tie / total
+
+
+def _votes_of_voters(battles: Battles) -> csr_array:
+    """Votes of each voter by cell, [n_voters, n_cells]."""
+    from scipy.sparse import coo_array
+
+    voter, (pairs, cell) = _voters(battles), _cells(battles)
+    shape = (int(voter.max()) + 1, 3 * len(pairs))
+    return coo_array((np.ones(len(cell)), (voter, cell)), shape=shape).tocsr()
+
+
+def _voters(battles: Battles) -> np.ndarray:
+    if battles.voter is None:
+        raise UserError("resampling by voter needs a column 'voter' or 'worker' in the votes file")
+    return battles.voter
 
 
 def check_connected(battles: Battles, outcomes: PairCounts) -> None:

@@ -13,6 +13,9 @@ from selene_lib.evaluation.arena.votes import Battles
 
 K_FACTOR = 32.0
 START = 1200.0
+# Above so many battles an order is played from its end: what happened long before is forgotten.
+MANY_BATTLES = 50_000
+_AGREES = 0.05  # Elo points between two starts, below which a rating is that of the whole order
 
 
 def sequential_elo(battles: Battles, *, k: float = K_FACTOR, start: float = START) -> np.ndarray:
@@ -46,11 +49,30 @@ def shuffle_elo(
     """Return Elo ratings of the same battles in random orders, [n_shuffles, n_judges].
 
     All orders advance together, one battle a step, so a step is a few vector operations whatever
-    the number of orders.
+    the number of orders. Of more than `MANY_BATTLES` only so many of the last battles of an order
+    are played as make two different starts agree to a twentieth of a point: a rating forgets.
     """
-    orders = rng.permuted(np.tile(np.arange(len(battles)), (n_shuffles, 1)), axis=1).T
-    ratings = np.full(n_shuffles * len(battles.judges), start)
-    row = np.arange(n_shuffles) * len(battles.judges)
+    if len(battles) <= MANY_BATTLES:
+        orders = rng.permuted(np.tile(np.arange(len(battles)), (n_shuffles, 1)), axis=1).T
+        return _play(battles, orders, np.full((n_shuffles, len(battles.judges)), start), k)
+    n_last = 64 * len(battles.judges)
+    settled = sequential_elo(battles, k=k, start=start)
+    while True:
+        n_last = min(2 * n_last, len(battles))
+        ends = [rng.choice(len(battles), n_last, replace=False) for _ in range(n_shuffles)]
+        orders = np.stack(ends, axis=1)
+        begins = np.repeat(np.stack([settled, np.full(len(settled), start)]), n_shuffles, axis=0)
+        played = _play(battles, np.concatenate([orders, orders], axis=1), begins, k)
+        one, other = played[:n_shuffles], played[n_shuffles:]
+        if np.abs(one - other).max() < _AGREES or n_last == len(battles):
+            return other if n_last == len(battles) else one
+
+
+def _play(battles: Battles, orders: np.ndarray, begins: np.ndarray, k: float) -> np.ndarray:
+    """Play `orders` [n_played, n_orders] of battles from ratings [n_orders, n_judges]."""
+    n_orders, n_judges = begins.shape
+    ratings = begins.ravel().copy()
+    row = np.arange(n_orders) * n_judges
     left, right = battles.left[orders] + row, battles.right[orders] + row
     scores = battles.score_left[orders]
     rate = np.log(10) / 400
@@ -59,4 +81,4 @@ def shuffle_elo(
         gain = k * (score - 1 / (1 + np.exp(rate * (two - one))))
         ratings[i] = one + gain
         ratings[j] = two - gain
-    return ratings.reshape(n_shuffles, -1)
+    return ratings.reshape(n_orders, n_judges)

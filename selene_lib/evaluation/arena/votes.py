@@ -13,7 +13,8 @@ import csv
 import itertools
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -97,20 +98,56 @@ def read_votes(path: str | os.PathLike, *, both_bad: BothBad = "tie") -> Battles
     if not path.is_file():
         raise UserError(f"no votes file {path}; give a CSV with the columns left, right and winner")
     rows = _json_rows(path) if path.suffix in {".jsonl", ".ndjson"} else _csv_rows(path)
-    names: list[tuple[str, str]] = []
-    scores: list[float] = []
-    voters: list[str | None] = []
+    ballot = _Ballot()
     for line, row in rows:
         if both_bad == "drop" and str(row.get("winner") or "").strip().lower() in BOTH_BAD:
             continue
-        one, two, score = _vote(path, line, row)
-        names.append((one, two))
-        scores.append(score)
-        voters.append(next((str(row[c]) for c in VOTERS if row.get(c) not in (None, "")), None))
-    if not names:
+        ballot.add(*_vote(path, line, row), _voter(row))
+    if not len(ballot.scores):
         but = " but both_bad ones, which are left out" if both_bad == "drop" else ""
         raise UserError(f"{path} holds a header and no votes{but}")
-    return _battles(names, scores, voters)
+    return ballot.battles()
+
+
+class _Ballot:
+    """Votes as they are read: numbers in flat arrays, for a million of them are many objects."""
+
+    def __init__(self) -> None:
+        self.left, self.right, self.scores = array("q"), array("q"), array("d")
+        self.voters = array("q")
+        self._judges: dict[str, int] = {}
+        self._voters: dict[str, int] = {}
+        self._every_vote_has_a_voter = True
+
+    def add(self, one: str, two: str, score: float, voter: str | None) -> None:
+        self.left.append(self._judges.setdefault(one, len(self._judges)))
+        self.right.append(self._judges.setdefault(two, len(self._judges)))
+        self.scores.append(score)
+        if voter is None:
+            self._every_vote_has_a_voter = False
+        else:
+            self.voters.append(self._voters.setdefault(voter, len(self._voters)))
+
+    def battles(self) -> Battles:
+        """Judges and voters numbered in the order of their names."""
+        judge, names = _by_name(self._judges)
+        voter = None
+        if self._every_vote_has_a_voter:
+            voter = _by_name(self._voters)[0][np.array(self.voters)]
+        left, right = judge[np.array(self.left)], judge[np.array(self.right)]
+        return Battles(names, left, right, np.array(self.scores), voter)
+
+
+def _by_name(numbers: dict[str, int]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return the place of each number among the sorted names, and these."""
+    names = sorted(numbers)
+    place = np.empty(len(names), dtype=np.int64)
+    place[[numbers[name] for name in names]] = np.arange(len(names))
+    return place, tuple(names)
+
+
+def _voter(row: Mapping[str, object]) -> str | None:
+    return next((str(row[c]) for c in VOTERS if row.get(c) not in (None, "")), None)
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, str | None]]]:
@@ -140,7 +177,7 @@ def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
 
 
 def _vote(path: Path, line: int, row: dict) -> tuple[str, str, float]:
-    shape = next((s for s in SHAPES if set(s) <= set(row)), None)
+    shape = next((s for s in SHAPES if s[0] in row and s[1] in row), None)
     if shape is None or "winner" not in row:
         found = ", ".join(str(c) for c in row if c is not None)
         raise UserError(
@@ -165,18 +202,6 @@ def _vote(path: Path, line: int, row: dict) -> tuple[str, str, float]:
     return one, two, _SCORES[winner.lower()]
 
 
-def _battles(
-    names: Sequence[tuple[str, str]], scores: Sequence[float], voters: Sequence[str | None]
-) -> Battles:
-    judges = tuple(sorted({name for pair in names for name in pair}))
-    index = {name: i for i, name in enumerate(judges)}
-    left, right = (np.array([index[pair[side]] for pair in names]) for side in (0, 1))
-    voter = None
-    if all(v is not None for v in voters):
-        voter = np.unique(np.array(voters), return_inverse=True)[1]
-    return Battles(judges, left, right, np.array(scores), voter)
-
-
 def battles_of_judges(samples: Iterable[Sample], judgements: Iterable[Judgement]) -> Battles:
     """Let judges that judged the same items meet: who gives the gold label beats who does not.
 
@@ -190,19 +215,15 @@ def battles_of_judges(samples: Iterable[Sample], judgements: Iterable[Judgement]
         if j.sample_id in gold:
             said = j.verdict_of_sample
             right.setdefault((j.sample_id, j.order), {})[j.judge] = said == gold[j.sample_id]
-    names: list[tuple[str, str]] = []
-    scores: list[float] = []
-    voters: list[str | None] = []
+    ballot = _Ballot()
     for (sample_id, _), outcomes in right.items():
         for one, two in itertools.combinations(sorted(outcomes), 2):
-            names.append((one, two))
-            scores.append((1 + outcomes[one] - outcomes[two]) / 2)
-            voters.append(sample_id)
-    if not names:
+            ballot.add(one, two, (1 + outcomes[one] - outcomes[two]) / 2, sample_id)
+    if not len(ballot.scores):
         raise ValueError(
             "no two judges share a question with a gold label; judge the same set with each of them"
         )
-    return _battles(names, scores, voters)
+    return ballot.battles()
 
 
 def simulate_battles(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from sys import intern
+from typing import Any
 
 import numpy as np
 
 from selene_lib.records import LABELS, TIE, Judgement, Order, Sample, Task
 
 UNPARSED = ""
+_NO_META: dict[str, Any] = {}  # one for all samples without any
 
 
 @dataclass(frozen=True)
@@ -94,24 +97,24 @@ def align_judgements(
     ]
 
 
-Names = Sequence[tuple[str, str]]
+# Of a block, by task: a 64-bit hash of the group of each sample.
+Groups = Mapping[str, np.ndarray]
 
 
-def join_outcomes(parts: Sequence[tuple[Names, list[Outcomes]]]) -> list[Outcomes]:
-    """Join what was aligned block by block, with `(task, group)` of the samples of each block: one
-    `Outcomes` a task, as all at once would give.
-    """
+def join_outcomes(parts: Sequence[tuple[Groups, list[Outcomes]]]) -> list[Outcomes]:
+    """Join what was aligned block by block: one `Outcomes` a task, as all at once would give."""
     tasks = sorted({outcomes.task for _, block in parts for outcomes in block})
     return [
-        _join([(s, o) for s, block in parts for o in block if o.task == task]) for task in tasks
+        _join([(g[task], o) for g, block in parts for o in block if o.task == task])
+        for task in tasks
     ]
 
 
-def _join(parts: Sequence[tuple[Names, Outcomes]]) -> Outcomes:
+def _join(parts: Sequence[tuple[np.ndarray, Outcomes]]) -> Outcomes:
     blocks = [outcomes for _, outcomes in parts]
     both: tuple[Order, ...] = ("AB", "BA")
     orders = [order for order in both if any(order in block.verdicts for block in blocks)]
-    names = [name for named, o in parts for task, name in named if task == o.task]
+    hashes = np.concatenate([groups for groups, _ in parts])
 
     def joined(name: str) -> np.ndarray:
         return np.concatenate([getattr(block, name) for block in blocks])
@@ -122,7 +125,7 @@ def _join(parts: Sequence[tuple[Names, Outcomes]]) -> Outcomes:
     return replace(
         blocks[0],
         ids=joined("ids"),
-        groups=_numbered(names),
+        groups=_numbered_hashes(hashes),
         subsets=joined("subsets"),
         metas=joined("metas"),
         gold=joined("gold"),
@@ -166,12 +169,12 @@ def _one_task(
         task=task,
         ids=np.array([s.id for s in samples], dtype=object),
         groups=_numbered([s.group or s.id for s in samples]),
-        subsets=np.array([str(s.meta.get("subset", "")) for s in samples], dtype=object),
-        metas=np.array([dict(s.meta) for s in samples], dtype=object),
-        gold=np.array([s.label or UNPARSED for s in samples], dtype=object),
+        subsets=np.array([intern(str(s.meta.get("subset", ""))) for s in samples], dtype=object),
+        metas=np.array([dict(s.meta) if s.meta else _NO_META for s in samples], dtype=object),
+        gold=np.array([intern(s.label or UNPARSED) for s in samples], dtype=object),
         gold_score=np.array([_gold_score(s) for s in samples], dtype=float),
-        verdicts=_texts(judged, _verdict),
-        statuses=_texts(judged, lambda j: j.status if j else "absent"),
+        verdicts=_texts(judged, lambda j: intern(_verdict(j))),
+        statuses=_texts(judged, lambda j: intern(j.status if j else "absent")),
         replies=_texts(judged, lambda j: j.reply if j else ""),
         probs={order: _probs(found, LABELS[task]) for order, found in judged.items()},
     )
@@ -191,6 +194,14 @@ def _numbered(names: list[str]) -> np.ndarray:
     """
     number = {name: i for i, name in enumerate(dict.fromkeys(names))}
     return np.array([number[name] for name in names])
+
+
+def _numbered_hashes(hashes: np.ndarray) -> np.ndarray:
+    """As `_numbered`, of hashes."""
+    _, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
+    rank = np.empty(len(first), dtype=np.int64)
+    rank[np.argsort(first)] = np.arange(len(first))
+    return rank[inverse]
 
 
 def _verdict(judgement: Judgement | None) -> str:

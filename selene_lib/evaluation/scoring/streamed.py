@@ -5,16 +5,24 @@ A million replies with their texts are some gigabytes; what is scored of them is
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
+
 from selene_lib.errors import UserError
 from selene_lib.evaluation.scoring import score_outcomes
-from selene_lib.evaluation.scoring.outcomes import Outcomes, align_judgements, join_outcomes
+from selene_lib.evaluation.scoring.outcomes import (
+    Groups,
+    Outcomes,
+    align_judgements,
+    join_outcomes,
+)
 from selene_lib.evaluation.scoring.rescore import (
     fitting_judgements,
     iterate_samples,
@@ -47,7 +55,7 @@ def rescore_files(
     and a few hundred bytes an item.
     """
     files = judgement_files(replies)
-    index = _Index.of(files, set_name)
+    index = _Index(files, set_name)
     name = one_set(index.sets, set_name)
     tally = _Tally(any_prompt)
     with ExitStack() as stack:
@@ -64,45 +72,42 @@ def _blocks(samples: Iterator[Sample]) -> Iterator[list[Sample]]:
         yield block
 
 
-@dataclass
 class _Index:
-    """Where the replies to each sample stand, by a short hash of its id."""
+    """Where the replies to each sample stand, by a short hash of its id: 16 bytes a reply."""
 
-    sets: Counter[str] = field(default_factory=Counter)
-    n: int = 0
-    places: dict[bytes, int | tuple[int, ...]] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, files: Sequence[Path], set_name: str | None) -> _Index:
+    def __init__(self, files: Sequence[Path], set_name: str | None) -> None:
         """Read every line once and keep where it begins."""
-        index = cls()
+        self.sets: Counter[str] = Counter()
+        keys, places = array("Q"), array("q")
         for number, file in enumerate(files):
             for begin, row in iterate_rows(file):
-                index.sets[row["set"]] += 1
+                self.sets[row["set"]] += 1
                 if set_name is None or row["set"] == set_name:
-                    index._add(place_of(row["sample_id"]), begin << _FILE_BITS | number)
-        return index
-
-    def _add(self, key: bytes, place: int) -> None:
-        self.n += 1
-        known = self.places.get(key)
-        if known is None:
-            self.places[key] = place
-        else:
-            before = known if isinstance(known, tuple) else (known,)
-            self.places[key] = (*before, place)
+                    keys.append(_key(row["sample_id"]))
+                    places.append(begin << _FILE_BITS | number)
+        self.n = len(keys)
+        order = np.argsort(np.frombuffer(keys, np.uint64), kind="stable")
+        self._keys = np.frombuffer(keys, np.uint64)[order]
+        self._places = np.frombuffer(places, np.int64)[order]
 
     def read(
         self, samples: Sequence[Sample], readers: Sequence[JudgementReader]
     ) -> Iterator[Judgement]:
-        """Yield the judgements of samples, in the order of the files."""
-        found: list[int] = []
-        for sample in samples:
-            known = self.places.get(place_of(sample.id), ())
-            found += known if isinstance(known, tuple) else (known,)
+        """Yield the judgements of samples, in the order of the files.
+
+        Two ids of one hash get each other's replies too; who reads them looks at the id.
+        """
+        wanted = np.array([_key(sample.id) for sample in samples], dtype=np.uint64)
+        low = np.searchsorted(self._keys, wanted, side="left")
+        high = np.searchsorted(self._keys, wanted, side="right")
+        found = [int(p) for a, b in zip(low, high) for p in self._places[a:b]]
         last = (1 << _FILE_BITS) - 1
         for place in sorted(found, key=lambda place: (place & last, place)):
             yield readers[place & last].at(place >> _FILE_BITS)
+
+
+def _key(text: str) -> int:
+    return int.from_bytes(place_of(text)[:8], "little")
 
 
 class _Tally:
@@ -113,9 +118,7 @@ class _Tally:
         self.judges: dict[str, None] = {}
         self.n_samples, self.n_known, self._first_id = 0, 0, ""
         self.refused: list[str] = []
-        self._parts: dict[str, list[tuple[list[tuple[str, str]], list[Outcomes]]]] = defaultdict(
-            list
-        )
+        self._parts: dict[str, list[tuple[Groups, list[Outcomes]]]] = defaultdict(list)
         self._missing: dict[str, list[str]] = defaultdict(list)
 
     def add(self, samples: list[Sample], found: list[Judgement], name: str) -> None:
@@ -139,7 +142,7 @@ class _Tally:
             self._missing[judge] += missing
             if not missing:
                 outcomes = align_judgements(bare, mine, judge=judge, set_name=name)
-                self._parts[judge].append(([(s.task, s.group or s.id) for s in bare], outcomes))
+                self._parts[judge].append((_groups(bare), outcomes))
 
     def refuse(self, name: str, n_judgements: int) -> None:
         """Raise a UserError for what `rescore` would refuse."""
@@ -155,3 +158,11 @@ class _Tally:
     def joined(self, judge: str) -> list[Outcomes]:
         """The outcomes of all blocks, one a task."""
         return join_outcomes(self._parts[judge])
+
+
+def _groups(samples: Sequence[Sample]) -> Groups:
+    """Hashes of the samples' groups, by task: names of a million of them are not kept."""
+    found: dict[str, list[int]] = defaultdict(list)
+    for sample in samples:
+        found[sample.task].append(_key(sample.group or sample.id))
+    return {task: np.array(keys, dtype=np.uint64) for task, keys in found.items()}

@@ -1,0 +1,1 @@
+"""A judge behind HTTP: requests that come at once are judged together."""
