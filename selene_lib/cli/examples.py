@@ -50,6 +50,12 @@ EXAMPLES = {
         "selene export --adapter my-judge --base smollm2 --out exported \\",
         "    --golden judged.csv.samples.parquet",
     ),
+    "init": ("selene init my-project",),
+    "serve": (
+        "selene serve --model http://localhost:8000/v1#my-model \\",
+        '    --task classification --rubric "Is it helpful?"',
+    ),
+    "push": ("selene push my-judge owner/my-judge --dry-run",),
     "model get": ("selene model get smollm2",),
     "data get": ("selene data get laptop --out DIR",),
 }
