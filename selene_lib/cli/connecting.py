@@ -13,9 +13,9 @@ from selene_lib.records import Task
 def init(
     folder: Annotated[Path, typer.Argument(help="folder to make, or to complete")],
 ) -> None:
-    """Copy the notebooks, runs and examples into a folder of your own; no clone is needed.
+    """Copy notebooks, runs and examples into a folder.
 
-    Files that are there already and differ are an error, and nothing is written.
+    No clone is needed. Files that are there already and differ are an error, and nothing is written.
     """
     from selene_lib.pipeline.beginning import init_project
 
@@ -55,9 +55,9 @@ def serve(
         int, typer.Option("--max-body-bytes", help="length of one request")
     ] = 4_000_000,
 ) -> None:
-    """Serve a judge over HTTP: POST /judge and /judge/batch, GET /health, OpenAPI at /docs.
+    """Serve a judge over HTTP.
 
-    Requests that come at once are judged together. With the environment variable SELENE_SERVE_KEY
+    POST /judge and /judge/batch, GET /health, OpenAPI at /docs. Requests that come at once are judged together. With the environment variable SELENE_SERVE_KEY
     clients must send `Authorization: Bearer KEY`; without one only this machine is listened to.
     SIGTERM or Ctrl-C stops it: what was taken is answered first.
     """
@@ -96,9 +96,9 @@ def push(
         bool, typer.Option("--dry-run", help="list what would be sent, and send nothing")
     ] = False,
 ) -> None:
-    """Send a judge to the Hugging Face hub: adapter, card, measured agreement, in one commit.
+    """Send a trained judge to the Hugging Face hub.
 
-    The key is HF_TOKEN. A new repository is private; your texts are sent with --with-texts only.
+    Adapter, card and measured agreement go in one commit. The key is HF_TOKEN. A new repository is private; your texts are sent with --with-texts only.
     """
     from selene_lib.integrations.hub import push_judge
 

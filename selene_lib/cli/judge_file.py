@@ -245,7 +245,10 @@ def rubrics(
         "absolute"
     ),
 ) -> None:
-    """List the rubrics that come with the project, or print one, to be used as it is or changed."""
+    """List the rubrics that come with the project, or print one.
+
+    Use it as it is, or change it.
+    """
     from selene_lib.judges.asked import kind_of
     from selene_lib.prompts.presets import presets, rubric_of
 
