@@ -15,7 +15,8 @@ def init(
 ) -> None:
     """Copy notebooks, runs and examples into a folder.
 
-    No clone is needed. Files that are there already and differ are an error, and nothing is written.
+    No clone is needed. Files that are there already and differ are an error, and nothing is
+    written.
     """
     from selene_lib.pipeline.beginning import init_project
 
@@ -57,9 +58,10 @@ def serve(
 ) -> None:
     """Serve a judge over HTTP.
 
-    POST /judge and /judge/batch, GET /health, OpenAPI at /docs. Requests that come at once are judged together. With the environment variable SELENE_SERVE_KEY
-    clients must send `Authorization: Bearer KEY`; without one only this machine is listened to.
-    SIGTERM or Ctrl-C stops it: what was taken is answered first.
+    POST /judge and /judge/batch, GET /health, OpenAPI at /docs. Requests that come at once are
+    judged together. With the environment variable SELENE_SERVE_KEY clients must send
+    `Authorization: Bearer KEY`; without one only this machine is listened to. SIGTERM or Ctrl-C
+    stops it: what was taken is answered first.
     """
     from selene_lib.judge import Judge
     from selene_lib.serving.app import ServeLimits, make_app
@@ -98,7 +100,8 @@ def push(
 ) -> None:
     """Send a trained judge to the Hugging Face hub.
 
-    Adapter, card and measured agreement go in one commit. The key is HF_TOKEN. A new repository is private; your texts are sent with --with-texts only.
+    Adapter, card and measured agreement go in one commit. The key is HF_TOKEN. A new repository
+    is private; your texts are sent with --with-texts only.
     """
     from selene_lib.integrations.hub import push_judge
 
