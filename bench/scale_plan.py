@@ -156,7 +156,7 @@ def limits(n: int, lengths: Lengths) -> str:
     tokens = lengths.prompt + 2 * lengths.reply
     facts = [
         ("samples in the memory of notebook 02", n * one["held"], MEMORY_GB),
-        ("token ids of the pairs in a trainer's memory", host_memory_bytes(n, tokens), MEMORY_GB),
+        ("pairs in the host memory of a training", host_memory_bytes(n, tokens), MEMORY_GB),
         ("index of a judge's store in memory", n * 190.0, MEMORY_GB),
         ("samples on disk, not compressed", n * one["sample"], 2000),
         ("two critiques and a judgement on disk", 3 * n * one["reply"], 2000),

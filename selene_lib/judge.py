@@ -6,9 +6,11 @@ A file is judged resumably, with every reply kept beside the result.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack, overload
 
@@ -29,6 +31,8 @@ from selene_lib.judges.planning import FilePlan, plan_job
 from selene_lib.judges.protocol import JudgeBackend, Reply
 from selene_lib.judges.results import ItemResult, item_results
 from selene_lib.judges.session import AskingSession
+from selene_lib.judges.sharding import Shard, stores_of_shards, take_over
+from selene_lib.models.cluster import Cluster
 from selene_lib.models.names import EMBEDDED_MODEL
 from selene_lib.prompts.additions import Example
 from selene_lib.prompts.rendering import Prompt
@@ -221,6 +225,8 @@ def judge_file(
     prefix: str = "",
     retry_failed: bool = False,
     progress: bool = True,
+    shard: str | None = None,
+    cluster: Cluster | None = None,
     **given: Any,
 ) -> FileResult:
     """Judge every row of a table and write the rows with the verdict columns added, in the output's
@@ -237,16 +243,25 @@ def judge_file(
     `failed`, asked again with `retry_failed`. The samples as they were judged lie beside the output
     (`.samples.parquet`), to be scored again or exported with. Every mistake of the user is a one-
     line UserError, before anything is asked.
+
+    `shard` (`3/8`) judges a part of the rows into files of its own, named after it; without it what
+    shards answered is taken over. `cluster` spreads the prompts over a Ray cluster.
     """
-    output = Path(output_path)
+    part = Shard.read(shard) if shard else None
+    output = part.output(Path(output_path)) if part else Path(output_path)
     kept = Path(store) if store else output.with_name(f"{output.name}.replies.jsonl")
     settings = JudgeOptions.of(options, given)
-    job, ids = _prepare(Path(input_path), output, kept, model, settings, columns, labels, prefix)
+    job, ids = _prepare(
+        Path(input_path), output, kept, model, settings, columns, labels, prefix, part
+    )
     asked = job.asked
     if EMBEDDED_MODEL in asked.models:
         tell(_TOY)
-    judges = open_panel(asked.models, asked.opened_with.of_backend(), open_judge)
+    open_one = open_judge if cluster is None else _opener_on(cluster)
+    judges = open_panel(asked.models, asked.opened_with.of_backend(), open_one)
     job.name_columns(judges)
+    if part is None and (others := stores_of_shards(output)):
+        tell(f"{take_over(kept, others)} replies taken over from {len(others)} shards")
     with (
         _told_of_full_disk(output),
         open_stores(kept, judges, ids, retry_failed=retry_failed) as stores,
@@ -273,7 +288,7 @@ def plan_file(
     output = Path(output_path)
     kept = Path(store) if store else output.with_name(f"{output.name}.replies.jsonl")
     settings = JudgeOptions.of(options, given)
-    job, _ = _prepare(Path(input_path), output, kept, model, settings, columns, labels, "")
+    job, _ = _prepare(Path(input_path), output, kept, model, settings, columns, labels, "", None)
     return plan_job(job, kept)
 
 
@@ -286,6 +301,7 @@ def _prepare(
     columns: Mapping[str, str] | None,
     labels: Mapping[str, str] | None,
     prefix: str,
+    part: Shard | None,
 ) -> tuple[FileJob, set[str]]:
     """Read input and output and everything in them; return the job, and the ids it asks about."""
     kind_of(settings.task, settings.scale)
@@ -303,9 +319,22 @@ def _prepare(
         labels or (trained.labels if trained else {}),
         scale=asked.scale,
         needs=asked.needs,
+        takes=part.takes if part else None,
     )
     job = FileJob(rows, shape, asked, prefix)
     return job, job.look_through()
+
+
+def _opener_on(cluster: Cluster) -> Callable[..., JudgeBackend]:
+    """What opens a judge of a panel on a cluster: each has a folder of its own there."""
+    from selene_lib.judges.cluster import RayJudge
+
+    def open_one(model: str, **options: Any) -> JudgeBackend:
+        name = hashlib.sha256(model.encode()).hexdigest()[:12]
+        mine = replace(cluster, folder=Path(cluster.folder) / name)
+        return RayJudge(model, options, mine)
+
+    return open_one
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from selene_lib.errors import UserError
 
 if TYPE_CHECKING:
     from selene_lib.judge import FileResult
+    from selene_lib.models.cluster import Cluster
 
 Models = Annotated[
     list[str] | None,
@@ -154,6 +155,20 @@ def judge(
         Path | None,
         typer.Option("--calibration", help="a run's 05_evaluate_benchmarks/calibrations/*.json"),
     ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option("--shard", help="3/8: a part of the rows; without it shards are put together"),
+    ] = None,
+    engine: Annotated[
+        str | None, typer.Option("--engine", help="ray: spread over a cluster (extra scale)")
+    ] = None,
+    workers: Annotated[int, typer.Option("--workers", help="ray: judges at work at once")] = 2,
+    ray_address: Annotated[
+        str | None, typer.Option("--ray-address", help="ray: auto or host:port; default: this one")
+    ] = None,
+    gpus_per_worker: Annotated[
+        float, typer.Option("--gpus-per-worker", help="ray: GPUs, or shares of one, of a judge")
+    ] = 0.0,
     column: ColumnOption = None,
     label: LabelOption = None,
 ) -> None:
@@ -198,7 +213,15 @@ def judge(
     if dry_run:
         print(plan_file(input, output, **given))
         return
-    done = judge_file(input, output, prefix=prefix, retry_failed=retry_failed, **given)
+    done = judge_file(
+        input,
+        output,
+        prefix=prefix,
+        retry_failed=retry_failed,
+        shard=shard,
+        cluster=_cluster(engine, output, workers, ray_address, gpus_per_worker),
+        **given,
+    )
     _print(done)
     if done.n and done.n_unparsed == done.n:
         raise typer.Exit(EXIT_UNREADABLE)
@@ -212,6 +235,22 @@ def _print(done: FileResult) -> None:
     if done.scores:
         print_rows([to_dict(row) for row in done.scores], False, SCORE_COLUMNS)
     print(f"output: {done.output}\nreplies: {done.store}")
+
+
+def _cluster(
+    engine: str | None, output: Path, workers: int, address: str | None, gpus: float
+) -> Cluster | None:
+    """Where prompts are spread; the folder beside the output must be seen by all nodes."""
+    from selene_lib.models.cluster import Cluster
+
+    if engine is None:
+        return None
+    if engine != "ray":
+        raise UserError(f"--engine {engine!r} is not ray")
+    if workers < 1:
+        raise UserError(f"--workers is {workers}; it must be at least 1")
+    folder = output.with_name(f"{output.name}.ray")
+    return Cluster(folder, address, workers, n_gpus_per_worker=gpus)
 
 
 def _prices(text: str | None) -> tuple[float | None, float | None]:

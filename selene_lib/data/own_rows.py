@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,8 @@ class OwnRows:
     column, else made from the texts (equal rows are counted), so that a row inserted elsewhere or
     another file name changes none. Without an `instruction` and a `response`, a `messages` column
     is read: a conversation whose last turn is judged. `scale` names another scale than 1-5, `needs`
-    texts that no row may lack (`reference`, `context`). Every mistake is a one-line UserError.
+    texts that no row may lack (`reference`, `context`). `takes` says which ids are given out: all
+    rows are read and checked. Every mistake is a one-line UserError.
     """
 
     path: Path
@@ -65,6 +66,7 @@ class OwnRows:
     judged: bool = True
     scale: str | None = None
     needs: Collection[str] = ()
+    takes: Callable[[str], bool] | None = None
 
     def __post_init__(self) -> None:
         self.kind = f"{self.task} {self.scale}" if self.scale else self.task
@@ -93,7 +95,8 @@ class OwnRows:
                     f"{row_of_id[sample.id]} already; make ids unique, or leave the column out"
                 )
             row_of_id[sample.id] = number
-            yield OwnRow(number, row, sample)
+            if self.takes is None or self.takes(sample.id):
+                yield OwnRow(number, row, sample)
 
     def _check_columns(self, row: Row) -> None:
         needed = [] if self._has_messages(row) or not self.judged else ["instruction", "response"]

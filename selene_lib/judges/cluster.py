@@ -61,6 +61,7 @@ class RayJudge:
                     f"{name} out, or run without --engine ray"
                 )
         self._make, self.cluster = _MakeJudge(model, dict(options)), cluster
+        self._answers: StoredAnswers | None = None
         told = self._describe()
         self.name, self.fingerprint = str(told["name"]), str(told["fingerprint"])
 
@@ -73,14 +74,29 @@ class RayJudge:
     def spread(self, prompts: Iterable[Prompt]) -> int:
         """Ask every prompt that has no answer in the folder; return how many were asked."""
         rows = ((self._key(prompt), _row(prompt)) for prompt in prompts)
-        return spread(rows, self._make, self.cluster)
+        n = spread(rows, self._make, self.cluster)
+        self._answers = StoredAnswers(self.cluster.folder)
+        return n
 
     def judge(self, prompts: Sequence[Prompt]) -> list[Reply]:
-        """Return the replies, in the order of the prompts, asking what is missing."""
-        self.spread(prompts)
-        with StoredAnswers(self.cluster.folder) as found:
-            answers = [found.get(self._key(prompt)) for prompt in prompts]
-        return [NO_ANSWER if row is None else from_dict(Reply, row) for row in answers]
+        """Return the replies, in the order of the prompts; what `spread` was not told is asked.
+
+        What no worker got an answer to is a failed reply that the next run asks again.
+        """
+        if self._answers is None:
+            self.spread(prompts)
+            return self._replies(prompts, last=True)
+        return self._replies(prompts, last=False)
+
+    def _replies(self, prompts: Sequence[Prompt], *, last: bool) -> list[Reply]:
+        found = self._answers
+        if found is None:
+            raise ValueError("replies are read once the prompts were spread")
+        rows = [found.get(self._key(prompt)) for prompt in prompts]
+        if last:
+            found.close()
+            self._answers = None
+        return [NO_ANSWER if row is None else from_dict(Reply, row) for row in rows]
 
     def batches(self, prompts: Sequence[Prompt]) -> list[list[int]]:
         """One batch: the cluster makes its own."""

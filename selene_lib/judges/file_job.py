@@ -18,9 +18,10 @@ from selene_lib.files import arrow_schema, to_arrow_row
 from selene_lib.judges.asked import Asked
 from selene_lib.judges.judging import answer_into
 from selene_lib.judges.opinions import combine
-from selene_lib.judges.protocol import JudgeBackend
+from selene_lib.judges.protocol import JudgeBackend, Spreading
 from selene_lib.judges.results import ItemResult
 from selene_lib.judges.store import JudgementStore
+from selene_lib.prompts.rendering import Prompt
 from selene_lib.records import Judgement, Sample, VerdictStatus
 
 # What is added to a user's rows, and what of each kind of verdict beside it.
@@ -119,6 +120,9 @@ class FileJob:
         from tqdm.auto import tqdm
 
         self.set_name = stores[0].set_name or self.set_name
+        for store in stores:
+            if isinstance(store.judge, Spreading):
+                store.judge.spread(self.missing(store))
         n_orders = 2 if self.rows.task == "pairwise" else 1
         n_questions = self.n * n_orders * self.asked.opinion.n_replies * len(stores)
         name = f"{', '.join(store.judge.name for store in stores)} on {self.rows.source}"
@@ -135,6 +139,13 @@ class FileJob:
                 asked = self.asked.opinion.expand(samples)
                 sample_table.write([to_arrow_row(sample) for sample in asked])
                 self._count(samples, said, results)
+
+    def missing(self, store: JudgementStore) -> Iterator[Prompt]:
+        """The prompts that a store has no answer to, in their order."""
+        for block in blocks(self.rows, BLOCK_ROWS):
+            for question in self.asked.opinion.questions([one.sample for one in block]):
+                if store.get(question, self.set_name) is None:
+                    yield question.prompt
 
     @contextmanager
     def _open_outputs(self) -> Iterator[tuple[Any, Any]]:

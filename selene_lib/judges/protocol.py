@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -89,6 +89,15 @@ class KnowsSamples(Protocol):
 
     def judge_questions(self, questions: Sequence[Question]) -> list[Reply]:
         """Answer questions, in their order."""
+        ...
+
+
+@runtime_checkable
+class Spreading(Protocol):
+    """A judge that is told all prompts of a run at once, and then only gives the replies."""
+
+    def spread(self, prompts: Iterable[Prompt]) -> int:
+        """Ask what has no answer yet; return how many prompts that were."""
         ...
 
 
