@@ -109,6 +109,14 @@ def test_a_whole_command_is_one_that_its_parser_takes(page):
     assert [problem for command in typed if (problem := parse_problem(command))] == []
 
 
+def test_the_reference_lists_every_room():
+    listed = re.findall(
+        r"^   selene_lib\.(\w+)$", (REPOSITORY / "docs" / "api.md").read_text(), flags=re.MULTILINE
+    )
+    rooms = {p.stem for p in (REPOSITORY / "selene_lib").iterdir() if p.suffix in ("", ".py")}
+    assert set(listed) == rooms - {"__init__", "__pycache__"}
+
+
 def test_an_input_file_of_the_readme_is_the_same_wherever_it_is_named():
     commands = [
         words(command)
