@@ -7,6 +7,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
 import subprocess
 import tarfile
 import tomllib
@@ -28,7 +29,13 @@ from doc_links import (
 )
 from test_readme_commands import option, uncovered
 
-from selene_lib.pipeline.readme import documents, fill, losses_in_words, readme_blocks
+from selene_lib.pipeline.readme import (
+    documents,
+    fill,
+    losses_in_words,
+    readme_blocks,
+    update_documents,
+)
 
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
 NAMES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "reports/LOG.md")
@@ -192,6 +199,26 @@ def test_the_numbers_of_readme_and_docs_are_those_of_the_committed_results(tmp_p
     assert [name for name in blocks if f"<!-- {name} -->" not in everything] == []
     stale = [path.name for path, text in texts.items() if fill(text, blocks) != text]
     assert stale == [], "run `python -m selene_lib.pipeline.readme`"
+
+
+def test_new_results_reach_readme_and_docs_once(tmp_path):
+    for path in documents(REPOSITORY):
+        target = tmp_path / path.relative_to(REPOSITORY)
+        target.parent.mkdir(exist_ok=True)
+        shutil.copy(path, target)
+    assert update_documents(tmp_path) == []  # no results are published there
+    for run in ("nano", "laptop"):
+        shutil.copytree(REPOSITORY / "reports" / run, tmp_path / "reports" / run)
+    update_documents(tmp_path)
+    path = tmp_path / "reports" / "nano" / "results.json"
+    results = json.loads(path.read_text(encoding="utf-8"))
+    for row in results["task_means"]:
+        row["value"] = 0.123456
+    path.write_text(json.dumps(results), encoding="utf-8")
+    assert update_documents(tmp_path) == ["README.md", "docs/results.md"]
+    assert "untrained 0.12" in (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "**0.123**" in (tmp_path / "docs" / "results.md").read_text(encoding="utf-8")
+    assert update_documents(tmp_path) == []
 
 
 def test_what_the_readme_says_of_simple_rules_holds():
