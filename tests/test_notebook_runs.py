@@ -18,7 +18,7 @@ from conftest import REPOSITORY
 from selene_lib import nano
 from selene_lib.curation.decisions import write_decisions
 from selene_lib.curation.pairs import build_pairs
-from selene_lib.files import write_parquet
+from selene_lib.files import sha256_file, write_json, write_parquet
 from selene_lib.ledger import Ledger
 from selene_lib.pipeline import colab
 from selene_lib.records import PreferencePair
@@ -31,7 +31,10 @@ def papermill(
     notebook: Path, home: Path, *, environment: dict[str, str] | None = None, **parameters: object
 ) -> subprocess.CompletedProcess:
     """Execute a notebook from its own folder; the copy is `home/out.ipynb`."""
-    given = [word for key, value in parameters.items() for word in ("-p", key, str(value))]
+    given = []
+    for key, value in parameters.items():  # -r: papermill takes the text 08 for the number 8
+        is_text = isinstance(value, str | Path)
+        given += ["-r" if is_text else "-p", key, str(value)]
     words = [sys.executable, "-m", "papermill", "--no-progress-bar", "-k", "python3"]
     return subprocess.run(
         [*words, notebook.name, str(home / "out.ipynb"), *given],
@@ -94,6 +97,10 @@ def test_notebook_04_trains_on_pairs_and_shows_one_with_its_tokens(tmp_path):
     write_decisions(
         run / "03_ablate_sources" / "decisions.yaml", {"sources": {}, "reward_threshold": None}
     )
+    for folder in run.iterdir():
+        made = {path.name: {"sha256": sha256_file(path)} for path in folder.iterdir()}
+        record = {"step": folder.name, "fingerprint": "f", "inputs": {}, "outputs": made}
+        write_json(folder / "step.json", {**record, "parameters": {}})
     small = {"n_steps": 2, "batch_size": 4, "losses": "dpo_nll", "seeds": "0", "n_validation": 4}
     done = papermill(HERE / "04_train_judge.ipynb", tmp_path, run="mine", **small)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -103,6 +103,9 @@ def _stamped(step: StepSpec, folder: Path) -> Iterator[Path]:
     """
     execution = uuid.uuid4().hex
     notebook = read_json(notebook_path(step.name))
+    # the cell that fetches the project in Colab: a kernel of the chain has it
+    tagged = [(cell, cell["metadata"].get("tags", [])) for cell in notebook["cells"]]
+    notebook["cells"] = [cell for cell, tags in tagged if "colab" not in tags]
     notebook["metadata"]["selene"] = {"execution": execution}
     source = folder / f".{step.name}.source.ipynb"
     write_json(source, notebook)
