@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import colorsys
 import gzip
 import itertools
 import re
@@ -11,6 +12,7 @@ from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from synthetic_run import HOSTILE, finished_run
@@ -23,6 +25,7 @@ from selene_lib.report.agreement import set_agreements
 from selene_lib.report.cells import number
 from selene_lib.report.claims import claims
 from selene_lib.report.curation import evaluation_stages, training_stages
+from selene_lib.report.dark import dark_colours
 from selene_lib.report.downloads import MAX_ROWS, TABLES, pack, shown_table
 from selene_lib.report.items import mistake_counts, worst_items
 from selene_lib.report.judged import Judged, read_judged
@@ -161,6 +164,16 @@ def test_the_ledger_adds_up_and_is_that_of_fig_2(run_dir: Path) -> None:
     counts = once[["n_in", "n_out"]].sum()
     assert [(s.n_in, s.n_out) for s in stages] == list(counts.itertuples(index=False, name=None))
     assert [s.n_out for s in evaluation_stages(run_dir)] == [160]
+
+
+def test_on_dark_ground_black_and_white_change_places_and_colours_stay() -> None:
+    white, black, orange, tint = dark_colours(
+        np.array([[1, 1, 1], [0, 0, 0], [0.9, 0.62, 0], [0.95, 0.81, 0.5]])
+    )
+    assert white.max() < 0.12 and black.min() > 0.85
+    hue, paler = (colorsys.rgb_to_hsv(*colour)[0] for colour in (orange, tint))
+    assert abs(hue - 0.115) < 0.02 and abs(paler - hue) < 0.02
+    assert orange.max() > 0.8 and 0.3 < tint.max() < 0.6, "half the hue, half the ground"
 
 
 def test_verdicts_are_counted_beside_labels(run_dir: Path, judged: Judged) -> None:

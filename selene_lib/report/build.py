@@ -17,6 +17,7 @@ from selene_lib.report.agreement import set_agreements
 from selene_lib.report.cells import environment
 from selene_lib.report.claims import claims, count_statuses
 from selene_lib.report.curation import evaluation_stages, training_stages
+from selene_lib.report.dark import dark_twin
 from selene_lib.report.downloads import TABLES, pack, shown_table
 from selene_lib.report.items import KINDS, mistake_counts, worst_items
 from selene_lib.report.judged import read_judged
@@ -166,10 +167,12 @@ def _figures(figures_dir: Path) -> dict[str, dict[str, Any]]:
         image, numbers = figures_dir / f"{row['figure']}.png", figures_dir / f"{row['figure']}.csv"
         if not image.is_file():
             continue
-        width, height = _png_size(image.read_bytes())
+        png = image.read_bytes()
+        width, height = _png_size(png)
         found[row["figure"]] = {
             **row,
-            "src": _data_uri("image/png", image.read_bytes()),
+            "src": _data_uri("image/png", png),
+            "dark": _data_uri("image/png", dark_twin(png)),
             "packed": pack(numbers.read_bytes()) if numbers.is_file() else "",
             "width": width // 2,
             "height": height // 2,
