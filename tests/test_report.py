@@ -21,7 +21,7 @@ from selene_lib.errors import UserError
 from selene_lib.paper import values as paper
 from selene_lib.records import Judgement, Sample
 from selene_lib.report import build_report
-from selene_lib.report.agreement import set_agreements
+from selene_lib.report.agreement import Confusion, set_agreements
 from selene_lib.report.cells import number
 from selene_lib.report.claims import claims
 from selene_lib.report.curation import evaluation_stages, training_stages
@@ -185,6 +185,10 @@ def test_verdicts_are_counted_beside_labels(run_dir: Path, judged: Judged) -> No
     wrong = [m for m in mistake_counts(judged) if m.set == "nano-pairs"]
     assert 40 - wrong[0].n <= trained.n_right <= 80 - wrong[0].n
     assert sum(trained.given(v) for v in pairs.verdicts) == trained.n
+    assert Confusion(
+        "j", {("A", "A"): 20, ("A", "B"): 5, ("B", "A"): 10, ("B", "B"): 15}
+    ).kappa == (pytest.approx(0.4))
+    assert Confusion("j", {("A", "A"): 3}).kappa is None
 
 
 def test_a_table_cut_short_begins_with_the_judge_of_the_run(tmp_path: Path) -> None:
@@ -312,7 +316,8 @@ def test_a_set_on_which_training_hurt_is_named_in_the_first_lines(
     page = build_report(broken, tmp_path, tmp_path / "report.html").read_text(encoding="utf-8")
     words = re.sub(r"\s+", " ", "".join(Page(page).words))
     assert (
-        "Trained scores below the base on nano-ood-pairs (pairwise: 0.200 against 0.500)." in words
+        "Trained scores below the base on nano-ood-pairs "
+        "(pairwise: 0.200 against 0.500, 1 unread)." in words
     )
     assert "undefined" in words, (
         "a metric that cannot be computed is not the same as a set that was not run"

@@ -42,6 +42,15 @@ class Confusion:
     def n_right(self) -> int:
         return sum(n for (gold, said), n in self.counts.items() if gold == said)
 
+    @property
+    def kappa(self) -> float | None:
+        """Cohen's kappa over the replies; None where one label is all there is and all that was
+        said.
+        """
+        words = {word for pair in self.counts for word in pair}
+        by_chance = sum(self.total(word) * self.given(word) for word in words) / self.n**2
+        return None if by_chance == 1 else (self.n_right / self.n - by_chance) / (1 - by_chance)
+
 
 @dataclass(frozen=True)
 class SetAgreement:

@@ -84,14 +84,13 @@ def _scores(result_dir: Path, model: str | None) -> dict[str, Any]:
     rows, means, table = claims(result_dir), overall(result_dir), table_one(result_dir)
     yes_no, stages = yes_no_rows(result_dir), training_stages(result_dir)
     sources = files.run_table(result_dir, f"{files.EXPLORE}/sources.csv")
-    no_sources = sources is None or sources.empty
     material = Material(
         result_dir.name,
         model,
         means,
         rows,
         yes_no,
-        n_sources=None if no_sources else int((sources["n"] > 0).sum()),
+        n_sources=None if sources is None or sources.empty else int((sources["n"] > 0).sum()),
         n_pairs=stages[-1].n_out if stages else None,
         in_means=list(in_means(table)),
     )

@@ -26,7 +26,9 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters |= {"number": number, "share": share, "count": count, "label": judge_label}
+    for name, written in (("number", number), ("share", share), ("count", count)):
+        found.filters[name] = written
+    found.filters["label"] = judge_label
     found.globals |= {
         "style": (HERE / "style.css").read_text(encoding="utf-8"),
         "script": (HERE / "script.js").read_text(encoding="utf-8"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -227,8 +228,8 @@ def _beats(made: Material) -> list[str]:
                 f"{LOSS_NAMES.get(loss, loss)}: {_each(values)} seed by seed, "
                 f"against {_each(mine)} for {_loss_name(means.main)}."
             )
-    majority = means.trained.get("majority")
-    if pd.notna(majority) and float(majority) > float(means.trained["value"]):
+    majority = float(means.trained.get("majority", math.nan))
+    if majority > float(means.trained["value"]):
         said.append(f"Always giving the commonest label: {share(majority)}.")
     said += _better_yardsticks(made.yes_no)
     return said or ["Nothing else that this run measured."]
@@ -255,8 +256,11 @@ def _worse(judged: Sequence[Claim]) -> list[str]:
     worse = [row for row in judged if row.is_worse]
     if not worse:
         return []
-    cells = [
-        f"{row.set} ({row.task}: {share(row.trained.value)} against {share(row.base.value)})"
-        for row in worse
-    ]
-    return [f"Trained scores below the base on {', '.join(cells)}."]
+    return [f"Trained scores below the base on {', '.join(map(_loss_of_set, worse))}."]
+
+
+def _loss_of_set(row: Claim) -> str:
+    said = f"{row.task}: {share(row.trained.value)} against {share(row.base.value)}"
+    if row.trained.n_unparsed:
+        said += f", {count(row.trained.n_unparsed)} unread"
+    return f"{row.set} ({said})"

@@ -7,7 +7,7 @@ const keyOf = (cell) => {
   const text = cell.dataset.v ?? words(cell.textContent);
   const value = parseFloat(text.replace(/,/g, ""));
   const isNumber = /^[-+]?[\d.,]/.test(text) && !/^\d{4}-\d/.test(text);
-  return isNumber && !Number.isNaN(value) ? value : text === "–" || text === "" ? null : text.toLowerCase();
+  return isNumber && !Number.isNaN(value) ? value : ["–", "", "undefined"].includes(text) ? null : text.toLowerCase();
 };
 const compare = (a, b) => (typeof a === typeof b ? (a < b ? -1 : a > b ? 1 : 0) : typeof a === "number" ? -1 : 1);
 const sortBy = (table, column) => {

@@ -43,9 +43,11 @@ class Column:
 
 @dataclass(frozen=True)
 class Cell:
-    """One score with its interval; `known` marks a published value."""
+    """One score with its interval; `value` is None where the metric is undefined, as a correlation
+    is for constant verdicts, and `known` marks a published value.
+    """
 
-    value: float
+    value: float | None
     low: float | None = None
     high: float | None = None
     n_unparsed: int = 0
@@ -152,13 +154,12 @@ def _add(cells: _Cells, row: Mapping[str, Any], key: Key, majority: Any) -> None
     cells.columns.setdefault(key, Column(*key, metric, int(row["n"]), True))
     if _number(majority) is not None:
         cells.majority[key] = float(majority)
-    if value is not None:
-        cells.found[judge, key] = Cell(
-            value,
-            _number(row.get("ci95_low")),
-            _number(row.get("ci95_high")),
-            int(row["n_unparsed"]),
-        )
+    cells.found[judge, key] = Cell(
+        value,
+        _number(row.get("ci95_low")),
+        _number(row.get("ci95_high")),
+        int(row["n_unparsed"]),
+    )
 
 
 def _published_cells() -> dict[tuple[str, Key], Cell]:
