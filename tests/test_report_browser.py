@@ -14,10 +14,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
-from synthetic_run import finished_run
+from synthetic_run import finished_run, write_run
+from synthetic_scores import write_evaluation
 
-from selene_lib.report import build_report
+from selene_lib.figures import results as files
+from selene_lib.report import build_comparison, build_report
 
 pytestmark = pytest.mark.slow
 
@@ -322,3 +325,18 @@ def test_text_has_contrast_in_both_schemes(browser: Browser, page: Path) -> None
         browser.open(page, 1280, scheme)
         low = {name: round(value, 2) for name, value in browser.run(script).items() if value < 4.5}
         assert low == {}, f"contrast below 4.5 in the {scheme} scheme"
+
+
+def test_a_comparison_opens_at_both_widths_and_filters_its_flips(
+    browser: Browser, page: Path, tmp_path: Path
+) -> None:
+    one, other = (write_run(tmp_path / name) for name in ("one", "other"))
+    write_evaluation(other / files.EVALUATE, np.random.default_rng(3), hostile=True)
+    path = build_comparison(one, other, tmp_path / "both.html", show_texts=True)
+    for width in WIDTHS:
+        open_quietly(browser, path, width, "dark")
+    assert browser.run(CUT) == []
+    choose(browser, "items", "filter=kinds", "B right, A wrong")
+    shown = browser.run(SHOWN % ("items", "r.dataset.kinds"))
+    assert shown and set(shown) == {"B right, A wrong"}
+    assert min(browser.printed(tmp_path / "both.pdf")) > 2
