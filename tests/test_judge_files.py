@@ -127,6 +127,21 @@ def test_criteria_of_a_file_have_a_column_each(source, tmp_path):
     assert next(s.value for s in done.scores if s.metric == "accuracy") == 0
 
 
+def test_examples_of_a_table_are_shown(source, tmp_path):
+    table = write_table(tmp_path / "shots.csv", [{"response": "no way", "verdict": "No"}])
+    with stub_server("**Result:** Yes") as server:
+        done = invoke(
+            "--input", str(source), "--output", str(tmp_path / "out.csv"), "--examples",
+            str(table), "--task", "classification", "--rubric", "Is it right?", "--model",
+            f"{server.address}#m",
+        )  # fmt: skip
+        assert done.exit_code == 0, done.output
+        assert "Example 1\nAnswer:\n```\nno way\n```" in server.prompts[0]
+    write_table(table, [{"response": "no way"}])
+    with pytest.raises(UserError, match="row 1: an example needs a response and the verdict"):
+        Judge("embedded", examples=table)
+
+
 def test_a_dry_run_asks_and_writes_nothing(source, tmp_path):
     priced = {"usd_per_million_prompt_tokens": 1.0, "usd_per_million_reply_tokens": 2.0}
     given = {k: v for k, v in ASKED.items() if k != "progress"} | priced

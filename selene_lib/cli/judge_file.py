@@ -77,6 +77,13 @@ def judge(
     may_abstain: Annotated[
         bool, typer.Option("--may-abstain", help="let the judge answer: cannot tell")
     ] = False,
+    examples: Annotated[
+        Path | None,
+        typer.Option(
+            "--examples",
+            help="table of judged examples: response, verdict (instruction, reasoning)",
+        ),
+    ] = None,
     model: Models = None,
     adapter: Adapter = None,
     name: Annotated[
@@ -185,6 +192,7 @@ def judge(
         "rubric": rubric,
         "scale": scale,
         "may_abstain": may_abstain,
+        "examples": examples or (),
         "model": model,
         "adapter": adapter,
         "name": name,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from selene_lib.data.tables import is_missing, iterate_rows
 from selene_lib.errors import UserError, tell
 from selene_lib.files import read_json
 from selene_lib.judges.calibration import Calibration, read_calibration
@@ -20,9 +21,9 @@ from selene_lib.models.adapters import CONFIG, read_record, weights_sha256
 from selene_lib.models.fingerprints import model_folder
 from selene_lib.models.names import EMBEDDED_MODEL, exported_folder, resolve_model
 from selene_lib.models.packaged import PACKAGED, SMOLLM2, find_model
-from selene_lib.prompts.additions import Additions, check_examples
+from selene_lib.prompts.additions import Additions, Example, check_examples
 from selene_lib.prompts.presets import needs_of, rubric_of
-from selene_lib.records import TASKS, USUAL_SCALE, Task
+from selene_lib.records import TASKS, USUAL_SCALE, Task, labels_of
 
 REPLIES = ("critique", "verdict")
 _SCALE = re.compile(r"([01])\s*-\s*(\d{1,2})")
@@ -63,6 +64,7 @@ class Asked:
         task = options.task or task
         kind = kind_of(task, options.scale)
         wants_critique(options.reply or "critique")
+        options = replace(options, examples=examples_of(options.examples))
         check_examples(options.examples, kind)
         listed = criteria_of(options.criteria or options.rubric)
         criteria = tuple(replace(c, rubric=rubric_of(c.rubric, kind)) for c in listed)
@@ -104,7 +106,9 @@ class Asked:
         options = self.options
         is_small = not self.named and self.models[0] in PACKAGED
         if is_small and (options.reply, options.read, options.n_samples) == (None, None, 1):
-            return replace(options, reply="verdict", read="logprob")
+            # 1 and 10 begin with the same token
+            one_token = all(len(label) == 1 or label.isalpha() for label in labels_of(self.kind))
+            return replace(options, reply="verdict", read="logprob" if one_token else None)
         return options
 
     @functools.cached_property
@@ -115,7 +119,7 @@ class Asked:
             options.family or family_of(self.models[0]),
             escape=options.escape,
             critique=wants_critique(options.reply or "critique"),
-            additions=Additions(tuple(options.examples), options.may_abstain),
+            additions=Additions(examples_of(options.examples), options.may_abstain),
             n_samples=options.n_samples if options.n_samples > 1 else 0,
         )
         return Opinion(asking, self.criteria, options.combine)
@@ -241,6 +245,24 @@ def _read_criteria(path: Path) -> list[Criterion]:
         raise UserError(
             f"{path}: a criterion has name, rubric, and where wanted weight and veto ({error})"
         ) from error
+
+
+def examples_of(given: Sequence[Example] | str | Path) -> tuple[Example, ...]:
+    """Return judged examples: those given, or the rows of a table with `response` and `verdict`,
+    and where there are such `instruction`, `response_b` and `reasoning`.
+    """
+    if not isinstance(given, str | Path):
+        return tuple(given)
+    known = [f.name for f in fields(Example)]
+    found = []
+    for number, row in iterate_rows(given):
+        mine = {name: str(row[name]) for name in known if not is_missing(row.get(name))}
+        if not {"response", "verdict"} <= set(mine):
+            raise UserError(
+                f"{given}, row {number}: an example needs a response and the verdict it deserves"
+            )
+        found.append(Example(**mine))
+    return tuple(found)
 
 
 def _with_temperature(options: JudgeOptions, models: Sequence[str]) -> JudgeOptions:

@@ -20,8 +20,8 @@ class JudgeOptions:
 
     What is asked. `task` is absolute, classification or pairwise; `rubric` a preset's name, a file,
     or the text; `scale` the whole scores from low to high (`1-10`); `criteria` several rubrics in
-    place of one; `examples` judged responses to go by; `may_abstain` lets the judge answer `cannot
-    tell`. `family` names the prompt templates, or is a folder of your own; `escape=False` leaves
+    place of one; `examples` judged responses to go by, or a table of them; `may_abstain` lets the
+    judge answer `cannot tell`. `family` names the prompt templates, or is a folder of your own; `escape=False` leaves
     marks inside the texts as they are; `reply` is `critique` or `verdict` (the judgement alone);
     `calibration` a file that notebook 05 wrote for a Yes/No judge.
 
@@ -41,7 +41,7 @@ class JudgeOptions:
     rubric: str | Path | None = None
     scale: str | None = None
     criteria: Sequence[Criterion] = ()
-    examples: Sequence[Example] = ()
+    examples: Sequence[Example] | str | Path = ()
     may_abstain: bool = False
     family: str | None = None
     escape: bool = True
