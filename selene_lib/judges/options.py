@@ -21,9 +21,9 @@ class JudgeOptions:
     What is asked. `task` is absolute, classification or pairwise; `rubric` a preset's name, a file,
     or the text; `scale` the whole scores from low to high (`1-10`); `criteria` several rubrics in
     place of one; `examples` judged responses to go by, or a table of them; `may_abstain` lets the
-    judge answer `cannot tell`. `family` names the prompt templates, or is a folder of your own; `escape=False` leaves
-    marks inside the texts as they are; `reply` is `critique` or `verdict` (the judgement alone);
-    `calibration` a file that notebook 05 wrote for a Yes/No judge.
+    judge answer `cannot tell`. `family` names the prompt templates, or is a folder of your own;
+    `escape=False` leaves marks inside the texts as they are; `reply` is `critique` or `verdict`
+    (the judgement alone); `calibration` a file that notebook 05 wrote for a Yes/No judge.
 
     How often. `n_samples` asks for so many replies to each question, at `temperature` 1 unless
     another is given; `combine` makes one verdict of several, by `majority` or `mean`.
