@@ -83,6 +83,9 @@ def test_probabilities_give_an_expected_score(says):
     assert found.probabilities == probs and found.confidence == 0.75
     assert found.expected_score == pytest.approx(3.75)
     assert found.reasoning == ""
+    says(lambda prompt: "Yes.")
+    bare = Judge("m", task="classification", rubric="Is it right?").score("x")
+    assert (bare.verdict, bare.reasoning) == (True, "")
 
 
 def test_the_probabilities_of_a_pair_are_in_the_words_of_the_sample(says):

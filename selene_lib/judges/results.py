@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from selene_lib.prompts.additions import CANNOT_TELL
+from selene_lib.prompts.labels import read_label
 from selene_lib.prompts.verdicts import reasoning_of
 from selene_lib.records import Judgement, Sample, labels_of, swap_verdict
 
@@ -58,8 +59,9 @@ class ItemResult:
 
     @property
     def reasoning(self) -> str:
-        """The reply's reasons, without markers and verdict."""
-        return reasoning_of(self.raw)
+        """The reply's reasons, without markers and verdict; empty for a verdict alone."""
+        reasons = reasoning_of(self.raw)
+        return "" if read_label(reasons, self.kind) else reasons
 
     @property
     def critique(self) -> str:
