@@ -72,7 +72,7 @@ def make_votes(folder: Path, n: int) -> list[str]:
     winner = np.where(rng.random(n) < 0.1, "tie", np.where(wins, "A", "B"))
     with open(folder / "votes.csv", "w", newline="") as stream:
         writer = csv.writer(stream)
-        writer.writerow(["judge_a", "judge_b", "winner"])
+        writer.writerow(["model_a", "model_b", "winner"])
         writer.writerows((f"judge-{a}", f"judge-{b}", w) for a, b, w in zip(left, right, winner))
     return ["arena", "--votes", "votes.csv", "--json"]
 

@@ -1,6 +1,7 @@
 """Are ratings right by hand, the same in any order, and do intervals hold the truth as they say?"""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,9 @@ from selene_lib.evaluation.arena import (
     arena_table,
     battles_of_judges,
     bootstrap_ratings,
+    bradley_terry,
     coverage_study,
+    elo,
     fit_bradley_terry,
     printed_interval,
     read_votes,
@@ -323,3 +326,39 @@ def test_real_votes(data_dir):
     assert [int((battles.score_left == s).sum()) for s in (1.0, 0.5, 0.0)] == [2911, 3471, 2549]
     frame = arena_table(battles, n_resamples=200, n_shuffles=20)
     assert frame.judge[0] == "GPT 4" and frame.p_first[0] > 0.5 and frame.finite.all()
+
+
+# Very many votes: the same answers from less work
+
+
+@pytest.mark.parametrize("ties", ["half", "davidson"])
+@pytest.mark.parametrize("by", ["vote", "voter"])
+def test_the_normal_limit_spreads_ratings_as_resamples_do(monkeypatch, ties, by):
+    rng = np.random.default_rng(4)
+    battles = simulate_battles(np.linspace(-150, 150, 8), 12_000, rng)
+    battles = replace(battles, voter=rng.integers(0, 600, len(battles)))
+    drawn = bootstrap_ratings(battles, n_resamples=500, by=by, ties=ties)
+    monkeypatch.setattr(bradley_terry, "MANY_COUNTS", 1)
+    limit = bootstrap_ratings(battles, n_resamples=4000, by=by, ties=ties)
+    spread = limit.std(axis=0) / drawn.std(axis=0)
+    assert 0.93 < spread.mean() < 1.07  # the draws' own error is 3 % a judge
+    assert np.abs(limit.mean(axis=0) - drawn.mean(axis=0)).max() < 1.0
+    assert np.abs(np.corrcoef(limit.T) - np.corrcoef(drawn.T)).max() < 0.25
+
+
+def test_few_votes_a_judge_are_resampled_whatever_their_counts(monkeypatch):
+    battles = simulate_battles([0.0, 50.0, 100.0], 300, np.random.default_rng(0))
+    exact = bootstrap_ratings(battles, n_resamples=50)
+    monkeypatch.setattr(bradley_terry, "MANY_COUNTS", 1)
+    assert (bootstrap_ratings(battles, n_resamples=50) == exact).all()
+
+
+def test_the_end_of_an_order_gives_the_ratings_of_the_whole_order(monkeypatch):
+    battles = simulate_battles(np.linspace(-100, 100, 4), 6000, np.random.default_rng(1))
+    whole = shuffle_elo(battles, np.random.default_rng(2), n_shuffles=60)
+    monkeypatch.setattr(elo, "MANY_BATTLES", 1000)
+    end = shuffle_elo(battles, np.random.default_rng(3), n_shuffles=60)
+    # other orders of the same votes: alike in mean and spread, both of which 60 orders know to 13 %
+    assert (end.std(axis=0) / whole.std(axis=0)).mean() == pytest.approx(1, abs=0.25)
+    error = whole.std(axis=0) / 60**0.5
+    assert (np.abs(end.mean(axis=0) - whole.mean(axis=0)) < 5 * error).all()

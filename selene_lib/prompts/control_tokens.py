@@ -60,7 +60,14 @@ _ROLE = re.compile(r"\s*(?:assistant|model|system|user)?\s*", re.IGNORECASE)
 
 def defuse(text: str) -> str:
     """Break up every control token of the kept list: a space goes after its first character."""
+    if not _may_hold_marks(text):
+        return text
     return CONTROL.sub(lambda match: match.group(0) + " ", text)
+
+
+def _may_hold_marks(text: str) -> bool:
+    """Whether a text holds a character that any of the marks begins with; most hold none."""
+    return "<" in text or "[" in text or "&lt;" in text or "◁" in text
 
 
 def final_part(reply: str) -> tuple[int, int, bool]:
@@ -71,6 +78,8 @@ def final_part(reply: str) -> tuple[int, int, bool]:
     was said yet. A token between backticks is spoken of, not used.
     """
     start, opened = 0, ""
+    if not _may_hold_marks(reply):
+        return start, len(reply), False
     for match in _MARK.finditer(reply):
         if _is_quoted(reply, match):
             continue

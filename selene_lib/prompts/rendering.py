@@ -103,7 +103,7 @@ class Prompt:
         """The task, with its scale where that is not the usual one; see `Sample.kind`."""
         return f"{self.task} {self.scale}" if self.scale else self.task
 
-    @property
+    @functools.cached_property
     def sha256(self) -> str:
         return hashlib.sha256(self.text.encode()).hexdigest()
 
@@ -128,7 +128,18 @@ def load_template(family: str, name: str) -> str:
     it.
     """
     own = "/" in family or "\\" in family
-    folder = Path(family) if own else TEMPLATE_FOLDER / family
+    if not own:
+        return _shipped_template(TEMPLATE_FOLDER, family, name)
+    return _template_in(Path(family), name, own)
+
+
+@functools.lru_cache(maxsize=256)
+def _shipped_template(folder: Path, family: str, name: str) -> str:
+    """A template of ours, which no one changes while a process runs."""
+    return _template_in(folder / family, name, own=False)
+
+
+def _template_in(folder: Path, name: str, own: bool) -> str:
     path = folder / f"{name}.txt"
     if own and not path.is_file() and (folder / PUBLISHED_NAMES.get(name, "")).is_file():
         path = folder / PUBLISHED_NAMES[name]

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 Ties = Literal["davidson", "half"]
 ResampledBy = Literal["vote", "voter"]
 RIDGE = 0.01
-# From so many counts to be drawn on (resamples x pairs x outcomes: half a gigabyte), and so many
+# From so many counts to be drawn on (resamples x pairs x outcomes: 160 MB), and so many
 # votes for every judge, resamples come from the normal limit.
-MANY_COUNTS, MANY_VOTES = 60_000_000, 500
+MANY_COUNTS, MANY_VOTES = 20_000_000, 500
 _MAX_STEP = 2.0
 _TOLERANCE = 1e-6
 
