@@ -53,15 +53,11 @@ class Nodes:
         from ray.cluster_utils import Cluster as LocalCluster
 
         self.local = LocalCluster(initialize_head=True, head_node_args={"num_cpus": 1})
-        self.workers = [self.add(), self.add()]
-
-    def add(self):
-        return self.local.add_node(num_cpus=2, resources={"worker": 2})
+        self.workers = [self.local.add_node(num_cpus=2) for _ in range(2)]
 
     def kill(self) -> None:
-        """Take one node away without a word, and put a fresh one in its place."""
+        """Take one node away without a word."""
         self.local.remove_node(self.workers.pop(), allow_graceful=False)
-        self.workers.append(self.add())
 
 
 @pytest.fixture(scope="module")

@@ -27,6 +27,7 @@ RIDGE = 0.01
 # From so many counts to be drawn on (resamples x pairs x outcomes: 160 MB), and so many
 # votes for every judge, resamples come from the normal limit.
 MANY_COUNTS, MANY_VOTES = 20_000_000, 500
+CELLS_AT_ONCE = 4_000_000
 _MAX_STEP = 2.0
 _TOLERANCE = 1e-6
 
@@ -115,16 +116,21 @@ def bootstrap_ratings(
     if many and battles.n_votes().min() >= MANY_VOTES:
         shifts = _shifts(battles, outcomes, start, n_resamples, rng, by)
         return _to_elo(start.theta + shifts[:, : outcomes.n_judges])
-    drawn = _resample(battles, outcomes, n_resamples, rng, by)
-    fit = _newton(
-        outcomes.pairs,
-        _treat_ties(drawn, ties),
-        outcomes.n_judges,
-        ridge=ridge,
-        start=start,
-        with_ties=bool(counts[:, 1].any()),
-    )
-    return _to_elo(fit.theta)
+    # some of the resamples at a time: each has a matrix of judges by judges
+    step = max(1, CELLS_AT_ONCE // max(outcomes.counts.size, outcomes.n_judges**2))
+    parts = []
+    for begin in range(0, n_resamples, step):
+        drawn = _resample(battles, outcomes, min(step, n_resamples - begin), rng, by)
+        fit = _newton(
+            outcomes.pairs,
+            _treat_ties(drawn, ties),
+            outcomes.n_judges,
+            ridge=ridge,
+            start=start,
+            with_ties=bool(counts[:, 1].any()),
+        )
+        parts.append(fit.theta)
+    return _to_elo(np.concatenate(parts))
 
 
 def _resample(
