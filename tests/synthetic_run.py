@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from synthetic_scores import (
     write_rows,
 )
 
-from selene_lib.files import write_csv, write_json, write_parquet, write_text
+from selene_lib.files import PathLock, write_csv, write_json, write_parquet, write_text
 from selene_lib.records import PreferencePair, Sample
 
 SOURCES = ("nano-coverage", "nano-tone", "nano-poisoned", "nano-redundant")
@@ -28,15 +29,20 @@ SOURCES = ("nano-coverage", "nano-tone", "nano-poisoned", "nano-redundant")
 
 @functools.cache
 def finished_run(folder: Path) -> Path:
-    """Write a run and draw its figures once a test session; return its result folder.
+    """Write a run and draw its figures once a test session, for all of its workers: drawing takes
+    longer than any test of the figures. Return its result folder.
 
-    The figures lie in `figures` beside it.
+    The figures lie in `figures` beside it; `folder` lies in the worker's own base folder. Tests
+    copy what they change.
     """
     from selene_lib.figures import draw_all
 
-    run = write_run(folder / "nano")
-    draw_all(run, folder / "figures", kinds=["png"])
-    return run
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parents[1] / folder.name
+    with PathLock(folder, busy="another worker still draws the run", patience_seconds=300):
+        if not (folder / "figures" / "figures.csv").is_file():
+            draw_all(write_run(folder / "nano"), folder / "figures", kinds=["png"])
+    return folder / "nano"
 
 
 def write_run(folder: Path, *, hostile: bool = True) -> Path:

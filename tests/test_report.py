@@ -148,32 +148,26 @@ def test_a_hundred_thousand_judgements_stay_below_ten_megabytes(
 ) -> None:
     """Long prompts and replies, every second one wrong; the figures are those of the run."""
     long = 'A long text with <tags> & quotes "here". ' * 250
-    sets, by_item = {}, {}
-    for k in range(12):
-        name = f"set-{k}"
-        sets[name] = [
-            Sample(f"s{i}", name, "pairwise", long, long, long, long, label="A")
+    judges = ("dpo_nll-seed0", "base")
+    asked = [(judge, order) for judge in judges for order in ("AB", "BA")]
+    replies = [
+        [
+            Judgement(
+                judge, "", "", "pairwise", order, "nano/pairwise", "0", long, "stop", "value", said
+            )
+            for judge, order in asked
+        ]
+        for said in "AB"
+    ]
+    sets = {
+        f"set-{k}": [
+            Sample(f"s{i}", f"set-{k}", "pairwise", long, long, long, long, label="A")
             for i in range(2500)
         ]
-        for i in range(2500):
-            by_item[name, f"s{i}"] = [
-                Judgement(
-                    judge,
-                    name,
-                    f"s{i}",
-                    "pairwise",
-                    order,
-                    "nano/pairwise",
-                    "0",
-                    long,
-                    "stop",
-                    "value",
-                    "AB"[(i + j) % 2],
-                )
-                for j, judge in enumerate(("dpo_nll-seed0", "base"))
-                for order in ("AB", "BA")
-            ][: 4 if i < 2500 * 2 / 3 else 3]
-    assert sum(map(len, by_item.values())) > 100_000
+        for k in range(10)
+    }
+    by_item = {(name, s.id): replies[i % 2] for name in sets for i, s in enumerate(sets[name])}
+    assert sum(map(len, by_item.values())) == 100_000
     found = Judged("dpo_nll-seed0", sets, by_item)
     monkeypatch.setattr("selene_lib.report.build.read_judged", lambda _: found)
     page = build_report(run_dir, run_dir.parent / "figures", tmp_path / "r.html", show_texts=True)

@@ -13,7 +13,7 @@ from selene_lib.prompts.rendering import render
 from selene_lib.records import Judgement, Sample
 from selene_lib.report.judged import Judged
 
-MAX_CHARACTERS = 4000  # of one text: 120 items of long replies stay a page that opens
+MAX_CHARACTERS = 3000  # of one text: 120 items of long replies stay a page that opens
 SNIPPET = 110
 T = TypeVar("T")
 
