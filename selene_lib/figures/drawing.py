@@ -37,7 +37,7 @@ from selene_lib.files import atomic_path, write_csv
 STYLE = Path(__file__).parent / "selene.mplstyle"
 COLUMN, SMALLEST = 3.35, 7.0
 TRAINED, BASE, INK, QUIET = "#000000", "#E69F00", "#222222", "#5C5C5C"
-BLUE, RED, YELLOW, PURPLE = "#0072B2", "#C0392B", "#F5D76E", "#C3A6D8"
+BLUE, RED, YELLOW, PURPLE = "#0072B2", "#C0392B", "#FAEDBE", "#DCCBE8"
 BASELINE, PALE = "#D55E00", "#BFC5CA"
 ON_BLACK = "#9C9C9C"  # an interval must be seen inside a black bar as well as beyond it
 KINDS = ("png", "dark.png", "svg", "pdf")
