@@ -246,27 +246,28 @@ def reward_table(pairs: Sequence[PreferencePair]) -> pd.DataFrame:
 
 
 def example_pair(pairs: Sequence[PreferencePair], samples: Sequence[Sample]) -> dict[str, Any]:
-    """Return one pair with its sample for Fig. 5: the first by id of those that show most.
+    """Return one pair with its sample for Fig. 5: the one that shows most.
 
-    Best is an item with a reference that one can check, an absolute score and a critique, then
-    one that lacks the reference, then any pair with a critique, then any.
+    Best is a pair with critiques, of an absolute item, with a reference that one can check; of
+    those the one that the reward model is surest of, since a wrong label is no example.
     """
     from selene_lib.files import to_dict
 
     of_pair = {sample.id: sample for sample in samples}
 
-    def shows(pair: PreferencePair) -> tuple[bool, bool, bool, str]:
-        has_reference = bool(of_pair[pair.sample_id].reference)
-        return (not pair.with_critique, pair.task != "absolute", not has_reference, pair.id)
+    def lacks(pair: PreferencePair) -> tuple[bool, bool, bool, float, str]:
+        gap = (pair.chosen_reward or 0.0) - (pair.rejected_reward or 0.0)
+        no_reference = not of_pair[pair.sample_id].reference
+        return (not pair.with_critique, pair.task != "absolute", no_reference, -gap, pair.id)
 
-    pair = min(pairs, key=shows)
+    pair = min(pairs, key=lacks)
     return {**to_dict(of_pair[pair.sample_id]), **to_dict(pair)}
 
 
 def critique_pair(pairs: Sequence[PreferencePair]) -> pd.DataFrame:
     """Return one pair to read: prompt, both critiques, their verdicts and their rewards.
 
-    It is the first by id of those with critiques, else the first of all.
+    It is the first by id of those with critiques, else of all.
     """
     pair = min(pairs, key=lambda p: (not p.with_critique, p.id))
     rows = [
