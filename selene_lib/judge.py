@@ -315,7 +315,7 @@ def _prepare(
         source,
         asked.task or "absolute",
         asked.rubric or (asked.criteria[0].rubric if asked.criteria else ""),
-        columns or (trained.columns if trained else {}),
+        {**(trained.columns if trained else {}), **(columns or {})},
         labels or (trained.labels if trained else {}),
         scale=asked.scale,
         needs=asked.needs,

@@ -52,7 +52,10 @@ def yes_but(other: str):
 def test_a_panel_writes_one_file_of_replies_and_asks_nothing_twice(source, tmp_path):
     with stub_server(yes_but("No")) as server:
         models = [f"{server.address}#{name}" for name in "abc"]
-        priced = {"usd_per_million_prompt_tokens": 1.0, "usd_per_million_reply_tokens": 2.0}
+        priced = {
+            "usd_per_million_prompt_tokens": [1.0, 10.0, 0.0],
+            "usd_per_million_reply_tokens": 2.0,
+        }
         done = judge_file(source, tmp_path / "out.csv", model=models, **ASKED, **priced)
         assert len(server.asked) == 18
         again = judge_file(source, tmp_path / "out.csv", model=models, **ASKED, **priced)
@@ -60,8 +63,9 @@ def test_a_panel_writes_one_file_of_replies_and_asks_nothing_twice(source, tmp_p
     assert done.distribution == {"Yes": 3, "No": 3} and done.judge == "panel"
     assert done.disagreement == 0.5 and done.kappas["b", "c"] == 1.0 and done.kappas["a", "b"] == 0
     assert [member.name for member in done.members] == ["a", "b", "c"]
-    assert done.members[0].usage["usd"] == pytest.approx(6 * (100 + 2 * 20) / 1e6)
-    assert done.usage["usd"] == pytest.approx(3 * done.members[0].usage["usd"])
+    costs = [member.usage["usd"] for member in done.members]
+    assert costs == pytest.approx([6 * (p * 100 + 2 * 20) / 1e6 for p in (1, 10, 0)])
+    assert done.usage["usd"] == pytest.approx(sum(costs))
     table = read_table(tmp_path / "out.csv")
     assert [row["verdict"] for row in table] == ["Yes", "No"] * 3
     assert [row["verdict_a"] for row in table] == ["Yes"] * 6
@@ -155,6 +159,12 @@ def test_a_dry_run_asks_and_writes_nothing(source, tmp_path):
     assert (plan.n_rows, plan.n_requests, plan.n_stored) == (6, 24, 0)
     assert plan.n_reply_tokens_max == 24 * 50
     assert plan.usd_max == pytest.approx((plan.n_prompt_tokens + 2 * 24 * 50) / 1e6)
+    priced = {"usd_per_million_prompt_tokens": [1.0, 3.0]}
+    dearer = plan_file(source, tmp_path / "out.csv", model=models, n_samples=2, **given | priced)
+    n_reply = dearer.n_reply_tokens_max
+    assert dearer.usd_max == pytest.approx((2 * plan.n_prompt_tokens + 2 * n_reply) / 1e6)
+    with pytest.raises(UserError, match="2 prices for 3 judges"):
+        plan_file(source, tmp_path / "out.csv", model=[*models, models[0]], **given | priced)
 
 
 @pytest.mark.parametrize(("share", "code"), [(1.0, 3), (0.5, 0)])

@@ -130,9 +130,11 @@ def judge(
         float | None, typer.Option("--budget-usd", help="server: stop after so many US dollars")
     ] = None,
     price: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
-            "--price", help="server: USD for a million prompt and reply tokens, as 0.15,0.60"
+            "--price",
+            help="server: USD for a million prompt and reply tokens, as 0.15,0.60; of a panel one "
+            "for all, or one a model in their order",
         ),
     ] = None,
     extra_body: Annotated[
@@ -178,6 +180,10 @@ def judge(
     ] = 0.0,
     column: ColumnOption = None,
     label: LabelOption = None,
+    group: Annotated[
+        str | None,
+        typer.Option("--group", help="column of what belongs together; default: the instruction"),
+    ] = None,
 ) -> None:
     """Judge every row of a file. A broken run goes on where it stopped: replies are kept when they
     come. Rows that fail for good get the status failed and are counted (exit code 0); a file of
@@ -186,7 +192,7 @@ def judge(
     """
     from selene_lib.judge import judge_file, plan_file
 
-    prompt_usd, reply_usd = _prices(price)
+    prices = [_price(text) for text in price or ()]
     given: dict[str, Any] = {
         "task": task,
         "rubric": rubric,
@@ -206,8 +212,8 @@ def judge(
         "timeout_seconds": timeout,
         "budget_tokens": budget_tokens,
         "budget_usd": budget_usd,
-        "usd_per_million_prompt_tokens": prompt_usd,
-        "usd_per_million_reply_tokens": reply_usd,
+        "usd_per_million_prompt_tokens": [prompt for prompt, _ in prices] or None,
+        "usd_per_million_reply_tokens": [reply for _, reply in prices] or None,
         "extra_body": _json_object(extra_body),
         "guided": guided or None,
         "reply": reply,
@@ -215,7 +221,7 @@ def judge(
         "dtype": dtype,
         "device": device,
         "calibration": calibration,
-        "columns": pairs_of(column, "--column"),
+        "columns": pairs_of(column, "--column") | ({"group": group} if group else {}),
         "labels": pairs_of(label, "--label"),
     }
     if dry_run:
@@ -261,10 +267,8 @@ def _cluster(
     return Cluster(folder, address, workers, n_gpus_per_worker=gpus)
 
 
-def _prices(text: str | None) -> tuple[float | None, float | None]:
+def _price(text: str) -> tuple[float, float]:
     """Read `PROMPT,REPLY` in USD for a million tokens."""
-    if text is None:
-        return None, None
     try:
         prompt_usd, reply_usd = (float(part) for part in text.split(","))
     except ValueError as error:

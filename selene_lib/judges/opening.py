@@ -18,6 +18,8 @@ from selene_lib.models.fingerprints import model_folder
 from selene_lib.models.names import EMBEDDED_MODEL, is_embedded
 from selene_lib.models.packaged import PACKAGED
 
+PRICES = ("usd_per_million_prompt_tokens", "usd_per_million_reply_tokens")
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -102,7 +104,7 @@ def open_panel(
     """
     models = [member for model in models for member in _members(model)]
     if len(models) == 1:
-        return [open_one(models[0], **options)]
+        return [open_one(models[0], **of_member(options, 0, 1))]
     options = {name: value for name, value in options.items() if name != "name"}
     for model in models:
         refuse_secrets(model, "the judge's model")
@@ -111,8 +113,9 @@ def open_panel(
         if not any(name in mine for mine in known.values()):
             raise UserError(f"none of the judges {', '.join(models)} has an option {name}")
     judges: list[JudgeBackend] = []
-    for model in models:
-        mine = {name: value for name, value in options.items() if name in known[model]}
+    for i, model in enumerate(models):
+        given = of_member(options, i, len(models))
+        mine = {name: value for name, value in given.items() if name in known[model]}
         judge = open_one(model, **mine)
         taken = [other.name for other in judges]
         if judge.name in taken:
@@ -120,6 +123,22 @@ def open_panel(
             judge.name = f"{judge.name}@{n_alike + 1}"
         judges.append(judge)
     return judges
+
+
+def of_member(options: Mapping[str, Any], place: int, n_members: int) -> dict[str, Any]:
+    """The options of one judge of a panel: prices may be given one a judge, in their order."""
+    found = dict(options)
+    for name in PRICES:
+        value = options.get(name)
+        if not isinstance(value, list | tuple):
+            continue
+        if len(value) not in (1, n_members):
+            raise UserError(
+                f"{len(value)} prices for {n_members} judges: give one for all, or one for each in "
+                "the order of the models"
+            )
+        found[name] = value[place] if len(value) == n_members else value[0]
+    return found
 
 
 def _members(model: str) -> list[str]:

@@ -32,9 +32,10 @@ class JudgeOptions:
     `adapter`, `read` (`greedy`, or `logprob`: the more probable label), `dtype`, `device`,
     `quantisation`, `batch_tokens`, `stop_at_verdict`. A server: `api_key_env` (the environment
     variable of the key), `max_concurrency`, `timeout_seconds`, `max_retries`, `budget_tokens`,
-    `budget_usd`, prices in USD for a million tokens, `logprobs` (alternatives a token, 0 for none),
-    `extra_body` (sent with every request), `guided` (a server that can hold a verdict to the labels
-    is asked to) and `store`, the file of its replies. A replay: `judge`, which of several.
+    `budget_usd`, prices in USD for a million tokens (of a panel one for all, or one a judge),
+    `logprobs` (alternatives a token, 0 for none), `extra_body` (sent with every request), `guided`
+    (a server that can hold a verdict to the labels is asked to) and `store`, the file of its
+    replies. A replay: `judge`, which of several.
     """
 
     task: Task | None = None
@@ -70,8 +71,8 @@ class JudgeOptions:
     max_retries: int | None = None
     budget_tokens: int | None = None
     budget_usd: float | None = None
-    usd_per_million_prompt_tokens: float | None = None
-    usd_per_million_reply_tokens: float | None = None
+    usd_per_million_prompt_tokens: float | Sequence[float] | None = None
+    usd_per_million_reply_tokens: float | Sequence[float] | None = None
     extra_body: Mapping[str, Any] | None = None
     guided: bool | None = None
     judge: str | None = None

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from selene_lib.data.table_writing import blocks
 from selene_lib.files import scan_jsonl
 from selene_lib.judges.file_job import BLOCK_ROWS, FileJob
-from selene_lib.judges.opening import opener_of
+from selene_lib.judges.opening import PRICES, of_member, opener_of
 from selene_lib.judges.store import place_of
 from selene_lib.models.bodies import guess_tokens
 from selene_lib.models.limits import Prices
@@ -46,8 +48,9 @@ def plan_job(job: FileJob, store: Path) -> FilePlan:
     asked = job.asked
     options = asked.opened_with
     known = _stored_questions(store)
-    n_requests = n_stored = n_prompt = n_reply = 0
+    n_requests = n_stored = 0
     rooms = [_room(model, options.max_new_tokens) for model in asked.models]
+    prompts, replies = [0 for _ in rooms], [0 for _ in rooms]
     for block in blocks(job.rows, BLOCK_ROWS):
         for question in asked.opinion.questions([one.sample for one in block]):
             prompt = question.prompt
@@ -55,13 +58,25 @@ def plan_job(job: FileJob, store: Path) -> FilePlan:
             n_answered = min(known.get(place, 0), len(asked.models))
             n_requests += len(asked.models)
             n_stored += n_answered
-            n_prompt += (len(asked.models) - n_answered) * guess_tokens(prompt.text)
-            n_reply += sum(rooms[n_answered:])
-    usd = None
-    prices = options.usd_per_million_prompt_tokens, options.usd_per_million_reply_tokens
-    if prices != (None, None):
-        usd = Prices(prices[0] or 0.0, prices[1] or 0.0).usd(n_prompt, n_reply)
-    return FilePlan(job.n, n_requests, n_stored, n_prompt, n_reply, usd)
+            # judges answer one after the other, so that the first have answered
+            for i in range(n_answered, len(rooms)):
+                prompts[i] += guess_tokens(prompt.text)
+                replies[i] += rooms[i]
+    usd = _cost(options.of_backend(), prompts, replies)
+    return FilePlan(job.n, n_requests, n_stored, sum(prompts), sum(replies), usd)
+
+
+def _cost(
+    options: Mapping[str, Any], prompts: Sequence[int], replies: Sequence[int]
+) -> float | None:
+    """What so many tokens of each judge cost at most, None without prices."""
+    if not any(name in options for name in PRICES):
+        return None
+    usd = 0.0
+    for i, tokens in enumerate(zip(prompts, replies, strict=True)):
+        mine = of_member(options, i, len(prompts))
+        usd += Prices(*(float(mine.get(name) or 0.0) for name in PRICES)).usd(*tokens)
+    return usd
 
 
 def _stored_questions(store: Path) -> dict[bytes, int]:
