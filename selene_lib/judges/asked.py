@@ -64,8 +64,9 @@ class Asked:
         task = options.task or task
         kind = kind_of(task, options.scale)
         wants_critique(options.reply or "critique")
-        options = replace(options, examples=examples_of(options.examples))
-        check_examples(options.examples, kind)
+        examples = examples_of(options.examples)
+        check_examples(examples, kind)
+        options = replace(options, examples=examples)
         listed = criteria_of(options.criteria or options.rubric)
         criteria = tuple(replace(c, rubric=rubric_of(c.rubric, kind)) for c in listed)
         Opinion(Asking(), criteria, options.combine)  # what is wrong there is told now
