@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from generators_world import ScriptedServer, make_samples, serving
 
+from selene_lib.contamination.overlaps import find_overlaps
 from selene_lib.curation.critiques import generate_critiques
 from selene_lib.curation.generators.cluster import RayGenerator
 from selene_lib.curation.generators.opening import open_generator
@@ -27,6 +28,7 @@ from selene_lib.judges.cluster import RayJudge
 from selene_lib.judges.judging import Asking, judge_samples
 from selene_lib.judges.opening import open_judge
 from selene_lib.models.cluster import Cluster, answers_path, hand_over, map_stage
+from selene_lib.pipeline.cluster import PARTED, find_overlaps_on_cluster
 
 NEEDS = "the extra 'scale' is not installed: make test-scale, or pip install 'selene_lib[scale]'"
 
@@ -210,3 +212,23 @@ def test_rewards_on_the_cluster(nodes, tmp_path):
     assert score_on_cluster(["p"] * 20, replies, Length, Cluster(tmp_path)).tolist() == [
         float(i) for i in range(20)
     ]
+
+
+def test_overlaps_on_the_cluster_are_those_of_one_machine(nodes, tmp_path):
+    words = [f"word{i}" for i in range(400)]
+    rng = np.random.default_rng(0)
+    bench = [(f"b{i}", " ".join(rng.choice(words, 60))) for i in range(40)]
+    train = [(f"t{i}", " ".join(rng.choice(words, 60))) for i in range(200)]
+    train += [(f"copy{i}", text) for i, (_, text) in enumerate(bench[:10])]
+    train += [(f"loud{i}", text.upper()) for i, (_, text) in enumerate(bench[:5])]
+    train += [
+        (f"half{i}", f"{text[:200]} {train[i][1]}") for i, (_, text) in enumerate(bench[5:20])
+    ]
+    alone = find_overlaps(train, bench, methods=PARTED)
+    spread = find_overlaps_on_cluster(train, bench, Cluster(tmp_path, n_workers=2), n_parts=7)
+    assert spread == alone and len(alone) > 20
+
+
+def test_what_cannot_be_parted_is_refused(tmp_path):
+    with pytest.raises(UserError, match="embedding compares all texts at once"):
+        find_overlaps_on_cluster([], [], Cluster(tmp_path), methods=["embedding"])
