@@ -241,6 +241,23 @@ def test_the_modelfile_shows_the_training_prompt(tmp_path):
     )
 
 
+def test_a_bos_that_the_tokenizer_adds_by_itself_is_not_written_twice(tmp_path):
+    from tokenizers.processors import TemplateProcessing
+
+    written = {}
+    for adds in (False, True):
+        tokenizer = make_tokenizer(tmp_path / str(adds))
+        if adds:
+            bos = ("<|bos|>", tokenizer.bos_token_id)
+            tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+                single="<|bos|> $A", special_tokens=[bos]
+            )
+        path = tmp_path / f"Modelfile-{adds}"
+        written[adds] = write_modelfile(tokenizer, "j.gguf", path, context_tokens=99).read_text()
+    assert 'TEMPLATE """<|bos|>' in written[False]
+    assert written[True] == written[False].replace('TEMPLATE """<|bos|>', 'TEMPLATE """')
+
+
 def test_commands_quote_their_paths(tmp_path):
     lines = serving_commands(
         tmp_path / "a b",
