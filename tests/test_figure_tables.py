@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from synthetic_run import JUDGES
+from typer.testing import CliRunner
 
+from selene_lib.cli import app
 from selene_lib.curation.decisions import write_decisions
 from selene_lib.embeddings.look import stretch
 from selene_lib.figures import everything
@@ -238,3 +240,23 @@ def test_the_map_is_stretched_without_changing_the_order() -> None:
     spaced = stretch(crowded)
     assert (np.diff(spaced) > 0.17).all() and spaced[0] == 0.0 and spaced[-1] == pytest.approx(1.0)
     assert stretch(np.array([3.0, 3.0])).tolist() == pytest.approx([0.35, 0.35])
+
+
+def test_where_the_run_is_not_its_figures_are_drawn_from_what_is_committed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[str]] = []
+
+    def draw(results: Path, out: Path, *, show_texts: bool) -> pd.DataFrame:
+        asked.append(sorted(path.name for path in results.iterdir()))
+        assert (results.name, out) == ("nano", tmp_path / "artefacts" / "nano" / "figures")
+        return pd.DataFrame([{"figure": "fig1a", "status": "drawn", "why": ""}])
+
+    monkeypatch.setenv("SELENE_HOME", str(tmp_path))
+    monkeypatch.setattr("selene_lib.figures.draw_all", draw)
+    first = CliRunner().invoke(app, ["figures"])
+    assert first.exit_code == 0 and "from what was published of it" in first.output
+    assert {"02_curate_preferences", "05_evaluate_benchmarks", "manifest.json"} <= set(asked[0])
+    (tmp_path / "artefacts" / "nano" / "05_evaluate_benchmarks").mkdir(parents=True)
+    second = CliRunner().invoke(app, ["figures"])
+    assert asked[1] == ["05_evaluate_benchmarks"] and "published" not in second.output

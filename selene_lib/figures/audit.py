@@ -121,7 +121,8 @@ def _panel(axes: Axes, rows: pd.DataFrame, judges: list[str]) -> None:
 
 
 def _handles(rows: pd.DataFrame) -> list[Artist]:
-    judges, handles = order_judges(rows["judge"]), []
+    judges = order_judges(rows["judge"])
+    handles: list[Artist] = []
     for judge in judges:
         ink, mark = colours(judges)[judge], marker_of(judge)
         handles.append(Line2D([], [], lw=0.9, color=ink, marker=mark, label=short_label(judge)))

@@ -264,7 +264,8 @@ def inside_ink(colour: str) -> str:
 
 def lighter(colour: str) -> str:
     """Return the colour of a bar whose value nobody of us read: mixed with white."""
-    return to_hex([0.4 * part + 0.6 for part in to_rgb(colour)])
+    red, green, blue = (0.4 * part + 0.6 for part in to_rgb(colour))
+    return to_hex((red, green, blue))
 
 
 def rows_of_bars(axes: Axes, labels: Sequence[str]) -> None:

@@ -100,8 +100,8 @@ def _wrapped(text: str) -> list[str]:
 def _draw_block(axes: Axes, y: float, block: Block) -> None:
     bar = Rectangle((0, y), 0.008, block.height - 0.07, facecolor=block.colour, edgecolor="none")
     axes.add_patch(bar)
-    label = {"fontweight": "bold", "color": block.colour}
-    axes.text(0.03, y + LINE / 2, block.label, va="center", fontsize=7.5, **label)
+    title = axes.text(0.03, y + LINE / 2, block.label, va="center", fontsize=7.5)
+    title.set(fontweight="bold", color=block.colour)
     for i, line in enumerate(block.lines):
         middle = y + LINE * (i + 1.5)
         axes.text(0.03, middle, line, va="center", family="DejaVu Sans Mono", fontsize=7)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -27,7 +28,7 @@ from selene_lib.figures.drawing import (
 from selene_lib.figures.judges import LOSS_NAMES, METHODS, OTHER
 from selene_lib.figures.words import set_label
 
-LineStyle = str | tuple[float, tuple[float, float]]
+LineStyle = Literal["-", "-.", ":"] | tuple[float, tuple[float, float]]
 LINES: dict[str, LineStyle] = {"dpo_nll": "-", "dpo": (0, (4, 1.5)), "nll": (0, (1, 1))}
 PANELS = (
     ("dpo", "preference loss, nats"),
@@ -234,9 +235,11 @@ def draw_rewards(
 
 
 def _threshold_key(thresholds: Mapping[float, bool]) -> list[Line2D]:
-    names = {True: ("threshold, chosen", "-"), False: ("threshold, tried", ":")}
-    found = dict.fromkeys(thresholds.values())
-    return [Line2D([], [], color=INK, lw=0.8, ls=names[k][1], label=names[k][0]) for k in found]
+    handles = []
+    for chosen in dict.fromkeys(thresholds.values()):
+        label = "threshold, chosen" if chosen else "threshold, tried"
+        handles.append(Line2D([], [], color=INK, lw=0.8, ls="-" if chosen else ":", label=label))
+    return handles
 
 
 def _side(rewards: pd.DataFrame, source: str, side: str) -> pd.DataFrame:
