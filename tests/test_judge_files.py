@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from selene_lib.data.table_writing import write_table
 from selene_lib.data.tables import read_table
 from selene_lib.errors import UserError
+from selene_lib.evaluation.agreement.verdicts import read_verdicts
 from selene_lib.evaluation.scoring.streamed import rescore_files
 from selene_lib.files import read_jsonl
 from selene_lib.judge import Judge, judge_file, plan_file
@@ -277,6 +278,11 @@ def test_a_scale_reads_labels_and_verdicts_from_one_to_ten(tmp_path):
     assert {j.meta["scale"] for j in read_jsonl(done.store, Judgement)} == {"1-10"}
     rescored = rescore_files(tmp_path / "out.csv.samples.parquet", done.store)
     assert next(s.value for s in rescored if s.metric == "accuracy") == 1.0
+    found = read_verdicts(tmp_path / "out.csv", scale="1-10")
+    assert found.labels == tuple(str(i) for i in range(1, 11))
+    assert list(found.verdict) == list(found.gold) == ["10"] * 4
+    with pytest.raises(UserError, match="'10' is not one of 1 to 5"):
+        read_verdicts(tmp_path / "out.csv", task="absolute")
 
 
 @pytest.mark.parametrize(("reply", "form"), [("critique", "regex"), ("verdict", "choice")])

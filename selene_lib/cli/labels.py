@@ -37,6 +37,9 @@ def agree(
         typer.Option("--people", help="column with the labels of one more person; again for more"),
     ] = None,
     by: Annotated[str, typer.Option("--by", help="column whose values are scored apart, too")] = "",
+    scale: Annotated[
+        str | None, typer.Option("--scale", help="whole scores other than 1 to 5, as 1-10")
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", help="writes OUT.html and OUT.json (INPUT.agreement)"),
@@ -66,6 +69,7 @@ def agree(
         labels=pairs_of(label, "--label"),
         people=people or (),
         by=by,
+        scale=scale,
     )
     found = agreement(verdicts, n_resamples=n_resamples, seed=seed)
     failed = failed_gates(found, fail_under or [])  # a name that is none stops before writing

@@ -12,7 +12,8 @@ import numpy as np
 from selene_lib.data.own_rows import OwnRows, read_label
 from selene_lib.data.tables import Row, is_missing, iterate_rows
 from selene_lib.errors import UserError
-from selene_lib.records import LABELS, TIE, Sample, Task
+from selene_lib.judges.asked import kind_of
+from selene_lib.records import LABELS, TIE, Sample, Task, labels_of
 
 NONE = ""  # no label, or a reply without a verdict
 
@@ -44,7 +45,8 @@ class Verdicts:
     def labels(self) -> tuple[str, ...]:
         """The labels of the task in their order; `tie` only where one occurs."""
         occurs = TIE in self.verdict or TIE in self.gold
-        return (*LABELS[self.task], *((TIE,) if occurs and self.task == "pairwise" else ()))
+        kind = self.samples[0].kind if self.samples else self.task
+        return (*labels_of(kind), *((TIE,) if occurs and self.task == "pairwise" else ()))
 
     @property
     def probability_of_yes(self) -> np.ndarray:
@@ -115,17 +117,21 @@ def read_verdicts(
     people: Sequence[str] = (),
     labelled: bool = True,
     by: str = "",
+    scale: str | None = None,
 ) -> Verdicts:
     """Read a judged table (what `selene judge` wrote, or any with a label and a verdict column).
 
     `columns` maps `label`, `verdict`, `confidence`, `status`, `group` and the texts to the file's
     own names, `labels` its words to the task's; `people` are columns with the labels of further
-    annotators. Without `task` the labels decide. Rows without a label are kept: they are what a
-    pass rate is wanted of. Every mistake is a one-line UserError with its row.
+    annotators. Without `task` the labels decide; `scale` (`1-10`) is that of scores other than 1
+    to 5. Rows without a label are kept: they are what a pass rate is wanted of. Every mistake is a
+    one-line UserError with its row.
     """
     path, names = Path(path), dict(columns or {})
-    kind = cast(Task, task) if task else task_of(path, names, labels or {})
-    rows = OwnRows(path, kind, "", names, labels or {}, judged=False)
+    chosen = task or ("absolute" if scale else task_of(path, names, labels or {}))
+    scale = kind_of(chosen, scale).partition(" ")[2] or None
+    rows = OwnRows(path, cast(Task, chosen), "", names, labels or {}, judged=False, scale=scale)
+    kind = rows.kind
     samples: list[Sample] = []
     said: list[str | None] = []
     confidence: list[float | None] = []
@@ -163,7 +169,7 @@ def _check_columns(path: Path, row: Row, names: Mapping[str, str], people: Seque
 
 
 def _verdict(
-    where: str, row: Row, names: Mapping[str, str], task: Task, labels: Mapping[str, str]
+    where: str, row: Row, names: Mapping[str, str], task: str, labels: Mapping[str, str]
 ) -> str | None:
     status = row.get(names.get("status", "status"))
     if not is_missing(status) and str(status).strip() not in ("", "value"):
