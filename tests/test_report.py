@@ -250,6 +250,7 @@ def test_a_set_on_which_training_hurt_is_named_in_the_first_lines(
         "Trained scores below the base on nano-ood-pairs "
         "(pairwise: 0.200 against 0.500, 1 unread)." in words
     )
+    assert "of 5 sets (nano-grades," in words, "a set with an undefined metric was judged, too"
     assert "undefined" in words, (
         "a metric that cannot be computed is not the same as a set that was not run"
     )

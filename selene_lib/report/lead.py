@@ -98,7 +98,7 @@ def lead(made: Material) -> Lead:
     judged = [row for row in made.rows if row.is_judged]
     facts = [
         Fact("What was run", (_what(made),)),
-        Fact("On what", (_on_what(made, judged),)),
+        Fact("On what", (_on_what(made, [row for row in made.rows if row.is_run]),)),
         Fact("Result", _result(made.means)),
         Fact("Metric", (_metric(made.means),)),
         Fact("Baseline", (_baseline(made.means),)),
@@ -166,10 +166,10 @@ def _plural(n: int, what: str) -> str:
     return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"
 
 
-def _on_what(made: Material, judged: Sequence[Claim]) -> str:
-    if not judged:
+def _on_what(made: Material, asked: Sequence[Claim]) -> str:
+    if not asked:
         return "not run: no set was judged"
-    names = list(dict.fromkeys(row.set.split(":")[0] for row in judged))
+    names = list(dict.fromkeys(row.set.split(":")[0] for row in asked))
     inside = [name for name in names if name in made.in_means]
     further = len(names) - len(inside)
     listed = ", ".join(inside[:6]) + (f" and {len(inside) - 6} more" if len(inside) > 6 else "")
@@ -239,16 +239,21 @@ def _each(values: Sequence[float]) -> str:
     return ", ".join(f"{value:.3f}" for value in values)
 
 
-def _better_yardsticks(rows: Sequence[YesNoRow]) -> list[str]:
+def _better_yardsticks(rows: Sequence[YesNoRow], most: int = 4) -> list[str]:
+    """A sentence a set on which a rule that was fitted, or the majority, is the better judge."""
     said = []
     for row in rows:
-        best = max(zip(RULES, row.rules), key=lambda pair: pair[1].accuracy)
-        if best[1].accuracy > row.trained.accuracy:
-            said.append(
-                f"On {row.set} the yardstick {best[0]}: {best[1].accuracy:.3f} "
-                f"against {row.trained.accuracy:.3f}."
-            )
-    return said
+        better = [
+            (rule.accuracy, name)
+            for name, rule in zip(RULES, row.rules)
+            if name != "random" and rule.accuracy > row.trained.accuracy
+        ]
+        if better:
+            accuracy, name = max(better)
+            against = f"against {row.trained.accuracy:.3f}"
+            said.append(f"On {row.set} the yardstick {name}: {accuracy:.3f} {against}.")
+    left = len(said) - most
+    return said if left <= 0 else [*said[:most], f"A yardstick on {left} more Yes/No sets."]
 
 
 def _worse(judged: Sequence[Claim]) -> list[str]:

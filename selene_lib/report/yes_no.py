@@ -4,6 +4,7 @@ simple yardsticks.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,11 +80,18 @@ def _row(name: object, mine: pd.DataFrame, main: str, shifted: bool) -> YesNoRow
         n_groups=int(first["n_groups"]),
         base=base,
         trained=trained,
-        rules=tuple(_measured(mine.loc[rule]) for rule in RULES),
+        rules=tuple(_of_rule(mine, rule) for rule in RULES),
         majority=float(first["majority"]),
         above=trained.low > max(base.high, float(first["majority"])),
         shifted=shifted,
     )
+
+
+def _of_rule(mine: pd.DataFrame, rule: str) -> Measured:
+    """A run that did not try a rule has no number for it."""
+    if rule not in mine.index:
+        return Measured(math.nan, math.nan, math.nan, None)
+    return _measured(mine.loc[rule])
 
 
 def _measured(row: pd.Series) -> Measured:
