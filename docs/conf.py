@@ -39,6 +39,7 @@ myst_heading_anchors = 3
 
 autodoc_default_options = {"members": True, "ignore-module-all": True}
 autodoc_member_order = "bysource"
+autodoc_mock_imports = ["inspect_ai"]  # its extra has an environment of its own
 autodoc_typehints_format = "short"
 add_module_names = False
 python_use_unqualified_type_names = True

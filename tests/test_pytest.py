@@ -9,6 +9,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
 from conftest import REPOSITORY
 from generators_world import ScriptedServer, serving
 
@@ -57,6 +58,7 @@ def run(folder: Path, *options: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_answers_pass_and_fail_by_what_the_judge_says_and_are_asked_once(tmp_path):
     with serving(ScriptedServer(reply=reply)) as server:
         code, said = run(tmp_path, "--judge-model", f"{server.base_url}#m")

@@ -28,7 +28,8 @@ Row = dict[str, Any]
 Keep = Callable[[int, Row], None]
 # Rows in, and each answer handed to `keep` with the row's place as soon as it is there.
 Answer = Callable[[list[Row], Keep], None]
-ASKED_IN_A_FILE = 64  # batches of one Parquet file: the unit that Ray hands to a worker's node
+ASKED_IN_A_FILE = 64  # batches of one Parquet file
+BLOCKS_A_WORKER = 32  # so many turns a worker takes at most
 
 
 @dataclass(frozen=True)
@@ -74,23 +75,28 @@ def spread(
     with StoredAnswers(folder) as found:
         missing = ((key, row) for key, row in rows if key not in found)
         asked = folder / f"asked-{uuid.uuid4().hex}"
-        n = _write_asked(missing, asked, cluster.batch_size)
+        batches = _write_asked(missing, asked, cluster.batch_size)
     try:
-        if n:
-            _run(asked, make_answer, cluster, folder)
+        if batches:
+            _run(batches, make_answer, cluster, folder)
     finally:
         shutil.rmtree(asked, ignore_errors=True)
-    return n
+    return sum(batch["n"] for batch in batches)
 
 
-def _write_asked(rows: Iterable[tuple[str, Row]], folder: Path, batch_size: int) -> int:
-    """Write rows as Parquet files of `ASKED_IN_A_FILE` batches; equal keys are written once."""
+def _write_asked(
+    rows: Iterable[tuple[str, Row]], folder: Path, batch_size: int
+) -> list[dict[str, Any]]:
+    """Write rows as Parquet files of `ASKED_IN_A_FILE` batches; equal keys are written once.
+
+    Returns where each batch stands: file, row group, number of rows.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     folder.mkdir()
     seen: set[bytes] = set()
-    n = 0
+    batches: list[dict[str, Any]] = []
 
     def once() -> Iterator[tuple[str, str]]:
         for key, row in rows:
@@ -101,10 +107,13 @@ def _write_asked(rows: Iterable[tuple[str, Row]], folder: Path, batch_size: int)
     distinct = once()
     while part := list(islice(distinct, batch_size * ASKED_IN_A_FILE)):
         keys, texts = zip(*part)
+        file = folder / f"{len(batches):09d}.parquet"
         table = pa.table({"key": list(keys), "row": list(texts)})
-        pq.write_table(table, folder / f"{n:012d}.parquet", row_group_size=batch_size)
-        n += len(part)
-    return n
+        pq.write_table(table, file, row_group_size=batch_size)
+        for group, begin in enumerate(range(0, len(part), batch_size)):
+            n = min(batch_size, len(part) - begin)
+            batches.append({"file": str(file), "group": group, "n": n})
+    return batches
 
 
 def _short(key: str) -> bytes:
@@ -182,12 +191,19 @@ def open_ray(address: str | None) -> Any:
     return ray
 
 
-def _run(asked: Path, make_answer: Callable[[], Answer], cluster: Cluster, folder: Path) -> None:
+def _run(
+    batches: list[dict[str, Any]], make_answer: Callable[[], Answer], cluster: Cluster, folder: Path
+) -> None:
+    """Let workers answer batches, of which only the places pass through Ray.
+
+    An object that lies on a node is lost with it, and so are actors of Ray that read files for it.
+    """
     ray = open_ray(cluster.address)
-    data = ray.data.read_parquet(str(asked)).map_batches(
+    n_blocks = min(len(batches), BLOCKS_A_WORKER * cluster.n_workers)
+    data = ray.data.from_items(batches, override_num_blocks=n_blocks).map_batches(
         _Worker,
         fn_constructor_args=(make_answer, str(folder)),
-        batch_size=cluster.batch_size,
+        batch_size=1,
         compute=ray.data.ActorPoolStrategy(size=cluster.n_workers),
         num_gpus=cluster.n_gpus_per_worker or None,
         # a worker or a node that dies is replaced, and its batch tried again
@@ -205,19 +221,27 @@ class _Worker:
         self._answer, self._folder = make_answer(), Path(folder)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        keys, texts = batch["key"].tolist(), batch["row"].tolist()
-        path = answers_path(self._folder, keys)
+        for file, group in zip(batch["file"].tolist(), batch["group"].tolist(), strict=True):
+            self._work(file, group)
+        return {"n": batch["n"]}
+
+    def _work(self, file: str, group: int) -> None:
+        import pyarrow.parquet as pq
+
+        asked = pq.ParquetFile(file).read_row_group(group).to_pydict()
+        path = answers_path(self._folder, asked["key"])
         known = _keys_in(path)
-        todo = [(key, json.loads(text)) for key, text in zip(keys, texts) if key not in known]
-        if todo:
-            with LineAppender(path) as lines:
+        rows = zip(asked["key"], asked["row"], strict=True)
+        todo = [(key, json.loads(text)) for key, text in rows if key not in known]
+        if not todo:
+            return
+        with LineAppender(path) as lines:
 
-                def keep(place: int, answer: Row) -> None:
-                    if not answer.get("error") or answer.get("is_final"):
-                        lines.write([{"key": todo[place][0], "row": answer}])
+            def keep(place: int, answer: Row) -> None:
+                if not answer.get("error") or answer.get("is_final"):
+                    lines.write([{"key": todo[place][0], "row": answer}])
 
-                self._answer([row for _, row in todo], keep)
-        return {"key": batch["key"]}
+            self._answer([row for _, row in todo], keep)
 
 
 def answers_path(folder: Path, keys: list[str]) -> Path:
