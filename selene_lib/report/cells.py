@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selene_lib.figures.judges import judge_label
+from selene_lib.figures.words import STAGES, words
 
 if TYPE_CHECKING:
     import jinja2
@@ -28,12 +29,17 @@ def environment() -> jinja2.Environment:
     )
     for name, written in (("number", number), ("share", share), ("count", count)):
         found.filters[name] = written
-    found.filters["label"] = judge_label
+    found.filters |= {"label": judge_label, "stage": stage_words}
     found.globals |= {
         "style": (HERE / "style.css").read_text(encoding="utf-8"),
         "script": (HERE / "script.js").read_text(encoding="utf-8"),
     }
     return found
+
+
+def stage_words(name: str) -> str:
+    """Return a stage of the curation in the words of Fig. 2."""
+    return words(STAGES, name)
 
 
 def number(value: Any) -> str:
