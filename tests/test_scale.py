@@ -24,6 +24,7 @@ from selene_lib.curation.generators.protocol import GeneratorSpec
 from selene_lib.curation.rewards.cluster import score_on_cluster
 from selene_lib.errors import UserError
 from selene_lib.files import read_jsonl
+from selene_lib.judge import judge_file
 from selene_lib.judges.cluster import RayJudge
 from selene_lib.judges.judging import Asking, judge_samples
 from selene_lib.judges.opening import open_judge
@@ -232,3 +233,19 @@ def test_overlaps_on_the_cluster_are_those_of_one_machine(nodes, tmp_path):
 def test_what_cannot_be_parted_is_refused(tmp_path):
     with pytest.raises(UserError, match="embedding compares all texts at once"):
         find_overlaps_on_cluster([], [], Cluster(tmp_path), methods=["embedding"])
+
+
+def test_a_file_judged_on_the_cluster_is_the_file_judged_alone(nodes, tmp_path):
+    rows = [f"Question {i}?,Answer {i}." for i in range(60)]
+    (tmp_path / "in.csv").write_text("\n".join(["instruction,response", *rows]), encoding="utf-8")
+    rubric = "Is it right?\nYes: it is\nNo: it is not"
+    with serving(ScriptedServer()) as server:
+        asked = {"model": f"{server.base_url}#m", "task": "classification", "rubric": rubric}
+        asked["progress"] = False
+        cluster = Cluster(tmp_path / "out.csv.ray", n_workers=2, batch_size=8)
+        spread = judge_file(tmp_path / "in.csv", tmp_path / "out.csv", cluster=cluster, **asked)
+        assert server.n_asked == 60 and max(server.asked.values()) == 1
+        alone = judge_file(tmp_path / "in.csv", tmp_path / "alone.csv", **asked)
+        assert (tmp_path / "out.csv").read_text() == (tmp_path / "alone.csv").read_text()
+        assert lines_of(spread.store) == lines_of(alone.store)
+        assert (spread.n, spread.n_unparsed, spread.usage) == (60, 0, alone.usage)
