@@ -46,3 +46,17 @@ def test_a_pair_counts_once_and_orders_that_differ_are_a_tie():
     table = agreement_table({"mine": samples}, judgements, n_resamples=50)
     assert list(table[table["measure"] == "accuracy"]["value"]) == [1 / 3, 1 / 3]
     assert verdicts_of_set(samples, judgements, "base", "other") is None
+
+
+def test_a_set_of_several_tasks_has_a_row_a_task():
+    samples = [sample(i, "classification", ("Yes", "No")[i % 2]) for i in range(4)]
+    samples += [sample(i, "pairwise", ("A", "B")[i % 2]) for i in range(4, 8)]
+    said = {"classification": YES, "pairwise": "**Result:** A"}
+    judgements = [
+        judged(s, said[s.task], judge=judge, set_name="mixed")
+        for judge in ("base", "nll-seed0")
+        for s in samples
+    ]
+    table = agreement_table({"mixed": samples}, judgements, n_resamples=50)
+    assert set(table["set"]) == {"mixed (classification)", "mixed (pairwise)"}
+    assert set(table["n"]) == {4}

@@ -28,16 +28,24 @@ def agreement_table(
     Columns `COLUMNS`: accuracy, balanced accuracy and Cohen's kappa (of scores the quadratic one
     too) with 95 % intervals that resample whole groups. A pair's verdict is what both orders say
     and a tie where they differ; an unread reply agrees with no label. Sets without a label have no
-    row.
+    row; one that asks for several tasks has a row a task, which stands beside its name.
     """
     names = list(dict.fromkeys(judgement.judge for judgement in judgements))
     rows = [
-        {"set": name, "judge": judge, **row}
+        {"set": shown, "judge": judge, **row}
         for judge in dict.fromkeys((BASE, main_arm(names)))
         for name, samples in sets.items()
-        for row in _rows(verdicts_of_set(samples, judgements, judge, name), n_resamples, seed)
+        for shown, mine in _by_task(name, samples)
+        for row in _rows(verdicts_of_set(mine, judgements, judge, name), n_resamples, seed)
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS)).sort_values(["set", "judge"], kind="stable")
+
+
+def _by_task(name: str, samples: Sequence[Sample]) -> Iterator[tuple[str, list[Sample]]]:
+    tasks = dict.fromkeys(sample.task for sample in samples)
+    for task in tasks:
+        shown = name if len(tasks) == 1 else f"{name} ({task})"
+        yield shown, [sample for sample in samples if sample.task == task]
 
 
 def verdicts_of_set(
