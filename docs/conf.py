@@ -33,12 +33,17 @@ smartquotes = False  # what a docstring quotes may be code
 # A reference into this library must lead somewhere; other projects' pages are not at hand, and a
 # type variable has none.
 nitpicky = True
-nitpick_ignore_regex = [("py:.*", r"(?!selene_lib\.).*"), ("py:class", r"selene_lib\..*\.[A-Z]")]
+nitpick_ignore_regex = [
+    ("py:.*", r"(?!selene_lib\.).*"),
+    ("py:class", r"selene_lib\..*\.[A-Z]"),
+    ("py:class", r"selene_lib\.judges\.gathering\.(Item|Result)"),
+]
 myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
 
 autodoc_default_options = {"members": True, "ignore-module-all": True}
 autodoc_member_order = "bysource"
+autodoc_mock_imports = ["inspect_ai"]  # of an extra that the documentation does without
 autodoc_mock_imports = ["inspect_ai"]  # its extra has an environment of its own
 autodoc_typehints_format = "short"
 add_module_names = False

@@ -1,9 +1,9 @@
 """A pytest plugin: tests whose answers a judge passes or fails.
 
     def test_refund_answer(assert_judged):
-        answer = my_assistant("How do I get a refund?")
-        assert_judged(answer, instruction="How do I get a refund?",
-                      rubric="Does the answer name the form and the deadline?", expect="Yes")
+        question = "How do I get a refund?"
+        rubric = "Does the answer name the form and the deadline?"
+        assert_judged(my_assistant(question), instruction=question, rubric=rubric, expect="Yes")
 
 `--judge-model` (or `judge_model` in the ini file) names the judge, as `selene judge --model` does.
 `@pytest.mark.judged(...)` sets defaults for a test: any argument of `assert_judged`. What was
