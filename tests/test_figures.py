@@ -340,4 +340,4 @@ def test_what_is_kept_of_a_run_draws_the_same_figures(
 def test_a_drawing_shows_itself_in_a_notebook(run_dir: Path) -> None:
     frame = pd.read_csv(run_dir / "04_train_judge" / "training.csv")
     png, about = figures.draw_training_curves(frame)._repr_png_()
-    assert png.startswith(b"\x89PNG") and about == {"width": 502}
+    assert png.startswith(b"\x89PNG") and about == {"width": 436}

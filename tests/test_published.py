@@ -120,7 +120,7 @@ def test_a_report_that_is_not_what_its_notebook_wrote_is_not_published(published
     assert not (published / "reports").exists()
 
 
-def test_git_holds_of_figures_and_reports_what_a_reader_opens_under_7_mb():
+def test_git_holds_of_figures_and_reports_what_a_reader_opens_under_8_mb():
     listed = subprocess.run(
         ["git", "-C", str(REPOSITORY), "ls-files", "figures", "reports"],
         capture_output=True,
@@ -133,8 +133,8 @@ def test_git_holds_of_figures_and_reports_what_a_reader_opens_under_7_mb():
     # .jsonl: the rows that a card measured, in reports/gpu; .zip: what the figures are drawn from
     kinds = {".png", ".html", ".json", ".md", ".ipynb", ".jsonl", ".zip"}
     assert {path.suffix for path in paths} <= kinds
-    assert sum(path.stat().st_size for path in paths) < 7_000_000, (
-        "about 4 MB of the embedded run, 1.5 of the one on real text"
+    assert sum(path.stat().st_size for path in paths) < 8_000_000, (
+        "about 5 MB of the embedded run, 2 of the one on real text"
     )
 
 

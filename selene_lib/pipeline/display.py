@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MOST_ROWS = 60
-LEFT = ' style="text-align:left;white-space:pre-wrap;vertical-align:top;min-width:4em"'
-RIGHT = ' style="text-align:right;vertical-align:top"'
+LEFT = ' style="text-align:left;white-space:pre-wrap"'
+RIGHT = ' style="text-align:right"'
 
 
 def show_tables_whole() -> None:
@@ -42,7 +42,7 @@ def table_html(table: pd.DataFrame) -> str:
     rows = []
     for row in shown.itertuples(index=False, name=None):
         cells = "".join(f"<td{look}>{_text(value)}</td>" for value, look in zip(row, looks))
-        rows.append(f"<tr>{cells}</tr>")
+        rows.append(f'<tr valign="top">{cells}</tr>')
     left_out = len(table) - len(shown)
     more = f"<p>The first {len(shown)} of {len(table):,} rows.</p>" if left_out else ""
     body = f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
