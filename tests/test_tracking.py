@@ -41,6 +41,18 @@ def test_an_unknown_tracker_is_named():
         check_trackers(["tensorbord"])
 
 
+def test_a_run_s_yaml_names_trackers(tmp_path):
+    from selene_lib.pipeline import presets
+    from selene_lib.pipeline.notebooks import step_spec
+    from selene_lib.pipeline.plan import spec_of_run
+
+    run = tmp_path / "mine.yaml"
+    run.write_text('notebooks: {"04": {report_to: "tensorboard,wandb"}}\n')
+    found = presets.resolve_parameters(presets.load_run(str(run)), (step_spec("04"),), {})
+    assert found["04_train_judge"]["report_to"] == "tensorboard,wandb"
+    assert spec_of_run(str(run)).report_to == ("tensorboard", "wandb")
+
+
 @pytest.mark.slow
 def test_a_training_leaves_its_curves_with_tensorboard(tmp_path):
     pytest.importorskip("tensorboard", reason=NEEDS)
