@@ -238,9 +238,11 @@ def _evaluation_sets(result_dir: Path) -> set[str]:
 def _example(result_dir: Path, note: str, show_texts: bool) -> Drawing:
     title = "Fig. 5  One training example"
     pair = files.run_object(result_dir, f"{files.CURATE}/example_pair.json")
+    if not show_texts:
+        return not_run("fig5", title, NO_TEXT)
     if pair is None:
         return not_run("fig5", title, f"{files.CURATE}/example_pair.json is not there")
-    return draw_example(pair, note=note) if show_texts else not_run("fig5", title, NO_TEXT)
+    return draw_example(pair, note=note)
 
 
 def _threshold(result_dir: Path, note: str) -> Drawing:
