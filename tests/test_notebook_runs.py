@@ -111,7 +111,7 @@ def test_notebook_04_trains_on_pairs_and_shows_one_with_its_tokens(tmp_path):
 
 
 def test_notebook_09_trains_on_the_labels_of_a_reader(tmp_path):
-    rows = [(f"q{i // 2}", f"answer {i}", ("Yes", "No")[i % 2]) for i in range(40)]
+    rows = [(f"q{i // 2}", f"answer {i}", ("Yes", "No")[i % 2]) for i in range(24)]
     mine = written(tmp_path / "mine.csv", "instruction,response,label", rows)
     rubric = tmp_path / "rubric.txt"
     rubric.write_text("Is it right?\nYes: it is.\nNo: it is not.\n", encoding="utf-8")
