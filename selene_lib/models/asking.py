@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from selene_lib.errors import UserError, tell
@@ -19,7 +19,6 @@ from selene_lib.models.bodies import Unreadable, as_error, read_body, words_of
 from selene_lib.models.chats import ChatReply, ChatRequest
 from selene_lib.models.limits import Budget, Pacer, Purse
 from selene_lib.models.refusals import (
-    FORM,
     Dialect,
     Server,
     ServerError,
@@ -30,11 +29,11 @@ from selene_lib.models.refusals import (
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
-    from openai.types.chat import ChatCompletionMessageParam
 
 _HOPELESS = 8  # failed requests before the first answer that make a call give up
 _MAX_UNREADABLE = 2  # answers of one request that are no reply, before it counts as failed
 _MAX_LESSONS = 8  # refused settings of one request
+_AS_IT_IS = {"X-Stainless-Raw-Response": "true"}  # the client hands over the response unread
 
 
 class NoReply(ServerError):
@@ -256,16 +255,13 @@ class Job:
         for _ in range(_MAX_LESSONS):
             await self.pacer.wait()
             sent = line.dialect.settings(request)
-            # what the client does not know as a setting of its own
-            more = {name: sent[name] for name in (FORM,) if name in sent}
+            messages = [dict(message) for message in request.messages]
+            body = {"messages": messages, "model": line.model, **sent, **line.extra_body}
             try:
-                response = await server.chat.completions.with_raw_response.create(
-                    model=line.model,
-                    messages=cast(
-                        "list[ChatCompletionMessageParam]", [dict(m) for m in request.messages]
-                    ),
-                    extra_body={**line.extra_body, **more} or None,
-                    **{name: value for name, value in sent.items() if name not in more},
+                # the client's own way for any path: its typed `create` goes through each message
+                # and setting again, which took a fifth of a request's time
+                response: Any = await server.post(
+                    "/chat/completions", cast_to=object, body=body, options={"headers": _AS_IT_IS}
                 )
             except openai.APIStatusError as error:
                 self.pacer.see(error.status_code, error.response.headers)
@@ -278,7 +274,7 @@ class Job:
             except openai.OpenAIError as error:
                 raise TryAgain(self._clean(f"{type(error).__name__}: {error}")) from None
             self.pacer.see(response.status_code, response.headers)
-            return response.text
+            return str(response.text)
         raise ServerError("the server refuses one setting after the other", is_final=True)
 
     def _refused(self, error: Any, sent: Mapping[str, Any], request: ChatRequest) -> None:
