@@ -20,16 +20,20 @@ OWN = core pytest serve inspect hub scale
 VENVS ?= .venv-
 INSTALLED = .installed-$(HASH)
 
-.PHONY: reproduce test test-fast test-faults test-unsloth test-tracking test-integrations check docs test-docs bench clean $(OWN:%=test-%)
+.PHONY: reproduce test test-fast test-long test-faults test-unsloth test-tracking test-integrations check docs docs-environment test-docs bench clean $(OWN:%=test-%)
 reproduce: $(STAMP)
 	$(VENV)/bin/selene reproduce --run $(RUN) $(if $(DATA),--data-dir $(DATA))
 
 test: $(STAMP)
-	$(PYTEST) $(SIDE_BY_SIDE) -m 'not faults'
+	$(PYTEST) $(SIDE_BY_SIDE) -m 'not faults and not long'
 
 # all but what is marked slow: under a minute on two cores
 test-fast: $(STAMP)
-	$(PYTEST) $(SIDE_BY_SIDE) -m 'not slow and not faults'
+	$(PYTEST) $(SIDE_BY_SIDE) -m 'not slow and not faults and not long'
+
+# what takes most of the time and breaks least: dry runs of the benches, a model served by transformers, a chain killed in its training
+test-long: $(STAMP)
+	$(PYTEST) $(SIDE_BY_SIDE) -m long
 
 # kills at random points of the chain, of publication and of a training: an hour; a small part of it is in `test`
 test-faults: $(STAMP)
@@ -71,6 +75,8 @@ check: $(STAMP)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(PYTEST) tests/test_docs.py tests/test_house.py tests/test_notebooks.py
+
+docs-environment: $(DOCS_STAMP)
 
 docs: $(DOCS_STAMP)
 	$(VENV)/bin/python -m sphinx --quiet --fail-on-warning --keep-going docs docs/_build

@@ -45,7 +45,6 @@ myst_heading_anchors = 3
 
 autodoc_default_options = {"members": True, "ignore-module-all": True}
 autodoc_member_order = "bysource"
-autodoc_mock_imports = ["inspect_ai"]  # of an extra that the documentation does without
 autodoc_mock_imports = ["inspect_ai"]  # its extra has an environment of its own
 autodoc_typehints_format = "short"
 add_module_names = False

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from chromium import Browser, find_chromium
 from conftest import REPOSITORY
-from test_report_browser import Browser, find_chromium
 
 pytestmark = pytest.mark.slow
 

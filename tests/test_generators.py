@@ -182,6 +182,7 @@ def _wait_until_up(
     pytest.fail(f"transformers serve did not come up in {seconds} s: {log.read_text()[-2000:]}")
 
 
+@pytest.mark.long
 def test_end_to_end_through_transformers_serve(embedded, served, tmp_path):
     base_url, model = served
     samples = embedded.make_set("nano-classification", 6, seed=4)

@@ -20,7 +20,7 @@ def run_dry(folder: Path, *arguments: str) -> list[dict]:
     return [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_script_runs_dry_and_keeps_every_row(tmp_path):
     weights, side = run_dry(tmp_path, "--only", "make-8b,selene-varlen")
     assert [row["status"] for row in (weights, side)] == ["run"] * 2

@@ -59,6 +59,15 @@ def choose(input_path: str, task: str, rubric: str, model: str) -> Quickstart:
     return Quickstart(support_samples(), named, f"Answers of a support desk, by {named}.")
 
 
+def options_of(model: str, adapter: str | None) -> dict[str, Any]:
+    """How a model is asked: the small one, untrained, writes no reasons that hold a verdict, so the
+    more probable label is read from it instead.
+    """
+    if model == SMALL_MODEL and adapter is None:
+        return {"reply": "verdict", "read": "logprob"}
+    return {"adapter": adapter}
+
+
 def adapter_of(adapter: str, model: str, run_dir: Path) -> str | None:
     """Return the adapter to judge with: the one named, none for an empty name, or with `auto` the
     main arm that notebook 04 of this run trained, where there is one and the model is its base.
