@@ -66,6 +66,10 @@ CLONE = (
     "selene_lib",
     "tests",
 )
+SHORTENED = {  # a minute and a half of judging otherwise; rows of whole groups stay
+    "examples/support_answers/labels.csv": 72,
+    "examples/support_answers/unlabelled.csv": 3,
+}
 RUNNABLE = ("cat", "cd", "git", "head", "make", "papermill", "pip", "python", "selene", "true")
 SERVERS = ("selene lab",)  # run until they answer, then ended
 EXIT_CODES = {
@@ -355,6 +359,9 @@ def clone(tmp_path_factory):
     for name in CLONE:
         source = REPOSITORY / name
         (shutil.copytree if source.is_dir() else shutil.copy2)(source, folder / name)
+    for name, n_rows in SHORTENED.items():
+        lines = (folder / name).read_text(encoding="utf-8").splitlines(keepends=True)
+        (folder / name).write_text("".join(lines[: n_rows + 1]), encoding="utf-8")
     return folder
 
 
