@@ -7,8 +7,9 @@ STAMP = $(VENV)/.installed-$(HASH)
 DOCS_STAMP = $(VENV)/.docs-$(HASH)
 UNSLOTH_VENV ?= .venv-unsloth
 UNSLOTH_STAMP = $(UNSLOTH_VENV)/.installed-$(HASH)
-# without --no-compile pip byte-compiles every module of every package, more than half of the time; Python compiles what it imports
-INSTALL = -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
+INSTALL = -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# pip byte-compiles one module after the other, which takes longer than all else; some packages hold files of another Python
+COMPILE = -m compileall -q -j 0 $(VENV)/lib >/dev/null 2>&1 || true
 SITE = -c "import sysconfig; print(sysconfig.get_path('purelib'))"
 PYTEST = $(VENV)/bin/python -m pytest
 SIDE_BY_SIDE = -n auto --dist loadfile --no-loadscope-reorder
@@ -95,7 +96,8 @@ bench: $(STAMP)
 $(STAMP):
 	@test -n "$(PYTHON)" || { echo "no Python 3.11, 3.12 or 3.13 here; install one, or give it: make PYTHON=/path/to/python"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python $(INSTALL) -e '.[dev]'
+	$(VENV)/bin/python $(INSTALL) --no-compile -e '.[dev]'
+	$(VENV)/bin/python $(COMPILE)
 	rm -f $(VENV)/.installed-*
 	touch $@
 
