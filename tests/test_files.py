@@ -319,7 +319,7 @@ def test_a_command_on_a_full_disk_ends_in_one_line(monkeypatch, capsys):
 
     for error in (OSError(30, "Read-only file system", "/a"), OSError(28, "No space left")):
 
-        def full(error=error) -> None:
+        def full(error=error, **given) -> None:
             raise error
 
         monkeypatch.setattr(cli, "app", full)

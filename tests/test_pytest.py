@@ -52,6 +52,7 @@ def run(folder: Path, *options: str) -> tuple[int, str]:
     environment = os.environ | {
         "PYTHONPATH": str(REPOSITORY),
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        "PYTEST_ADDOPTS": "",  # those of who runs the suite
     }
     command = [sys.executable, "-m", "pytest", "-p", PLUGIN, *options]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
