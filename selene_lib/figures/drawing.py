@@ -70,9 +70,12 @@ class Drawing:
         They are `<name>.png`, `.svg`, `.pdf`, `.dark.png` and `.csv`; the paths are returned.
         """
         paths = [Path(folder) / f"{self.name}.{kind}" for kind in kinds]
+        pictures: dict[str, bytes] = {}
         for kind, path in zip(kinds, paths):
+            is_twin = kind == "dark.png" and "png" in pictures  # drawn once for both
+            pictures[kind] = darkened(pictures["png"]) if is_twin else self.to_bytes(kind)
             with atomic_path(path) as temporary:
-                temporary.write_bytes(self.to_bytes(kind))
+                temporary.write_bytes(pictures[kind])
         return [*paths, write_csv(Path(folder) / f"{self.name}.csv", self.table)]
 
     def to_bytes(self, kind: str) -> bytes:
