@@ -249,7 +249,7 @@ def judge_file(
     """
     part = Shard.read(shard) if shard else None
     output = part.output(Path(output_path)) if part else Path(output_path)
-    kept = Path(store) if store else output.with_name(f"{output.name}.replies.jsonl")
+    kept = _store_beside(output, store)
     settings = JudgeOptions.of(options, given)
     job, ids = _prepare(
         Path(input_path), output, kept, model, settings, columns, labels, prefix, part
@@ -286,10 +286,14 @@ def plan_file(
 ) -> FilePlan:
     """Say what `judge_file` would ask, and what it would cost at most, without asking anything."""
     output = Path(output_path)
-    kept = Path(store) if store else output.with_name(f"{output.name}.replies.jsonl")
+    kept = _store_beside(output, store)
     settings = JudgeOptions.of(options, given)
     job, _ = _prepare(Path(input_path), output, kept, model, settings, columns, labels, "", None)
     return plan_job(job, kept)
+
+
+def _store_beside(output: Path, store: str | Path | None) -> Path:
+    return Path(store) if store else output.with_name(f"{output.name}.replies.jsonl")
 
 
 def _prepare(
