@@ -220,6 +220,28 @@ def test_reference_is_computed_once_checked_and_independent_of_the_company(
         reference_logps(loaded, pairs, tmp_path / "all")
 
 
+def test_what_another_arm_has_written_meanwhile_is_not_computed_again(spec, tmp_path, monkeypatch):
+    from selene_lib.training import reference
+
+    loaded = open_for_training(spec)
+    pairs = encode_pairs(loaded.tokenizer, make_pairs(9), max_length_tokens=400).pairs
+    values = reference_logps(loaded, pairs, tmp_path / "other")
+    (whole,) = (tmp_path / "other").glob("*.jsonl")
+    n_computed = []
+
+    def compute(loaded, group):
+        n_computed.append(len(group))
+        if len(n_computed) == 2:  # the other arm is through now
+            (tmp_path / "mine" / whole.name).write_bytes(whole.read_bytes())
+        return plain(loaded, group)
+
+    plain = reference._logps
+    monkeypatch.setattr(reference, "_logps", compute)
+    monkeypatch.setattr(reference, "_FLUSH_EVERY", 1)
+    assert np.array_equal(reference_logps(loaded, pairs, tmp_path / "mine"), values)
+    assert n_computed == [1, 1]
+
+
 def test_a_damaged_reference_is_moved_aside_and_computed_again(spec, tmp_path, capsys):
     loaded = open_for_training(spec)
     pairs = encode_pairs(loaded.tokenizer, make_pairs(3), max_length_tokens=400).pairs
@@ -424,6 +446,7 @@ def test_full_fine_tuning_moves_the_weights(base, tmp_path):
     )
 
 
+@pytest.mark.long
 def test_two_processes_train_what_one_does(spec, tmp_path, monkeypatch):
     """As notebook 04 does it: the arms in two processes (gloo), then read back like any others."""
     monkeypatch.setenv("PYTHONPATH", str(HERE.parent))

@@ -9,6 +9,8 @@ run that found the cache full and one that filled it have the same numbers to th
 from __future__ import annotations
 
 import hashlib
+import os
+import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -131,26 +133,49 @@ def _compute(
     path: Path,
     progress: bool,
 ) -> None:
-    """Compute the parts and append what was missing of each to the file."""
+    """Compute the parts and append what was missing of each to the file.
+
+    Arms that train side by side fill one cache: each takes the parts in an order of its own, and
+    leaves out what another has written by then.
+    """
     from tqdm.auto import tqdm
 
     n_pairs = sum(len(missing.intersection(group)) for part in parts for group in part)
     bar = tqdm(
         total=n_pairs, desc="reference log-probs", unit="pair", disable=not progress or not n_pairs
     )
-    for part in parts:
+    seen, stored = _sizes(path), set[int]()
+    for part in random.Random(os.getpid()).sample(parts, len(parts)):
+        if _sizes(path) != seen:
+            seen, known = _sizes(path), _read_cache(path.parent, _base_of(path))
+            stored = {i for i in missing if keys[i] in known}
         rows = []
         with adapter_off(loaded.model):
             for group in part:
-                values = _logps_that_fit(loaded, [pairs[i] for i in group])
-                for i, (chosen, rejected) in zip(group, values):
-                    if i in missing:
-                        row = {"chosen": float(chosen), "rejected": float(rejected)}
-                        rows.append({"key": keys[i], **row})
-                bar.update(len(missing.intersection(group)))
+                wanted = missing.intersection(group)
+                if wanted - stored:
+                    values = _logps_that_fit(loaded, [pairs[i] for i in group])
+                    for i, (chosen, rejected) in zip(group, values):
+                        if i in wanted:
+                            row = {"chosen": float(chosen), "rejected": float(rejected)}
+                            rows.append({"key": keys[i], **row})
+                bar.update(len(wanted))
         _refuse_non_finite(rows)
-        append_shared(path, rows)
+        is_alone = _sizes(path) == seen
+        if rows:
+            append_shared(path, rows)
+        seen = _sizes(path) if is_alone else {}
     bar.close()
+
+
+def _base_of(path: Path) -> str:
+    return path.name.partition(".")[0]
+
+
+def _sizes(path: Path) -> dict[str, int]:
+    """Bytes of each file of the cache that `path` belongs to, by name."""
+    files = path.parent.glob(f"{_base_of(path)}*.jsonl")
+    return {file.name: file.stat().st_size for file in files}
 
 
 def _tokens_at_once(loaded: Loaded) -> int:
