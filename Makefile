@@ -32,7 +32,7 @@ test: $(STAMP)
 test-fast: $(STAMP)
 	$(PYTEST) $(SIDE_BY_SIDE) -m 'not slow and not faults and not long'
 
-# what takes most of the time and breaks least: dry runs of the benches, a model served by transformers, a chain killed in its training
+# what takes most of the time and breaks least: each test of it half a minute or more
 test-long: $(STAMP)
 	$(PYTEST) $(SIDE_BY_SIDE) -m long
 

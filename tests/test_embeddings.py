@@ -280,7 +280,7 @@ print(hashlib.sha256(np.c_[x, y].tobytes() + topics.tobytes() + str(names).encod
 """
 
 
-@pytest.mark.parametrize("projection", ["pca", pytest.param("umap", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("projection", ["pca", pytest.param("umap", marks=pytest.mark.long)])
 def test_the_map_is_the_same_whatever_the_threads_of_a_process(projection):
     found = []
     for n_threads in ("1", "4"):

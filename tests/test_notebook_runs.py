@@ -83,6 +83,7 @@ def test_a_parameter_that_is_unknown_stops_the_first_cell(tmp_path):
     assert "has no parameter 'runn', did you mean run?" in done.stderr
 
 
+@pytest.mark.long
 def test_notebook_04_trains_on_pairs_and_shows_one_with_its_tokens(tmp_path):
     run = tmp_path / "artefacts" / "mine"
     samples = nano.make_source("nano-facts", 24, seed=0)
@@ -110,6 +111,7 @@ def test_notebook_04_trains_on_pairs_and_shows_one_with_its_tokens(tmp_path):
     assert (adapter / "adapter_model.safetensors").is_file()
 
 
+@pytest.mark.long
 def test_notebook_09_trains_on_the_labels_of_a_reader(tmp_path):
     rows = [(f"q{i // 2}", f"answer {i}", ("Yes", "No")[i % 2]) for i in range(24)]
     mine = written(tmp_path / "mine.csv", "instruction,response,label", rows)
@@ -131,6 +133,7 @@ sys.modules["google.colab"] = module
 """
 
 
+@pytest.mark.long
 def test_the_notebook_for_colab_runs_a_preset_and_keeps_it_on_drive(tmp_path):
     if not (REPOSITORY / ".git").exists():
         pytest.skip("not a git checkout, so there is nothing to fetch")

@@ -34,6 +34,7 @@ import pytest
 from conftest import REPOSITORY
 from doc_links import FENCE, Session, sessions, words
 from generators_world import ScriptedServer, serving
+from preloaded import run_selene
 from readme_inputs import (
     Sandbox,
     option,
@@ -181,9 +182,14 @@ RULES = tuple(
             "a stub server that speaks the OpenAI protocol",
         ),
         (
-            r"^python examples/train_minimal\.py .*",
+            r"^(python examples/train_minimal\.py|selene judge --adapter first-judge/) ?.*",
             "true",
-            "a minute: test_examples.py runs it and judges with what it trained",
+            "a minute: test_examples.py trains and judges as the two say",
+        ),
+        (
+            r"^selene figures$",
+            "true",
+            "half a minute: test_figures.py draws every figure, test_figure_tables.py by this name",
         ),
         (r"^vllm serve .*", "true", "vLLM needs a GPU: the stub server stands for it"),
         (r"--model vllm:\S+", "--model {server}#served", "vLLM needs a GPU"),
@@ -275,9 +281,7 @@ INPUTS: dict[str, Callable[[Path, list[str], Sandbox], None]] = {
 }
 
 
-EARLIER_RESULTS = {
-    r"^selene figures(?!.*--published)|(samples|golden|replies) artefacts/nano/": write_finished_run
-}
+EARLIER_RESULTS = {r"(samples|golden|replies) artefacts/nano/": write_finished_run}
 
 
 def write_inputs(command: str, sandbox: Sandbox) -> None:
@@ -409,13 +413,7 @@ def execute(command: str, sandbox: Sandbox) -> str:
     write_inputs(command, sandbox)
     if command.startswith(SERVERS):
         return ask_until_it_answers(command, sandbox)
-    options = {
-        "cwd": sandbox.folder,
-        "env": sandbox.environment(),
-        "stdin": subprocess.DEVNULL,
-        "timeout": TIMEOUT_SECONDS,
-    }
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, **options)
+    done = run(command, sandbox)
     allowed = next(
         (codes for start, codes in EXIT_CODES.items() if command.startswith(start)), (0,)
     )
@@ -430,6 +428,22 @@ def execute(command: str, sandbox: Sandbox) -> str:
         assert (sandbox.folder / name).exists(), f"{command}: wrote no {name}"
         sandbox.task_of[f"{name}.replies.jsonl"] = option(words(command), "--task")
     return done.stdout
+
+
+def run(command: str, sandbox: Sandbox) -> subprocess.CompletedProcess:
+    """Run a command, one of `selene` alone in a process that has the large libraries already."""
+    environment, given = sandbox.environment(), words(command)
+    if command.startswith("selene ") and not re.search(r"[|<>;&$*`]", command):
+        return run_selene(given[1:], sandbox.folder, environment, TIMEOUT_SECONDS)
+    return subprocess.run(
+        ["bash", "-c", command],
+        cwd=sandbox.folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_SECONDS,
+    )
 
 
 def outputs(given: list[str]) -> list[str]:

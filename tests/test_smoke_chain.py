@@ -28,6 +28,7 @@ SMALL = {
     "01.n_topics": 4,
     "03.n_steps": 2,
     "03.n_rounds": 1,
+    "03.only": "false",
     "03.n_dev": 12,
     "03.drop_shares": "0.1",
     "04.n_steps": 8,

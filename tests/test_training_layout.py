@@ -253,6 +253,7 @@ SIX_LAYOUTS = {
 }
 
 
+@pytest.mark.long
 def test_six_batch_layouts_give_one_trajectory_of_fifty_steps(base, tmp_path):
     from selene_lib.training.run import train
 
