@@ -169,6 +169,18 @@ def test_a_broken_record_is_written_again_from_the_manifest(run, content):
     assert run() == 0
 
 
+@pytest.mark.parametrize("name", ["wall_seconds", "finished_at"])
+def test_a_record_of_which_one_digit_changed_is_damaged(run, name):
+    whole = run.record()
+    changed = str(whole[name]).translate(str.maketrans("0123456789", "1234567890"))
+    text = (run.first / "step.json").read_text().replace(str(whole[name]), changed)
+    (run.first / "step.json").write_text(text)
+    assert run.record()[name] != whole[name]
+    assert run() == 0
+    assert any("step.json is damaged" in line for line in run.said)
+    assert run.record()[name] == whole[name]
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff"])
 def test_broken_records_of_a_step_and_its_run_cost_one_execution(run, content):
     for name in ("00_quickstart/step.json", "manifest.json", "00_quickstart/begun.json"):

@@ -173,6 +173,9 @@ def run_dir(tmp_path: Path, monkeypatch) -> Path:
     (folder / "notebooks" / "02_broken.failed.ipynb").write_text("{}")
     record = {
         "step": "01_made",
+        "fingerprint": "f",
+        "inputs": {},
+        "outputs": {},
         "run": "x",
         "parameters": {"data_dir": "/elsewhere/of/mine/data"},
         "finished_at": "2026-01-01T00:00:00Z",

@@ -24,6 +24,7 @@ from selene_lib.pipeline.step_records import (
     free_name,
     read_object,
     read_record,
+    write_record,
 )
 
 
@@ -143,7 +144,7 @@ def keep(run_dir: Path, name: str, wanted: Fingerprint, reason: str) -> list[str
         "reason": reason,
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
-    write_json(folder / RECORD, {**record, "accepted": accepted})
+    write_record(folder, {**record, "accepted": accepted})
     return changed
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from selene_lib.files import read_json, write_text
 from selene_lib.pipeline.notebooks import STEPS
 from selene_lib.pipeline.places import home, project_root
-from selene_lib.pipeline.step_records import RECORD, read_object
+from selene_lib.pipeline.step_records import read_object, read_record
 
 MARK = "**Generated.**"
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -40,7 +40,7 @@ def publish_executed(run_dir: Path, out: Path) -> list[Path]:
         stale.unlink()
     written = []
     for path in sources:
-        record = read_object(run_dir / path.stem / RECORD) or {}
+        record = read_record(run_dir / path.stem) or {}
         if record.get("execution") and not is_copy_of(path, record["execution"]):
             continue
         notebook = readable(read_json(path), record)

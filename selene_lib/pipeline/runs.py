@@ -47,6 +47,7 @@ from selene_lib.pipeline.step_records import (
     read_object,
     read_record,
     write_manifest,
+    write_record,
 )
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ class Step:
             )
         self._refuse_changed_inputs()
         record = self._record()
-        write_json(self.folder / RECORD, record)
+        write_record(self.folder, record)
         write_manifest(self.folder.parent)
         self.close()
         rows = [

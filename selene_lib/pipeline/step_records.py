@@ -1,8 +1,9 @@
 """`step.json`, `begun.json` and `manifest.json`: what a run knows of its steps, and whether the
 files are still what was written.
 
-`step.json` is written when a step has finished; it holds a hash of every file of its folder. The
-manifest repeats it without the long parts, so that a broken `step.json` can be written again.
+`step.json` is written when a step has finished; it holds a hash of every file of its folder and a
+checksum over itself. The manifest repeats it without the long parts, so that a damaged one can be
+written again.
 """
 
 from __future__ import annotations
@@ -12,7 +13,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from selene_lib.files import files_below, read_json, sha256_file, write_json
+from selene_lib.files import (
+    DamagedError,
+    files_below,
+    read_json,
+    read_proven,
+    sha256_file,
+    write_json,
+    write_proven,
+)
 
 RECORD, BEGUN, MANIFEST = "step.json", "begun.json", "manifest.json"
 WHY = "why.json"
@@ -32,9 +41,17 @@ def read_object(path: Path) -> dict[str, Any] | None:
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
-    """Return the `step.json` of a finished step, None where there is none or it is broken."""
-    found = read_object(folder / RECORD)
-    return found if found is not None and is_record(found) else None
+    """Return the `step.json` of a finished step, None where there is none or it is damaged."""
+    try:
+        found = read_proven(folder / RECORD)
+    except (FileNotFoundError, DamagedError):
+        return None
+    return found if is_record(found) else None
+
+
+def write_record(folder: Path, record: Mapping[str, Any]) -> Path:
+    """Write the `step.json` of a finished step."""
+    return write_proven(folder / RECORD, record)
 
 
 def is_record(found: Mapping[str, Any]) -> bool:
@@ -75,7 +92,7 @@ def heal_record(run_dir: Path, name: str) -> str | None:
     begun = read_object(path.parent / BEGUN) or {}
     if begun.get("fingerprint") == kept["fingerprint"]:
         kept = {**{key: begun[key] for key in LONG if key in begun}, **kept}
-    write_json(path, kept)
+    write_record(path.parent, kept)
     return f"{path} is damaged; it is kept as {aside}, and was written again from {MANIFEST}"
 
 
