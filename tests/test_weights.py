@@ -79,6 +79,19 @@ def test_an_adapter_without_a_record_loads_with_one_warning(base, trained, tmp_p
     assert [r.levelname for r in caplog.records if "which base" in r.getMessage()] == ["WARNING"]
 
 
+def test_one_flipped_bit_of_an_adapter_or_of_its_record_is_found(base, trained, tmp_path):
+    for number, name in enumerate(("adapter_model.safetensors", "adapter_config.json", RECORD)):
+        bad = copied(trained, tmp_path / str(number))
+        data = bytearray((bad / name).read_bytes())
+        scale = data.find(b'"lora_alpha": ') + len(b'"lora_alpha": ')
+        place = scale if name == "adapter_config.json" else len(data) - 6
+        data[place] ^= 1
+        (bad / name).write_bytes(data)
+        with pytest.raises(UserError, match=r"damaged|does not fit") as error:
+            judge(base, bad)
+        assert name in one_line(error)
+
+
 def renamed(tensors):
     return {key.replace("layers.0", "layers.7"): value for key, value in tensors.items()}
 

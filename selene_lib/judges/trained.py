@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from selene_lib.errors import UserError
-from selene_lib.files import write_json
+from selene_lib.files import write_proven
 from selene_lib.models.adapters import RECORD, read_record
 
 CALIBRATION = "calibration.json"
@@ -40,7 +40,7 @@ class TrainedJudge:
 
 def write_trained(adapter: Path, settings: TrainedJudge) -> Path:
     """Add the settings to the adapter's record."""
-    return write_json(adapter / RECORD, read_record(adapter) | {"judge": asdict(settings)})
+    return write_proven(adapter / RECORD, read_record(adapter) | {"judge": asdict(settings)})
 
 
 def read_trained(adapter: str | Path | None) -> TrainedJudge | None:

@@ -1,8 +1,8 @@
 """Adapters: what a folder must hold, which base it belongs to, and putting it onto that base whole.
 
 An adapter's folder holds `selene.json` beside PEFT's files: the name of the base it was trained on,
-a hash over that base's weights, and the prompt templates of its pairs. Loading it on another base
-would judge as neither of the two, so it is refused.
+hashes over that base's weights and over the adapter's files, and the prompt templates of its pairs.
+Loading it on another base would judge as neither of the two, so it is refused; so is a damaged one.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from selene_lib.errors import UserError
-from selene_lib.files import read_json, write_json
+from selene_lib.files import DamagedError, read_proven, sha256_file, write_proven
 from selene_lib.models.fingerprints import model_folder
 
 RECORD = "selene.json"
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
+FILES = "files"  # in the record: the SHA-256 of each of the two
 _LOG = logging.getLogger(__name__)
 
 
@@ -69,14 +70,26 @@ def _tensor_lines(file: Path) -> Iterator[str]:
 def write_record(adapter: Path, base: str, revision: str | None, family: str | None) -> None:
     """Write which base an adapter was trained on (its name has no path of this machine)."""
     name = Path(base).name if Path(base).is_dir() else base
-    record = {"base_model": name, "base_sha256": weights_sha256(base, revision), "family": family}
-    write_json(adapter / RECORD, record)
+    base_sha256 = weights_sha256(base, revision)
+    record: dict[str, Any] = {"base_model": name, "base_sha256": base_sha256, "family": family}
+    own = [name for name in (CONFIG, WEIGHTS) if (adapter / name).is_file()]
+    record[FILES] = {name: sha256_file(adapter / name) for name in own}
+    write_proven(adapter / RECORD, record)
 
 
 def read_record(adapter: Path) -> dict[str, Any]:
-    """Return what `write_record` wrote; empty for an adapter made before it was kept."""
+    """Return what `write_record` wrote; empty for an adapter made before it was kept.
+
+    A record that is damaged is a UserError.
+    """
     path = adapter / RECORD
-    return dict(read_json(path)) if path.is_file() else {}
+    try:
+        return read_proven(path) if path.is_file() else {}
+    except DamagedError as error:
+        raise UserError(
+            f"{error}: damaged, or edited by hand; copy it again, train again, "
+            "or take `checksum` out of it to accept what it says"
+        ) from error
 
 
 def check_adapter(adapter: Path, base: str, revision: str | None = None) -> None:
@@ -110,7 +123,8 @@ def check_adapter(adapter: Path, base: str, revision: str | None = None) -> None
 def attach_adapter(model: Any, adapter: Path, base: str, revision: str | None = None) -> Any:
     """Return the model with the adapter on it (a `PeftModel`), every weight of it in its place.
 
-    Raises UserError as `check_adapter` does, and where a weight is missing or has no place.
+    Raises UserError as `check_adapter` does, where a weight is missing or has no place, and where
+    the files are not those that were trained.
     """
     from peft import PeftModel, get_peft_model_state_dict
 
@@ -135,7 +149,18 @@ def attach_adapter(model: Any, adapter: Path, base: str, revision: str | None = 
             f"missing and {len(unknown)} have no place ({example}): its files were changed or "
             "belong to another base; take the folder as it was trained"
         )
+    _refuse_damaged(adapter)
     return found
+
+
+def _refuse_damaged(adapter: Path) -> None:
+    for name, sha256 in read_record(adapter).get(FILES, {}).items():
+        if sha256_file(adapter / name) != sha256:
+            raise UserError(
+                f"{adapter / name} is not what training wrote (damaged, or edited): copy the "
+                f"adapter again, or train again; where it was changed on purpose, take `{FILES}` "
+                f"and `checksum` out of {RECORD}"
+            )
 
 
 def _tensors(adapter: Path) -> Mapping[str, Any]:

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from selene_lib.errors import UserError
-from selene_lib.files import read_json, write_json, write_text
+from selene_lib.files import read_json, write_json, write_proven, write_text
 from selene_lib.judges.trained import CALIBRATION, calibration_of, read_trained
-from selene_lib.models.adapters import RECORD, attach_adapter, read_record
+from selene_lib.models.adapters import FILES, RECORD, attach_adapter, read_record
 from selene_lib.models.loading import nf4_config, open_config, open_model, open_tokenizer
 from selene_lib.models.names import is_embedded
 from selene_lib.records import Sample
@@ -155,8 +155,8 @@ def trained_family(adapter_dir: Path, base_model: str) -> str:
 
 def _write_own_record(folder: Path, adapter_dir: Path, family: str) -> None:
     """Let the exported model say how it is asked, as its adapter does."""
-    record = read_record(adapter_dir)
-    write_json(folder / RECORD, {**record, "family": family, "exported": True})
+    record = {k: v for k, v in read_record(adapter_dir).items() if k != FILES}
+    write_proven(folder / RECORD, {**record, "family": family, "exported": True})
     calibration = calibration_of(adapter_dir)
     if calibration is not None:
         shutil.copyfile(calibration, folder / CALIBRATION)
