@@ -18,6 +18,11 @@ LONGEST = ("test_smoke_chain.py", "test_readme_commands.py", "test_training_run.
 SLOW_FILE = "\npytestmark = pytest.mark.slow\n"
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than cores: servers, browsers and kills are waited for, and a core idles meanwhile."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave out files that are slow as a whole where no slow test is wanted: importing them alone
     takes half a minute.

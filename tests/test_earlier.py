@@ -15,6 +15,7 @@ from selene_lib.cli.running import print_dry_run
 from selene_lib.errors import UserError
 from selene_lib.pipeline import chain, runs
 from selene_lib.pipeline.notebooks import notebook_path
+from selene_lib.pipeline.step_records import is_of_now
 
 
 @pytest.fixture
@@ -72,6 +73,15 @@ def test_a_finished_result_moves_aside_and_comes_back_when_it_fits_again(run):
     assert (run.folder / "notebooks/00_quickstart.ipynb").is_file()
     assert len(list(run.folder.glob("earlier/*"))) == 2
     assert run() == 0
+
+
+def test_a_step_is_of_now_while_what_it_was_made_of_stands(run):
+    assert is_of_now(run.folder, FIRST.name) and is_of_now(run.folder, SECOND.name)
+    assert run(settings={"n": 4}, last="00") == 1
+    assert is_of_now(run.folder, FIRST.name) and not is_of_now(run.folder, SECOND.name)
+    assert not is_of_now(run.folder, "07_report"), "never run"
+    assert run(last="00") == 0
+    assert is_of_now(run.folder, SECOND.name), "the first result is back"
 
 
 def test_why_names_what_changed_and_writes_nothing(run, capsys):

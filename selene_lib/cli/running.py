@@ -78,7 +78,7 @@ def reproduce(
     name = presets.load_run(run).name
     if any(step.number == "05" for step in chain.select_steps(first, last)):
         _print_task_means(name)
-    _print_comparison(name)
+    _print_report(name, chain.Wanted(run, None, None, settings).command(None))
 
 
 def print_dry_run(
@@ -210,9 +210,6 @@ def _print_task_means(name: str) -> None:
     for row in _read_csv(path / "seeds.csv"):
         if row["judge"] != BASE:
             print(f"{row['judge']:<18}{float(row['gain_points']):>24.1f}   {_apart(row)}")
-    report = run_folder(name) / "07_report" / "report.html"
-    if report.is_file():
-        print(f"\nreport: {report}")
 
 
 def _apart(row: Mapping[str, str]) -> str:
@@ -224,14 +221,23 @@ def _apart(row: Mapping[str, str]) -> str:
     return apart
 
 
-def _print_comparison(name: str) -> None:
-    """Print in one line how a finished run stands beside the published one of its name."""
+def _print_report(name: str, whole_run: str) -> None:
+    """Print where the report is, and in one line how the run stands beside the published one of its
+    name; where the report is older than the results, only the command for a new one.
+    """
     from selene_lib.errors import UserError
     from selene_lib.pipeline.places import run_folder
+    from selene_lib.pipeline.step_records import is_of_now, read_record
     from selene_lib.pipeline.verify import published_folder, verify
 
     report, published = run_folder(name) / "07_report", published_folder(name)
-    if published is None or not (report / "step.json").is_file():
+    if read_record(report) is None:
+        return
+    if not is_of_now(report.parent, report.name):
+        print(f"\nthe report there is of earlier results; for one of these: {whole_run}")
+        return
+    print(f"\nreport: {report / 'report.html'}")
+    if published is None:
         return
     try:
         print(f"beside reports/{name}: {verify(report, published).line()}")

@@ -59,6 +59,19 @@ def is_record(found: Mapping[str, Any]) -> bool:
     return all(name in found for name in NEEDED) and isinstance(found["outputs"], dict)
 
 
+def is_of_now(run_dir: Path, name: str) -> bool:
+    """Whether a step has finished and was made of what the steps it reads from hold now."""
+    record = read_record(run_dir / name)
+    if record is None:
+        return False
+    for made_of, entry in record["inputs"].items():
+        source, _, file = made_of.partition("/")
+        now = (read_record(run_dir / source) or {}).get("outputs", {}).get(file, {})
+        if now.get("sha256") != entry.get("sha256"):
+            return False
+    return True
+
+
 def write_manifest(run_dir: Path) -> Path:
     """Assemble `manifest.json` of a run from the `step.json` of its finished steps; one that says
     this already is left alone.
