@@ -19,7 +19,7 @@ SLOW_FILE = "\npytestmark = pytest.mark.slow\n"
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than cores: servers, browsers and kills are waited for, and a core idles meanwhile."""
+    """One more than cores: a core idles while a test waits for a server, a browser or a kill."""
     return (os.cpu_count() or 1) + 1
 
 
