@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
+
+# jsonschema compiles grammars of addresses on import, three seconds a worker, that no notebook uses
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 # one thread a worker: the same sums in every process, and no crowding

@@ -15,7 +15,7 @@ import pytest
 from chromium import Browser, find_chromium
 from conftest import REPOSITORY
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 SOURCES = sorted((REPOSITORY / "docs").glob("*.md"))

@@ -22,14 +22,14 @@ from selene_lib.pipeline.notebooks import STEPS
 HERE = Path(__file__).resolve().parent
 SMALL = {
     "01.sources": "nano-coverage,nano-tone,nano-poisoned",
-    "01.n_per_source": 24,
-    "01.n_per_set": 16,
+    "01.n_per_source": 16,
+    "01.n_per_set": 8,
     "01.n_dev": 8,
     "01.n_topics": 4,
     "03.n_steps": 2,
     "03.n_rounds": 1,
     "03.only": "false",
-    "03.n_dev": 12,
+    "03.n_dev": 6,
     "03.drop_shares": "0.1",
     "04.n_steps": 8,
     "04.batch_size": 4,
@@ -170,7 +170,7 @@ def test_results_have_a_row_a_set_with_counts_interval_and_baselines(finished):
     scores = pd.read_csv(home / "artefacts/nano/05_evaluate_benchmarks/scores.csv")
     assert {"base", "dpo_nll-seed0", "dpo_nll-seed1"} == set(scores["judge"])
     row = rows["base", "nano-classification"]
-    assert row["n"] == 16
+    assert row["n"] == 8
     assert row["ci95_low"] <= row["value"] <= row["ci95_high"]
     assert row["baseline_majority"] is not None
     assert rows["base", "reward_bench"]["status"] == "not run"
