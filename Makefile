@@ -9,7 +9,7 @@ UNSLOTH_VENV ?= .venv-unsloth
 UNSLOTH_STAMP = $(UNSLOTH_VENV)/.installed-$(HASH)
 INSTALL = -m pip install --quiet --disable-pip-version-check -c constraints.txt
 # pip byte-compiles one module after the other, which takes longer than all else; some packages hold files of another Python
-COMPILE = -m compileall -q -j 0 $(VENV)/lib >/dev/null 2>&1 || true
+COMPILE = -m compileall -q -j 0 $(VENV)/lib selene_lib >/dev/null 2>&1 || true
 SITE = -c "import sysconfig; print(sysconfig.get_path('purelib'))"
 PYTEST = $(VENV)/bin/python -m pytest
 SIDE_BY_SIDE = -n auto --dist loadfile --no-loadscope-reorder
