@@ -39,7 +39,7 @@ test-long: $(STAMP)
 # kills at random points of the chain, of publication and of a training: an hour; a small part of it is in `test`
 test-faults: $(STAMP)
 	$(VENV)/bin/python tests/faults/kills.py
-	$(PYTEST) -m faults tests/faults -s
+	$(PYTEST) -m faults tests/faults tests/test_smoke_chain.py -s
 
 # Unsloth's own code against ours, without a GPU: some 200 MB to download where torch came without Triton, 0.9 GB on disk
 test-unsloth: $(UNSLOTH_STAMP)

@@ -185,7 +185,7 @@ def test_again_does_no_work_and_says_so(finished):
     assert "nothing to do" in done.stdout
 
 
-@pytest.mark.long
+@pytest.mark.faults
 def test_killed_in_training_and_resumed_gives_the_same_data(finished, tmp_path):
     home, _ = finished
     for name in (
