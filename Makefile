@@ -32,7 +32,7 @@ test: $(STAMP)
 test-fast: $(STAMP)
 	$(PYTEST) $(SIDE_BY_SIDE) -m 'not slow and not faults and not long'
 
-# what takes most of the time and breaks least: each test of it half a minute or more
+# what takes most of the time and breaks least, and what a browser shows
 test-long: $(STAMP)
 	$(PYTEST) $(SIDE_BY_SIDE) -m long
 

@@ -166,9 +166,9 @@ RULES = tuple(
         ),
         (r"^selene audit\b(.*)", r"selene audit\1 -n 2", "a minute for a hundred items"),
         (
-            r"^papermill (?!\S*0[08]_)",
+            r"^papermill ",
             "papermill --prepare-only ",
-            "minutes, and inputs of other notebooks; test_smoke_chain.py runs them",
+            "minutes, and inputs of other notebooks; test_notebook_runs.py and the chain run them",
         ),
         (
             r"^(python \S*bench/\S+\.py)\b.*",
@@ -582,7 +582,6 @@ def test_the_lab_opens_without_a_browser_and_answers(sandbox):
             "uv pip install -e .",
             "pip install --dry-run --no-deps --no-index --no-build-isolation -e .",
         ),
-        ("papermill notebooks/00_x.ipynb out.ipynb", "papermill notebooks/00_x.ipynb out.ipynb"),
         (
             "papermill notebooks/04_x.ipynb out.ipynb",
             "papermill --prepare-only notebooks/04_x.ipynb out.ipynb",

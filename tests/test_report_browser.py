@@ -22,7 +22,7 @@ from synthetic_scores import write_evaluation
 from selene_lib.figures import results as files
 from selene_lib.report import build_comparison, build_report
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 pytest.importorskip("websocket", reason="the package websocket-client is not installed")
 
