@@ -11,7 +11,6 @@ import multiprocessing
 import os
 import subprocess
 import sys
-import traceback
 from pathlib import Path
 
 LIBRARIES = ("pandas", "sklearn.metrics", "torch", "transformers.models.auto", "peft")
@@ -47,13 +46,6 @@ def _command(
     os.chdir(folder)
     sys.path[:0] = environment.get("PYTHONPATH", "").split(os.pathsep)
     sys.argv = ["selene", *arguments]
-    try:
-        from selene_lib.cli import main
+    from selene_lib.cli import main
 
-        main()
-    except Exception:
-        traceback.print_exc()
-        raise SystemExit(1) from None
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+    main()  # what it raises ends the process with 1 and a traceback, as in an interpreter

@@ -92,6 +92,14 @@ def test_one_flipped_bit_of_an_adapter_or_of_its_record_is_found(base, trained, 
         assert name in one_line(error)
 
 
+@pytest.mark.parametrize("files", [[], None, "x", {"../elsewhere": "0"}])
+def test_a_record_by_another_hand_names_no_file_to_open(base, trained, tmp_path, files):
+    other = copied(trained, tmp_path)
+    record = {k: v for k, v in json.loads((other / RECORD).read_text()).items() if k != "checksum"}
+    (other / RECORD).write_text(json.dumps({**record, "files": files}))
+    assert judge(base, other).judge(PROMPT)
+
+
 def renamed(tensors):
     return {key.replace("layers.0", "layers.7"): value for key, value in tensors.items()}
 

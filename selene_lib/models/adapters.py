@@ -154,8 +154,10 @@ def attach_adapter(model: Any, adapter: Path, base: str, revision: str | None = 
 
 
 def _refuse_damaged(adapter: Path) -> None:
-    for name, sha256 in read_record(adapter).get(FILES, {}).items():
-        if sha256_file(adapter / name) != sha256:
+    found = read_record(adapter).get(FILES)
+    known = found if isinstance(found, dict) else {}
+    for name in known.keys() & {CONFIG, WEIGHTS}:
+        if sha256_file(adapter / name) != known[name]:
             raise UserError(
                 f"{adapter / name} is not what training wrote (damaged, or edited): copy the "
                 f"adapter again, or train again; where it was changed on purpose, take `{FILES}` "

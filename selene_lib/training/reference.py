@@ -30,6 +30,7 @@ from selene_lib.training.processes import Process
 ALONE = Process()
 N_SPOT_CHECKS = 8
 _FLUSH_EVERY = 64
+_READ_AGAIN = 1.05  # times as large as when it was read: all reading together stays linear
 # On a CPU a pair is computed alone; above states that are kept anyway (one pair at a time as well)
 # eight together take two thirds of the time on two threads.
 _ABOVE_KEPT_STATES = 8
@@ -144,10 +145,10 @@ def _compute(
     bar = tqdm(
         total=n_pairs, desc="reference log-probs", unit="pair", disable=not progress or not n_pairs
     )
-    seen, stored = _sizes(path), set[int]()
+    n_read, stored = _n_bytes(path), set[int]()
     for part in random.Random(os.getpid()).sample(parts, len(parts)):
-        if _sizes(path) != seen:
-            seen, known = _sizes(path), _read_cache(path.parent, _base_of(path))
+        if _n_bytes(path) > _READ_AGAIN * n_read:
+            n_read, known = _n_bytes(path), _read_cache(path.parent, _base_of(path))
             stored = {i for i in missing if keys[i] in known}
         rows = []
         with adapter_off(loaded.model):
@@ -161,10 +162,8 @@ def _compute(
                             rows.append({"key": keys[i], **row})
                 bar.update(len(wanted))
         _refuse_non_finite(rows)
-        is_alone = _sizes(path) == seen
         if rows:
             append_shared(path, rows)
-        seen = _sizes(path) if is_alone else {}
     bar.close()
 
 
@@ -172,10 +171,9 @@ def _base_of(path: Path) -> str:
     return path.name.partition(".")[0]
 
 
-def _sizes(path: Path) -> dict[str, int]:
-    """Bytes of each file of the cache that `path` belongs to, by name."""
-    files = path.parent.glob(f"{_base_of(path)}*.jsonl")
-    return {file.name: file.stat().st_size for file in files}
+def _n_bytes(path: Path) -> int:
+    """Bytes of all files of the cache that `path` belongs to."""
+    return sum(file.stat().st_size for file in path.parent.glob(f"{_base_of(path)}*.jsonl"))
 
 
 def _tokens_at_once(loaded: Loaded) -> int:
