@@ -65,6 +65,7 @@ def as_on_colab(source: str, before: str = "") -> subprocess.CompletedProcess:
     )
 
 
+@pytest.mark.long
 def test_on_colab_the_cell_fetches_the_project_at_its_tag_and_prepares_it(tmp_path):
     if not (REPOSITORY / ".git").exists():
         pytest.skip("not a git checkout, so there is nothing to fetch")
@@ -88,6 +89,7 @@ def test_on_colab_the_cell_fetches_the_project_at_its_tag_and_prepares_it(tmp_pa
     assert again.returncode == 0, again.stderr
 
 
+@pytest.mark.long
 def test_a_tag_that_is_not_there_gives_the_default_branch(tmp_path):
     if not (REPOSITORY / ".git").exists():
         pytest.skip("not a git checkout, so there is nothing to fetch")

@@ -62,6 +62,7 @@ def written(path: Path, header: str, rows: list[tuple[str, ...]]) -> Path:
     return path
 
 
+@pytest.mark.long
 def test_notebook_00_judges_the_file_of_a_reader(tmp_path):
     mine = written(
         tmp_path / "mine.csv",
