@@ -16,6 +16,7 @@ from selene_lib.evaluation.format_study import (
     judge_formats,
     variance_decomposition,
 )
+from selene_lib.evaluation.metrics import wilson_interval
 from selene_lib.judges.protocol import Reply
 from selene_lib.prompts.formats import FORMATS, fenced
 from selene_lib.records import LABELS, TASKS, Judgement, Sample
@@ -260,6 +261,21 @@ def test_swapped_orders_count_in_the_samples_words():
         ),
     )
     assert table.n.tolist() == [8, 8] and table.value.tolist() == [0.5, 0.5]
+
+
+def test_formats_that_are_always_right_have_the_intervals_of_shares():
+    samples = [replace(s, label="A") for s in pairs(12)]
+    names = ["default", "markdown", "json"]
+    found = judge_formats(KeenJudge(), "set", samples, formats=names, orders="AB", progress=False)
+    table = format_table(samples, found).set_index("format")
+    none = wilson_interval(0, 12)[1]
+    right = ["value", "ci95_low", "ci95_high"]
+    assert table.loc["default", right].tolist() == pytest.approx([1, 1 - none, 1])
+    assert table.loc["json", right].tolist() == pytest.approx([0, 0, none])
+    gap = ["difference", "difference_ci95_low", "difference_ci95_high"]
+    assert table.loc["default", gap].tolist() == [0, 0, 0], "from itself"
+    assert table.loc["markdown", gap].tolist() == pytest.approx([0, -none, none])
+    assert table.loc["json", gap].tolist() == pytest.approx([-1, -1, -1 + 2 * none])
 
 
 def test_long_responses_are_cut_alike_and_counted():

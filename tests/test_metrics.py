@@ -12,6 +12,7 @@ from scipy import stats
 
 from selene_lib.evaluation import metrics
 from selene_lib.evaluation.metrics import metric_value as value
+from selene_lib.evaluation.metrics import resampling
 
 SCORES = st.lists(
     st.tuples(st.integers(1, 5), st.sampled_from([1.0, 1.33, 2.0, 3.67, 5.0])),
@@ -97,7 +98,7 @@ def test_many_distinct_clusters_take_the_other_way_of_drawing_to_the_same_end():
 
 
 @pytest.mark.parametrize(
-    "metric", ["pearson", "spearman", "kendall", "cohens_kappa", "balanced_accuracy"]
+    "metric", ["pearson", "spearman", "kendall", "cohens_kappa", "balanced_accuracy", "roc_auc"]
 )
 def test_resampled_counts_equal_resampled_items(metric):
     rng = np.random.default_rng(4)
@@ -251,3 +252,36 @@ def test_an_empty_set_is_refused():
         metrics.bootstrap_ci(np.array([]))
     with pytest.raises(ValueError, match="one shape"):
         value("accuracy", ["A"], ["A", "B"])
+
+
+def test_the_area_under_the_curve_by_hand():
+    assert value("roc_auc", [0.9, 0.4, 0.4, 0.1], [1, 1, 0, 0]) == (1 + 1 + 0.5 + 1) / 4
+    assert np.isnan(value("roc_auc", [0.9, 0.4], [1, 1]))
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_thousands_of_probabilities_are_counted_without_a_dense_matrix(monkeypatch, grouped):
+    rng = np.random.default_rng(11)
+    x, y = rng.random(400), (rng.random(400) < 0.5).astype(float)
+    groups = rng.integers(0, 150, 400) if grouped else None
+    dense = metrics.bootstrap_replicates("roc_auc", x, y, groups=groups, n_resamples=2000, rng=1)
+    monkeypatch.setattr(resampling, "_MANY_ROWS", 100)
+    monkeypatch.setattr(resampling, "_DENSE_CELLS", 1_000)
+    sparse = metrics.bootstrap_replicates("roc_auc", x, y, groups=groups, n_resamples=2000, rng=1)
+    assert sparse.mean() == pytest.approx(dense.mean(), abs=0.003)
+    assert sparse.std() == pytest.approx(dense.std(), rel=0.1)
+
+
+def test_two_judges_that_never_differ_are_not_certainly_equal():
+    right, wrong = np.ones(50), np.zeros(50)
+    none = metrics.wilson_interval(0, 50)[1]
+    equal = metrics.paired_bootstrap(right, right)
+    assert (equal.value, equal.ci95_low, equal.ci95_high) == (0, -none, none)
+    assert equal.standard_error > 0 and equal.p == 1
+    apart = metrics.paired_bootstrap(right, wrong)
+    assert (apart.ci95_low, apart.ci95_high) == pytest.approx((1 - 2 * none, 1))
+    pairs = np.repeat(np.arange(25), 2)
+    wider = metrics.paired_bootstrap(right, right, groups=pairs)
+    assert wider.ci95_high == metrics.wilson_interval(0, 25)[1]
+    kappa = metrics.paired_bootstrap(right, right, np.arange(50) % 2, metric="cohens_kappa")
+    assert kappa.value == 0 and np.isnan([kappa.ci95_low, kappa.standard_error]).all()

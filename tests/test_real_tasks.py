@@ -14,7 +14,15 @@ from selene_lib.data.loading import load
 from selene_lib.data.real_tasks import TEST_PARTS, TRAINING_PARTS, TRANSFER_SETS
 from selene_lib.data.real_tasks.parts import part_of
 from selene_lib.errors import UserError
-from selene_lib.evaluation.binary import METRICS, answers_at, answers_of, difference, resamples
+from selene_lib.evaluation.binary import (
+    answers_at,
+    answers_of,
+    binary_table,
+    difference,
+    value_of,
+)
+from selene_lib.evaluation.scoring import score_set
+from selene_lib.evaluation.scoring.rows import Settings
 from selene_lib.evaluation.yardsticks import TFIDF, overlap, yardsticks
 from selene_lib.evaluation.yes_no import (
     HELD_OUT,
@@ -147,33 +155,52 @@ def test_metrics_agree_with_scikit_learn():
     samples = items(120)
     probability = np.round(rng.random(120), 1)  # with ties
     answers = answers_at(samples, probability)
-    every, said = np.arange(120), probability > 0.5
+    said = probability > 0.5
+    gold = np.array([s.label == "Yes" for s in samples])
     expected = {
-        "accuracy": metrics.accuracy_score(answers.gold, said),
-        "balanced_accuracy": metrics.balanced_accuracy_score(answers.gold, said),
-        "kappa": metrics.cohen_kappa_score(answers.gold, said),
-        "auc": metrics.roc_auc_score(answers.gold, probability),
-        "brier": metrics.brier_score_loss(answers.gold, probability),
+        "accuracy": metrics.accuracy_score(gold, said),
+        "balanced_accuracy": metrics.balanced_accuracy_score(gold, said),
+        "kappa": metrics.cohen_kappa_score(gold, said),
+        "auc": metrics.roc_auc_score(gold, probability),
+        "brier": metrics.brier_score_loss(gold, probability),
     }
     for name, value in expected.items():
-        assert METRICS[name](answers, every) == pytest.approx(value), name
+        assert value_of(name, answers) == pytest.approx(value), name
     half = answers_at(samples, np.full(120, 0.9))
-    gap = abs(0.9 - half.gold.mean())
-    assert METRICS["calibration_error"](half, every) == pytest.approx(gap)
+    gap = abs(0.9 - gold.mean())
+    assert value_of("calibration_error", half) == pytest.approx(gap)
 
 
 def test_a_missing_verdict_is_wrong():
     samples = items(20)
     missing = answers_at(samples, np.full(20, np.nan))
-    assert METRICS["accuracy"](missing, np.arange(20)) == 0
-    assert METRICS["auc"](missing, np.arange(20)) == 0.5
+    assert value_of("accuracy", missing) == 0
+    assert value_of("auc", missing) == 0.5
 
 
-def test_groups_are_drawn_whole():
-    groups = np.array(["a", "a", "b", "b", "b"])
-    for rows in resamples(groups, 20, 0):
-        counts = Counter(rows.tolist())
-        assert counts[0] == counts[1] and counts[2] == counts[3] == counts[4]
+def test_intervals_are_those_of_the_table_of_all_sets():
+    samples = items(150)
+    judgements = judged(samples, 20.0, "base", "test")
+    calibrated = calibrate_judges({"test": samples}, [], judgements)
+    row = score_yes_no({"test": samples}, calibrated, items(200), n_resamples=300, seed=3)
+    row = row.scores.set_index("who").loc["base"]
+    scores = score_set(samples, judgements, judge="base", set_name="test", n_resamples=300, seed=3)
+    for metric in ("accuracy", "balanced_accuracy"):
+        score = next(s for s in scores if (s.metric, s.convention) == (metric, "strict"))
+        mine = (row[metric], row[f"{metric}_low"], row[f"{metric}_high"])
+        assert mine == pytest.approx((score.value, score.ci95_low, score.ci95_high), abs=1e-9)
+        assert score.ci95_low < score.value < score.ci95_high
+
+
+def test_a_judge_that_is_always_right_is_not_certain():
+    samples = items(40)
+    gold = np.array([s.label == "Yes" for s in samples])
+    found = {"rule": ("yardstick", answers_at(samples, gold.astype(float)))}
+    (row,) = binary_table("test", samples, found, Settings(0, 200)).to_dict("records")
+    assert row["accuracy"] == row["accuracy_high"] == 1
+    assert row["n_groups"] == 20
+    assert row["accuracy_low"] == pytest.approx(20 / (20 + 1.959964**2), abs=1e-6), "Wilson's"
+    assert row["auc"] == 1 and np.isnan(row["auc_low"])
 
 
 def test_yardsticks_learn_from_the_training_items_only():
@@ -231,7 +258,7 @@ def test_platt_scaling_stays_finite_where_classes_do_not_overlap():
 
 
 def test_calibration_mends_over_confidence_and_a_shifted_threshold(tmp_path):
-    held_out, test = items(150, seed=7), items(150, seed=8)
+    held_out, test = items(150, seed=7), items(300, seed=8)
     sets = with_held_out({"test": test}, held_out, calibrate=True)
     assert list(sets) == ["test", HELD_OUT]
     judgements = []
@@ -243,7 +270,7 @@ def test_calibration_mends_over_confidence_and_a_shifted_threshold(tmp_path):
     found = score_yes_no({"test": test}, calibrated, items(200), n_resamples=200, seed=0)
     row = found.calibration.set_index("judge").loc["dpo_nll-seed0"]
     assert row["brier_after"] < row["brier_before"] and row["ci95_high"] < 0
-    assert row["n"] == 150
+    assert row["n"] == 300
     who = set(found.scores["who"])
     assert {"base", "dpo_nll-seed0", "dpo_nll-seed0, before calibration", TFIDF} <= who
     assert set(found.against["less"]) == {"base", TFIDF, "majority"}
@@ -275,7 +302,8 @@ def test_the_difference_is_taken_on_the_same_items():
     samples = items(60)
     better = answers_of(samples, judged(samples, 1.0, "a", "test"))
     worse = answers_of(samples, judged(samples, 40.0, "b", "test"))
-    value, around = difference("accuracy", better, worse, n_resamples=300, seed=0)
-    assert value > 0 and around.low > 0
-    same, zero = difference("auc", better, better, n_resamples=50, seed=0)
-    assert same == zero.low == zero.high == 0
+    found = difference("test", "accuracy", better, worse, Settings(0, 300))
+    assert found.value > 0 and found.ci95_low > 0
+    same = difference("test", "accuracy", better, better, Settings(0, 50))
+    assert same.value == 0 and same.ci95_high == -same.ci95_low > 0.05, "the next may differ"
+    assert np.isnan(difference("test", "auc", better, better, Settings(0, 50)).ci95_low)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from selene_lib.errors import UserError
+from selene_lib.evaluation.metrics import SAME, share_difference_interval, share_interval
 from selene_lib.judges.judging import (
     Asking,
     Orders,
@@ -210,7 +211,7 @@ def format_table(
             "value": by_item.mean(axis=0),
         }
     )
-    frame["ci95_low"], frame["ci95_high"] = np.percentile(resampled, [2.5, 97.5], axis=0)
+    frame["ci95_low"], frame["ci95_high"] = _interval(by_item, resampled)
     frame["bound_low"] = frame["value"]
     frame["bound_high"] = frame["value"] + frame["n_unparsed"] / frame["n"]
     n_parsed = frame["n"] - frame["n_unparsed"]
@@ -225,9 +226,23 @@ def format_table(
 def _differences(by_item: np.ndarray, resampled: np.ndarray, base: int | None) -> dict[str, object]:
     if base is None:
         return {"difference": None, "difference_ci95_low": None, "difference_ci95_high": None}
-    low, high = np.percentile(resampled - resampled[:, [base]], [2.5, 97.5], axis=0)
+    differences = resampled - resampled[:, [base]]
+    low, high = np.percentile(differences, [2.5, 97.5], axis=0)
     gap = by_item.mean(axis=0) - by_item.mean(axis=0)[base]
+    for column in np.flatnonzero(differences.std(axis=0) < SAME):
+        if column != base:  # which differs from itself by 0
+            found = share_difference_interval(float(gap[column]), len(by_item))
+            low[column], high[column] = found.low, found.high
     return {"difference": gap, "difference_ci95_low": low, "difference_ci95_high": high}
+
+
+def _interval(by_item: np.ndarray, resampled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Percentiles; Wilson's where a format was right on all items alike, or on none."""
+    low, high = np.percentile(resampled, [2.5, 97.5], axis=0)
+    for column in np.flatnonzero(resampled.std(axis=0) < SAME):
+        found = share_interval(float(by_item[:, column].mean()), len(by_item))
+        low[column], high[column] = found.low, found.high
+    return low, high
 
 
 def format_spread(

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from selene_lib.evaluation.binary import (
@@ -20,7 +19,9 @@ from selene_lib.evaluation.binary import (
     answers_of,
     binary_table,
     difference,
+    value_of,
 )
+from selene_lib.evaluation.scoring.rows import Settings
 from selene_lib.evaluation.yardsticks import TFIDF, yardsticks
 from selene_lib.judges.calibration import Calibration, fit_calibration
 from selene_lib.judges.names import BASE, main_judge
@@ -103,6 +104,7 @@ def score_yes_no(
     """Score every judge and yardstick on every set of Yes/No items; the tables are empty where
     there is none.
     """
+    settings = Settings(seed, n_resamples)
     scores, against, calibration = [], [], []
     main = main_judge(j.judge for j in calibrated.judgements)
     for name, samples in sets.items():
@@ -115,13 +117,12 @@ def score_yes_no(
         found = {judge: (JUDGE, answers) for judge, answers in after.items()}
         found |= {f"{judge}, {BEFORE}": (JUDGE, answers) for judge, answers in before.items()}
         found |= {rule: (YARDSTICK, answers_at(items, p)) for rule, p in rules.items()}
-        options = {"n_resamples": n_resamples, "seed": seed}
-        scores.append(binary_table(name, items, found, **options))
+        scores.append(binary_table(name, items, found, settings))
         if main in after:
-            against += _against(name, main, found, **options)
+            against += _against(name, main, found, settings)
         for judge in before:
             calibration.append(
-                _what_calibration_did(name, judge, before[judge], after[judge], **options)
+                _what_calibration_did(name, judge, before[judge], after[judge], settings)
             )
     return YesNo(
         pd.concat(scores, ignore_index=True) if scores else pd.DataFrame(columns=SCORE_COLUMNS),
@@ -168,28 +169,25 @@ def _against(
     name: str,
     main: str,
     found: Mapping[str, tuple[str, Answers]],
-    *,
-    n_resamples: int,
-    seed: int,
+    settings: Settings,
 ) -> list[dict[str, object]]:
-    rows = []
+    rows: list[dict[str, object]] = []
     for other in (who for who in AGAINST if who in found and who != main):
         for metric in ("accuracy", "balanced_accuracy", "auc"):
-            a, b = found[main][1], found[other][1]
-            value, around = difference(metric, a, b, n_resamples=n_resamples, seed=seed)
-            row = (name, main, other, metric, len(a.gold), value, around.low, around.high)
-            rows.append(dict(zip(AGAINST_COLUMNS, row)))
+            gain = difference(name, metric, found[main][1], found[other][1], settings)
+            values = (gain.n, gain.value, gain.ci95_low, gain.ci95_high)
+            rows.append(dict(zip(AGAINST_COLUMNS, (name, main, other, metric, *values))))
     return rows
 
 
 def _what_calibration_did(
-    name: str, judge: str, before: Answers, after: Answers, *, n_resamples: int, seed: int
+    name: str, judge: str, before: Answers, after: Answers, settings: Settings
 ) -> dict[str, object]:
-    everything = np.arange(len(before.gold))
-    change, around = difference("brier", after, before, n_resamples=n_resamples, seed=seed)
-    errors = [METRICS["calibration_error"](a, everything) for a in (before, after)]
-    briers = [METRICS["brier"](a, everything) for a in (before, after)]
-    row = (name, judge, len(everything), *briers, change, around.low, around.high, *errors)
+    change = difference(name, "brier", after, before, settings)
+    errors = [value_of("calibration_error", a) for a in (before, after)]
+    briers = [value_of("brier", a) for a in (before, after)]
+    interval = (change.ci95_low, change.ci95_high)
+    row = (name, judge, change.n, *briers, change.value, *interval, *errors)
     return dict(zip(CALIBRATION_COLUMNS, row))
 
 

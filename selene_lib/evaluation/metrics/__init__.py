@@ -4,6 +4,7 @@ from selene_lib.evaluation.metrics.bounds import correlation_bounds
 from selene_lib.evaluation.metrics.calibration import ReliabilityBin, reliability_bins
 from selene_lib.evaluation.metrics.estimates import Estimate, estimate, share_interval
 from selene_lib.evaluation.metrics.resampling import (
+    SAME,
     Z95,
     Difference,
     Interval,
@@ -14,11 +15,13 @@ from selene_lib.evaluation.metrics.resampling import (
     metric_value,
     paired_bootstrap,
     permutation_p,
+    share_difference_interval,
     smallest_resolvable_gap,
     wilson_interval,
 )
 
 __all__ = [
+    "SAME",
     "Z95",
     "Difference",
     "Estimate",
@@ -34,6 +37,7 @@ __all__ = [
     "paired_bootstrap",
     "permutation_p",
     "reliability_bins",
+    "share_difference_interval",
     "share_interval",
     "smallest_resolvable_gap",
     "wilson_interval",

@@ -122,6 +122,21 @@ def expected_calibration_error(
     return _divide(np.abs((counts * (correct - confidence)) @ in_bin).sum(1), counts.sum(1))
 
 
+def roc_auc(counts: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Chance that an item with gold 1 has a higher `x` than one with gold 0, ties counted half.
+
+    The area under the ROC curve as Mann and Whitney's (1947) U over the number of such pairs; NaN
+    where one of the two labels is not there.
+    """
+    order = np.argsort(x, kind="stable")
+    starts = np.flatnonzero(np.diff(x[order], prepend=np.nan) != 0)
+    yes, no = (
+        np.add.reduceat((counts * label)[:, order], starts, axis=1) for label in (y == 1, y != 1)
+    )
+    below = no.cumsum(1) - no
+    return _divide((yes * (below + no / 2)).sum(1), yes.sum(1) * no.sum(1))
+
+
 def _tau_b(table: np.ndarray) -> np.ndarray:
     """Tau-b of contingency tables [n, levels_x, levels_y].
 
@@ -178,4 +193,5 @@ COUNT_METRICS: dict[str, CountMetric] = {
     "spearman": spearman,
     "kendall": kendall,
     "expected_calibration_error": expected_calibration_error,
+    "roc_auc": roc_auc,
 }

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from selene_lib.evaluation.metrics.resampling import (
+    SAME,
     Z95,
     Interval,
     bootstrap_replicates,
@@ -20,7 +21,6 @@ from selene_lib.evaluation.metrics.resampling import (
 
 CORRELATIONS = ("pearson", "spearman", "kendall")
 SHARES = ("mean", "accuracy", "weighted_mean")
-_SAME = 1e-12  # the spread of resamples that are all alike
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def estimate(
     )
     value = metric_value(metric, *columns)
     found = interval(replicates)
-    if found.standard_error < _SAME or (n_groups == 1 and not math.isnan(value)):
+    if found.standard_error < SAME or (n_groups == 1 and not math.isnan(value)):
         found = _without_spread(metric, value, columns, names, found.n_undefined)
     return Estimate(
         value, found.low, found.high, found.standard_error, n, n_groups, found.n_undefined

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 
@@ -16,9 +17,14 @@ from selene_lib.evaluation.metrics.counts import COUNT_METRICS
 
 Z95 = NormalDist().inv_cdf(0.975)  # half a 95 % normal interval, in standard errors
 
+SAME = 1e-12  # the spread of resamples that are all alike
+
 # Above so many distinct clusters, drawing indices is faster than drawing counts.
 _MULTINOMIAL_LIMIT = 200
 _CHUNK_CELLS = 1_000_000  # stays in the processor's cache
+# Clusters times distinct rows above which, of this many rows, a dense matrix would fill memory.
+_DENSE_CELLS = 20_000_000
+_MANY_ROWS = 2_000
 
 
 @dataclass(frozen=True)
@@ -58,8 +64,9 @@ def metric_value(metric: str, *columns: np.ndarray) -> float:
         raise ValueError(f"arrays of {shapes} items must have one shape")
     if not len(columns[0]):
         return float("nan")
-    counts, rows = _count_rows(_coded(columns))
-    return float(COUNT_METRICS[metric](counts.astype(float), *rows)[0])
+    rows, code = _distinct_rows(_coded(columns))
+    counts = np.bincount(code, minlength=len(rows[0])).astype(float)
+    return float(COUNT_METRICS[metric](counts[None], *rows)[0])
 
 
 def _coded(columns: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
@@ -137,7 +144,8 @@ def paired_bootstrap(
     """Bootstrap of `metric(a) - metric(b)` where both judged the same items, resampled together.
 
     `gold` is given if the metric takes it. p is twice the smaller share of resamples on either side
-    of zero, with one added to each count, at most 1.
+    of zero, with one added to each count, at most 1. Where all resamples agree a bootstrap has no
+    width: the mean of shares then has the interval that Wilson's allows, other metrics have none.
     """
     columns = (a, b) if gold is None else (a, b, gold)
     types, type_counts, rows = cluster_types(columns, groups)
@@ -149,10 +157,38 @@ def paired_bootstrap(
     )
     tail = columns[2:]
     found = interval(differences)
+    if found.standard_error < SAME:
+        n_clusters = int(type_counts.sum())
+        found = _constant_difference(metric, (a, b), float(differences[0]), n_clusters, found)
     below, above = (differences <= 0).sum(), (differences >= 0).sum()
     p = min(1.0, 2 * (min(below, above) + 1) / (len(differences) + 1))
     value = metric_value(metric, a, *tail) - metric_value(metric, b, *tail)
     return Difference(value, found.low, found.high, float(p), len(a), found.standard_error)
+
+
+def _constant_difference(
+    metric: str,
+    columns: tuple[np.ndarray, np.ndarray],
+    value: float,
+    n_clusters: int,
+    found: Interval,
+) -> Interval:
+    within = all(((np.asarray(c) >= 0) & (np.asarray(c) <= 1)).all() for c in columns)
+    if metric == "mean" and within:
+        return share_difference_interval(value, n_clusters)
+    nothing = float("nan")
+    return Interval(nothing, nothing, nothing, found.n_undefined)
+
+
+def share_difference_interval(value: float, n: int) -> Interval:
+    """The interval of a difference of shares that was `value` on each of `n` items alike.
+
+    As many of the next ones as Wilson's interval of none in `n` allows may differ from it, and by
+    as much as shares can.
+    """
+    others = wilson_interval(0, n)[1]
+    low, high = (value * (1 - others) + sign * others for sign in (-1, 1))
+    return Interval(low, high, (high - low) / (2 * Z95), 0)
 
 
 def permutation_p(
@@ -222,34 +258,37 @@ def wilson_interval(n_right: float, n: float, level: float = 0.95) -> tuple[floa
 
 def cluster_types(
     columns: tuple[np.ndarray, ...], groups: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+) -> tuple[Any, np.ndarray, list[np.ndarray]]:
     """Sum items up as distinct clusters, how often each occurs, and the distinct rows.
 
-    A cluster is its counts of the distinct rows of the columns, [n_types, n_rows].
+    A cluster is its counts of the distinct rows of the columns, [n_types, n_rows]: a sparse matrix
+    where there are many of both, as with probabilities, and then each cluster is a type of its own.
     """
     if len(columns[0]) == 0:
         raise ValueError("cannot resample an empty set")
-    indicator, rows = _count_rows(columns, groups)
+    rows, code = _distinct_rows(columns)
+    n_rows = len(rows[0])
+    names = np.arange(len(code)) if groups is None else np.asarray(groups)
+    group = np.unique(names, return_inverse=True)[1]
+    n_groups = int(group.max()) + 1
+    if n_rows > _MANY_ROWS and n_groups * n_rows > _DENSE_CELLS:
+        from scipy.sparse import csr_array
+
+        types = csr_array((np.ones(len(code)), (group, code)), shape=(n_groups, n_rows))
+        return types, np.ones(n_groups, dtype=int), rows
     if groups is None:
-        totals = indicator.sum(0)
-        return np.eye(len(totals)), totals, rows
+        return np.eye(n_rows), np.bincount(code, minlength=n_rows), rows
+    indicator = np.zeros((n_groups, n_rows), dtype=np.int32)
+    np.add.at(indicator, (group, code), 1)
     types, type_counts = np.unique(indicator, axis=0, return_counts=True)
     return types.astype(float), type_counts, rows
 
 
-def _count_rows(
-    columns: tuple[np.ndarray, ...], groups: np.ndarray | None = None
-) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Counts of distinct rows, [n_groups, n_rows] (or [1, n_rows]), and their values per column."""
+def _distinct_rows(columns: tuple[np.ndarray, ...]) -> tuple[list[np.ndarray], np.ndarray]:
+    """The distinct rows, column by column, [n_rows] each, and the number of each item's row."""
     matrix = np.stack([np.asarray(column, dtype=float) for column in columns], axis=1)
     rows, code = np.unique(matrix, axis=0, return_inverse=True)
-    code = code.reshape(-1)
-    if groups is None:
-        return np.bincount(code, minlength=len(rows))[None], list(rows.T)
-    _, group = np.unique(np.asarray(groups), return_inverse=True)
-    counts = np.zeros((group.max() + 1, len(rows)), dtype=np.int32)
-    np.add.at(counts, (group, code), 1)
-    return counts, list(rows.T)
+    return list(rows.T), code.reshape(-1)
 
 
 def draw_counts(
