@@ -22,9 +22,9 @@ SAME = 1e-12  # the spread of resamples that are all alike
 # Above so many distinct clusters, drawing indices is faster than drawing counts.
 _MULTINOMIAL_LIMIT = 200
 _CHUNK_CELLS = 1_000_000  # stays in the processor's cache
-# Clusters times distinct rows above which, of this many rows, a dense matrix would fill memory.
-_DENSE_CELLS = 20_000_000
-_MANY_ROWS = 2_000
+# Clusters times distinct rows above which, of this many rows, a sparse matrix is faster and lighter.
+_DENSE_CELLS = 1_000_000
+_MANY_ROWS = 500
 
 
 @dataclass(frozen=True)
