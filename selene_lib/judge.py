@@ -22,7 +22,7 @@ from selene_lib.evaluation.judged_file import FileResult, result_of, warn_of_unr
 from selene_lib.judges.asked import Asked, kind_of
 from selene_lib.judges.file_job import FileJob, open_stores
 from selene_lib.judges.gathering import Gathering, Give
-from selene_lib.judges.items import Shared, is_one, sample_of
+from selene_lib.judges.items import Shared, is_one, items_of, sample_of
 from selene_lib.judges.judging import Asking, render_for, to_judgement
 from selene_lib.judges.opening import open_judge, open_panel
 from selene_lib.judges.opinions import Criterion, combine
@@ -209,8 +209,7 @@ class Judge:
         """The samples that a call is about."""
         beside = dict(shared)
         task = beside.pop("task", None)
-        items = [response] if is_one(response) else response
-        return [sample_of(item, beside, task, self.asked) for item in items]
+        return [sample_of(item, beside, task, self.asked) for item in items_of(response)]
 
 
 def judge_file(

@@ -6,6 +6,7 @@ import asyncio
 import re
 import threading
 
+import pandas as pd
 import pytest
 
 from selene_lib.errors import UserError
@@ -108,6 +109,63 @@ def test_an_unknown_option_names_the_one_that_was_meant(says):
     options = JudgeOptions(task="classification", rubric="Is it right?")
     assert Judge("m", options).asked.task == "classification"
     assert Judge("m", options, task="absolute").asked.task == "absolute"
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"n_samples": "3"}, "n_samples is '3'; it must be a whole number from 1 on"),
+        ({"n_samples": True}, "n_samples is True"),
+        ({"budget_tokens": "5"}, "budget_tokens is '5'"),
+        ({"budget_tokens": float("nan")}, "budget_tokens is nan"),
+        ({"budget_usd": float("inf")}, "budget_usd is inf"),
+        ({"temperature": float("nan")}, "temperature is nan"),
+        ({"timeout_seconds": -1}, "timeout_seconds is -1"),
+        ({"usd_per_million_prompt_tokens": [1.0, -1.0]}, "usd_per_million_prompt_tokens is"),
+        ({"rubric": 5}, "rubric is 5; it must be a text"),
+        ({"rubric": "Is it good\udcff?"}, "whole characters"),
+        ({"extra_body": [1]}, "extra_body is .*a mapping"),
+        ({"criteria": [{"name": "a", "rubric": "b"}]}, "a criterion is a dict"),
+    ],
+)
+def test_an_option_of_another_kind_is_refused_before_anything_is_opened(says, given, words):
+    opened = says(always(3))
+    with pytest.raises(UserError, match=words):
+        Judge("m", **given)
+    assert not opened
+
+
+@pytest.mark.parametrize(
+    ("response", "beside", "words"),
+    [
+        (None, {}, "a NoneType is no response"),
+        (b"hello", {}, "a bytes is no response"),
+        (5, {}, "a int is no response"),
+        (pd.DataFrame({"response": ["a"]}), {}, r'its rows, df.to_dict\("records"\)'),
+        (["a", float("nan")], {}, "the response is nan, which is no text"),
+        ([{"response": "a", "instruction": float("nan")}], {}, "the instruction is nan"),
+        (["a", 5], {}, "the response is 5"),
+        ("a\ud800", {}, "the response holds half of a surrogate pair"),
+        ("a", {"reference": "b\ud800"}, "the reference holds half"),
+        ("a", {"rubric": 5}, "the rubric is 5"),
+        ("a", {"response_b": "b", "task": "absolute"}, "two responses, which no absolute task has"),
+        ("a", {"task": "pairwise"}, "give response_b"),
+        ("a", {"rubric": "Good?\n1: a\n2: b\n3: c"}, "describes no 4, 5"),
+        ([{}], {}, "an item has no response"),
+    ],
+)
+def test_what_is_no_response_is_refused_and_never_judged(says, response, beside, words):
+    opened = says(always(3))
+    judge = Judge("http://h/v1#m", rubric="Is it good?")
+    with pytest.raises(UserError, match=words):
+        judge.score(response, **beside)
+    assert opened["m"].asked == []
+
+
+def test_many_may_come_from_a_generator(says):
+    says(always(3))
+    found = Judge("http://h/v1#m", rubric="Good?").score(text for text in ("a", "b"))
+    assert [result.verdict for result in found] == [3, 3]
 
 
 def test_many_are_judged_in_one_call(says):

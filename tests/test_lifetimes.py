@@ -11,6 +11,8 @@ import time
 import psutil
 import pytest
 
+from selene_lib import cli
+
 CHILD = (
     "import os, sys, time; from selene_lib.models.lifetimes import end_with_parent;"
     "end_with_parent(int(sys.argv[1]), at_once={at_once}); print(os.getpid(), flush=True);"
@@ -59,6 +61,20 @@ def test_a_stopped_command_ends_its_children_and_names_the_command_that_goes_on(
     while psutil.pid_exists(child) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not psutil.pid_exists(child)
+
+
+def test_a_command_stopped_by_hand_says_so(monkeypatch, capsys):
+    def stopped(**_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sys.argv", ["selene", "rubrics"])
+    monkeypatch.setattr("selene_lib.prompts.presets.presets", stopped)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 130
+    assert capsys.readouterr().err.strip().splitlines()[-1] == (
+        "selene: stopped; the same command goes on where it was"
+    )
 
 
 @pytest.mark.parametrize("place", ["file", "below a file"])

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from selene_lib.errors import UserError
-from selene_lib.prompts.rubrics import misfit_of, read_rubric, split_rubric
+from selene_lib.prompts.presets import rubric_of
+from selene_lib.prompts.rubrics import check_own, misfit_of, read_rubric, split_rubric
 
 WORDS = ("bad", "weak", "fair", "good", "best")
 WANTED = "Is it right?\n" + "\n".join(f"Score {i}: {w}" for i, w in enumerate(WORDS, 1))
@@ -99,6 +100,35 @@ def test_a_scale_that_does_not_fit_its_task_is_named(text, task, words):
     if words:
         with pytest.raises(UserError, match=words):
             split_rubric(text, task)
+
+
+@pytest.mark.parametrize(
+    ("text", "task", "words"),
+    [
+        (TEN, "absolute", "describes a level 6"),
+        ("Good?\n1: bad\n2: ok\n3: fine", "absolute", "describes no 4, 5"),
+        ("Good?\n0: bad\n1: fine", "absolute 0-5", "describes no 2, 3, 4, 5"),
+        ("Good?\n" + "\n".join(f"Level {i}: l" for i in range(1, 8)), "absolute", "a level 6"),
+        ("Good?\n1-2: bad\n3-6: ok\n7-10: fine", "absolute", "a level 6"),
+        ("Good?\n0: bad\n50: ok\n100: fine", "absolute", "a level 0"),
+        ("Good?\n1-2: bad\n3-4: ok\n5: fine", "absolute", ""),
+        ("Good?\n1: bad\n3: ok\n5: fine", "absolute", ""),
+        ("Good?\n5: perfect", "absolute", ""),
+        ("Good?\n1: bad\n2: ok\n3: fine", "absolute 1-3", ""),
+        ("Good?\n1: bad\n2: ok\n3: fine", "classification", ""),
+        ("By 12: noon\nBy 13: lunch", "absolute", ""),
+        (LIST, "absolute", ""),
+        (WANTED, "absolute", ""),
+    ],
+)
+def test_a_rubric_of_a_users_is_a_scale_of_its_task_or_none(text, task, words):
+    if not words:
+        check_own(text, task)
+        return
+    with pytest.raises(UserError, match=words):
+        check_own(text, task)
+    with pytest.raises(UserError, match=words):
+        rubric_of(text, task)
 
 
 def test_lines_that_are_no_level_of_the_task_stay_where_they_are():

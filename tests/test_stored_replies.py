@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from judge_stub import stub_server
 
 from selene_lib.errors import UserError
 from selene_lib.evaluation.scoring.rescore import read_judgements, rescore
 from selene_lib.files import read_jsonl, write_jsonl
 from selene_lib.judges.judging import judge_samples, plan_questions
 from selene_lib.judges.local import adapter_name
+from selene_lib.judges.opening import open_judge
 from selene_lib.judges.protocol import Reply
 from selene_lib.judges.replay import ReplayJudge
 from selene_lib.judges.server import ServerJudge
@@ -21,6 +24,8 @@ from selene_lib.models.fingerprints import weights_hash
 from selene_lib.models.limits import Budget
 from selene_lib.models.refusals import Dialect
 from selene_lib.records import Judgement, Sample
+
+ASKED = ChatRequest([{"role": "user", "content": "hello"}], 0.0, 9, 1)
 
 
 class Says:
@@ -133,6 +138,76 @@ def test_an_address_with_a_password_is_refused_without_showing_it():
     with pytest.raises(UserError, match="user name or password") as caught:
         checked_url("http://me:secret@host/v1")
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://h:99999/v1",
+        "http://h:abc/v1",
+        "http://h:0/v1",
+        "http://[::1/v1",
+        "http://h\n/v1",
+        "http://h h/v1",
+        "http://é..example/v1",
+        "ftp://h/v1",
+        "http:///v1",
+    ],
+)
+def test_an_address_that_no_request_could_go_to_is_refused(address):
+    with pytest.raises(UserError, match="is no address"):
+        checked_url(address)
+    with pytest.raises(UserError, match="is no address"):
+        open_judge(f"{address}#m")
+
+
+def test_an_address_may_be_written_in_capitals():
+    assert open_judge("HTTP://localhost:8000/v1#m").client.base_url == "HTTP://localhost:8000/v1"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ALL_PROXY", "socks5://me:secret@127.0.0.1:1"),
+        ("HTTP_PROXY", "http://me:secret@h:bad"),
+        ("ALL_PROXY", "ftp://me:secret@h"),
+        ("SSL_CERT_FILE", "/secret/nowhere.pem"),
+        ("OPENAI_ORG_ID", "org-secret\nx"),
+        ("OPENAI_PROJECT_ID", "secreté"),
+    ],
+)
+def test_an_environment_that_allows_no_request_is_named_without_what_it_holds(
+    monkeypatch, name, value
+):
+    if name == "ALL_PROXY" and value.startswith("socks5") and find_spec("socksio"):
+        pytest.skip("socks proxies work here")
+    monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=name) as caught:
+        ServerClient("http://127.0.0.1:9/v1", "m", progress=False).complete([ASKED])
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"messages": []}, "holds messages, which this project sets itself"),
+        ({"n": 3, "stream": True}, "holds n, stream"),
+        ({"max_tokens": 9}, "holds max_tokens"),
+        ({"a": float("nan")}, "cannot be sent as JSON"),
+        ({"a": "\ud800"}, "cannot be sent as JSON"),
+        ({"a": {1}}, "cannot be sent as JSON"),
+    ],
+)
+def test_what_is_sent_beside_a_request_cannot_change_what_is_asked(body, words):
+    with pytest.raises(UserError, match=words):
+        ServerClient("http://h/v1", "m", extra_body=body)
+
+
+def test_a_server_that_sends_requests_on_is_asked_once():
+    elsewhere = pytest.raises(UserError, match=r"sends requests on to elsewhere \(HTTP 307\)")
+    with stub_server(lambda asked: (307, {})) as stub, elsewhere:
+        ServerClient(stub.address, "m", progress=False).complete([ASKED] * 3)
+    assert len(stub.asked) == 1
 
 
 def test_refused_settings_are_renamed_or_dropped_once():

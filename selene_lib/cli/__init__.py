@@ -45,6 +45,7 @@ def _first_sentence(command: Callable[..., None]) -> str:
     return " ".join(re.split(r"(?<=\.)\s", paragraph)[0].split())
 
 
+INTERRUPTED = 130  # exit code after a Ctrl-C
 # options of another program are handed on
 SETTINGS = {"lab": {"ignore_unknown_options": True}}
 for room in (running, reporting, data, judging, labels, training, connecting):
@@ -91,6 +92,8 @@ def main() -> None:
     try:
         try:
             code = app(prog_name="selene", standalone_mode=False)
+            if code == INTERRUPTED:  # typer makes an exit code of a Ctrl-C
+                raise KeyboardInterrupt
         finally:
             sys.stdout.flush()  # a full disk behind it is found here, and not at the very end
         sys.exit(code if isinstance(code, int) else 0)
@@ -114,7 +117,7 @@ def main() -> None:
         sys.exit(2 if error.user_error else 1)
     except KeyboardInterrupt:
         print("selene: stopped; the same command goes on where it was", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except BrokenPipeError:
         os._exit(0)
     except _errors_of_writing() as error:

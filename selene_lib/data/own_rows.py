@@ -15,12 +15,13 @@ from typing import Any
 from selene_lib.data.conversations import is_conversation, split_conversation, text_of
 from selene_lib.data.tables import Row, is_missing, iterate_rows
 from selene_lib.errors import UserError
-from selene_lib.prompts.rubrics import misfit_of
+from selene_lib.prompts.rubrics import check_own
 from selene_lib.records import TIE, Sample, Task, labels_of, stable_id
 
 TEXT_COLUMNS = ("instruction", "response", "response_b", "rubric", "reference", "context")
 # a whole conversation, whose last turn is the response
 MESSAGES = "messages"
+_MANY_RUBRICS = 1_000  # whose fit is remembered
 _WORDS = {
     "classification": {
         **dict.fromkeys(("yes", "y", "true", "t", "1", "1.0"), "Yes"),
@@ -69,6 +70,7 @@ class OwnRows:
     takes: Callable[[str], bool] | None = None
 
     def __post_init__(self) -> None:
+        self._fitting: set[str] = set()
         self.kind = f"{self.task} {self.scale}" if self.scale else self.task
         check_labels(self.labels, self.kind)
         # a name in another encoding than the system's holds half surrogates: no text of a record
@@ -136,8 +138,7 @@ class OwnRows:
             raise UserError(
                 f"{where}: the rubric is empty; fill it in, or give a rubric file for all rows"
             )
-        if misfit := misfit_of(rubric, self.kind):
-            raise UserError(f"{where}: the rubric {misfit}")
+        self._check_rubric(where, rubric)
         cell = row.get(self._column("label"))
         label, score = read_label(where, cell, self.kind, self.labels)
         shown = {"context": texts["context"], "scale": self.scale}
@@ -155,6 +156,16 @@ class OwnRows:
             group=self._group(row, texts["instruction"] or ""),
             meta={name: value for name, value in shown.items() if value},
         )
+
+    def _check_rubric(self, where: str, rubric: str) -> None:
+        if rubric in self._fitting:
+            return
+        try:
+            check_own(rubric, self.kind)
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from error
+        if len(self._fitting) < _MANY_RUBRICS:
+            self._fitting.add(rubric)
 
     def _texts(self, where: str, row: Row) -> dict[str, str | None]:
         texts = {name: self._text(where, row, name) for name in TEXT_COLUMNS}

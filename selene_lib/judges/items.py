@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
 from selene_lib.data.conversations import is_conversation, split_conversation, text_of
 from selene_lib.errors import UserError
 from selene_lib.judges.asked import Asked, kind_of
+from selene_lib.judges.options import is_text
 from selene_lib.prompts.presets import needs_of, presets, rubric_of
+from selene_lib.prompts.rubrics import check_own
 from selene_lib.records import Sample, Task, stable_id
 
 Text = str | Sequence[Mapping[str, Any]]  # a text, or a conversation
@@ -35,6 +37,21 @@ def is_one(response: Any) -> bool:
     return isinstance(response, str | Mapping | Sample) or is_conversation(response)
 
 
+def items_of(response: Any) -> list[Any]:
+    """Return the items that a call is about: the one given, or each of many. A table, bytes or
+    another thing that is no list of texts is a UserError.
+    """
+    if is_one(response):
+        return [response]
+    if isinstance(response, Sequence | Iterator) and not isinstance(response, bytes | bytearray):
+        return list(response)
+    if hasattr(response, "to_dict") and hasattr(response, "columns"):
+        remedy = 'give its rows, df.to_dict("records")'
+    else:
+        remedy = "give a text, a conversation, or a list of texts, mappings or samples"
+    raise UserError(f"a {type(response).__name__} is no response; {remedy}")
+
+
 def sample_of(item: Any, shared: Mapping[str, Any], task: Any, asked: Asked) -> Sample:
     """Return the sample that an item is; what it does not say is taken from `shared`.
 
@@ -52,10 +69,17 @@ def sample_of(item: Any, shared: Mapping[str, Any], task: Any, asked: Asked) -> 
     if "messages" in given:
         given["response"] = given.pop("messages")
     texts = _texts(given)
+    halved = next((name for name, text in texts.items() if not is_text(text)), None)
+    if halved is not None:
+        raise UserError(f"the {halved} holds half of a surrogate pair, which is no character")
     if "response" not in texts:
         raise UserError("an item has no response: there is nothing to judge")
     is_pair = "response_b" in texts
     kind = kind_of(task or (None if is_pair else asked.task), asked.options.scale)
+    if is_pair and task not in (None, "pairwise"):
+        raise UserError(f"there are two responses, which no {task} task has; leave one out")
+    if not is_pair and kind == "pairwise":
+        raise UserError("a pairwise task compares two responses: give response_b=... too")
     kind = "pairwise" if is_pair else kind
     return _of_texts(kind, texts, _rubric(given.get("rubric"), kind, texts, asked))
 
@@ -72,8 +96,17 @@ def _texts(given: Mapping[str, Any]) -> dict[str, str]:
         if isinstance(value, list | tuple) and all(isinstance(part, str) for part in value):
             value = "\n\n".join(value)  # passages
         if value is not None:
-            found[name] = text_of(value, alone="user" if name == "instruction" else "assistant")
+            found[name] = _text(name, value)
     return found
+
+
+def _text(name: str, value: Any) -> str:
+    if isinstance(value, bool | int | float):  # a NaN among them is a hole in a table
+        raise UserError(f"the {name} is {value!r}, which is no text")
+    try:
+        return text_of(value, alone="user" if name == "instruction" else "assistant")
+    except ValueError as error:
+        raise UserError(f"the {name}: {error}") from error
 
 
 def _rubric(own: Any, kind: str, texts: Mapping[str, str], asked: Asked) -> str:
@@ -85,7 +118,12 @@ def _rubric(own: Any, kind: str, texts: Mapping[str, str], asked: Asked) -> str:
             raise UserError(f"the rubric {name} needs a {need}: give {need}=...")
     if not own:
         return asked.rubric
-    return rubric_of(own, kind) if isinstance(own, Path) or own in presets() else str(own)
+    if not isinstance(own, Path) and not is_text(own):
+        raise UserError(f"the rubric is {own!r}; it must be a text or a path")
+    if isinstance(own, Path) or own in presets():
+        return rubric_of(own, kind)
+    check_own(str(own), kind)
+    return str(own)
 
 
 def _of_texts(kind: str, texts: Mapping[str, str], rubric: str) -> Sample:

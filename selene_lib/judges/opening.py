@@ -155,7 +155,7 @@ def _members(model: str) -> list[str]:
 def opener_of(model: str) -> tuple[Callable[..., JudgeBackend], tuple[str, ...]]:
     """What opens a model, and the arguments that name it."""
     kind, _, rest = model.partition(":")
-    if kind in ("http", "https"):
+    if rest.startswith("//"):
         from selene_lib.judges.server import ServerJudge
 
         return ServerJudge, _served(model)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 from selene_lib.errors import UserError
+from selene_lib.judges.opening import PRICES
 from selene_lib.judges.opinions import Combine, Criterion
+from selene_lib.models.limits import is_amount
 from selene_lib.prompts.additions import Example
 from selene_lib.records import Task
 
@@ -93,13 +96,72 @@ class JudgeOptions:
                 raise UserError(
                     f"a judge has no option {name!r}: {hint}there are {', '.join(known)}"
                 )
-        return replace(options or cls(), **given)
+        found = replace(options or cls(), **given)
+        found._check_kinds()
+        return found
+
+    def _check_kinds(self) -> None:
+        """Raise UserError for a value of another kind than its option takes."""
+        for names, is_right, kind in _KINDS:
+            for name in names:
+                value = getattr(self, name)
+                if value is not None and not is_right(value):
+                    raise UserError(f"{name} is {value!r}; it must be {kind}")
+        for criterion in self.criteria:
+            if not isinstance(criterion, Criterion):
+                kind = type(criterion).__name__
+                raise UserError(f"a criterion is a {kind}; give Criterion(name, rubric, ...)")
 
     def of_backend(self) -> dict[str, Any]:
         """What the judge itself is opened with: the settings that were given."""
         mine = {name: getattr(self, name) for name in _OF_BACKEND}
         return {name: value for name, value in mine.items() if value is not None}
 
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def is_text(value: object) -> bool:
+    """Whether a value is a text that has a UTF-8 form: half of a surrogate pair has none."""
+    try:
+        return isinstance(value, str) and value.encode() is not None
+    except UnicodeEncodeError:
+        return False
+
+
+def _is_prices(value: object) -> bool:
+    each = value if isinstance(value, list | tuple) else (value,)
+    return all(is_amount(one) for one in each)
+
+
+# names, whether a value is of their kind, and that kind in words
+_KINDS: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
+    (
+        ("n_samples", "max_new_tokens", "max_prompt_tokens", "max_concurrency", "batch_tokens"),
+        lambda value: _is_whole(value) and value >= 1,
+        "a whole number from 1 on",
+    ),
+    (
+        ("logprobs", "max_retries", "budget_tokens", "n_logprobs"),
+        lambda value: _is_whole(value) and value >= 0,
+        "a whole number from 0 on",
+    ),
+    (("seed",), _is_whole, "a whole number"),
+    (("temperature", "timeout_seconds", "budget_usd"), is_amount, "a finite number from 0 on"),
+    (PRICES, _is_prices, "USD for a million tokens, 0 or more; of a panel a list"),
+    (
+        ("rubric",),
+        lambda value: isinstance(value, Path) or is_text(value),
+        "a text (of whole characters) or a path",
+    ),
+    (
+        ("scale", "family", "reply", "read", "dtype", "device", "name", "api_key_env"),
+        is_text,
+        "a text of whole characters",
+    ),
+    (("extra_body",), lambda value: isinstance(value, Mapping), "a mapping"),
+)
 
 _OF_QUESTION = (
     "task",

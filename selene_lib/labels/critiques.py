@@ -35,7 +35,7 @@ def opener_of(name: str) -> Generator:
         spec = GeneratorSpec("teacher")
     else:
         address, _, model = name.partition("#")
-        if not model or not address.startswith(("http://", "https://")):
+        if not model or not address.lower().startswith(("http://", "https://")):
             raise UserError(f"generator {name!r}: give it as http://host/v1#model")
         spec = GeneratorSpec("server", model, address)
     opened = open_generator(spec)

@@ -7,12 +7,14 @@ not take, costs one request and not one a connection.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from selene_lib.errors import UserError, tell
 from selene_lib.models.bodies import Unreadable, as_error, read_body, words_of
@@ -34,6 +36,32 @@ _HOPELESS = 8  # failed requests before the first answer that make a call give u
 _MAX_UNREADABLE = 2  # answers of one request that are no reply, before it counts as failed
 _MAX_LESSONS = 8  # refused settings of one request
 _AS_IT_IS = {"X-Stainless-Raw-Response": "true"}  # the client hands over the response unread
+
+
+# what the requests hold already, or what would change how many replies come and how they are read
+_SAMPLING = {"temperature", "seed", "n", "best_of", "logprobs", "top_logprobs"}
+_LENGTH = {"max_tokens", "max_completion_tokens"}
+_OURS = {"messages", "model", "stream", "stream_options", *_SAMPLING, *_LENGTH}
+_OF_CLIENT = ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID")  # which the client sends as headers
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+_OF_TRANSPORT = (*_PROXIES, *map(str.lower, _PROXIES), "SSL_CERT_FILE", "SSL_CERT_DIR")
+
+
+def check_environment() -> None:
+    """Raise UserError where a variable that the client sends as a header can be none."""
+    for name in _OF_CLIENT:
+        value = os.environ.get(name, "")
+        if not (value.isprintable() and value.isascii()):
+            raise UserError(
+                f"{name} holds a line break or a character that no header has; set it again, or "
+                "unset it"
+            )
+
+
+def _not_set_up() -> tuple[type[Exception], ...]:
+    """What setting up a connection raises, on whichever transport the client was built."""
+    transports = [sys.modules[name] for name in ("httpx", "httpx2") if name in sys.modules]
+    return (ImportError, ValueError, OSError, *(one.InvalidURL for one in transports))
 
 
 class NoReply(ServerError):
@@ -58,6 +86,18 @@ class Line(Server):
             raise UserError("max_concurrency must be at least 1")
         if not self.timeout_seconds > 0:
             raise UserError("timeout_seconds must be above 0")
+
+        own = sorted(_OURS & self.extra_body.keys())
+        if own:
+            raise UserError(
+                f"extra_body holds {', '.join(own)}, which this project sets itself; "
+                "leave it out (tokens, temperature, seed and samples have options of their own)"
+            )
+        try:
+            json.dumps(self.extra_body, allow_nan=False).encode()
+            json.dumps(self.extra_body, ensure_ascii=False).encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            raise UserError(f"extra_body cannot be sent as JSON ({error})") from error
 
     def api_key(self) -> str:
         """The key as the environment holds it now, without the white space around it."""
@@ -122,7 +162,18 @@ class Job:
     def _connect(self) -> AsyncOpenAI:
         import openai
 
-        http = openai.DefaultAsyncHttpxClient(timeout=self.line.timeout_seconds)
+        check_environment()
+        try:
+            http = openai.DefaultAsyncHttpxClient(
+                timeout=self.line.timeout_seconds, follow_redirects=False
+            )
+        except _not_set_up() as error:
+            given = ", ".join(name for name in _OF_TRANSPORT if os.environ.get(name)) or "none"
+            raise UserError(
+                f"no connection can be set up ({type(error).__name__}): see the proxies and "
+                f"certificates in the environment ({given}); a socks proxy needs "
+                "`pip install socksio`"
+            ) from None  # the error may repeat the password of a proxy
         return openai.AsyncOpenAI(
             base_url=self.line.base_url,
             api_key=self.key or "none",
@@ -279,6 +330,12 @@ class Job:
 
     def _refused(self, error: Any, sent: Mapping[str, Any], request: ChatRequest) -> None:
         """Learn from a refused setting and return, or raise what the refusal amounts to."""
+        if 300 <= error.status_code < 400:
+            where = urlsplit(error.response.headers.get("location", "")).hostname or "elsewhere"
+            raise UserError(
+                f"{self.line.base_url} sends requests on to {where} (HTTP {error.status_code}); "
+                "give the address that answers"
+            ) from None
         dialect = self.line.dialect
         body = as_error(error.body) if error.body else {}
         body = as_error(body.get("error", body))

@@ -221,15 +221,24 @@ class ServerClient:
 
 
 def checked_url(base_url: str) -> str:
-    """Return an address without a slash at its end; one with a user and password is refused."""
-    parts = urlsplit(base_url)
+    """Return an address without a slash at its end; one with a user and password is refused, and so
+    is one that no request could go to.
+    """
+    odd = UserError(f"{base_url!r} is no address; give one such as http://localhost:8000/v1")
+    try:
+        parts = urlsplit(base_url)
+        port, host = parts.port, (parts.hostname or "").encode("idna")
+    except ValueError as error:  # a bracket or port that is none, a name that IDNA does not know
+        raise odd from error
+    if not base_url.isprintable() or " " in base_url or port == 0:
+        raise odd
     if parts.username is not None or parts.password is not None:
         raise UserError(
             f"the address of {parts.hostname} holds a user name or password, which would "
             "be written into results; leave it out and put the key into the environment"
         )
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UserError(f"{base_url!r} is no address; give one such as http://localhost:8000/v1")
+    if parts.scheme not in ("http", "https") or not host:
+        raise odd
     return base_url.rstrip("/")
 
 

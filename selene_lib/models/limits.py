@@ -11,12 +11,18 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from numbers import Real
 
 from selene_lib.errors import UserError
 
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
 _TEMPLATE_TOKENS = 64  # what a chat template puts around a message, generously
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
+
+
+def is_amount(value: object) -> bool:
+    """Whether a value is a finite number from 0 on."""
+    return isinstance(value, Real) and not isinstance(value, bool) and 0 <= value < float("inf")
 
 
 class BudgetReached(UserError):
@@ -35,6 +41,11 @@ class Prices:
 
     prompt_usd_per_million: float = 0.0
     reply_usd_per_million: float = 0.0
+
+    def __post_init__(self) -> None:
+        for value in (self.prompt_usd_per_million, self.reply_usd_per_million):
+            if not is_amount(value):
+                raise UserError(f"a price is {value!r}; it must be a number of USD from 0 on")
 
     def usd(self, n_prompt_tokens: float, n_reply_tokens: float) -> float:
         """What so many tokens cost."""
@@ -56,6 +67,9 @@ class Budget:
     prices: Prices | None = None
 
     def __post_init__(self) -> None:
+        for name, value in (("budget_tokens", self.tokens), ("budget_usd", self.usd)):
+            if value is not None and not is_amount(value):
+                raise UserError(f"{name} is {value!r}; it must be a number from 0 on")
         if self.usd is not None and self.prices is None:
             raise UserError(
                 "a budget in USD needs the prices of the model: "

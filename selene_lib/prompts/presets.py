@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from selene_lib.errors import UserError
-from selene_lib.prompts.rubrics import is_scored, read_rubric
+from selene_lib.prompts.rubrics import check_own, is_scored, read_rubric
 from selene_lib.records import labels_of
 
 FOLDER = Path(__file__).parent / "presets"
@@ -67,7 +67,9 @@ def rubric_of(given: str | Path, kind: str) -> str:
     if isinstance(given, str) and text in presets():
         return presets()[text].rubric(kind)
     if isinstance(given, Path) or _is_path(text):
-        return read_rubric(given, kind)
+        found = read_rubric(given, kind)
+        check_own(found, kind)
+        return found
     if re.fullmatch(r"[\w-]+", text):
         near = get_close_matches(text, presets(), 1, 0.75)
         hint = f"did you mean {near[0]}? " if near else ""
@@ -75,6 +77,7 @@ def rubric_of(given: str | Path, kind: str) -> str:
             f"the rubric {text!r} is no sentence, no file and no preset: {hint}"
             f"presets are {', '.join(presets())}"
         )
+    check_own(text, kind)
     return text
 
 

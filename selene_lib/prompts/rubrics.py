@@ -24,6 +24,12 @@ _LINE = re.compile(
 )
 # how an item of a list begins, that may be no level of a scale
 _LIST = re.compile(r"\s*(?:[-*•]\s+)?(?:\*\*|__)?\d{1,2}\s*(?:\*\*|__)?[.)]\s")
+# a level, or a range of levels, as people write them
+_OWN_LEVEL = re.compile(
+    rf"\s*(?:[-*•]\s+)?{_BOLD}(?:(?:score|level|grade|rating|points?)\s+)?(?P<low>\d{{1,3}})"
+    rf"(?:\s*(?:-|–|—|to)\s*(?P<high>\d{{1,3}}))?\s*{_BOLD}\s*[:=：]\s*{_BOLD}\s*\S",
+    re.IGNORECASE,
+)
 _SCORES = "merge levels, or name the rubric's own scale, such as 1-10 (--scale)"
 
 
@@ -200,6 +206,33 @@ def _outside(labels: Sequence[str], task: str) -> str:
     known = labels_of(task)
     beyond = [n for n in sorted(levels) if str(n) not in known and levels & {n - 1, n + 1}]
     return str(beyond[0]) if beyond else ""
+
+
+def check_own(text: str, task: str) -> None:
+    """Raise UserError where a user's rubric is a scale that is not the task's: as `misfit_of`, and
+    levels that begin at the lowest score and stop before the highest (`1: ...` to `3: ...`), ranges
+    (`9-10: ...`) or single levels (`50: ...`) beyond the scale.
+    """
+    if misfit := misfit_of(text, task) or _other_scale(text, task):
+        raise UserError(f"the rubric {misfit}")
+
+
+def _other_scale(text: str, task: str) -> str:
+    if not is_scored(task):
+        return ""
+    matches = [_OWN_LEVEL.match(line) for line in text.splitlines() if not _LIST.match(line)]
+    found = [(int(m["low"]), int(m["high"] or m["low"])) for m in matches if m]
+    if len(found) < 2:
+        return ""
+    known = [int(label) for label in labels_of(task)]
+    beyond = [high for _, high in found if high not in known]
+    if len(beyond) > 1 or any(low < high for low, high in found if high in beyond):
+        return f"describes a level {beyond[0]}; {_ends(task)}{_SCORES}"
+    levels = sorted({level for low, high in found for level in range(low, high + 1)})
+    if levels == known[: len(levels)] and len(levels) < len(known):
+        missing = ", ".join(map(str, known[len(levels) :]))
+        return f"describes no {missing}: describe every level or none. {_ends(task)}{_SCORES}"
+    return ""
 
 
 def _from_mapping(path: Path, text: str, task: str) -> tuple[str, dict[str, str]]:

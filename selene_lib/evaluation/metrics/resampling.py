@@ -22,7 +22,7 @@ SAME = 1e-12  # the spread of resamples that are all alike
 # Above so many distinct clusters, drawing indices is faster than drawing counts.
 _MULTINOMIAL_LIMIT = 200
 _CHUNK_CELLS = 1_000_000  # stays in the processor's cache
-# Clusters times distinct rows above which, of this many rows, a sparse matrix is faster and lighter.
+# Clusters times distinct rows above which, of this many rows, a sparse matrix is faster.
 _DENSE_CELLS = 1_000_000
 _MANY_ROWS = 500
 
