@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections import Counter
 from pathlib import Path
 
 import nbformat
 import pytest
+from typer.testing import CliRunner
 
+from selene_lib.cli import app
 from selene_lib.errors import UserError
 from selene_lib.files import sha256_file, write_json
 from selene_lib.paper import values as paper
@@ -215,3 +218,46 @@ def test_a_copy_says_that_it_is_generated_and_names_no_machine(run_dir: Path, tm
 def test_a_copy_without_a_record_says_so(run_dir: Path):
     (note, *_) = executed.readable({"metadata": {}, "cells": []}, {})["cells"]
     assert "no git checkout" in note["source"][0]
+
+
+def test_a_report_of_earlier_results_is_neither_published_nor_compared(published, tmp_path):
+    scores = published / "artefacts" / "x" / "05_evaluate_benchmarks" / "scores.csv"
+    scores.parent.mkdir()
+    scores.write_text("now")
+    finished(published, "05_evaluate_benchmarks", "scores.csv")
+    record = published / "artefacts" / "x" / "07_report" / "step.json"
+    read = json.loads(record.read_text())
+    made_of = {"05_evaluate_benchmarks/scores.csv": {"sha256": "of earlier"}}
+    write_json(record, {**read, "inputs": made_of})
+    with pytest.raises(UserError, match="07_report of run 'x' is of earlier results"):
+        publish("x")
+    now = {"05_evaluate_benchmarks/scores.csv": sha256_file(scores)}
+    write_json(record, {**read, "inputs": made_of, "accepted": {"input_sha256": now}})
+    assert publish("x"), "accepted with --keep"
+    made_of["05_evaluate_benchmarks/scores.csv"]["sha256"] = sha256_file(scores)
+    write_json(record, {**read, "inputs": made_of})
+    assert publish("x")
+
+
+@pytest.mark.parametrize("command", ["figures", "report"])
+def test_damaged_results_are_not_drawn(published, command):
+    scores = published / "artefacts" / "nano" / "05_evaluate_benchmarks" / "scores.csv"
+    scores.parent.mkdir(parents=True)
+    scores.write_text("0.5")
+    entry = {"scores.csv": {"sha256": sha256_file(scores)}}
+    record = {"step": "05", "fingerprint": "f", "inputs": {}, "parameters": {}, "outputs": entry}
+    write_json(scores.parent / "step.json", record)
+    scores.write_text("0.9")
+    done = CliRunner().invoke(app, [command])
+    assert isinstance(done.exception, UserError)
+    assert "output scores.csv is damaged" in str(done.exception)
+
+
+@pytest.mark.parametrize("place", ["figures", "reports", "reports/x"])
+def test_a_file_in_the_place_of_a_folder_is_named(published, place):
+    (published / place).parent.mkdir(exist_ok=True)
+    shutil.rmtree(published / place, ignore_errors=True)
+    (published / place).write_text("mine")
+    with pytest.raises(UserError, match="is no folder"):
+        publish("x")
+    assert (published / place).read_text() == "mine"

@@ -28,12 +28,15 @@ def report(
 
     Or compare two runs with --compare: scores, and flips item by item.
     """
+    from selene_lib.pipeline.publication import refuse_damaged
     from selene_lib.report import build_comparison
 
     if compare is None:
         print(_build(run, out, texts))
         return
     a, b = map(_folder, compare)
+    for folder in (a, b):
+        refuse_damaged(folder)
     show_texts = all(_shows_texts(name) for name in compare) if texts is None else texts
     target = out or a.parent / "comparisons" / f"{a.name}_{b.name}.html"
     print(build_comparison(a, b, target, show_texts=show_texts))
@@ -43,9 +46,11 @@ def _build(run: str, out: Path | None, texts: bool | None) -> Path:
     from selene_lib.figures import draw_all
     from selene_lib.pipeline.places import run_folder
     from selene_lib.pipeline.presets import load_run
+    from selene_lib.pipeline.publication import refuse_damaged
     from selene_lib.report import build_report
 
     folder = run_folder(load_run(run).name)
+    refuse_damaged(folder)
     show_texts = _shows_texts(run) if texts is None else texts
     draw_all(folder, folder / "figures", show_texts=show_texts)
     target = out or folder / "report.html"

@@ -260,6 +260,7 @@ def verify(
     from selene_lib.errors import UserError
     from selene_lib.pipeline.places import run_folder
     from selene_lib.pipeline.presets import load_run
+    from selene_lib.pipeline.publication import refuse_earlier
     from selene_lib.pipeline.verify import published_folder
     from selene_lib.pipeline.verify import verify as compare
 
@@ -267,6 +268,7 @@ def verify(
     published = against or published_folder(name)
     if published is None:
         raise UserError(f"no published results of run {name!r}; name some with --against")
+    refuse_earlier(run_folder(name), "compared")
     found = compare(run_folder(name) / "07_report", published)
     print(found.line())
     for difference in found.differences:
@@ -316,6 +318,7 @@ def figures(
     from selene_lib.figures.kept import kept_results
     from selene_lib.pipeline.chain import resolve_run
     from selene_lib.pipeline.places import home, run_folder
+    from selene_lib.pipeline.publication import refuse_damaged
     from selene_lib.pipeline.verify import published_folder
 
     if published:
@@ -327,6 +330,7 @@ def figures(
         folder_of_run, committed = run_folder(spec.name), published_folder(spec.name)
         out, kept = folder_of_run / "figures", (committed or folder_of_run) / "tables.zip"
         if any(folder_of_run.glob("0?_*")) or not kept.is_file():
+            refuse_damaged(folder_of_run)
             table = draw_all(folder_of_run, out, show_texts=show_texts)
         else:
             print(f"no run {spec.name} here, so from what was published of it: {kept}")

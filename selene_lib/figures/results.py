@@ -42,7 +42,7 @@ def run_table(result_dir: Path, name: str) -> pd.DataFrame | None:
         return pd.read_csv(path, keep_default_na=True)
     except pd.errors.EmptyDataError:
         return pd.DataFrame()
-    except pd.errors.ParserError as error:
+    except (pd.errors.ParserError, UnicodeDecodeError) as error:
         raise UserError(
             f"{path}: not a table ({error}); delete it and run {name.split('/')[0]} again"
         ) from error

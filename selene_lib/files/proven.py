@@ -13,12 +13,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from selene_lib.files.whole import write_json
+from selene_lib.errors import UserError
+from selene_lib.files.whole import is_special, write_json
 
 CHECKSUM = "checksum"
 
 
-class DamagedError(ValueError):
+class DamagedError(UserError):
     """A file is not what was written."""
 
 
@@ -33,6 +34,8 @@ def read_proven(path: str | os.PathLike) -> dict[str, Any]:
     Raises DamagedError for a file that is not what was written. One without a checksum (of an older
     version) is taken as it is.
     """
+    if is_special(path):
+        raise DamagedError(f"{path}: not a regular file")
     try:
         found = json.loads(Path(path).read_bytes().decode())
     except (ValueError, RecursionError) as error:

@@ -85,11 +85,18 @@ def write_json(path: str | os.PathLike, value: Any) -> Path:
 
 
 def read_json(path: str | os.PathLike) -> Any:
-    """Read one JSON file; a broken one is a ValueError that names it."""
+    """Read one JSON file; a broken one is a UserError that names it."""
+    if is_special(path):
+        raise UserError(f"{path}: not a regular file; move it away and run the step again")
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:  # also not UTF-8, or deep nesting
-        raise ValueError(f"{path}: not JSON ({error}); delete it and run the step again") from error
+        raise UserError(f"{path}: not JSON ({error}); delete it and run the step again") from error
+
+
+def is_special(path: str | os.PathLike) -> bool:
+    """Whether a path is there and neither a file nor a folder: a FIFO would be read for ever."""
+    return os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path))
 
 
 def write_csv(path: str | os.PathLike, table: pd.DataFrame | Iterable[Any]) -> Path:
@@ -120,9 +127,11 @@ def _cell(value: Any) -> Any:
 
 def sha256_file(path: str | os.PathLike) -> str:
     """Return the hex SHA-256 of a file; of a folder that of the sorted names and hashes of the
-    files below it (`files_below`).
+    files below it (`files_below`). What is neither is a UserError.
     """
     path = Path(path)
+    if is_special(path):
+        raise UserError(f"{path}: not a regular file; move it away")
     if path.is_dir():
         parts = [f"{name} {sha256_file(path / name)}" for name in files_below(path)]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()

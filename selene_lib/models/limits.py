@@ -22,7 +22,9 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1
 
 def is_amount(value: object) -> bool:
     """Whether a value is a finite number from 0 on."""
-    return isinstance(value, Real) and not isinstance(value, bool) and 0 <= value < float("inf")
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return False
+    return 0 <= float(value) < float("inf")
 
 
 class BudgetReached(UserError):

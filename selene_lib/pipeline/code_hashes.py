@@ -301,6 +301,8 @@ def _data_files(folder: Path) -> list[Path]:
 @functools.cache
 def _data_hash(path: Path, size: int, mtime_ns: int) -> str:
     content = path.read_bytes()
+    if path.suffix in (".yaml", ".yml"):
+        return _short(_values_of(content))
     if path.suffix in COMMENTS:
         text = content.decode("utf-8")
         for pattern in COMMENTS[path.suffix]:
@@ -310,6 +312,16 @@ def _data_hash(path: Path, size: int, mtime_ns: int) -> str:
     return _short(content)
 
 
+def _values_of(content: bytes) -> bytes:
+    """What a YAML file says, comments and layout left out; the file as it is where it is broken."""
+    import yaml
+
+    try:
+        return json.dumps(yaml.safe_load(content), default=str).encode()
+    except (yaml.YAMLError, TypeError, ValueError):
+        return content
+
+
 _BLOCK = r"(?s)/\*.*?\*/"
 _LINE = r"(?m)^\s*//.*$"
 _HASH_LINE = r"(?m)^\s*#.*$"
@@ -317,7 +329,6 @@ COMMENTS: dict[str, tuple[str, ...]] = {
     ".css": (_BLOCK,),
     ".js": (_BLOCK, _LINE),
     ".html": (r"(?s)<!--.*?-->", r"(?s)\{#.*?#\}", _BLOCK, _LINE),
-    ".yaml": (_HASH_LINE,),
     ".mplstyle": (_HASH_LINE,),
 }
 

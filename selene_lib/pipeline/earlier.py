@@ -110,7 +110,7 @@ def restore_copy(run_dir: Path, name: str) -> None:
 
 def fingerprints_of(record: Mapping[str, Any]) -> set[str]:
     """The fingerprints a record stands for: its own, and one it was accepted for (`keep`)."""
-    found = {record["fingerprint"], record.get("accepted", {}).get("fingerprint")}
+    found = {record["fingerprint"], (record.get("accepted") or {}).get("fingerprint")}
     return {value for value in found if value}
 
 

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from selene_lib.files import read_json, write_text
+from selene_lib.errors import tell
+from selene_lib.files import write_text
 from selene_lib.pipeline.notebooks import STEPS
 from selene_lib.pipeline.places import home, project_root
 from selene_lib.pipeline.step_records import read_object, read_record
@@ -43,7 +44,11 @@ def publish_executed(run_dir: Path, out: Path) -> list[Path]:
         record = read_record(run_dir / path.stem) or {}
         if record.get("execution") and not is_copy_of(path, record["execution"]):
             continue
-        notebook = readable(read_json(path), record)
+        found = read_object(path) or {}
+        if not _is_notebook(found):
+            tell(f"{path} is no notebook that can be read; it is not published")
+            continue
+        notebook = readable(found, record)
         text = json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True)
         written.append(write_text(out / path.name, f"{text}\n"))
     return written
@@ -51,16 +56,39 @@ def publish_executed(run_dir: Path, out: Path) -> list[Path]:
 
 def is_copy_of(path: Path, execution: str) -> bool:
     """Whether a file is the whole executed copy that the execution of this id left."""
-    notebook = read_object(path) or {}
-    metadata = notebook.get("metadata", {})
-    papermill = metadata.get("papermill", {})
+    metadata = _part(read_object(path) or {}, "metadata")
+    papermill = _part(metadata, "papermill")
     is_whole = bool(papermill.get("end_time")) and not papermill.get("exception")
-    return is_whole and metadata.get("selene", {}).get("execution") == execution
+    return is_whole and _part(metadata, "selene").get("execution") == execution
+
+
+def _part(found: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """An object inside another, empty where there is none of that name."""
+    part = found.get(name)
+    return part if isinstance(part, dict) else {}
+
+
+def _is_notebook(found: Mapping[str, Any]) -> bool:
+    """Whether an object has the parts of a notebook that are read here."""
+    cells = found.get("cells")
+    return (
+        isinstance(found.get("metadata"), dict)
+        and isinstance(cells, list)
+        and all(map(_is_cell, cells))
+    )
+
+
+def _is_cell(cell: Any) -> bool:
+    if not isinstance(cell, dict) or not isinstance(cell.get("metadata"), dict):
+        return False
+    outputs = cell.get("outputs", [])
+    is_whole = isinstance(outputs, list) and all(isinstance(each, dict) for each in outputs)
+    return is_whole and isinstance(cell.get("cell_type"), str)
 
 
 def readable(notebook: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
     """Return an executed notebook as a reader wants it; `record` is the step's `step.json`."""
-    papermill = notebook["metadata"].get("papermill", {})
+    papermill = _part(notebook["metadata"], "papermill")
     metadata = {
         **{key: value for key, value in notebook["metadata"].items() if key != "selene"},
         "papermill": {k: papermill[k] for k in PAPERMILL_KEPT if k in papermill},
@@ -70,7 +98,7 @@ def readable(notebook: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str
         *(
             _readable_cell(cell)
             for cell in notebook["cells"]
-            if "colab" not in cell["metadata"].get("tags", [])
+            if "colab" not in (cell["metadata"].get("tags") or [])
         ),
     ]
     given = [
@@ -105,7 +133,9 @@ def _readable_cell(cell: Mapping[str, Any]) -> dict[str, Any]:
     if cell["cell_type"] != "code":
         return {**cell, "metadata": metadata}
     outputs = [
-        o for o in cell["outputs"] if WIDGET not in o.get("data", {}) and o.get("name") != "stderr"
+        output
+        for output in cell.get("outputs", [])
+        if WIDGET not in _part(output, "data") and output.get("name") != "stderr"
     ]
     return {**cell, "metadata": metadata, "outputs": outputs}
 

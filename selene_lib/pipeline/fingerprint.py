@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ PATH_PARAMETERS = (
     "domain_file",
     "template_family",
 )
+"""Parameters that may name a folder; of any other parameter a file that it names counts."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,8 @@ def fingerprint_of(
     step: StepSpec, parameters: Mapping[str, Any], run_dir: Path, hashes: FileHashes
 ) -> Fingerprint:
     """Return the fingerprint a step has now; an input that is not there is left out."""
-    present = [name for name in step.inputs if (run_dir / name).exists()]
+    paths = {name: run_dir / name for name in step.inputs}
+    present = [name for name, path in paths.items() if path.is_file() or path.is_dir()]
     return Fingerprint(
         parameters=dict(parameters),
         code=step_code(notebook_path(step.name), draws="figures" in step.outputs),
@@ -75,10 +78,12 @@ def file_hashes() -> FileHashes:
 
 
 def outside_hashes(parameters: Mapping[str, Any], hashes: FileHashes) -> dict[str, str]:
-    """Return the content hash of every file or folder that a parameter names."""
+    """Return the content hash of every file that a parameter names, and of every folder that one of
+    `PATH_PARAMETERS` does.
+    """
     found = {}
-    for name in PATH_PARAMETERS:
-        if parameters.get(name):
+    for name, value in parameters.items():
+        if value and (name in PATH_PARAMETERS or _names_file(value)):
             path = project_root() / _without_kind(str(parameters[name]))
             paths = [path, *_data_of_domain(path)] if name == "domain_file" else [path]
             contents = [content for each in paths if (content := hashes.of(each)) is not None]
@@ -97,6 +102,12 @@ def _data_of_domain(path: Path) -> list[Path]:
         return []
     file = given.get("file") if isinstance(given, dict) else None
     return [path.parent / str(file)] if file else []
+
+
+def _names_file(value: Any) -> bool:
+    """Whether a parameter is the path of a file that is there, and not a word of that name."""
+    is_path = isinstance(value, str) and bool(Path(value).suffix or len(Path(value).parts) > 1)
+    return is_path and os.path.isfile(project_root() / value)
 
 
 def _without_kind(value: str) -> str:

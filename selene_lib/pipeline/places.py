@@ -32,11 +32,24 @@ def home() -> Path:
     `reports/`: `SELENE_HOME`, else the project root.
     """
     given = os.environ.get("SELENE_HOME")
+    _refuse_unwritable_name(given or str(project_root()))
     if not given:
         return project_root()
     if Path(given).exists() and not Path(given).is_dir():
         raise UserError(f"SELENE_HOME={given} is a file; set it to a folder for the results")
     return Path(given).resolve()
+
+
+def _refuse_unwritable_name(path: str) -> None:
+    """Under the locale C a name beyond ASCII is bytes that are no text, which no file can hold."""
+    try:
+        path.encode()
+    except UnicodeEncodeError as error:
+        shown = os.fsencode(path).decode("utf-8", "replace")
+        raise UserError(
+            f"the folder {shown} cannot be named in this locale; set LC_ALL=C.UTF-8 (or "
+            "PYTHONUTF8=1), or name another place with SELENE_HOME"
+        ) from error
 
 
 def run_folder(run: str) -> Path:

@@ -11,10 +11,11 @@ from pathlib import Path
 from selene_lib.errors import UserError
 from selene_lib.files import atomic_path, copy_folder, remove_temporaries
 from selene_lib.pipeline.executed import publish_executed
+from selene_lib.pipeline.notebooks import STEPS
 from selene_lib.pipeline.places import home, run_folder
 from selene_lib.pipeline.readme import update_documents
 from selene_lib.pipeline.state import heal
-from selene_lib.pipeline.step_records import damaged_outputs, read_record
+from selene_lib.pipeline.step_records import damaged_outputs, is_of_now, read_record
 from selene_lib.pipeline.times import TIMES, write_times
 
 REPORT, PUBLISHED = "07_report", "08_published_values"
@@ -37,7 +38,11 @@ def publish(run: str) -> list[str]:
         raise UserError(
             f"run {run!r} has no finished report; run it first: selene reproduce --run {run}"
         )
+    refuse_earlier(run_dir, "published")
     reports = home() / "reports" / run
+    for folder in (home() / "figures", reports.parent, reports):
+        if folder.exists() and not folder.is_dir():
+            raise UserError(f"{folder} is no folder; move it away, and publish again")
     remove_temporaries(reports)
     for name in PAGES:
         _copy(report / name, reports / name)
@@ -54,6 +59,25 @@ def publish(run: str) -> list[str]:
     files = [*(reports / name for name in PAGES), times, *notebooks]
     written += [path.relative_to(home()).as_posix() for path in files]
     return written + update_documents(home())
+
+
+def refuse_earlier(run_dir: Path, doing: str) -> None:
+    """Raise UserError where a step of a run was made of what another step holds no longer: a report
+    of earlier results is not to be `doing` (published, compared).
+    """
+    for step in STEPS:
+        record = read_record(run_dir / step.name)
+        if record is not None and not is_of_now(run_dir, step.name):
+            raise UserError(
+                f"{step.name} of run {run_dir.name!r} is of earlier results, so its report is not "
+                f"{doing}; make it again: selene reproduce --run {run_dir.name}"
+            )
+
+
+def refuse_damaged(run_dir: Path) -> None:
+    """Raise UserError where an output of a finished step is not what the step wrote."""
+    for step in STEPS:
+        _finished(run_dir, step.name)
 
 
 PAGES = ("results.json", "report.html", "recipe.md", "tables.zip")

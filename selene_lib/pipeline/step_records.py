@@ -8,6 +8,7 @@ written again.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -28,7 +29,8 @@ WHY = "why.json"
 EXECUTED = "executed.ipynb"  # the executed copy, where a result was moved with it
 OWN_FILES = {RECORD, BEGUN, WHY, EXECUTED}
 LONG = ("code", "files", "outside", "input_sha256")
-NEEDED = ("step", "fingerprint", "parameters", "inputs", "outputs")
+_SHAPES = {"step": str, "fingerprint": str, "parameters": dict, "inputs": dict, "outputs": dict}
+_OPTIONAL = ("files", "code", "outside", "input_sha256", "accepted")
 
 
 def read_object(path: Path) -> dict[str, Any] | None:
@@ -56,18 +58,32 @@ def write_record(folder: Path, record: Mapping[str, Any]) -> Path:
 
 def is_record(found: Mapping[str, Any]) -> bool:
     """Whether an object has what a record needs."""
-    return all(name in found for name in NEEDED) and isinstance(found["outputs"], dict)
+    shapes = all(isinstance(found.get(name), kind) for name, kind in _SHAPES.items())
+    optional = all(isinstance(found.get(name, {}), dict) for name in _OPTIONAL)
+    seconds = found.get("wall_seconds", 0.0)
+    is_time = isinstance(seconds, int | float) and math.isfinite(seconds)
+    if not (shapes and optional and is_time):
+        return False
+    return all(map(_is_entry, (*found["inputs"].values(), *found["outputs"].values())))
+
+
+def _is_entry(entry: Any) -> bool:
+    return isinstance(entry, dict) and isinstance(entry.get("sha256"), str)
 
 
 def is_of_now(run_dir: Path, name: str) -> bool:
-    """Whether a step has finished and was made of what the steps it reads from hold now."""
+    """Whether a step has finished and was made of what the steps it reads from hold now, or was
+    accepted for it.
+    """
     record = read_record(run_dir / name)
     if record is None:
         return False
-    for made_of, entry in record["inputs"].items():
-        source, _, file = made_of.partition("/")
+    made_of = {file: entry["sha256"] for file, entry in record["inputs"].items()}
+    made_of |= record.get("accepted", {}).get("input_sha256", {})
+    for given, sha256 in made_of.items():
+        source, _, file = given.partition("/")
         now = (read_record(run_dir / source) or {}).get("outputs", {}).get(file, {})
-        if now.get("sha256") != entry.get("sha256"):
+        if now.get("sha256") != sha256:
             return False
     return True
 
@@ -88,6 +104,14 @@ def write_manifest(run_dir: Path) -> Path:
     return path
 
 
+def kept_records(run_dir: Path) -> dict[str, dict[str, Any]]:
+    """Return what the manifest keeps of each step, as far as it can be read."""
+    steps = (read_object(run_dir / MANIFEST) or {}).get("steps")
+    if not isinstance(steps, dict):
+        return {}
+    return {name: kept for name, kept in steps.items() if isinstance(kept, dict)}
+
+
 def heal_record(run_dir: Path, name: str) -> str | None:
     """Write a broken `step.json` again from the manifest, or move it aside where that does not know
     the step; return what was done, None where nothing was.
@@ -95,8 +119,7 @@ def heal_record(run_dir: Path, name: str) -> str | None:
     path = run_dir / name / RECORD
     if not path.is_file() or read_record(path.parent) is not None:
         return None
-    manifest = read_object(run_dir / MANIFEST) or {}
-    kept = manifest.get("steps", {}).get(name, {})
+    kept = kept_records(run_dir).get(name, {})
     aside = free_name(run_dir / "damaged" / name) / RECORD
     aside.parent.mkdir(parents=True)
     os.replace(path, aside)
@@ -129,7 +152,7 @@ def damaged_outputs(folder: Path, record: Mapping[str, Any]) -> list[str]:
     said = []
     for name, entry in record["outputs"].items():
         path = folder / name
-        if not path.exists():
+        if not (path.is_file() or path.is_dir()):
             said.append(f"output {name} is missing")
         elif sha256_file(path) != entry["sha256"]:
             said.append(f"output {name} is damaged ({', '.join(_which(folder, name, record))})")

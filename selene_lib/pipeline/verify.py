@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -170,7 +171,44 @@ def read_results(path: Path) -> dict[str, Any]:
         raise UserError(f"{file} is no readable results file; make it again") from error
     if not isinstance(results, dict) or "scores" not in results or "task_means" not in results:
         raise UserError(f"{file} holds no scores; is it the results.json of a run?")
+    odd = next((part for part, is_right in _PARTS.items() if not is_right(results.get(part))), None)
+    if odd is not None:
+        raise UserError(f"{file}: {odd} is not what a run writes; make the file again")
     return results
+
+
+def _are_rows(names: tuple[str, ...]) -> Callable[[Any], bool]:
+    """Whether a value is a list of rows with these texts and a value that is a number or None."""
+
+    def is_row(row: Any) -> bool:
+        if not isinstance(row, dict) or not all(isinstance(row.get(n), str) for n in names):
+            return False
+        numbers = (row.get("value"), row.get("ci95_low"), row.get("ci95_high"))
+        are_numbers = all(number is None or _is_number(number) for number in numbers)
+        return "value" in row and are_numbers and isinstance(row.get("meta") or {}, dict)
+
+    return lambda value: isinstance(value, list) and all(map(is_row, value))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _are_parameters(value: Any) -> bool:
+    steps = value or {}
+    return isinstance(steps, dict) and all(isinstance(step, dict) for step in steps.values())
+
+
+def _is_environment(value: Any) -> bool:
+    return isinstance(value or {}, dict) and isinstance((value or {}).get("versions") or {}, dict)
+
+
+_PARTS: dict[str, Callable[[Any], bool]] = {
+    "scores": _are_rows(("judge", "set", "task", "metric", "convention")),
+    "task_means": _are_rows(("judge", "task")),
+    "steps": _are_parameters,
+    "environment": _is_environment,
+}
 
 
 def _cells(results: Mapping[str, Any]) -> dict[Key, Mapping[str, Any]]:
@@ -213,7 +251,7 @@ def _difference(
 
 def _other_parameters(here: Mapping[str, Any], there: Mapping[str, Any]) -> list[str]:
     said = []
-    ours, theirs = here.get("steps", {}), there.get("steps", {})
+    ours, theirs = here.get("steps") or {}, there.get("steps") or {}
     for step in sorted(ours.keys() & theirs.keys()):
         for name in sorted(ours[step].keys() | theirs[step].keys()):
             mine, published = ours[step].get(name), theirs[step].get(name)

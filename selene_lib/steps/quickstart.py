@@ -53,6 +53,10 @@ def choose(input_path: str, task: str, rubric: str, model: str) -> Quickstart:
             raise UserError(f"the small real model is not here: {get_it}; or name a model")
         samples = own_samples(Path(input_path), task, rubric)
         return Quickstart(samples, named, f"{len(samples)} rows of {input_path}, by {named}.")
+    given = {"task": task not in ("", "classification"), "rubric": bool(rubric)}
+    if any(given.values()):
+        names = " and ".join(name for name, is_given in given.items() if is_given)
+        raise UserError(f"{names} is for rows of your own: give them as input, or leave it out")
     if named == "embedded":
         note = f"Three items of the generated world, which the embedded judge knows; {get_it}."
         return Quickstart(samples_of_items(example_items()), named, note)
