@@ -5,6 +5,7 @@ cannot be written: told in one line, never believed, never waited for.
 from __future__ import annotations
 
 import copy
+import errno
 import json
 import os
 import subprocess
@@ -15,10 +16,13 @@ from chain_world import FIRST, make_project
 
 from selene_lib.errors import UserError
 from selene_lib.files import read_json, sha256_file, write_json
+from selene_lib.files.disk import refusal, remedy_of
 from selene_lib.files.proven import DamagedError, read_proven
+from selene_lib.pipeline import chain
 from selene_lib.pipeline.executed import is_copy_of, publish_executed
 from selene_lib.pipeline.file_hashes import FileHashes
-from selene_lib.pipeline.fingerprint import outside_hashes
+from selene_lib.pipeline.fingerprint import file_hashes, outside_hashes
+from selene_lib.pipeline.state import step_state
 from selene_lib.pipeline.step_records import (
     damaged_outputs,
     heal_record,
@@ -58,6 +62,30 @@ def test_a_broken_record_beside_an_odd_manifest_is_moved_aside(tmp_path, odd):
     (tmp_path / FIRST.name / "step.json").write_text("{")
     assert kept_records(tmp_path) == {}
     assert "the step is done again" in heal_record(tmp_path, FIRST.name)
+
+
+def test_what_would_run_is_said_as_the_mended_record_tells(tmp_path, monkeypatch):
+    make_project(tmp_path, monkeypatch)
+    chain.reproduce("nano", say=lambda _: None)
+    record = tmp_path / "artefacts" / "nano" / FIRST.name / "step.json"
+    record.write_bytes(record.read_bytes()[:40])
+    _, _, resolved = chain.resolve_run("nano", None, None, {})
+    state = step_state(FIRST, resolved[FIRST.name], record.parents[1], file_hashes())
+    assert state.unchanged, state.reasons
+    assert record.stat().st_size == 40, "nothing was written"
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.EISDIR, "move away what lies there"),
+        (errno.EEXIST, "move away what lies there"),
+        (errno.ENOSPC, "free some space"),
+    ],
+)
+def test_the_remedy_fits_what_the_disk_refused(number, words):
+    error = OSError(number, "refused", "here")
+    assert refusal(error) == "refused: here" and words in remedy_of(error)
 
 
 @pytest.mark.parametrize(

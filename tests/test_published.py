@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from selene_lib.cli import app
 from selene_lib.errors import UserError
-from selene_lib.files import sha256_file, write_json
+from selene_lib.files import PathLock, sha256_file, write_json
 from selene_lib.paper import values as paper
 from selene_lib.paper.tables import cells_table, known_table, reward_bench_table
 from selene_lib.pipeline import executed
@@ -261,3 +261,10 @@ def test_a_file_in_the_place_of_a_folder_is_named(published, place):
     with pytest.raises(UserError, match="is no folder"):
         publish("x")
     assert (published / place).read_text() == "mine"
+
+
+def test_a_run_at_work_is_not_published(published):
+    lock = PathLock(published / "artefacts" / "x" / "08_published_values", busy="")
+    with lock, pytest.raises(UserError, match="a notebook of run 'x' is at work"):
+        publish("x")
+    assert publish("x")

@@ -28,7 +28,7 @@ from selene_lib.cli import (
 )
 from selene_lib.cli.examples import epilog
 from selene_lib.errors import UserError, missing_package
-from selene_lib.files.disk import REMEDY, refusal
+from selene_lib.files.disk import refusal, remedy_of
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -127,7 +127,7 @@ def main() -> None:
         said = refusal(error)
         if not said:
             raise
-        print(f"selene: {said}; {REMEDY}", file=sys.stderr)
+        print(f"selene: {said}; {remedy_of(error)}", file=sys.stderr)
         _forget_output()
         sys.exit(2)
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import errno
 
-# rights, a read-only or full disk, a file where a folder should be or the other way, a long name
+# rights, a read-only or full disk, a long name
 REFUSED = {
     errno.EACCES,
     errno.EPERM,
     errno.EROFS,
     errno.ENOSPC,
     errno.EDQUOT,
-    errno.ENOTDIR,
-    errno.EISDIR,
     errno.ENAMETOOLONG,
-    errno.ELOOP,
 }
+# a file where a folder should be or the other way, a link to itself
+IN_THE_WAY = {errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP}
 REMEDY = "free some space, or name another place (SELENE_HOME for the results of a run)"
 _PHRASES = ("No space left on device", "Read-only file system", "Disk quota exceeded")
 _TORCH_WRITER = "inline_container.cc"  # torch.save reports a short write, and not why
@@ -27,9 +26,16 @@ def refusal(error: BaseException) -> str:
     safetensors and torch raise errors of their own for a full disk, and a copied folder one error
     for all its files.
     """
-    if isinstance(error, OSError) and error.errno in REFUSED:
+    if isinstance(error, OSError) and error.errno in REFUSED | IN_THE_WAY:
         return f"{error.strerror}: {error.filename or 'disk'}"
     return refusal_in(str(error))
+
+
+def remedy_of(error: BaseException) -> str:
+    """Return what helps against what `refusal` says."""
+    if isinstance(error, OSError) and error.errno in IN_THE_WAY:
+        return "move away what lies there, or name another place"
+    return REMEDY
 
 
 def refusal_in(text: str) -> str:

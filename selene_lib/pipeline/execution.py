@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from selene_lib.files import read_json, write_json
-from selene_lib.files.disk import REMEDY, refusal, refusal_in
+from selene_lib.files.disk import refusal, refusal_in, remedy_of
 from selene_lib.pipeline.children import temporary_folders
 from selene_lib.pipeline.notebooks import StepSpec, notebook_path, parameter_defaults
 from selene_lib.pipeline.places import home, project_root
@@ -142,7 +142,7 @@ def _papermill(
         said = refusal(error)
         if not said:
             raise
-        message = f"{said}; {REMEDY}, and run the same command again"
+        message = f"{said}; {remedy_of(error)}, and run the same command again"
         raise StepFailed(message, True) from error
     except RuntimeError as error:
         message = (

@@ -6,10 +6,12 @@ A run itself writes only below `artefacts/`; nothing but `selene publish` writes
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from selene_lib.errors import UserError
-from selene_lib.files import atomic_path, copy_folder, remove_temporaries
+from selene_lib.files import PathLock, atomic_path, copy_folder, remove_temporaries
 from selene_lib.pipeline.executed import publish_executed
 from selene_lib.pipeline.notebooks import STEPS
 from selene_lib.pipeline.places import home, run_folder
@@ -31,6 +33,22 @@ def publish(run: str) -> list[str]:
     Raises UserError where notebook 07 has not finished, or its files are not what it wrote.
     """
     run_dir = run_folder(run)
+    with _at_rest(run_dir):
+        return _publish(run, run_dir)
+
+
+@contextmanager
+def _at_rest(run_dir: Path) -> Iterator[None]:
+    """Hold the locks of a run's steps; raises UserError while a notebook of it is at work."""
+    busy = f"a notebook of run {run_dir.name!r} is at work; publish when it has ended"
+    with ExitStack() as held:
+        for step in STEPS:
+            if (run_dir / step.name).is_dir():
+                held.enter_context(PathLock(run_dir / step.name, busy=busy))
+        yield
+
+
+def _publish(run: str, run_dir: Path) -> list[str]:
     if run_dir.is_dir():
         heal(run_dir)
     report = _finished(run_dir, REPORT)

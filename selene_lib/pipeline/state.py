@@ -21,8 +21,10 @@ from selene_lib.pipeline.fingerprint import Fingerprint, differences, fingerprin
 from selene_lib.pipeline.notebooks import StepSpec
 from selene_lib.pipeline.step_records import (
     BEGUN,
+    RECORD,
     damaged_outputs,
     heal_record,
+    mended_record,
     read_object,
     read_record,
     write_manifest,
@@ -68,6 +70,8 @@ def step_state(
     """Compare a step's files with what it would be made of now; read only."""
     folder = run_dir / step.name
     record = read_record(folder)
+    if record is None and (folder / RECORD).is_file():  # as `heal` will mend it
+        record = mended_record(run_dir, step.name)
     wanted = fingerprint_of(step, parameters, run_dir, hashes)
     broken: list[str] = []
     if record is not None:

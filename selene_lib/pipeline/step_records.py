@@ -119,17 +119,25 @@ def heal_record(run_dir: Path, name: str) -> str | None:
     path = run_dir / name / RECORD
     if not path.is_file() or read_record(path.parent) is not None:
         return None
-    kept = kept_records(run_dir).get(name, {})
+    kept = mended_record(run_dir, name)
     aside = free_name(run_dir / "damaged" / name) / RECORD
     aside.parent.mkdir(parents=True)
     os.replace(path, aside)
-    if not is_record(kept):
+    if kept is None:
         return f"{path} is damaged; it is kept as {aside}, and the step is done again"
-    begun = read_object(path.parent / BEGUN) or {}
-    if begun.get("fingerprint") == kept["fingerprint"]:
-        kept = {**{key: begun[key] for key in LONG if key in begun}, **kept}
     write_record(path.parent, kept)
     return f"{path} is damaged; it is kept as {aside}, and was written again from {MANIFEST}"
+
+
+def mended_record(run_dir: Path, name: str) -> dict[str, Any] | None:
+    """Return a step's record as manifest and `begun.json` tell it; None where they do not."""
+    kept = kept_records(run_dir).get(name, {})
+    if not is_record(kept):
+        return None
+    begun = read_object(run_dir / name / BEGUN) or {}
+    if begun.get("fingerprint") != kept["fingerprint"]:
+        return kept
+    return {**{key: begun[key] for key in LONG if key in begun}, **kept}
 
 
 def free_name(path: Path) -> Path:
