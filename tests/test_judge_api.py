@@ -6,6 +6,7 @@ import asyncio
 import re
 import threading
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -162,10 +163,11 @@ def test_what_is_no_response_is_refused_and_never_judged(says, response, beside,
     assert opened["m"].asked == []
 
 
-def test_many_may_come_from_a_generator(says):
+def test_many_may_come_in_anything_that_gives_them_one_by_one(says):
     says(always(3))
-    found = Judge("http://h/v1#m", rubric="Good?").score(text for text in ("a", "b"))
-    assert [result.verdict for result in found] == [3, 3]
+    judge = Judge("http://h/v1#m", rubric="Good?")
+    for many in ((text for text in ("a", "b")), pd.Series(["a", "b"]), np.array(["a", "b"])):
+        assert [result.verdict for result in judge.score(many)] == [3, 3]
 
 
 def test_many_are_judged_in_one_call(says):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
@@ -43,12 +43,11 @@ def items_of(response: Any) -> list[Any]:
     """
     if is_one(response):
         return [response]
-    if isinstance(response, Sequence | Iterator) and not isinstance(response, bytes | bytearray):
-        return list(response)
-    if hasattr(response, "to_dict") and hasattr(response, "columns"):
+    remedy = "give a text, a conversation, or a list of texts, mappings or samples"
+    if hasattr(response, "to_dict") and hasattr(response, "columns"):  # whose items are its names
         remedy = 'give its rows, df.to_dict("records")'
-    else:
-        remedy = "give a text, a conversation, or a list of texts, mappings or samples"
+    elif isinstance(response, Iterable) and not isinstance(response, bytes | bytearray):
+        return list(response)
     raise UserError(f"a {type(response).__name__} is no response; {remedy}")
 
 
