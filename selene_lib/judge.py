@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, Unpack, overload
 
 from selene_lib.data.own_rows import OwnRows
-from selene_lib.data.table_writing import TableShape, check_output, schema_of
+from selene_lib.data.table_proof import check_output
+from selene_lib.data.table_writing import TableShape, schema_of
 from selene_lib.data.tables import iterate_rows
 from selene_lib.errors import UserError, tell
 from selene_lib.evaluation.judged_file import FileResult, result_of, warn_of_unreadable
@@ -32,6 +33,7 @@ from selene_lib.judges.protocol import JudgeBackend, Reply
 from selene_lib.judges.results import ItemResult, item_results
 from selene_lib.judges.session import AskingSession
 from selene_lib.judges.sharding import Shard, stores_of_shards, take_over
+from selene_lib.judges.sources import files_read
 from selene_lib.models.cluster import Cluster
 from selene_lib.models.names import EMBEDDED_MODEL
 from selene_lib.prompts.additions import Example
@@ -309,7 +311,7 @@ def _prepare(
     """Read input and output and everything in them; return the job, and the ids it asks about."""
     kind_of(settings.task, settings.scale)
     shape = TableShape(output, schema_of(source, output))
-    check_output(output, kept, source)
+    check_output(output, kept, (source, *files_read(model, settings)))
     _, first = next(iter(iterate_rows(source)))
     is_pair = (columns or {}).get("response_b", "response_b") in first
     asked = Asked.of(model, settings, "pairwise" if is_pair else "absolute")
@@ -322,6 +324,7 @@ def _prepare(
         labels or (trained.labels if trained else {}),
         scale=asked.scale,
         needs=asked.needs,
+        given=tuple(columns or ()),
         takes=part.takes if part else None,
     )
     job = FileJob(rows, shape, asked, prefix)

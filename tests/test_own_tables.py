@@ -11,7 +11,8 @@ import pytest
 
 from selene_lib.data.conversations import text_of
 from selene_lib.data.own_rows import OwnRows, read_label
-from selene_lib.data.table_writing import TableShape, check_output, columns_beside, write_table
+from selene_lib.data.table_proof import check_output
+from selene_lib.data.table_writing import TableShape, columns_beside, write_table
 from selene_lib.data.tables import read_table
 from selene_lib.errors import UserError
 from selene_lib.prompts.rubrics import read_rubric
@@ -138,15 +139,15 @@ def test_outputs_are_checked_before_anything_is_asked(tmp_path):
     source, store = written(tmp_path / "in.csv", "a\n1\n"), tmp_path / "s.jsonl"
     (tmp_path / "link.csv").symlink_to(source)
     for output, words in [
-        (source, "is the input itself"),
-        (tmp_path / "link.csv", "is the input itself"),
+        (source, "is read by the same command"),
+        (tmp_path / "link.csv", "is read by the same command"),
         (tmp_path, "is a folder"),
         (tmp_path / ("x" * 240 + ".csv"), "too long"),
         (written(tmp_path / "mine.csv", "a\n"), "is there already"),
         (source / "below.csv", "cannot write into"),
     ]:
         with pytest.raises(UserError, match=words):
-            check_output(output, store, source)
+            check_output(output, store, [source])
     with pytest.raises(UserError, match=r"\.xlsx is not one of"):
         TableShape(tmp_path / "a.xlsx")
     with pytest.raises(UserError, match="holds bytes values"):

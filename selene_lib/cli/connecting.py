@@ -7,6 +7,7 @@ from typing import Annotated, cast
 
 import typer
 
+from selene_lib.cli.options import count, port_number
 from selene_lib.records import Task
 
 
@@ -40,20 +41,30 @@ def serve(
         typer.Option("--rubric", help="of items that bring none: a preset, a file or the text"),
     ] = None,
     host: Annotated[str, typer.Option("--host", help="address to listen on")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", help="port to listen on")] = 8001,
+    port: Annotated[
+        int, typer.Option("--port", help="port to listen on", callback=port_number)
+    ] = 8001,
     store: Annotated[
         Path | None,
         typer.Option("--store", help="judge at a server: file of replies, never paid again"),
     ] = None,
     concurrency: Annotated[
-        int | None, typer.Option("--concurrency", help="judge at a server: requests at a time (16)")
+        int | None,
+        typer.Option(
+            "--concurrency", help="judge at a server: requests at a time (16)", callback=count
+        ),
     ] = None,
     max_waiting: Annotated[
-        int, typer.Option("--max-waiting", help="items under way at once; more are answered 429")
+        int,
+        typer.Option(
+            "--max-waiting", help="items under way at once; more are answered 429", callback=count
+        ),
     ] = 1024,
-    max_items: Annotated[int, typer.Option("--max-items", help="items of one batch request")] = 256,
+    max_items: Annotated[
+        int, typer.Option("--max-items", help="items of one batch request", callback=count)
+    ] = 256,
     max_body_bytes: Annotated[
-        int, typer.Option("--max-body-bytes", help="length of one request")
+        int, typer.Option("--max-body-bytes", help="length of one request", callback=count)
     ] = 4_000_000,
 ) -> None:
     """Serve a judge over HTTP.

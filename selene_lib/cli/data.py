@@ -7,7 +7,14 @@ from typing import Annotated, Literal, cast
 
 import typer
 
-from selene_lib.cli.options import DataDir, JsonOption, folder, print_rows
+from selene_lib.cli.options import (
+    DataDir,
+    JsonOption,
+    ResamplesOption,
+    folder,
+    from_zero,
+    print_rows,
+)
 from selene_lib.errors import UserError
 
 LISTED = (
@@ -78,8 +85,10 @@ def import_outputs(
     judge: Annotated[str, typer.Option("--judge", help="what the judge is called")],
     data_dir: DataDir = None,
     json: JsonOption = False,
-    seed: Annotated[int, typer.Option(help="decides resamples and positions")] = 0,
-    n_resamples: Annotated[int, typer.Option(help="bootstrap resamples")] = 1000,
+    seed: Annotated[
+        int, typer.Option(help="decides resamples and positions", callback=from_zero)
+    ] = 0,
+    n_resamples: ResamplesOption = 1000,
 ) -> None:
     """Score judge outputs that others published.
 
@@ -117,8 +126,8 @@ def arena(
         str, typer.Option("--both-bad", help="votes that neither was good: tie, or drop")
     ] = "tie",
     json: JsonOption = False,
-    seed: Annotated[int, typer.Option(help="decides resamples")] = 0,
-    n_resamples: Annotated[int, typer.Option(help="bootstrap resamples")] = 1000,
+    seed: Annotated[int, typer.Option(help="decides resamples", callback=from_zero)] = 0,
+    n_resamples: ResamplesOption = 1000,
 ) -> None:
     """Rate judges from a votes file.
 

@@ -8,7 +8,14 @@ from typing import Annotated
 import typer
 
 from selene_lib.cli.judge_file import SCORE_COLUMNS, Adapter, judge, rubrics
-from selene_lib.cli.options import JsonOption, print_rows, rows_of
+from selene_lib.cli.options import (
+    JsonOption,
+    ResamplesOption,
+    count,
+    from_zero,
+    print_rows,
+    rows_of,
+)
 
 ModelOrSmall = Annotated[
     str | None,
@@ -35,8 +42,10 @@ def score(
         ),
     ] = False,
     json: JsonOption = False,
-    seed: Annotated[int, typer.Option(help="decides resamples and the one random order")] = 0,
-    n_resamples: Annotated[int, typer.Option(help="bootstrap resamples")] = 2000,
+    seed: Annotated[
+        int, typer.Option(help="decides resamples and the one random order", callback=from_zero)
+    ] = 0,
+    n_resamples: ResamplesOption = 2000,
 ) -> None:
     """Parse and score stored replies again, without any model."""
     from selene_lib.evaluation.scoring import scores_table
@@ -59,9 +68,9 @@ def audit(
     ],
     model: ModelOrSmall = None,
     adapter: Adapter = None,
-    n: Annotated[int, typer.Option("-n", help="items to use")] = 100,
+    n: Annotated[int, typer.Option("-n", help="items to use", callback=count)] = 100,
     json: JsonOption = False,
-    seed: Annotated[int, typer.Option(help="decides items and resamples")] = 0,
+    seed: Annotated[int, typer.Option(help="decides items and resamples", callback=from_zero)] = 0,
 ) -> None:
     """Print a judge's audit card.
 

@@ -12,10 +12,14 @@ from selene_lib.cli.options import (
     DataDir,
     JsonOption,
     LabelOption,
+    ResamplesOption,
     folder,
+    from_zero,
     pairs_of,
+    positive,
     print_rows,
     rows_of,
+    share,
 )
 
 TaskOption = Annotated[
@@ -48,8 +52,8 @@ def agree(
         list[str] | None,
         typer.Option("--fail-under", help="kappa=0.6, recall:No=0.8 ...: exit code 3 where less"),
     ] = None,
-    seed: Annotated[int, typer.Option(help="decides resamples and halves")] = 0,
-    n_resamples: Annotated[int, typer.Option(help="bootstrap resamples")] = 2000,
+    seed: Annotated[int, typer.Option(help="decides resamples and halves", callback=from_zero)] = 0,
+    n_resamples: ResamplesOption = 2000,
     json: JsonOption = False,
 ) -> None:
     """Say how far a judge agrees with people's labels.
@@ -60,8 +64,10 @@ def agree(
     """
     from selene_lib.evaluation.agreement.summary import agreement, failed_gates
     from selene_lib.evaluation.agreement.verdicts import read_verdicts
-    from selene_lib.labels.page import verdict_on, write_agreement
+    from selene_lib.labels.page import check_agreement, verdict_on, write_agreement
 
+    stem = out or Path(f"{input}.agreement")
+    check_agreement(stem, [input])
     verdicts = read_verdicts(
         input,
         task=task,
@@ -73,7 +79,7 @@ def agree(
     )
     found = agreement(verdicts, n_resamples=n_resamples, seed=seed)
     failed = failed_gates(found, fail_under or [])  # a name that is none stops before writing
-    html, json_path = write_agreement(found, out or Path(f"{input}.agreement"), input.name)
+    html, json_path = write_agreement(found, stem, input.name)
     print_rows(rows_of(found.measures), json, SHOWN)
     if not json:
         if by:
@@ -113,11 +119,17 @@ def train(
         str | None, typer.Option("--revision", help="40-hex commit of a hub id")
     ] = None,
     holdout: Annotated[
-        float, typer.Option("--holdout", help="share of the items that is only measured on")
+        float,
+        typer.Option(
+            "--holdout", help="share of the items that is only measured on", callback=share
+        ),
     ] = 0.25,
-    epochs: Annotated[float, typer.Option("--epochs", help="passes over the balanced pairs")] = 4.0,
+    epochs: Annotated[
+        float, typer.Option("--epochs", help="passes over the balanced pairs", callback=positive)
+    ] = 4.0,
     learning_rate: Annotated[
-        float | None, typer.Option("--learning-rate", help="default: by the size of the base")
+        float | None,
+        typer.Option("--learning-rate", help="default: by the size of the base", callback=positive),
     ] = None,
     generator: Annotated[
         str,
@@ -127,7 +139,9 @@ def train(
         bool, typer.Option("--curve", help="train on 25 and 50 % of the labels too")
     ] = False,
     data_dir: DataDir = None,
-    seed: Annotated[int, typer.Option(help="decides split, order and resamples")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="decides split, order and resamples", callback=from_zero)
+    ] = 0,
 ) -> None:
     """Train a judge on your own labels and measure it.
 

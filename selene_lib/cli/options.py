@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -13,6 +14,7 @@ from selene_lib.errors import UserError
 if TYPE_CHECKING:
     import pandas as pd
 
+N = TypeVar("N", int, float, int | None, float | None)
 RunOption = Annotated[str, typer.Option("--run", help="a run of runs/*.yaml, a YAML file, or nano")]
 DataDir = Annotated[
     Path | None,
@@ -23,6 +25,44 @@ SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="key=value, or notebook.key=value")
 ]
 
+
+def count(value: int | None) -> int | None:
+    """Take a whole number from 1, or none; the callback of an option."""
+    return _checked(value, value is None or value >= 1, "a whole number from 1")
+
+
+def from_zero(value: int | None) -> int | None:
+    """Take a whole number from 0, or none; the callback of an option."""
+    return _checked(value, value is None or value >= 0, "a whole number from 0")
+
+
+def share(value: float | None) -> float | None:
+    """Take a share from 0 to 1, or none; the callback of an option."""
+    return _checked(value, value is None or 0 <= value <= 1, "a share from 0 to 1")
+
+
+def positive(value: float | None) -> float | None:
+    """Take a finite number over 0, or none; the callback of an option."""
+    return _checked(value, value is None or 0 < value < math.inf, "a number over 0")
+
+
+def not_negative(value: float | None) -> float | None:
+    """Take a finite number from 0, or none; the callback of an option."""
+    return _checked(value, value is None or 0 <= value < math.inf, "a number from 0")
+
+
+def port_number(value: int) -> int:
+    """Take the number of a port; the callback of an option."""
+    return _checked(value, 0 <= value <= 65535, "the number of a port, 0 to 65535")
+
+
+def _checked(value: N, is_good: bool, wanted: str) -> N:
+    if not is_good:
+        raise typer.BadParameter(f"{value} is not {wanted}")
+    return value
+
+
+ResamplesOption = Annotated[int, typer.Option(help="bootstrap resamples", callback=count)]
 ColumnOption = Annotated[
     list[str] | None,
     typer.Option("--column", help="ours=theirs, as in response=answer; may be given again"),
@@ -81,5 +121,7 @@ def pairs_of(given: list[str] | None, option: str) -> dict[str, str]:
         left, mark, right = text.partition("=")
         if not mark or not left.strip() or not right.strip():
             raise UserError(f"{option} {text!r}: write it as name=name")
+        if left.strip() in found:
+            raise UserError(f"{option} {left.strip()}=... is given twice: keep the one that holds")
         found[left.strip()] = right.strip()
     return found

@@ -8,21 +8,29 @@ from typing import Annotated, Any, Literal, cast
 
 import typer
 
-from selene_lib.cli.options import JsonOption, RunOption, SetOption, print_rows
+from selene_lib.cli.options import JsonOption, RunOption, SetOption, count, print_rows, share
 from selene_lib.errors import UserError
 
 
 def plan(
     run: RunOption = "nano",
     n_pairs: Annotated[
-        int | None, typer.Option("--n-pairs", help="preference pairs, where the run counts epochs")
+        int | None,
+        typer.Option(
+            "--n-pairs", help="preference pairs, where the run counts epochs", callback=count
+        ),
     ] = None,
     prompt_tokens: Annotated[
         int | None,
-        typer.Option("--prompt-tokens", help="mean prompt length; default: of the run's pairs"),
+        typer.Option(
+            "--prompt-tokens",
+            help="mean prompt length; default: of the run's pairs",
+            callback=count,
+        ),
     ] = None,
     completion_tokens: Annotated[
-        int | None, typer.Option("--completion-tokens", help="mean length of one completion")
+        int | None,
+        typer.Option("--completion-tokens", help="mean length of one completion", callback=count),
     ] = None,
     device: Annotated[
         str | None,
@@ -136,13 +144,18 @@ def export(
         str, typer.Option("--quantisation", help="none or nf4, as it was trained")
     ] = "none",
     allowed_flips: Annotated[
-        float, typer.Option("--allowed-flips", help="largest share of differing verdicts")
+        float,
+        typer.Option("--allowed-flips", help="largest share of differing verdicts", callback=share),
     ] = 0.02,
     min_readable: Annotated[
         int,
-        typer.Option("--min-readable", min=1, help="golden items that must give a verdict"),
+        typer.Option(
+            "--min-readable", help="golden items that must give a verdict", callback=count
+        ),
     ] = 20,
-    n: Annotated[int, typer.Option("-n", help="golden samples to use, the first n")] = 200,
+    n: Annotated[
+        int, typer.Option("-n", help="golden samples to use, the first n", callback=count)
+    ] = 200,
 ) -> None:
     """Merge an adapter into a model that can be served.
 
@@ -151,14 +164,15 @@ def export(
     from selene_lib.evaluation.scoring.rescore import read_samples
     from selene_lib.judges.asked import base_of
     from selene_lib.models.names import resolve_model
-    from selene_lib.training.export import export_judge
+    from selene_lib.training.export import check_export, export_judge
 
-    samples = read_samples(golden)[:n]
     base = base or base_of(adapter)
     if base is None:
         raise UserError(
             f"{adapter} does not say which base it was trained on, or that is not here: give --base"
         )
+    check_export(out, resolve_model(base), adapter, [golden])
+    samples = read_samples(golden)[:n]
     done = export_judge(
         resolve_model(base),
         adapter,

@@ -9,6 +9,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ TEXT_COLUMNS = ("instruction", "response", "response_b", "rubric", "reference", 
 # a whole conversation, whose last turn is the response
 MESSAGES = "messages"
 _MANY_RUBRICS = 1_000  # whose fit is remembered
+COLUMNS = (*TEXT_COLUMNS, MESSAGES, "label", "group", "id")
 _WORDS = {
     "classification": {
         **dict.fromkeys(("yes", "y", "true", "t", "1", "1.0"), "Yes"),
@@ -55,8 +57,10 @@ class OwnRows:
     column, else made from the texts (equal rows are counted), so that a row inserted elsewhere or
     another file name changes none. Without an `instruction` and a `response`, a `messages` column
     is read: a conversation whose last turn is judged. `scale` names another scale than 1-5, `needs`
-    texts that no row may lack (`reference`, `context`). `takes` says which ids are given out: all
-    rows are read and checked. Every mistake is a one-line UserError.
+    texts that no row may lack (`reference`, `context`), `beside` further names that `columns` may
+    map, `given` which of `columns` the file must have (all, unless some were written for another
+    file). `takes` says which ids are given out: all rows are read and checked. Every mistake is a
+    one-line UserError.
     """
 
     path: Path
@@ -67,12 +71,18 @@ class OwnRows:
     judged: bool = True
     scale: str | None = None
     needs: Collection[str] = ()
+    beside: Collection[str] = ()
+    given: Collection[str] | None = None
     takes: Callable[[str], bool] | None = None
 
     def __post_init__(self) -> None:
         self._fitting: set[str] = set()
         self.kind = f"{self.task} {self.scale}" if self.scale else self.task
         check_labels(self.labels, self.kind)
+        self.mapped = dict(self.columns)
+        if self.given is not None:
+            self.mapped = {name: self.columns[name] for name in self.given}
+        check_column_names(self.mapped, (*COLUMNS, *self.beside))
         # a name in another encoding than the system's holds half surrogates: no text of a record
         self.source = os.fsencode(self.path.stem).decode("utf-8", "replace")
 
@@ -80,9 +90,11 @@ class OwnRows:
         n_alike: Counter[str] = Counter()
         row_of_id: dict[str, int] = {}
         n_with_rubric = 0
+        names: dict[str, None] = {}  # rows of JSON need not all have the same
         for n_before, (number, row) in enumerate(iterate_rows(self.path)):
             if n_before == 0:
                 self._check_columns(row)
+            names.update(dict.fromkeys(row))
             sample = self._sample(number, row, n_alike)
             n_with_rubric += bool(sample.rubric)
             if n_with_rubric not in (0, n_before + 1):
@@ -99,6 +111,7 @@ class OwnRows:
             row_of_id[sample.id] = number
             if self.takes is None or self.takes(sample.id):
                 yield OwnRow(number, row, sample)
+        self._check_mapped(list(map(str, names)))
 
     def _check_columns(self, row: Row) -> None:
         needed = [] if self._has_messages(row) or not self.judged else ["instruction", "response"]
@@ -113,6 +126,16 @@ class OwnRows:
                 raise UserError(
                     f"{self.path} has no column {self._column(name)!r} (there are: {there}); "
                     f"{remedy}say which one it is: --column {name}=..."
+                )
+
+    def _check_mapped(self, there: list[str]) -> None:
+        for name, own in self.mapped.items():
+            if own not in there:
+                near = get_close_matches(own, there, 1)
+                hint = f"did you mean {near[0]}? " if near else ""
+                raise UserError(
+                    f"{self.path} has no column {own!r}, which is to be {name}: {hint}there are "
+                    f"{', '.join(there)}"
                 )
 
     def _has_messages(self, row: Row) -> bool:
@@ -210,9 +233,27 @@ class OwnRows:
             raise UserError(f"{where}, column {self._column(name)!r}: {error}") from error
 
 
+def check_column_names(columns: Mapping[str, str], known: Collection[str]) -> None:
+    """Raise UserError where a mapping of columns names one of ours that there is not."""
+    for name in columns:
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise UserError(
+                f"column {name}={columns[name]}: nothing is called {name!r} here: {hint}there are "
+                f"{', '.join(known)}"
+            )
+
+
 def check_labels(labels: Mapping[str, str], task: str) -> None:
-    """Raise UserError where a mapping of labels names one that the task does not have."""
+    """Raise UserError where a mapping of labels names one that the task does not have, or says two
+    things of one word (words are read without regard to case).
+    """
     allowed = [*labels_of(task), *([TIE] if task == "pairwise" else [])]
+    words = [own.strip().casefold() for own in labels]
+    for own in labels:
+        if words.count(own.strip().casefold()) > 1:
+            raise UserError(f"label {own!r} is mapped twice (case does not count); give it once")
     for own, ours in labels.items():
         if ours not in allowed:
             raise UserError(

@@ -25,14 +25,17 @@ BLOCK_CHARACTERS = 1 << 20
 BATCH_ROWS = 1024
 # not JSON; a number of 5,000 digits; nested too deeply
 _NOT_READ = (ValueError, RecursionError)
-_DECODER = json.JSONDecoder()
+_ANY_JSON = json.JSONDecoder()
 _GAP = re.compile(r"[\s,]*")
 
 
-def read_records(path: Path, name: str | None = None) -> Iterator[tuple[str, Any]]:
+def read_records(
+    path: Path, name: str | None = None, decoder: json.JSONDecoder = _ANY_JSON
+) -> Iterator[tuple[str, Any]]:
     """Yield `(place, record)` for every record of a file.
 
-    The format comes from the name, and for `.json` from the content.
+    The format comes from the name, and for `.json` from the content. `decoder` reads JSON, and may
+    refuse more than is no JSON.
     """
     name = name or path.name
     suffix = Path(path.name.removesuffix(".gz").removesuffix(".xz")).suffix.lower()
@@ -40,7 +43,7 @@ def read_records(path: Path, name: str | None = None) -> Iterator[tuple[str, Any
         yield from _read_parquet(path, name)
     elif suffix in (".jsonl", ".json"):
         with _open_text(path) as stream:
-            yield from _read_json(stream, name)
+            yield from _read_json(stream, name, decoder)
     elif suffix in (".csv", ".tsv"):
         with _open_text(path) as stream:
             yield from _read_csv(stream, name, "\t" if suffix == ".tsv" else ",")
@@ -78,7 +81,7 @@ def _open_text(path: Path) -> TextIO:
     return open(path, encoding="utf-8-sig", newline="")
 
 
-def _read_json(stream: TextIO, name: str) -> Iterator[tuple[str, Any]]:
+def _read_json(stream: TextIO, name: str, decoder: json.JSONDecoder) -> Iterator[tuple[str, Any]]:
     """Read JSON: lines, one array, or one value over several lines.
 
     The first characters tell, whatever the suffix says.
@@ -89,14 +92,14 @@ def _read_json(stream: TextIO, name: str) -> Iterator[tuple[str, Any]]:
     if not head:
         return
     if head.lstrip()[:1] == "[":
-        yield from _read_array(head, stream, name)
+        yield from _read_array(head, stream, name, decoder)
         return
     if not head.endswith("\n"):
         head += stream.readline()
     if _is_json(head) or _is_json(_peek(stream)):
-        yield from _read_lines(head, stream, name)
+        yield from _read_lines(head, stream, name, decoder)
     else:
-        yield from _read_whole(head, stream, name)
+        yield from _read_whole(head, stream, name, decoder)
 
 
 def _peek(stream: TextIO) -> str:
@@ -113,43 +116,53 @@ def _is_json(line: str) -> bool:
         return False
 
 
-def _read_lines(head: str, stream: TextIO, name: str) -> Iterator[tuple[str, Any]]:
+def _read_lines(
+    head: str, stream: TextIO, name: str, decoder: json.JSONDecoder
+) -> Iterator[tuple[str, Any]]:
     line, number = head, 0
     while line:
         if line.strip():
             number += 1
             place = f"{name}, row {number}"
             try:
-                yield place, json.loads(line)
+                yield place, decoder.decode(line)
             except _NOT_READ as error:
                 expected = f"JSON ({_said(error)})"
                 yield place, BrokenRow(place, "(whole row)", expected, line)
         line = stream.readline()
 
 
-def _read_whole(head: str, stream: TextIO, name: str) -> Iterator[tuple[str, Any]]:
+def _read_whole(
+    head: str, stream: TextIO, name: str, decoder: json.JSONDecoder
+) -> Iterator[tuple[str, Any]]:
     place = f"{name}, row 1"
     text = head + stream.read()
     try:
-        yield place, json.loads(text)
+        yield place, decoder.decode(text)
     except _NOT_READ as error:
         yield place, BrokenRow(place, "(whole file)", f"JSON ({error})", text[:200])
 
 
-def _read_array(head: str, stream: TextIO, name: str) -> Iterator[tuple[str, Any]]:
+def _read_array(
+    head: str, stream: TextIO, name: str, decoder: json.JSONDecoder
+) -> Iterator[tuple[str, Any]]:
     """Members of one JSON array, decoded block by block.
 
-    What follows a broken member cannot be found again: the rest is one broken row.
+    What follows a broken member cannot be found again: the rest is one broken row, and so is what
+    follows the array.
     """
     buffer, position, number = head.lstrip()[1:], 0, 0
     while True:
         gap = _GAP.match(buffer, position)
         position = gap.end() if gap else position
-        if buffer[position : position + 1] == "]":
-            return
         place = f"{name}, row {number + 1}"
+        if buffer[position : position + 1] == "]":
+            behind = _next_text(buffer[position + 1 :], stream)
+            if behind:
+                yield place, BrokenRow(place, "(whole row)", "nothing behind the array", behind)
+            return
         try:
-            record, end = _DECODER.raw_decode(buffer, position)
+            record, end = decoder.raw_decode(buffer, position)
             if end == len(buffer) and not isinstance(record, (dict, list, str)):
                 raise json.JSONDecodeError("the file ends inside the array", buffer, end)
         except json.JSONDecodeError as error:
@@ -165,6 +178,15 @@ def _read_array(head: str, stream: TextIO, name: str) -> Iterator[tuple[str, Any
             return
         number, position = number + 1, end
         yield place, record
+
+
+def _next_text(text: str, stream: TextIO) -> str:
+    """The beginning of what is left to read, empty where it is only blank."""
+    while not text.strip():
+        text = stream.read(BLOCK_CHARACTERS)
+        if not text:
+            return ""
+    return text.strip()[:200]
 
 
 def _said(error: Exception) -> str:

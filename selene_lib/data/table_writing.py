@@ -7,9 +7,7 @@ import datetime
 import decimal
 import glob
 import json
-import os
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -26,8 +24,6 @@ T = TypeVar("T")
 WRITABLE = (".csv", ".tsv", ".jsonl", ".parquet")
 # What a spreadsheet takes for a formula at the beginning of a cell.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-# A name may have 255 bytes, and files beside the output have its name and more.
-_MAX_NAME_BYTES = 215
 _MADE_TEXT = (datetime.date, datetime.time, datetime.timedelta, decimal.Decimal)
 
 
@@ -47,8 +43,9 @@ def write_table(path: str | Path, rows: Sequence[Row]) -> Path:
 class TableShape:
     """The columns of an output, and for Parquet their types, learned from the rows block by block.
 
-    `see` raises a UserError for a value that the format cannot hold, so that it is known before
-    anything was paid for.
+    `see` and `settle` raise a UserError for a value that the format cannot hold, so that it is
+    known before anything was paid for. With a `schema` (that of a Parquet input) nothing is
+    learned.
     """
 
     def __init__(self, path: Path, schema: pa.Schema | None = None) -> None:
@@ -57,17 +54,37 @@ class TableShape:
             ending = path.suffix or "no ending"
             raise UserError(f"{path}: {ending} is not one of {', '.join(WRITABLE)} for an output")
         self.path, self.schema = path, schema
+        self._is_given = schema is not None
         self.names: dict[str, None] = dict.fromkeys(schema.names if schema is not None else ())
+        # rows that were seen before the types that they will be written with were known
+        self.is_unsettled = False
 
     def see(self, rows: Sequence[Row]) -> None:
         """Learn from a block of rows."""
         for row in rows:
             self.names.update(dict.fromkeys(row))
-            for name, cell in row.items():
-                if not isinstance(cell, str | int | float | None):
-                    self._check(name, cell)
+            if self.suffix != ".parquet":
+                for name, cell in row.items():
+                    if isinstance(cell, float) or not isinstance(cell, str | int | None):
+                        self._check(name, cell)
         if self.suffix == ".parquet":
             self._learn(rows)
+
+    def settle(self, rows: Iterable[Sequence[Row]]) -> None:
+        """Try the types that were learned on all rows, in blocks, where they changed on the way,
+        and whether a file can have them.
+        """
+        if self.suffix != ".parquet" or self.schema is None:
+            return
+        import pyarrow as pa
+
+        try:
+            with ParquetTable(pa.BufferOutputStream(), self.schema):
+                pass
+            for block in rows if self.is_unsettled else ():
+                _as_arrow(block, self.schema)
+        except _not_arrow() as error:
+            raise self._misfit(error) from error
 
     def add(self, kinds: Mapping[str, type]) -> None:
         """Put columns of text, whole numbers or numbers behind the learned ones."""
@@ -80,31 +97,56 @@ class TableShape:
                 self.schema = self.schema.append(pa.field(name, arrow[kind]))
 
     def _check(self, name: str, cell: Any) -> None:
-        if self.suffix == ".parquet":
-            return
         try:
-            _as_json(cell)
+            _as_json(cell, allow_nan=self.suffix != ".jsonl")
         except TypeError as error:
             raise UserError(
                 f"{self.path}: the column {name!r} holds {type(cell).__name__} values, which "
                 f"{self.suffix} cannot hold; write .parquet, or leave the column out"
             ) from error
+        except ValueError as error:
+            raise UserError(
+                f"{self.path}: the column {name!r} holds an infinite number, which {self.suffix} "
+                "cannot hold; write .csv or .parquet, or empty the cell"
+            ) from error
 
     def _learn(self, rows: Sequence[Row]) -> None:
         import pyarrow as pa
 
-        names = list(self.names)
-        whole = [{name: _or_none(row.get(name)) for name in names} for row in rows]
         try:
-            found = pa.Table.from_pylist(whole, schema=pa_schema(whole, names)).schema
+            if self._is_given:
+                _as_arrow(rows, self.schema)
+                return
+            names = list(self.names)
+            whole = [{name: _or_none(row.get(name)) for name in names} for row in rows]
+            found = pa_schema(whole, names)
             if self.schema is not None:
                 found = pa.unify_schemas([self.schema, found], promote_options="permissive")
-        except (pa.ArrowException, OverflowError) as error:
-            raise UserError(
-                f"{self.path}: a column mixes kinds of values, which .parquet cannot hold "
-                f"({str(error).splitlines()[0]}); write .jsonl"
-            ) from error
+                self.is_unsettled = self.is_unsettled or found != self.schema
+            pa.Table.from_pylist(whole, schema=found)
+        except _not_arrow() as error:
+            raise self._misfit(error) from error
         self.schema = found
+
+    def _misfit(self, error: Exception) -> UserError:
+        return UserError(
+            f"{self.path}: a column mixes kinds of values, or holds one that .parquet cannot hold "
+            f"({str(error).splitlines()[0]}); write .jsonl"
+        )
+
+
+def _not_arrow() -> tuple[type[Exception], ...]:
+    """What Arrow raises for values that it has no type for."""
+    import pyarrow as pa
+
+    return (pa.ArrowException, OverflowError, ValueError, TypeError)
+
+
+def _as_arrow(rows: Sequence[Row], schema: pa.Schema) -> pa.Table:
+    import pyarrow as pa
+
+    whole = [{name: _or_none(row.get(name)) for name in schema.names} for row in rows]
+    return pa.Table.from_pylist(whole, schema=schema)
 
 
 def pa_schema(rows: Sequence[Row], names: Sequence[str]) -> pa.Schema:
@@ -139,33 +181,6 @@ def blocks(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield block
 
 
-def check_output(output: Path, store: Path, source: Path) -> None:
-    """Raise a UserError for an output that could not be written, or that would destroy a file."""
-    if output.is_dir():
-        raise UserError(f"{output} is a folder: give the name of a file in it")
-    for path in (output, store):
-        if path.exists() and source.exists() and path.samefile(source):
-            raise UserError(f"{path} is the input itself: give another output")
-    longest = max(len(os.fsencode(path.name)) for path in (output, store))
-    if longest > _MAX_NAME_BYTES:
-        raise UserError(
-            f"the name of {output.name[:40]}... is too long ({longest} bytes) for the files beside "
-            f"it; give one of at most {_MAX_NAME_BYTES}"
-        )
-    if output.exists() and output.stat().st_size and not store.exists():
-        raise UserError(
-            f"{output} is there already and no replies of a judge are beside it ({store.name}); "
-            "move it away or give another output"
-        )
-    for folder in {output.resolve().parent, store.resolve().parent}:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                pass
-        except OSError as error:
-            raise UserError(f"cannot write into {folder} ({error.strerror})") from error
-
-
 def remove_leftovers(*paths: Path) -> None:
     """Remove what a killed process left of outputs that it was writing; the caller holds a lock."""
     for path in paths:
@@ -181,18 +196,41 @@ class Table(Protocol):
 
 
 @contextmanager
-def open_table(path: Path, shape: TableShape) -> Iterator[Table]:
-    """Open an output for rows of a shape; it stands under its name once the block ends well."""
+def open_table(
+    path: Path, shape: TableShape, finish: Callable[[Path], None] | None = None
+) -> Iterator[Table]:
+    """Open an output for rows of a shape; it stands under its name once the block ends well.
+
+    `finish` is called with the whole file just before it gets its name.
+    """
     with atomic_path(path) as temporary:
-        if shape.suffix == ".parquet":
-            with _ParquetTable(temporary, shape) as table:
-                yield table
-            return
-        with open(temporary, "w", encoding="utf-8", newline="") as stream:
-            if shape.suffix == ".jsonl":
-                yield _JsonTable(stream)
-            else:
-                yield _CsvTable(stream, list(shape.names), "," if shape.suffix == ".csv" else "\t")
+        with _open_as(temporary, shape) as table:
+            yield table
+        if finish is not None:
+            finish(temporary)
+
+
+@contextmanager
+def open_parquet(path: Path, schema: pa.Schema) -> Iterator[ParquetTable]:
+    """Open a Parquet file that can hold notes beside its rows."""
+    with atomic_path(path) as temporary, ParquetTable(temporary, schema) as table:
+        yield table
+
+
+@contextmanager
+def _open_as(path: Path, shape: TableShape) -> Iterator[Table]:
+    if shape.suffix == ".parquet":
+        import pyarrow as pa
+
+        schema = shape.schema if shape.schema is not None else pa.schema([])
+        with ParquetTable(path, schema) as parquet:
+            yield parquet
+        return
+    with open(path, "w", encoding="utf-8", newline="") as stream:
+        if shape.suffix == ".jsonl":
+            yield _JsonTable(stream)
+        else:
+            yield _CsvTable(stream, list(shape.names), "," if shape.suffix == ".csv" else "\t")
 
 
 class _JsonTable:
@@ -216,22 +254,24 @@ class _CsvTable:
             self._writer.writerow([csv_cell(row.get(name)) for name in self._names])
 
 
-class _ParquetTable:
-    def __init__(self, path: Path, shape: TableShape) -> None:
-        import pyarrow as pa
+class ParquetTable:
+    """A Parquet file that takes rows, and notes about them."""
+
+    def __init__(self, path: Any, schema: pa.Schema) -> None:
         import pyarrow.parquet as pq
 
-        self._schema = shape.schema if shape.schema is not None else pa.schema([])
-        self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
+        self._schema = schema
+        self._writer = pq.ParquetWriter(path, schema, compression="zstd")
 
     def write(self, rows: Sequence[Row]) -> None:
-        import pyarrow as pa
+        """Write a block of rows."""
+        self._writer.write_table(_as_arrow(rows, self._schema))
 
-        names = self._schema.names
-        whole = [{name: _or_none(row.get(name)) for name in names} for row in rows]
-        self._writer.write_table(pa.Table.from_pylist(whole, schema=self._schema))
+    def note(self, notes: Mapping[str, str]) -> None:
+        """Put notes into the file's metadata."""
+        self._writer.add_key_value_metadata(dict(notes))
 
-    def __enter__(self) -> _ParquetTable:
+    def __enter__(self) -> ParquetTable:
         return self
 
     def __exit__(
@@ -252,7 +292,7 @@ def csv_cell(value: Any) -> str:
     if is_missing(value):
         return ""
     if isinstance(value, dict | list | tuple):
-        return _as_json(value)
+        return _as_json(value, allow_nan=True)  # an infinity as Python's JSON reads it
     text = str(value)
     if text.startswith(_FORMULA) and not _is_number(text):
         return f"'{text}"
@@ -271,8 +311,9 @@ def _or_none(cell: Any) -> Any:
     return None if is_missing(cell) else cell
 
 
-def _as_json(value: Any) -> str:
-    return json.dumps(_without_nan(value), ensure_ascii=False, default=_as_text, allow_nan=False)
+def _as_json(value: Any, *, allow_nan: bool = False) -> str:
+    plain = _without_nan(value)
+    return json.dumps(plain, ensure_ascii=False, default=_as_text, allow_nan=allow_nan)
 
 
 def _without_nan(value: Any) -> Any:

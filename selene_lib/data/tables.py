@@ -12,15 +12,20 @@ import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from selene_lib.data.readers import read_records, read_sheets
 from selene_lib.data.spec import BrokenRow
 from selene_lib.errors import UserError
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 Row = dict[str, Any]
 READABLE = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".xlsx")
 _DELIMITERS = {";": "semicolons", "\t": "tabs"}
+# what writes a row again goes down into it, and Python by some hundred steps at most
+_MOST_LEVELS = 100
 
 
 def read_table(path: str | Path) -> list[Row]:
@@ -102,9 +107,9 @@ def _read_csv(path: Path) -> Iterator[tuple[int, Row]]:
             if cells is None:
                 return
             if not names:
-                names = _distinct(path, cells)
+                names = distinct_names(path, cells)
             elif cells:
-                _same_length(path, number, line, cells, names)
+                check_length(path, number, line, cells, names)
                 yield number, dict(zip(names, cells, strict=True))
             number, line = number + bool(cells), rows.line_num + 1
 
@@ -122,14 +127,16 @@ def _delimiter(path: Path, stream: TextIO) -> str:
     return ","
 
 
-def _distinct(path: Path, names: list[str]) -> list[str]:
+def distinct_names(path: Path, names: list[str]) -> list[str]:
+    """Return the names of columns; a UserError where one stands twice."""
     for place, name in enumerate(names):
         if name in names[:place]:
             raise UserError(f"{path}: the column {name!r} stands twice in the header; rename one")
     return names
 
 
-def _same_length(path: Path, number: int, line: int, cells: list[str], names: list[str]) -> None:
+def check_length(path: Path, number: int, line: int, cells: list[str], names: list[str]) -> None:
+    """Raise a UserError for a row of more or fewer cells than the header has names."""
     if len(cells) != len(names):
         more = "more" if len(cells) > len(names) else "fewer"
         raise UserError(
@@ -147,7 +154,7 @@ def _read_jsonl(path: Path) -> Iterator[tuple[int, Row]]:
 
 def _object(path: Path, number: int, line: str) -> Row:
     try:
-        row = json.loads(line, object_pairs_hook=_distinct_keys, parse_constant=_constant)
+        row = decode_strictly(line)
     except json.JSONDecodeError as error:
         raise UserError(f"cannot read {path}: line {number}: not JSON ({error})") from error
     except ValueError as error:
@@ -158,6 +165,7 @@ def _object(path: Path, number: int, line: str) -> Row:
         raise UserError(f"{path}, row {number}: not an object with named fields")
     if "\\ud" in line or "\\uD" in line:
         _check_pairs(path, number, row)
+    _check_levels(path, number, row)
     return row
 
 
@@ -176,6 +184,31 @@ def _constant(name: str) -> None:
         raise ValueError(f"{name} is not JSON; write a number or null")
 
 
+_STRICT = json.JSONDecoder(object_pairs_hook=_distinct_keys, parse_constant=_constant)
+
+
+def decode_strictly(text: str) -> Any:
+    """Return the value of a JSON text; a ValueError for a field that stands twice in an object, and
+    for an infinity. NaN is no value.
+    """
+    return _STRICT.decode(text)
+
+
+def _check_levels(path: Path, number: int, row: Row) -> None:
+    if any(_is_deeper(cell, _MOST_LEVELS) for cell in row.values()):
+        raise UserError(
+            f"{path}, row {number}: nested too deeply to be read (over {_MOST_LEVELS} levels); "
+            "write what is nested as a text, or leave the column out"
+        )
+
+
+def _is_deeper(value: Any, n_levels: int) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    inside = value.values() if isinstance(value, dict) else value
+    return n_levels == 0 or any(_is_deeper(one, n_levels - 1) for one in inside)
+
+
 def _check_pairs(path: Path, number: int, row: Row) -> None:
     try:
         json.dumps(row, ensure_ascii=False).encode()
@@ -187,11 +220,12 @@ def _check_pairs(path: Path, number: int, row: Row) -> None:
 
 
 def _read_json(path: Path) -> Iterator[tuple[int, Row]]:
-    for number, (_, record) in enumerate(read_records(path), 1):
+    for number, (_, record) in enumerate(read_records(path, decoder=_STRICT), 1):
         if isinstance(record, BrokenRow):
-            raise UserError(f"cannot read {path}: {record}")
+            raise UserError(f"cannot read {path}: {record}; mend it, or write one JSON array")
         if not isinstance(record, dict):
             raise UserError(f"{path}, row {number}: not an object with named fields")
+        _check_levels(path, number, record)
         _check_pairs(path, number, record)
         yield number, record
 
@@ -201,11 +235,28 @@ def _read_parquet(path: Path) -> Iterator[tuple[int, Row]]:
 
     number = 0
     with pq.ParquetFile(path) as table:
-        _distinct(path, table.schema_arrow.names)
+        distinct_names(path, table.schema_arrow.names)
         for batch in table.iter_batches(4096):
-            for row in batch.to_pylist():
+            for row in _rows_of(path, batch):
                 number += 1
                 yield number, row
+
+
+def _rows_of(path: Path, batch: pa.RecordBatch) -> list[Row]:
+    try:
+        rows: list[Row] = batch.to_pylist()
+    except (OverflowError, ValueError, NotImplementedError):
+        for name, column in zip(batch.schema.names, batch.columns):
+            try:
+                column.to_pylist()
+            except (OverflowError, ValueError, NotImplementedError) as error:
+                raise UserError(
+                    f"{path}: the column {name!r} holds {column.type} values that cannot be read "
+                    f"({str(error).splitlines()[0]}), such as a date beyond the year 9999; mend "
+                    "them, or leave the column out"
+                ) from error
+        raise
+    return rows
 
 
 def _read_workbook(path: Path) -> Iterator[tuple[int, Row]]:
@@ -219,7 +270,7 @@ def _read_workbook(path: Path) -> Iterator[tuple[int, Row]]:
         titles = ", ".join(title for title, _ in sheets)
         raise UserError(f"{path} has {len(sheets)} sheets ({titles}); save the one to judge alone")
     for _, rows in sheets:
-        names = _distinct(path, ["" if cell is None else str(cell) for cell in rows[0]])
+        names = distinct_names(path, ["" if cell is None else str(cell) for cell in rows[0]])
         for number, cells in enumerate(rows[1:], 1):
             yield number, dict(zip(names, cells, strict=True))
 

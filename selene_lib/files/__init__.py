@@ -11,6 +11,7 @@ from selene_lib.files.lines import (
     scan_jsonl,
     write_jsonl,
 )
+from selene_lib.files.outputs import check_folder, check_outputs, check_regular, existing
 from selene_lib.files.proven import DamagedError, move_aside, read_proven, write_proven
 from selene_lib.files.whole import (
     PathLock,
@@ -42,7 +43,11 @@ __all__ = [
     "append_jsonl",
     "arrow_schema",
     "atomic_path",
+    "check_folder",
+    "check_outputs",
+    "check_regular",
     "copy_folder",
+    "existing",
     "files_below",
     "from_arrow_rows",
     "from_dict",

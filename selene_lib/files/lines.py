@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from selene_lib.errors import UserError
+from selene_lib.files.outputs import check_regular
 from selene_lib.files.whole import as_dict, atomic_path, from_dict, write_text
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class LineAppender:
 
     def __init__(self, path: str | os.PathLike) -> None:
         self.path = Path(path)
+        check_regular(self.path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._stream = open(self.path, "ab+", buffering=0)  # noqa: SIM115 (closed by `close`)
         self._end = self._stream.seek(0, os.SEEK_END)

@@ -16,6 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from selene_lib.errors import UserError
+from selene_lib.files.outputs import check_regular
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks
+    fcntl = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,9 +37,10 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a temporary path beside `path`.
 
     On success it is fsynced and renamed over it, on any error it is removed. A symbolic link stays
-    one: the file that it points to is written.
+    one: the file that it points to is written. A folder, a device or a pipe is a UserError.
     """
     target = Path(path)
+    check_regular(target)
     if target.is_symlink():
         target = target.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -269,9 +276,10 @@ def _kind(hint: Any) -> type:
 class PathLock:
     """An exclusive lock on a file or folder, held from here until `close`; a context manager.
 
-    The lock is a hidden empty file beside `path`; it is released when the process ends and the file
-    stays. Held by another process for longer than `patience_seconds`, it is a UserError that says
-    `busy`.
+    The lock is a hidden empty file beside what `path` leads to, and for a file also its inode, so
+    that links and other names of it are one lock; it is released when the process ends and the
+    hidden file stays. Held by another process for longer than `patience_seconds`, it is a UserError
+    that says `busy`.
     """
 
     def __init__(
@@ -279,19 +287,38 @@ class PathLock:
     ) -> None:
         from filelock import FileLock, Timeout  # a third of a second, and few callers lock
 
-        path = Path(path)
+        path = Path(path).resolve()
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._inode: int | None = None
         # Not thread-local: whoever holds it may close it from another thread.
         self._lock: BaseFileLock = FileLock(
             path.with_name(f".{path.name}.lock"), thread_local=False, poll_interval=0.2
         )
         try:
             self._lock.acquire(timeout=patience_seconds)
-        except Timeout as error:
+            self._lock_inode(path)
+        except (Timeout, BlockingIOError) as error:
+            self.close()
             raise UserError(busy) from error
+
+    def _lock_inode(self, path: Path) -> None:
+        if fcntl is None or not path.is_file():
+            return
+        self._inode = os.open(path, os.O_RDONLY)
+        try:
+            fcntl.flock(self._inode, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise
+        except OSError:  # a file system without such locks: the hidden file is all there is
+            os.close(self._inode)
+            self._inode = None
 
     def close(self) -> None:
         """Release the lock; a second call does nothing."""
+        if self._inode is not None and fcntl is not None:
+            fcntl.flock(self._inode, fcntl.LOCK_UN)  # a forked child has the descriptor too
+            os.close(self._inode)
+            self._inode = None
         self._lock.release()
 
     def __enter__(self) -> PathLock:

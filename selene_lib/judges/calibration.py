@@ -87,16 +87,17 @@ def read_calibration(path: str | Path) -> Calibration:
     """Read what `Calibration.write` wrote; a file of another shape is a UserError."""
     if not Path(path).is_file():
         raise UserError(f"no calibration {path}: run notebook 05 first, or leave it out")
-    values = read_json(path)
     try:
+        values = read_json(path)
         overall = values["overall"]
         return Calibration(
             Scaling(**overall) if overall else None,
             {rubric: Scaling(**found) for rubric, found in values["by_rubric"].items()},
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(
-            f"{path} is no calibration file ({error}); run notebook 05 again"
+            f"{path} is no calibration file, as notebook 05 and selene train write; give one of "
+            "those, or leave it out"
         ) from error
 
 

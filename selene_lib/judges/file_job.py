@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from selene_lib.data.own_rows import OwnRow, OwnRows
-from selene_lib.data.table_writing import TableShape, blocks, columns_beside, open_table
+from selene_lib.data.table_proof import proof_of, samples_beside
+from selene_lib.data.table_writing import (
+    TableShape,
+    blocks,
+    columns_beside,
+    open_parquet,
+    open_table,
+)
 from selene_lib.data.table_writing import remove_leftovers as remove_leftovers_of
 from selene_lib.data.tables import Row
 from selene_lib.errors import tell
@@ -79,6 +86,8 @@ class FileJob:
             for one in block:
                 names = [criterion.name for criterion in self.asked.criteria]
                 ids.update([f"{one.sample.id}#{name}" for name in names] or [one.sample.id])
+        again = ([one.row for one in block] for block in blocks(self.rows, BLOCK_ROWS))
+        self.shape.settle(again)
         self.own, self.n = set(self.shape.names), n_given
         return ids
 
@@ -150,11 +159,18 @@ class FileJob:
     @contextmanager
     def _open_outputs(self) -> Iterator[tuple[Any, Any]]:
         output = self.shape.path
-        shape = TableShape(output.with_name(f"{output.name}.samples.parquet"), arrow_schema(Sample))
-        remove_leftovers_of(output, shape.path)
+        beside = samples_beside(output)
+        remove_leftovers_of(output, beside)
         with ExitStack() as stack:
-            table = stack.enter_context(open_table(output, self.shape))
-            yield table, stack.enter_context(open_table(shape.path, shape))
+            samples = stack.enter_context(open_parquet(beside, arrow_schema(Sample)))
+
+            def prove(table: Path) -> None:
+                """The proof is there before the table, so that a kill leaves none without."""
+                samples.note(proof_of(table, output))
+                stack.close()
+
+            with open_table(output, self.shape, prove) as table:
+                yield table, samples
 
     def _ask(self, store: JudgementStore, samples: Sequence[Sample], bar: Any) -> list[ItemResult]:
         """What one judge says of a block; the store keeps what it wrote, calibration is laid over
@@ -250,7 +266,12 @@ def _bare(sample: Sample) -> Sample:
 def open_stores(
     path: Path, judges: Sequence[JudgeBackend], ids: set[str], *, retry_failed: bool
 ) -> Iterator[list[JudgementStore]]:
-    """Hold the file of replies open for each judge; they write it together."""
+    """Hold the file of replies open for each judge; they write it together.
+
+    The file is there from the start, so that a run of which nothing was answered goes on, too.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
     with ExitStack() as stack:
         stores: list[JudgementStore] = []
         for judge in judges:

@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from selene_lib.errors import missing_package
+from selene_lib.errors import UserError, missing_package
 from selene_lib.evaluation.agreement.summary import Agreement
-from selene_lib.files import write_json, write_text
+from selene_lib.files import check_outputs, read_json, write_json, write_text
 
 TEMPLATE = Path(__file__).parent / "page.html"
+# how a page that was written here is known
+_HEADING = b"<h1>How far the judge agrees with the labels</h1>"
 SHOWN = 50  # disagreements in the page; the JSON file has them all
 
 
@@ -26,11 +28,36 @@ def write_agreement(
     `name` says which table it is about. `compared` are further judges and yardsticks on the same
     items: `who`, `accuracy`, `kappa`, each with `_low` and `_high`.
     """
-    stem = Path(stem)
+    html_path, json_path = agreement_paths(stem)
     values = found.to_dict() | {"compared": [dict(row) for row in compared]}
-    json_path = write_json(stem.with_name(f"{stem.name}.json"), values)
-    html = to_html(found, values, name)
-    return write_text(stem.with_name(f"{stem.name}.html"), html), json_path
+    write_json(json_path, values)
+    return write_text(html_path, to_html(found, values, name)), json_path
+
+
+def agreement_paths(stem: str | Path) -> tuple[Path, Path]:
+    """Return where page and numbers are written, `<stem>.html` and `<stem>.json`."""
+    stem = Path(stem)
+    if stem.name in ("", ".."):
+        raise UserError(f"{str(stem)!r} is no name for a report; give one such as labels.agreement")
+    return stem.with_name(f"{stem.name}.html"), stem.with_name(f"{stem.name}.json")
+
+
+def check_agreement(stem: str | Path, read: Sequence[str | Path]) -> None:
+    """Raise a UserError where page or numbers would destroy a file, or cannot be written."""
+    html, numbers = agreement_paths(stem)
+    check_outputs([(html, _is_page), (numbers, _are_numbers)], read)
+
+
+def _is_page(path: Path) -> bool:
+    return _HEADING in path.read_bytes()
+
+
+def _are_numbers(path: Path) -> bool:
+    try:
+        found = read_json(path)
+    except ValueError:
+        return False
+    return isinstance(found, dict) and {"measures", "baselines", "compared"} <= set(found)
 
 
 def to_html(found: Agreement, values: Mapping[str, Any], name: str) -> str:

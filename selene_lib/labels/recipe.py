@@ -43,8 +43,16 @@ class JudgeRecipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.n_epochs <= 0 or self.batch_size < 1:
-            raise UserError(f"n_epochs {self.n_epochs}, batch_size {self.batch_size}: over 0 each")
+        over_zero = ("n_epochs", "batch_size", "learning_rate", "max_length_tokens")
+        for name in over_zero:
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:  # also what is no number
+                raise UserError(f"{name} is {value}; give a number over 0")
+        for name in ("holdout", "validation"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UserError(f"{name} is {getattr(self, name)}; give a share from 0 to below 1")
+        if self.seed < 0:
+            raise UserError(f"seed is {self.seed}; give a whole number from 0")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
@@ -72,7 +80,7 @@ def spec_of(recipe: JudgeRecipe, n_pairs: int) -> TrainSpec:
         "dtype": "native",
         "n_steps": max(1, math.ceil(recipe.n_epochs * n_pairs / recipe.batch_size)),
         "batch_size": recipe.batch_size,
-        "learning_rate": recipe.learning_rate or rate,
+        "learning_rate": rate if recipe.learning_rate is None else recipe.learning_rate,
         "lora_first_layer": first,
         "keep_frozen_states": first > 0,
         "max_length_tokens": recipe.max_length_tokens,

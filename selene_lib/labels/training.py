@@ -21,7 +21,7 @@ from selene_lib.curation.pairs import build_pairs
 from selene_lib.errors import UserError
 from selene_lib.evaluation.agreement.summary import Agreement, agreement
 from selene_lib.evaluation.agreement.verdicts import Verdicts, verdicts_of
-from selene_lib.files import PathLock, read_json, write_csv, write_json
+from selene_lib.files import PathLock, check_folder, read_json, write_csv, write_json
 from selene_lib.judges.calibration import Calibration, fit_calibration
 from selene_lib.judges.judging import Asking, judge_arms
 from selene_lib.judges.opening import Limits
@@ -105,8 +105,7 @@ def fingerprint_of(table: LabelTable, recipe: JudgeRecipe) -> str:
 
 def check_out(out: Path, fingerprint: str) -> None:
     """Raise UserError where `out` cannot become this judge's folder."""
-    if out.is_file():
-        raise UserError(f"{out} is a file; give the name of a folder to make")
+    check_folder(out)
     if not out.is_dir() or not any(out.iterdir()):
         return
     claim = out / CLAIM

@@ -14,7 +14,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from selene_lib.errors import UserError
-from selene_lib.files import read_json, write_json, write_proven, write_text
+from selene_lib.files import (
+    check_folder,
+    check_outputs,
+    existing,
+    read_json,
+    write_json,
+    write_proven,
+    write_text,
+)
+from selene_lib.files.outputs import IsOurs
 from selene_lib.judges.trained import CALIBRATION, calibration_of, read_trained
 from selene_lib.models.adapters import FILES, RECORD, attach_adapter, read_record
 from selene_lib.models.loading import nf4_config, open_config, open_model, open_tokenizer
@@ -100,6 +109,7 @@ def export_judge(
     export in `out_dir` then stays as it was.
     """
     base_model, adapter_dir, out_dir = str(base_model), Path(adapter_dir), Path(out_dir)
+    check_export(out_dir, base_model, adapter_dir)
     _bring_back(out_dir / "merged")
     family = family or trained_family(adapter_dir, base_model)
     trained = read_trained(adapter_dir)
@@ -141,6 +151,41 @@ def export_judge(
     text = "".join(f"# {title}\n{line}\n" for title, line in lines.items())
     write_text(out_dir / "commands.sh", text)
     return Export(out_dir / "merged", best.removeprefix("merged onto "), comparison, lines)
+
+
+def check_export(
+    out_dir: Path, base_model: str, adapter_dir: Path, read: Sequence[Path] = ()
+) -> None:
+    """Raise a UserError where an export into `out_dir` would destroy what is read, or what was not
+    exported: nothing is loaded or asked before.
+    """
+    check_folder(out_dir, (adapter_dir, base_model))
+    merged = out_dir / "merged"
+    check_folder(merged, (adapter_dir, base_model))
+    for given in (adapter_dir, base_model):
+        source = existing(given)
+        if source is not None and merged.resolve() in source.resolve().parents:
+            raise UserError(f"{merged} would be replaced, and holds {source}: give another folder")
+    if merged.is_dir() and any(merged.iterdir()) and not (merged / "Modelfile").is_file():
+        raise UserError(f"{merged} is there already and no export; give another folder")
+    made: tuple[tuple[str, IsOurs], ...] = (
+        ("comparison.json", _is_comparison),
+        ("comparison-refused.json", _is_comparison),
+        ("commands.sh", _are_commands),
+    )
+    check_outputs([(out_dir / name, is_ours) for name, is_ours in made], read)
+
+
+def _is_comparison(path: Path) -> bool:
+    try:
+        found = read_json(path)
+    except ValueError:
+        return False
+    return isinstance(found, dict) and {"kept", "allowed_share", "n_flips"} <= set(found)
+
+
+def _are_commands(path: Path) -> bool:
+    return path.read_bytes().startswith(b"# gguf\n")
 
 
 def trained_family(adapter_dir: Path, base_model: str) -> str:

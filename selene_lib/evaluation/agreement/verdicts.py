@@ -130,7 +130,16 @@ def read_verdicts(
     path, names = Path(path), dict(columns or {})
     chosen = task or ("absolute" if scale else task_of(path, names, labels or {}))
     scale = kind_of(chosen, scale).partition(" ")[2] or None
-    rows = OwnRows(path, cast(Task, chosen), "", names, labels or {}, judged=False, scale=scale)
+    rows = OwnRows(
+        path,
+        cast(Task, chosen),
+        "",
+        names,
+        labels or {},
+        judged=False,
+        scale=scale,
+        beside=("verdict", "confidence", "status", *people, *([by] if by else [])),
+    )
     kind = rows.kind
     samples: list[Sample] = []
     said: list[str | None] = []

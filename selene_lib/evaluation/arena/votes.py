@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import csv
 import itertools
-import json
 import os
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,6 +20,7 @@ from typing import Literal
 
 import numpy as np
 
+from selene_lib.data.tables import check_length, decode_strictly, distinct_names
 from selene_lib.errors import UserError
 from selene_lib.records import TIE, Judgement, Sample
 
@@ -150,24 +150,30 @@ def _voter(row: Mapping[str, object]) -> str | None:
     return next((str(row[c]) for c in VOTERS if row.get(c) not in (None, "")), None)
 
 
-def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, str | None]]]:
+def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     with open(path, encoding="utf-8-sig", newline="") as stream:
         try:
-            reader = csv.DictReader(stream, strict=True)
-            for row in reader:
-                yield reader.line_num, row
+            reader = csv.reader(stream, strict=True)
+            names = distinct_names(path, next(reader, []))
+            number, line = 1, reader.line_num + 1
+            for cells in reader:
+                if cells:
+                    check_length(path, number, line, cells, names)
+                    yield reader.line_num, dict(zip(names, cells, strict=True))
+                number, line = number + bool(cells), reader.line_num + 1
         except (UnicodeDecodeError, csv.Error) as error:
             raise UserError(f"{path} is not a CSV of UTF-8 text ({error})") from error
 
 
 def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
-    with open(path, encoding="utf-8") as stream:
+    with open(path, encoding="utf-8-sig", errors="surrogateescape") as stream:
         for number, line in enumerate(stream, 1):
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
+                line.encode()  # what was no UTF-8 is half a pair now
+                row = decode_strictly(line)
+            except (ValueError, RecursionError) as error:
                 raise UserError(f"{path}, line {number}: not JSON ({error})") from error
             if not isinstance(row, dict):
                 raise UserError(
