@@ -5,7 +5,9 @@ The command line prints the error and exits 2.
 
 from __future__ import annotations
 
+import reprlib
 import sys
+from typing import Any
 
 # which extra of the project brings a package that the light core does without
 EXTRA_OF = {
@@ -44,6 +46,21 @@ EXTRA_OF = {
 
 class UserError(ValueError):
     """Something the user gave (a path, a name, a parameter, a key) is missing or wrong."""
+
+
+def shown(value: Any, limit: int = 80) -> str:
+    """Return a value's `repr` for a message, cut after `limit` characters.
+
+    It takes no longer for a value that is deep, or large, or unfolds to very much.
+    """
+    text = repr(value) if isinstance(value, str) else _SHORT.repr(value)
+    return text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters)"
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel = 3
+_SHORT.maxdict = _SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxset = 20
+_SHORT.maxstring = _SHORT.maxlong = _SHORT.maxother = 200
 
 
 def tell(notice: str) -> None:

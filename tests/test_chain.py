@@ -385,3 +385,40 @@ def test_what_a_run_publishes_does_not_make_its_commit_dirty(tmp_path, monkeypat
     assert environment._git_state()["dirty"] is False
     (tmp_path / "package/code.py").write_text("two")
     assert environment._git_state()["dirty"] is True
+
+
+def test_the_command_alone_names_the_run(project):
+    for settings in ({"run": "other"}, {"00.run": "other"}):
+        with pytest.raises(UserError, match="--run NAME"):
+            presets.resolve_parameters(presets.RunSpec("x"), notebooks.STEPS, settings)
+    with pytest.raises(UserError, match="--run NAME"):
+        presets.resolve_parameters(
+            presets.RunSpec("x", parameters={"run": "y"}), notebooks.STEPS, {}
+        )
+
+
+@pytest.mark.parametrize(
+    ("value", "default", "read"),
+    [("yes", False, True), ("off", True, False), (8, "", "8"), ("010", "", "010"), (3, 0.5, 3.0)],
+)
+def test_a_value_in_the_type_of_its_parameter(value, default, read):
+    assert presets.checked_value("00", "key", value, default) == read
+
+
+@pytest.mark.parametrize(
+    ("value", "default"),
+    [("010", 0), ("1_000", 0), (True, ""), ("inf", 0.5), (float("nan"), 0.5), (10**400, 0.5)],
+)
+def test_a_value_that_is_not_of_its_parameters_type(value, default):
+    with pytest.raises(UserError, match="parameter 'key' of 00 is") as error:
+        presets.checked_value("00", "key", value, default)
+    assert len(str(error.value)) < 200
+
+
+def test_a_setting_is_given_once_and_shown_in_short():
+    with pytest.raises(UserError, match="twice"):
+        presets.parse_settings(["seed=1", "seed=2"])
+    deep = "[" * 5000
+    with pytest.raises(UserError, match="nested") as error:
+        presets.parse_settings([f"seed={deep}"])
+    assert len(str(error.value)) < 400

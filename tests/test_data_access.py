@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -376,3 +377,37 @@ def test_importing_the_sets_is_light():
         ).stdout.strip()
         == "[]"
     )
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        lambda: {}[[1]],
+        lambda: {}["key"],
+        lambda: [][1],
+        lambda: (1).values(),
+        lambda: " ".join([1]),
+        lambda: float(10**400),
+        lambda: "\ud800".encode(),
+    ],
+)
+def test_whatever_a_damaged_row_raises_costs_that_row(tmp_path, fault):
+    rows = toy_rows(150)
+    write_toy(tmp_path, rows)
+
+    def to_samples(row):
+        return fault() if row.text("q") == rows[7]["q"] else SPEC.to_samples(row)
+
+    whole = load(SPEC, data_dir=tmp_path)
+    found = load(
+        replace(SPEC, to_samples=to_samples), data_dir=tmp_path, quarantine=tmp_path / "q.jsonl"
+    )
+    assert found.n_samples == whole.n_samples - 1
+    (broken,) = read_jsonl(tmp_path / "q.jsonl")
+    assert (broken["where"], broken["column"]) == ("toy.jsonl, row 8", "(sample)")
+
+
+def test_a_number_of_400_digits_is_a_broken_cell():
+    row = Row({"n": 10**400}, SPEC, "x, row 1")
+    with pytest.raises(BrokenRow, match="column 'n': expected a number"):
+        row.number("n")

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import lzma
+import zipfile
 
+import openpyxl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -96,3 +99,81 @@ def test_an_unknown_suffix_is_a_user_error(tmp_path):
     (tmp_path / "x.pickle").write_bytes(b"")
     with pytest.raises(UserError, match=r"no reader for .pickle; known are .jsonl"):
         list(read_records(tmp_path / "x.pickle"))
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('l,q,r\nYes,Q,"R\nNo,Q2,R2\n', r"x.csv, row 1 \(line 2\): a quote is opened"),
+        ('l,q,r\nYes,Q,R\nNo,"6" pipe,R2\n', r"row 2 \(line 3\)"),
+        ("l,q,r,r\n1,2,3,4\n", "the column 'r' stands twice"),
+        ('"l,q\n1,2\n', "the header"),
+    ],
+)
+def test_csv_that_could_be_read_in_two_ways_is_refused(tmp_path, text, why):
+    (tmp_path / "x.csv").write_text(text)
+    with pytest.raises(UserError, match=why):
+        list(read_records(tmp_path / "x.csv"))
+    if "twice" not in why:
+        with pytest.raises(UserError, match=r"x\.csv, "):
+            readers.read_grid(tmp_path / "x.csv")
+
+
+PACKED = {"gz": gzip.compress, "xz": lzma.compress}
+
+
+@pytest.mark.parametrize("ending", ["gz", "xz"])
+@pytest.mark.parametrize("damage", ["cut", "flipped", "foreign", "of the other kind"])
+def test_a_damaged_packed_file_is_named(tmp_path, ending, damage):
+    whole = PACKED[ending](json.dumps({"a": list(range(2000))}).encode())
+    other = PACKED["gz" if ending == "xz" else "xz"](b"{}")
+    middle = len(whole) // 2
+    flipped = whole[:middle] + bytes(255 - byte for byte in whole[middle:])
+    data = {"cut": whole[:middle], "flipped": flipped, "foreign": b"{}\n"}.get(damage, other)
+    path = tmp_path / f"x.jsonl.{ending}"
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=f"x.jsonl.{ending} .*again"):
+        list(read_records(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "why"),
+    [
+        ("x.csv", "a,b\nä,ö\n".encode("utf-16"), "x.csv is UTF-16, not UTF-8 text; save it"),
+        ("x.csv", "a,b\nä,ö\n".encode("latin-1"), "x.csv, line 2 is not UTF-8 text .*Latin-1"),
+        ("x.csv.gz", gzip.compress(b"a\n\xe4\n"), "x.csv.gz, line 2 is not UTF-8 text"),
+        ("x.parquet", b"PAR1 no table PAR1", "x.parquet as Parquet .*again"),
+        ("x.parquet", b"", "x.parquet as Parquet .*again"),
+    ],
+)
+def test_a_file_of_another_kind_is_named(tmp_path, name, data, why):
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(UserError, match=why):
+        list(read_records(tmp_path / name))
+
+
+@pytest.mark.parametrize("damage", ["foreign", "cut", "a cell that is no XML"])
+def test_a_damaged_workbook_is_named(tmp_path, damage):
+    path = tmp_path / "x.xlsx"
+    book = openpyxl.Workbook()
+    book.active.append(["HERE"])
+    book.save(path)
+    whole = path.read_bytes()
+    path.write_bytes(b"a,b\n" if damage == "foreign" else whole[: len(whole) // 2])
+    if damage == "a cell that is no XML":
+        path.write_bytes(whole)
+        with zipfile.ZipFile(path) as archive:
+            parts = {name: archive.read(name) for name in archive.namelist()}
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, part in parts.items():
+                archive.writestr(name, part.replace(b"HERE", b"&#xD800;"))
+    with pytest.raises(UserError, match=r"x\.xlsx .*not a workbook, or a damaged one"):
+        list(readers.read_sheets(path))
+
+
+def test_a_row_without_a_key_is_beside_the_others(tmp_path):
+    (tmp_path / "x.jsonl").write_text('{"k": 1}\n{"k": [1]}\n{"k": null}\n3\n{"k"\n')
+    found = readers.index_by(tmp_path / "x.jsonl", "k")
+    assert dict(found) == {1: {"k": 1}} and len(found.broken) == 4
+    assert all(broken.is_beside for _, broken in found.broken)
+    assert found.find(1) == {"k": 1} and found.find([1]) is None and found.find(2) is None

@@ -371,3 +371,39 @@ def test_a_pairwise_domain_is_scored_as_a_set():
 def test_any_yaml_is_a_domain_or_a_user_error(tmp_path_factory, text):
     with pytest.raises(UserError):
         load_user_domain(domain(tmp_path_factory.mktemp("domain"), text))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            ("rubric: Is the answer right and polite?", "rubric: {Yes: good}"),
+            "'rubric' is one text",
+        ),
+        (("rubric: Is the answer right and polite?", "rubric: [a, b]"), "'rubric' is one text"),
+        (("rubric: Is the answer right and polite?", r'rubric: "a\0"'), "holds a NUL"),
+        (("file: answers.csv", "file: [answers.csv]"), "'file' is one text"),
+        (("name: support_answers", "name: {a: b}"), "'name' is one text"),
+        (("name: support_answers", "name: COM7"), "Windows"),
+        (("name: support_answers", "name: a\nname: b"), "the key 'name' stands twice"),
+        (("response: answer", "response: answer, response: handbook"), "'response' stands twice"),
+        (("name: support_answers", "name: " + "[" * 5000), "nested more than"),
+    ],
+)
+def test_a_domain_file_is_read_as_it_stands(tmp_path, change, message):
+    assert change[0] in YAML
+    with pytest.raises(UserError, match=message):
+        load_user_domain(domain(tmp_path, YAML.replace(*change)))
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (CSV + 'Who?,"Me,,good\n', r"answers.csv, row 4 \(line 5\)"),
+        (CSV.replace("\n", ",good\n", 1), "'good' stands twice"),
+        (CSV + "Who?,M\0e,,good\n", "a NUL"),
+    ],
+)
+def test_data_that_could_be_read_in_two_ways_is_refused(tmp_path, data, message):
+    with pytest.raises(UserError, match=message):
+        load_user_domain(domain(tmp_path, data=data))

@@ -17,7 +17,8 @@ from typing import Any
 from selene_lib.data.hub import read_hub
 from selene_lib.data.local import is_present, local_files, read_local
 from selene_lib.data.revisions import LOCK_FILE, local_revision, revision_of
-from selene_lib.data.spec import BrokenRow, DataSpec, DropRow, Row
+from selene_lib.data.spec import ROW_FAULTS, BrokenRow, DataSpec, DropRow, Row, broken_by
+from selene_lib.errors import shown
 from selene_lib.files import read_jsonl, sha256_file, write_jsonl
 from selene_lib.records import TASKS, Sample, stable_id, unit_hash
 
@@ -180,8 +181,9 @@ class Walk:
         else:
             source = read_local(self.spec, self.data_dir)
         for place, record in _with_progress(source, self.spec) if self.progress else source:
-            self.n_read += 1
-            self.n_by_file[place.rpartition(", row ")[0]] += 1
+            if not (isinstance(record, BrokenRow) and record.is_beside):
+                self.n_read += 1
+                self.n_by_file[place.rpartition(", row ")[0]] += 1
             yield place, record
             if self.n_read % CHECK_EVERY_ROWS == 0:
                 self._check_broken()
@@ -195,10 +197,8 @@ class Walk:
             return self._sort_out([made] if isinstance(made, Sample) else list(made))
         except DropRow as drop:
             self.n_dropped[str(drop)] += 1
-        except BrokenRow as error:
-            self._quarantine(error, record)
-        except ValueError as error:
-            self._quarantine(BrokenRow(place, "(sample)", str(error), record), record)
+        except ROW_FAULTS as error:
+            self._quarantine(broken_by(error, place, record), record)
         return []
 
     def _sort_out(self, made: list[Sample | DropRow]) -> list[Sample]:
@@ -214,7 +214,7 @@ class Walk:
                 "column": error.column,
                 "expected": error.expected,
                 "found": error.found,
-                "record": None if isinstance(record, BrokenRow) else repr(record)[:4000],
+                "record": None if isinstance(record, BrokenRow) else _whole(record),
             }
         )
 
@@ -258,6 +258,13 @@ class Walk:
             others = [row for row in read_jsonl(path) if row["set"] != self.spec.name]
         if self.broken or path.is_file():
             write_jsonl(path, [*others, *self.broken])
+
+
+def _whole(record: Any) -> str:
+    try:
+        return repr(record)[:4000]
+    except RecursionError:
+        return shown(record, 4000)
 
 
 def _check_columns(spec: DataSpec, place: str, record: Any, seed: int) -> Row:

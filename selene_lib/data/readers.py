@@ -2,8 +2,9 @@
 
 JSON Lines, JSON arrays, CSV, Parquet, workbooks, also gzipped or in xz. Every reader yields
 `(place, record)`, where the place reads `file, row n`; a record that cannot be decoded is yielded
-as a `BrokenRow`, so that one bad line costs one line. Memory holds one block or one batch, never
-the file.
+as a `BrokenRow`, so that one bad line costs one line. A file that is damaged as a whole (cut off,
+not UTF-8, a quote that is not closed) is a UserError that names it. Memory holds one block or one
+batch, never the file.
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ import io
 import json
 import lzma
 import re
+import zipfile
+import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO, cast
 
 from selene_lib.data.spec import BrokenRow
 from selene_lib.errors import UserError
@@ -46,7 +50,7 @@ def read_records(
             yield from _read_json(stream, name, decoder)
     elif suffix in (".csv", ".tsv"):
         with _open_text(path) as stream:
-            yield from _read_csv(stream, name, "\t" if suffix == ".tsv" else ",")
+            yield from _read_csv(stream, path, name, "\t" if suffix == ".tsv" else ",")
     else:
         raise UserError(
             f"{path}: no reader for {suffix or 'a file without suffix'}; "
@@ -54,31 +58,87 @@ def read_records(
         )
 
 
-def index_by(path: Path, column: str, name: str | None = None) -> dict[Any, dict[str, Any]]:
-    """Return the records of a file by the value of a column, for joins.
+class Index(dict[Any, dict[str, Any]]):
+    """The records of a file by the value of a column.
 
-    A record without it is a ValueError that names the place.
+    `broken` are those that have none, for `read_rows` to yield: they are counted as broken, not as
+    read.
     """
-    found: dict[Any, dict[str, Any]] = {}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.broken: list[tuple[str, BrokenRow]] = []
+
+    def find(self, key: Any) -> dict[str, Any] | None:
+        """Return the record of a key, None where there is none or the key can be none."""
+        return self.get(key) if is_key(key) else None
+
+
+def is_key(value: Any) -> bool:
+    """Whether rows can be joined on a value: a text or a number, not null, a list or a record."""
+    return isinstance(value, str | int | float)
+
+
+def index_by(path: Path, column: str, name: str | None = None) -> Index:
+    """Return the records of a file by the value of a column, for joins."""
+    found = Index()
     for place, record in read_records(path, name):
         if isinstance(record, BrokenRow):
-            raise record
-        if not isinstance(record, dict) or record.get(column) is None:
-            raise BrokenRow(place, column, "a value to join on", record)
-        found[record[column]] = record
+            broken = record
+        elif isinstance(record, dict) and is_key(record.get(column)):
+            found[record[column]] = record
+            continue
+        else:
+            broken = BrokenRow(place, column, "a value to join on", record)
+        found.broken.append((place, broken.beside()))
     return found
 
 
-def _open_text(path: Path) -> TextIO:
+@contextmanager
+def _open_text(path: Path) -> Iterator[TextIO]:
     """Open a text file, packed (.gz, .xz) or not, as UTF-8.
 
-    A byte-order mark is skipped, line ends are left alone.
+    A byte-order mark is skipped, line ends are left alone. What cannot be unpacked or decoded while
+    the file is open is a UserError.
     """
+    try:
+        with _open_bytes(path) as stream:
+            yield io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}{where_not_utf8(path)}") from error
+    except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise UserError(f"cannot read {path} ({error.strerror})") from error
+        raise UserError(
+            f"cannot read {path} ({error}): it is cut off, damaged or not what its name says; "
+            "fetch or pack it again"
+        ) from error
+
+
+def _open_bytes(path: Path) -> BinaryIO:
     if path.name.endswith(".gz"):
-        return io.TextIOWrapper(gzip.open(path, "rb"), encoding="utf-8-sig", newline="")
+        return cast(BinaryIO, gzip.open(path, "rb"))
     if path.name.endswith(".xz"):
-        return io.TextIOWrapper(lzma.open(path, "rb"), encoding="utf-8-sig", newline="")
-    return open(path, encoding="utf-8-sig", newline="")
+        return cast(BinaryIO, lzma.open(path, "rb"))
+    return open(path, "rb")
+
+
+def where_not_utf8(path: Path) -> str:
+    """Where the first bytes stand that are not UTF-8, for the end of a sentence about the file."""
+    with _open_bytes(path) as stream:
+        if stream.read(2) in (b"\xff\xfe", b"\xfe\xff"):
+            return " is UTF-16, not UTF-8 text; save it as UTF-8"
+        stream.seek(0)
+        for number, line in enumerate(stream, 1):
+            try:
+                line.decode()
+            except UnicodeDecodeError as error:
+                byte = f"0x{line[error.start]:02x}"
+                return (
+                    f", line {number} is not UTF-8 text (byte {byte}; perhaps Latin-1 or "
+                    "Windows-1252); save it as UTF-8"
+                )
+    return " is not UTF-8 text; save it as UTF-8"
 
 
 def _read_json(stream: TextIO, name: str, decoder: json.JSONDecoder) -> Iterator[tuple[str, Any]]:
@@ -196,50 +256,110 @@ def _said(error: Exception) -> str:
     return str(error)
 
 
-def _read_csv(stream: TextIO, name: str, delimiter: str) -> Iterator[tuple[str, Any]]:
+def _read_csv(stream: TextIO, path: Path, name: str, delimiter: str) -> Iterator[tuple[str, Any]]:
     """Records of a table with a header; cells over several lines and cells of any length are read.
 
     A short or long row is broken.
     """
-    csv.field_size_limit(1 << 30)
-    rows = csv.reader(stream, delimiter=delimiter)
-    header = next(rows, [])
-    for number, cells in enumerate(rows, 1):
+    header: list[str] = []
+    for number, _, cells in iterate_cells(stream, path, delimiter):
         place = f"{name}, row {number}"
-        if len(cells) == len(header):
+        if not number:
+            header = _distinct(path, cells)
+        elif len(cells) == len(header):
             yield place, dict(zip(header, cells))
-        elif cells:
+        else:
             yield place, BrokenRow(place, "(whole row)", f"{len(header)} cells", cells)
+
+
+def iterate_cells(
+    stream: TextIO, path: Path, delimiter: str = ","
+) -> Iterator[tuple[int, int, list[str]]]:
+    """Yield `(row, first line, cells)` of a CSV text; the header is row 0, empty lines are none.
+
+    A quote that is not closed, or has text behind it, is a UserError: where the row ends is then a
+    guess.
+    """
+    csv.field_size_limit(1 << 30)
+    rows = csv.reader(stream, delimiter=delimiter, strict=True)
+    number, line = 0, 1
+    while True:
+        try:
+            cells = next(rows, None)
+        except csv.Error as error:
+            where = f"row {number}" if number else "the header"
+            raise UserError(
+                f"{path}, {where} (line {line}): a quote is opened and not closed, or has text "
+                f"behind it ({error}); quote the whole cell and double the quotes inside it"
+            ) from error
+        if cells is None:
+            return
+        if cells:
+            yield number, line, cells
+        number, line = number + bool(cells), rows.line_num + 1
+
+
+def _distinct(path: Path, names: list[str]) -> list[str]:
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            raise UserError(f"{path}: the column {name!r} stands twice; rename one")
+    return names
 
 
 def read_grid(path: Path) -> list[list[str]]:
     """Return all cells of a CSV file that has no header line, for sheets that run sideways."""
     with _open_text(path) as stream:
-        return list(csv.reader(stream))
+        return [cells for _, _, cells in iterate_cells(stream, path)]
 
 
 def _read_parquet(path: Path, name: str) -> Iterator[tuple[str, Any]]:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     number = 0
-    with pq.ParquetFile(path) as table:
-        for batch in table.iter_batches(BATCH_ROWS):
-            for record in batch.to_pylist():
-                number += 1
-                yield f"{name}, row {number}", record
+    try:
+        with pq.ParquetFile(path) as table:
+            _distinct(path, table.schema_arrow.names)
+            for batch in table.iter_batches(BATCH_ROWS):
+                for record in batch.to_pylist():
+                    number += 1
+                    yield f"{name}, row {number}", record
+    except UserError:
+        raise
+    except (pa.ArrowException, OSError, ValueError, OverflowError, NotImplementedError) as error:
+        why = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise UserError(
+            f"cannot read {path} as Parquet after row {number} ({why}): it is cut off or damaged; "
+            "fetch or write it again"
+        ) from error
 
 
 def read_sheets(path: Path) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
-    """Yield `(sheet name, rows of cell values)` of a workbook; empty rows are left out."""
+    """Yield `(sheet name, rows of cell values)` of a workbook; empty rows are left out.
+
+    A file that is no workbook, or a damaged one, is a UserError.
+    """
     import openpyxl
 
-    book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+    # a SyntaxError is how XML parsers tell of a cell that is no XML
+    faults = (zipfile.BadZipFile, zlib.error, EOFError, OSError, LookupError, ValueError, TypeError)
     try:
-        for sheet in book.worksheets:
-            rows = []
-            for row in sheet.iter_rows(values_only=True):
-                if any(cell is not None for cell in row):
-                    rows.append(row)
-            yield sheet.title, rows
-    finally:
-        book.close()
+        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+        try:
+            for sheet in book.worksheets:
+                yield sheet.title, _rows_with_cells(sheet)
+        finally:
+            book.close()
+    except (*faults, AttributeError, SyntaxError) as error:
+        raise UserError(
+            f"cannot read {path} ({error}): not a workbook, or a damaged one; fetch it again, or "
+            "save it as .xlsx or .csv"
+        ) from error
+
+
+def _rows_with_cells(sheet: Any) -> list[tuple[Any, ...]]:
+    rows = []
+    for row in sheet.iter_rows(values_only=True):
+        if any(cell is not None for cell in row):
+            rows.append(row)
+    return rows

@@ -15,6 +15,7 @@ import yaml
 from selene_lib.data.spec import DataSpec
 from selene_lib.errors import UserError
 from selene_lib.files import write_text
+from selene_lib.files.yaml_text import read_yaml
 
 LOCK_FILE = Path(__file__).parent / "sources" / "lock.yaml"
 NOT_LOCKED = "not locked yet"
@@ -29,7 +30,9 @@ def read_lock(path: Path = LOCK_FILE) -> dict[str, str]:
     """Return `{hub id: 40-hex revision}`; one of another form is a ValueError that names it."""
     rows: dict[str, str] = {}
     if path.is_file():
-        rows = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        rows = read_yaml(path, all_text=True) or {}
+        if not isinstance(rows, dict):
+            raise UserError(f"{path} holds no revisions by hub id; restore it, or delete it")
     for hub_id, revision in rows.items():
         if not _REVISION.fullmatch(str(revision)):
             raise ValueError(

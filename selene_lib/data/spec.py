@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from selene_lib.errors import shown
 from selene_lib.records import Sample, Task, stable_id, unit_hash
 
 Role = Literal[
@@ -27,11 +28,43 @@ HUB_FILES = ("**/*.parquet | **/*.jsonl | **/*.jsonl.gz | **/*.json | **/*.csv",
 
 
 class BrokenRow(ValueError):
-    """A row that is not of the publisher's shape: which column, what was expected and found."""
+    """A row that is not of the publisher's shape: which column, what was expected and found.
+
+    One that `is_beside` is of a table that is only joined to the rows: counted as broken, not as
+    read.
+    """
+
+    is_beside = False
 
     def __init__(self, where: str, column: str, expected: str, found: object):
-        self.where, self.column, self.expected, self.found = where, column, expected, _short(found)
+        self.where, self.column, self.expected, self.found = where, column, expected, shown(found)
         super().__init__(f"{where}, column {column!r}: expected {expected}, found {self.found}")
+
+    def beside(self) -> BrokenRow:
+        """Mark the row as one of a joined table, and return it."""
+        self.is_beside = True
+        return self
+
+
+# what code that takes a row for one of the publisher's shape raises where it is of another
+ROW_FAULTS = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+
+
+def broken_by(error: Exception, place: str, record: object) -> BrokenRow:
+    """Return the row as a broken one, by what was raised on it (one of `ROW_FAULTS`)."""
+    if isinstance(error, BrokenRow):
+        return error
+    if isinstance(error, ValueError):
+        return BrokenRow(place, "(sample)", str(error), record)
+    kind = f"values of the kinds that make one ({type(error).__name__}: {error})"
+    return BrokenRow(place, "(sample)", kind, record)
 
 
 class DropRow(Exception):
@@ -39,6 +72,14 @@ class DropRow(Exception):
 
     The message is the reason it is counted under.
     """
+
+
+def row_or_broken(place: str, record: Any, make: Callable[[Any], Any]) -> Any:
+    """Return the row that `make` makes of a record, or the broken one that it is; for `rows`."""
+    try:
+        return make(record)
+    except ROW_FAULTS as error:
+        return broken_by(error, place, record)
 
 
 @dataclass(frozen=True)
@@ -91,7 +132,7 @@ class Row:
         value = self.get(column, "a number")
         number = math.nan
         if isinstance(value, int | float | str) and not isinstance(value, bool):
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(ValueError, OverflowError):  # 400 digits are too many
                 number = float(value)
         if not low <= number <= high or not math.isfinite(number):
             bounds = "" if low == -math.inf and high == math.inf else f" in {low:g}..{high:g}"
@@ -295,8 +336,3 @@ def _is_there(value: Any) -> bool:
 
 def _names(mapping: Mapping[Any, Any]) -> str:
     return ", ".join(repr(key) for key in mapping)
-
-
-def _short(value: object, limit: int = 80) -> str:
-    text = repr(value)
-    return text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters)"

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,14 +23,14 @@ from typing import Any
 from selene_lib.data import DataSpec, LoadResult, Row
 from selene_lib.data.loading import Walk
 from selene_lib.data.readers import read_records
-from selene_lib.errors import UserError
+from selene_lib.errors import UserError, shown
+from selene_lib.files.names import NO_TEXT, PLAIN_NAME, is_plain_name, is_writable
+from selene_lib.files.yaml_text import read_yaml, text_in
 from selene_lib.records import LABELS, TASKS, TIE, Sample, Task
 
 _KEYS = ("name", "file", "task", "columns", "rubric", "labels", "licence", "max_broken_share")
 _TEXTS = ("instruction", "response", "response_b", "rubric", "reference")
 _COLUMNS = (*_TEXTS, "label", "score", "group", "id")
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-_RESERVED_NAMES = {"con", "prn", "aux", "nul"}  # no file may be called so on Windows
 _NEEDED: dict[Task, tuple[str, ...]] = {
     "absolute": ("instruction", "response"),
     "classification": ("instruction", "response", "label"),
@@ -105,6 +104,9 @@ def _rows(path: Path, limit: int | None) -> Iterator[tuple[str, Any]]:
 
 def _to_sample(row: Row, domain: _UserDomain) -> Sample:
     columns = domain.columns
+    for column in columns.values():
+        if row.has(column) and not is_writable(str(row.get(column))):
+            raise row.broken(column, f"text without {NO_TEXT}", row.get(column))
     instruction = row.text(columns["instruction"])
     response = row.text(columns["response"], may_be_empty=True)
     response_b = rubric = reference = None
@@ -142,46 +144,41 @@ def _allowed(task: Task) -> tuple[str, ...]:
 
 def _read_user_domain(path: str | os.PathLike) -> _UserDomain:
     """Read and check the YAML file; every mistake is a UserError with the key and the remedy."""
-    import yaml
-
     path = Path(path)
     if not path.is_file():
         raise UserError(
             f"no domain file {path}; write one with the keys name, file, task and columns"
         )
-    try:
-        given = yaml.load(path.read_text(encoding="utf-8"), Loader=_TextLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not YAML ({error})") from error
+    given = read_yaml(path, all_text=True)
     if not isinstance(given, dict):
         raise UserError(f"{path} must hold keys such as name, file, task and columns")
     _check_keys(path, given, _KEYS)
     for key in ("name", "file", "task", "columns"):
         if not given.get(key):
             raise UserError(f"{path}: the key {key} is missing")
-    _check_name(path, str(given["name"]))
+    for key in ("name", "file", "rubric", "licence"):
+        text_in(path, key, given.get(key, ""))
+    _check_name(path, given["name"])
     task, columns, labels = given["task"], given["columns"], given.get("labels") or {}
     if task not in TASKS:
-        raise UserError(f"{path}: task {task!r} is not one of {', '.join(TASKS)}")
+        raise UserError(f"{path}: task {shown(task)} is not one of {', '.join(TASKS)}")
     _check_columns(path, task, columns)
     _check_labels(path, task, labels)
-    file = path.parent / str(given["file"])
+    file = path.parent / given["file"]
     if not file.is_file():
         raise UserError(
             f"{path}: the data file {file} does not exist; "
             "`file` is taken from the folder of this YAML file"
         )
     share = _share(path, given.get("max_broken_share", "0"))
-    rubric, licence = str(given.get("rubric") or ""), str(given.get("licence") or "")
-    return _UserDomain(str(given["name"]), file, task, columns, rubric, labels, licence, share)
+    rubric, licence = given.get("rubric", ""), given.get("licence", "")
+    return _UserDomain(given["name"], file, task, columns, rubric, labels, licence, share)
 
 
 def _check_name(path: Path, name: str) -> None:
     """The name becomes a folder's and a row's: it must be a plain one, and no other set's."""
-    if not _PLAIN_NAME.fullmatch(name) or name.lower() in _RESERVED_NAMES:
-        raise UserError(
-            f"{path}: name {name!r} names files; use letters, digits, '-' and '_' only, at most 64"
-        )
+    if not is_plain_name(name):
+        raise UserError(f"{path}: name {shown(name)} names files; {PLAIN_NAME}")
     from selene_lib.data.catalogue import all_specs
     from selene_lib.nano import NANO_DOMAINS, NANO_SETS, NANO_SOURCES
 
@@ -204,7 +201,7 @@ def _check_keys(path: Path, given: Mapping[Any, Any], known: tuple[str, ...]) ->
         if key not in known:
             near = difflib.get_close_matches(str(key), known, n=1)
             guess = f", did you mean {near[0]}?" if near else ""
-            raise UserError(f"{path}: unknown key {key!r}{guess} Known: {', '.join(known)}")
+            raise UserError(f"{path}: unknown key {shown(key)}{guess} Known: {', '.join(known)}")
 
 
 def _check_columns(path: Path, task: Task, columns: Any) -> None:
@@ -236,7 +233,7 @@ def _check_labels(path: Path, task: Task, labels: Any) -> None:
     for spelling, label in labels.items():
         if label not in _allowed(task):
             raise UserError(
-                f"{path}: label {spelling!r} maps to {label!r}, "
+                f"{path}: label {shown(spelling)} maps to {shown(label)}, "
                 f"which is not one of {', '.join(_allowed(task))}"
             )
 
@@ -247,18 +244,7 @@ def _share(path: Path, text: object) -> float:
     except ValueError:
         share = -1.0
     if not 0 <= share < 1:
-        raise UserError(f"{path}: max_broken_share {text!r} must be a number from 0 to below 1")
+        raise UserError(
+            f"{path}: max_broken_share {shown(text)} must be a number from 0 to below 1"
+        )
     return share
-
-
-def _text_loader() -> type:
-    import yaml
-
-    class TextLoader(yaml.SafeLoader):
-        """Every scalar is text: `good: Yes` must not become a boolean, nor `1` a number."""
-
-    TextLoader.yaml_implicit_resolvers = {}
-    return TextLoader
-
-
-_TextLoader = _text_loader()

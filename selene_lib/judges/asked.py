@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from selene_lib.data.tables import is_missing, iterate_rows
-from selene_lib.errors import UserError, tell
+from selene_lib.errors import UserError, shown, tell
 from selene_lib.files import read_json
+from selene_lib.files.yaml_text import read_yaml, text_in, truth_of
 from selene_lib.judges.calibration import Calibration, read_calibration
 from selene_lib.judges.judging import Asking
 from selene_lib.judges.opinions import Criterion, Opinion
@@ -229,23 +230,26 @@ def criteria_of(given: Any) -> tuple[Criterion, ...]:
 
 
 def _read_criteria(path: Path) -> list[Criterion]:
-    import yaml
-
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"the rubric {path} is not YAML or JSON: {str(error).splitlines()[0]}"
-        ) from error
+    found = read_yaml(path)
     rows = found.get("criteria") if isinstance(found, dict) else None
     if not isinstance(rows, list):
         return []
     try:
-        return [Criterion(**row) for row in rows]
+        return [Criterion(**_criterion(path, row)) for row in rows]
     except TypeError as error:
         raise UserError(
             f"{path}: a criterion has name, rubric, and where wanted weight and veto ({error})"
         ) from error
+
+
+def _criterion(path: Path, row: dict[str, Any]) -> dict[str, Any]:
+    if not isinstance(row, dict):
+        raise TypeError(f"not {shown(row)}")
+    texts = {key: text_in(path, key, row[key]) for key in ("name", "rubric") if key in row}
+    veto = truth_of(row.get("veto", False))
+    if veto is None:
+        raise TypeError(f"veto is true or false, not {shown(row['veto'])}")
+    return {**row, **texts, "veto": veto}
 
 
 def examples_of(given: Sequence[Example] | str | Path) -> tuple[Example, ...]:

@@ -20,8 +20,9 @@ from typing import Any
 
 from selene_lib.data.conversations import text_of
 from selene_lib.data.tables import read_table
-from selene_lib.errors import UserError
+from selene_lib.errors import UserError, shown
 from selene_lib.files import write_csv, write_text
+from selene_lib.files.yaml_text import read_yaml, text_in
 from selene_lib.prompts.rubrics import write_rubric
 from selene_lib.records import LABELS
 
@@ -89,14 +90,12 @@ def _mapping_of(path: Path) -> dict[str, Any] | None:
     """The mapping that a YAML or JSON file holds; None for rows."""
     if path.suffix.lower() not in (".yaml", ".yml", ".json"):
         return None
-    import yaml
-
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        found = read_yaml(path)
+    except UserError:
         if path.suffix.lower() == ".json":
             return None  # JSON Lines under a .json name; the reader of tables knows them
-        raise UserError(f"{path} is not YAML: {str(error).splitlines()[0]}") from error
+        raise
     return found if isinstance(found, dict) else None
 
 
@@ -131,9 +130,10 @@ def _prometheus_rubric(path: Path, found: Mapping[str, Any]) -> Imported:
     levels = sorted(int(m[1]) for key in found if (m := _LEVEL.fullmatch(str(key))))
     if levels != [1, 2, 3, 4, 5]:
         raise UserError(f"{path}: levels {levels}; scores here go from 1 to 5, merge or split some")
-    texts = [str(found[f"score{level}_description"]) for level in levels]
+    names = [f"score{level}_description" for level in levels]
+    texts = [text_in(path, name, found[name]) for name in names]
     lost = [f"key {key!r}" for key in found if key != "criteria" and not _LEVEL.fullmatch(str(key))]
-    rubric = write_rubric(str(found["criteria"]), texts)
+    rubric = write_rubric(text_in(path, "criteria", found["criteria"]), texts)
     return Imported("Prometheus rubric", "absolute", rubric, lost=lost)
 
 
@@ -212,10 +212,10 @@ def _model_graded(where: str, spec: Mapping[str, Any]) -> Imported:
     """A model-graded eval: its prompt without the data block is the criterion, its choices become
     Yes and No (two, by score or order) or 1 to 5 (five, by score).
     """
-    choices = [str(choice) for choice in spec["choice_strings"]]
-    scores = {str(key): float(v) for key, v in (spec.get("choice_scores") or {}).items()}
+    choices = _choices(where, spec["choice_strings"])
+    scores = _choice_scores(where, spec.get("choice_scores") or {})
     criterion, described = [], {}
-    for line in _DATA.sub("", str(spec["prompt"])).splitlines():
+    for line in _DATA.sub("", text_in(where, "prompt", spec["prompt"])).splitlines():
         match = _CHOICE.match(line)
         if match and match[1] in choices:
             described[match[1]] = match[2].strip()
@@ -242,10 +242,31 @@ def _model_graded(where: str, spec: Mapping[str, Any]) -> Imported:
     return Imported("model-graded eval", task, rubric, labels=labels, lost=lost)
 
 
+def _choices(where: str, given: Any) -> list[str]:
+    """The choices of a model-graded eval: a list, or a text of letters."""
+    if not isinstance(given, str | list):
+        raise UserError(f"{where}: choice_strings is a list of texts, got {shown(given)}")
+    return [text_in(where, "choice_strings", choice) for choice in given]
+
+
+def _choice_scores(where: str, given: Any) -> dict[str, float]:
+    is_mapping = isinstance(given, dict)
+    if not is_mapping or not all(isinstance(score, int | float) for score in given.values()):
+        raise UserError(f"{where}: choice_scores maps choices to numbers, got {shown(given)}")
+    return {str(key): float(score) for key, score in given.items()}
+
+
+def _texts(path: Path, key: str, given: Any) -> list[str]:
+    if not isinstance(given, list):
+        raise UserError(f"{path}: {key} is a list, got {shown(given)}")
+    return [text_in(path, key, one) for one in given]
+
+
 def _g_eval(path: Path, found: Mapping[str, Any]) -> Imported:
     """G-Eval: criteria and steps are the criterion; five score ranges are levels, else Yes/No."""
-    steps = [f"- {step}" for step in found.get("evaluation_steps") or []]
-    criterion = "\n".join([str(found.get("criteria") or "Follow these steps."), *steps])
+    steps = _texts(path, "evaluation_steps", found.get("evaluation_steps") or [])
+    first = text_in(path, "criteria", found.get("criteria") or "Follow these steps.")
+    criterion = "\n".join([first, *(f"- {step}" for step in steps)])
     known = ("criteria", "evaluation_steps", "rubric", "name")
     lost = [f"key {key!r}" for key in found if key not in known]
     ranges = found.get("rubric") or []
@@ -258,8 +279,15 @@ def _g_eval(path: Path, found: Mapping[str, Any]) -> Imported:
             f"{path}: {len(ranges)} score ranges; scores here go from 1 to 5, give five ranges "
             "or none (then Yes or No is asked)"
         )
-    ordered = sorted(ranges, key=lambda one: one["score_range"][0])
-    shown = ", ".join(str(one["score_range"]) for one in ordered)
-    lost.append(f"the score ranges {shown}: they are the levels 1 to 5")
-    texts = [str(one["expected_outcome"]) for one in ordered]
+    try:
+        ordered = sorted(ranges, key=lambda one: one["score_range"][0])
+        of_levels = [one["expected_outcome"] for one in ordered]
+    except (KeyError, IndexError, TypeError) as error:
+        raise UserError(
+            f"{path}: rubric is a list of score_range (two numbers) and expected_outcome, "
+            f"got {shown(ranges)}"
+        ) from error
+    spans = ", ".join(str(one["score_range"]) for one in ordered)
+    lost.append(f"the score ranges {spans}: they are the levels 1 to 5")
+    texts = [text_in(path, "expected_outcome", text) for text in of_levels]
     return Imported("G-Eval criteria", "absolute", write_rubric(criterion, texts), lost=lost)

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from selene_lib.errors import UserError
 from selene_lib.files import sha256_file
+from selene_lib.files.yaml_text import read_yaml
 from selene_lib.pipeline.code_hashes import step_code
 from selene_lib.pipeline.file_hashes import FileHashes
 from selene_lib.pipeline.notebooks import StepSpec, notebook_path
@@ -94,14 +96,12 @@ def outside_hashes(parameters: Mapping[str, Any], hashes: FileHashes) -> dict[st
 
 def _data_of_domain(path: Path) -> list[Path]:
     """The data file that a domain file names; none where it cannot be read (the step says so)."""
-    import yaml
-
     try:
-        given = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        given = read_yaml(path, all_text=True)
+    except UserError:
         return []
     file = given.get("file") if isinstance(given, dict) else None
-    return [path.parent / str(file)] if file else []
+    return [path.parent / file] if file and isinstance(file, str) else []
 
 
 def _names_file(value: Any) -> bool:

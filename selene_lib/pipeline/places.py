@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from selene_lib.errors import UserError
+from selene_lib.errors import UserError, shown
+from selene_lib.files.names import PLAIN_NAME, is_plain_name
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -54,9 +55,14 @@ def _refuse_unwritable_name(path: str) -> None:
 
 def run_folder(run: str) -> Path:
     """Return `artefacts/<run>`; the name must be a plain file name."""
-    if not run or run != Path(run).name or run.startswith("."):
-        raise UserError(f"run name {run!r}: use letters, digits, '-' and '_' only")
+    check_run_name(run)
     return home() / "artefacts" / run
+
+
+def check_run_name(run: str) -> None:
+    """Raise UserError for a name that no folder can have everywhere."""
+    if not is_plain_name(run):
+        raise UserError(f"run name {shown(run)}: {PLAIN_NAME}")
 
 
 def without_places(parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,16 +5,19 @@ An unknown parameter is an error.
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from selene_lib.errors import UserError
+from selene_lib.errors import UserError, shown
+from selene_lib.files.yaml_text import NotYamlError, parse_yaml, read_yaml, truth_of
 from selene_lib.models.addresses import refuse_secrets
 from selene_lib.pipeline import notebooks
 from selene_lib.pipeline.notebooks import StepSpec, notebook_path, parameter_defaults, step_spec
-from selene_lib.pipeline.places import project_root
+from selene_lib.pipeline.places import check_run_name, project_root
 
 
 @dataclass(frozen=True)
@@ -37,20 +40,19 @@ def load_run(run: str) -> RunSpec:
 
     `nano` needs none: it is the notebooks' own defaults.
     """
-    import yaml
-
     if run == "nano":
         return RunSpec("nano", "the embedded run: generated data, a tiny judge, no network")
     folder = project_root() / "runs"
-    path = Path(run) if run.endswith((".yaml", ".yml")) else folder / f"{run}.yaml"
+    is_path = run.endswith((".yaml", ".yml"))
+    if not is_path:
+        check_run_name(run)
+    path = Path(run) if is_path else folder / f"{run}.yaml"
     if not path.is_file():
         known = ", ".join(["nano", *_run_files(folder)])
-        raise UserError(f"no run {run!r}: {path} is not there; known runs: {known}")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not YAML ({str(error).splitlines()[0]})") from error
-    return _run_spec(path, content)
+        raise UserError(f"no run {shown(run)}: {path} is not there; known runs: {known}")
+    spec = _run_spec(path, read_yaml(path))
+    check_run_name(spec.name)
+    return spec
 
 
 def _run_spec(path: Path, content: Any) -> RunSpec:
@@ -63,15 +65,17 @@ def _run_spec(path: Path, content: Any) -> RunSpec:
     given = {key: value for key, value in content.items() if value is not None}
     for key in ("name", "about"):
         if not isinstance(given.get(key, ""), str):
-            raise UserError(f"{path}: {key} is a text, got {given[key]!r}; put it in quotes")
+            raise UserError(f"{path}: {key} is a text, got {shown(given[key])}; put it in quotes")
     needs = given.get("needs", [])
     if not isinstance(needs, list) or not all(isinstance(name, str) for name in needs):
-        raise UserError(f"{path}: needs is a list of parameters, as in [data_dir]; got {needs!r}")
+        raise UserError(
+            f"{path}: needs is a list of parameters, as in [data_dir]; got {shown(needs)}"
+        )
     _check_parameters(path, "parameters", given.get("parameters", {}))
     own = given.get("notebooks", {})
     _check_parameters(path, "notebooks", own)
     for number, values in own.items():
-        _check_parameters(path, f"notebooks, {number}", values)
+        _check_parameters(path, f"notebooks, {shown(number)}", values)
     return RunSpec(**{"name": path.stem, **given, "needs": tuple(needs)})
 
 
@@ -79,7 +83,7 @@ def _check_parameters(path: Path, what: str, values: Any) -> None:
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise UserError(
             f"{path}: {what} maps names (in quotes where they are numbers) to values, "
-            f"as in {{seed: 0}}; got {values!r}"
+            f"as in {{seed: 0}}; got {shown(values)}"
         )
 
 
@@ -91,20 +95,19 @@ def _run_files(folder: Path) -> list[str]:
 
 def parse_settings(pairs: list[str]) -> dict[str, Any]:
     """Read `--set key=value` (or `notebook.key=value`) as YAML scalars."""
-    import yaml
-
-    settings = {}
+    settings: dict[str, Any] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         refuse_secrets(pair, f"--set {key if equals else '...'}")
         if not equals or not key:
-            raise UserError(f"--set {pair!r}: write it as key=value")
+            raise UserError(f"--set {shown(pair)}: write it as key=value")
+        if key in settings:
+            raise UserError(f"--set {shown(key)} is given twice; give it once")
         try:
-            settings[key] = yaml.safe_load(value) if value else ""
-        except yaml.YAMLError as error:
-            why = str(error).splitlines()[0]
+            settings[key] = parse_yaml(value) if value else ""
+        except NotYamlError as error:
             raise UserError(
-                f"--set {key}: {value!r} is no YAML scalar ({why}); quote it"
+                f"--set {shown(key)}: {shown(value)} is no YAML scalar ({error}); quote it"
             ) from error
     return settings
 
@@ -115,7 +118,8 @@ def resolve_parameters(
     """Return for each step all its parameters.
 
     Notebook defaults, then the run file, then `settings`. Raises `UserError` for a name that no
-    notebook has and for a value of another type than the default's.
+    notebook has, for `run` (the command names the run) and for a value of another type than the
+    default's.
     """
     defaults = {s.name: parameter_defaults(notebook_path(s.name)) for s in notebooks.STEPS}
     resolved = {name: {**values, "run": spec.name} for name, values in defaults.items()}
@@ -137,7 +141,7 @@ def _targets(key: str, defaults: Mapping[str, Mapping[str, Any]], source: str) -
     names = [name for name, values in defaults.items() if key in values]
     if not names:
         known = sorted({k for values in defaults.values() for k in values})
-        raise UserError(f"unknown parameter {key!r} ({source}); known: {', '.join(known)}")
+        raise UserError(f"unknown parameter {shown(key)} ({source}); known: {', '.join(known)}")
     return names
 
 
@@ -155,8 +159,14 @@ def _in_chain(given: str, names: Mapping[str, Any]) -> str:
 def _assign(
     resolved: dict[str, Any], defaults: Mapping[str, Any], name: str, key: str, value: Any
 ) -> None:
+    if key == "run":
+        raise UserError(
+            "the parameter run is no setting: --run NAME (or `name:` in a run file) names the run"
+        )
     if key not in defaults:
-        raise UserError(f"notebook {name} has no parameter {key!r}; it has {', '.join(defaults)}")
+        raise UserError(
+            f"notebook {name} has no parameter {shown(key)}; it has {', '.join(defaults)}"
+        )
     refuse_secrets(value, f"parameter {key} of {name}")
     resolved[key] = checked_value(name, key, value, defaults[key])
 
@@ -166,22 +176,23 @@ def checked_value(name: str, key: str, value: Any, default: Any) -> Any:
     a UserError.
     """
     wanted = type(default)
-    if wanted is float and type(value) is int:
-        value = float(value)
-    if wanted is float and isinstance(value, str) and _is_number(value):  # YAML reads 1e-5 as text
-        value = float(value)
+    if wanted is float and (type(value) is int or (isinstance(value, str) and _is_number(value))):
+        try:
+            value = float(value)
+        except OverflowError:
+            value = math.inf
     if wanted is str and type(value) in (int, float):  # `--set seeds=0` means the text
         value = str(value)
-    if type(value) is not wanted:
+    if wanted is bool and isinstance(value, str):  # `--set skip=yes`
+        truth = truth_of(value)
+        value = value if truth is None else truth
+    if type(value) is not wanted or (wanted is float and not math.isfinite(value)):
         raise UserError(
-            f"parameter {key!r} of {name} is {wanted.__name__} (default {default!r}), got {value!r}"
+            f"parameter {key!r} of {name} is {wanted.__name__} (default {default!r}), "
+            f"got {shown(value)}"
         )
     return value
 
 
 def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+    return re.fullmatch(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?", text) is not None

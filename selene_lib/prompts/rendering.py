@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from selene_lib.errors import UserError
+from selene_lib.files.yaml_text import NotYamlError, parse_yaml
 from selene_lib.prompts.additions import (
     Additions,
     on_scale,
@@ -173,9 +174,10 @@ def _from_yaml(path: Path, text: str) -> str:
 
     Its fences become ours, which escaping can lengthen.
     """
-    import yaml
-
-    found = yaml.safe_load(text)
+    try:
+        found = parse_yaml(text)
+    except NotYamlError as error:
+        raise UserError(f"{path} is not YAML: {error}") from error
     if not isinstance(found, dict) or not isinstance(found.get("user_template"), str):
         raise UserError(
             f"{path}: no 'user_template' in it; is it one of the published prompt templates?"

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from selene_lib.errors import UserError
+from selene_lib.files.yaml_text import NotYamlError, parse_file, text_in
 from selene_lib.records import LABELS, labels_of
 
 _BOLD = r"(?:\*\*|__)?"
@@ -236,14 +237,10 @@ def _other_scale(text: str, task: str) -> str:
 
 
 def _from_mapping(path: Path, text: str, task: str) -> tuple[str, dict[str, str]]:
-    import yaml
-
     try:
-        found = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UserError(
-            f"the rubric {path} is not YAML or JSON: {str(error).splitlines()[0]}"
-        ) from error
+        found = parse_file(path, text)
+    except NotYamlError as error:
+        raise UserError(f"the rubric {path} is not YAML or JSON: {error}") from error
     if isinstance(found, dict) and "criteria" in found:
         found = _from_prometheus(found)
     if (
@@ -255,13 +252,14 @@ def _from_mapping(path: Path, text: str, task: str) -> tuple[str, dict[str, str]
             f"the rubric {path} needs the keys 'criterion' (text) "
             "and 'scores' (a mapping from score to description)"
         )
-    words = {True: "Yes", False: "No"}  # YAML reads a bare Yes and No as booleans
-    scores = {}
+    scores: dict[str, str] = {}
     for key, value in found.get("scores", {}).items():
-        label = words[key] if isinstance(key, bool) else str(key).capitalize()
+        label = str(key).capitalize()
         if label not in (*labels_of(task), *LABELS["absolute"], *LABELS["classification"]):
             raise UserError(f"the rubric {path}: a level {label}; {_ends(task)}{_SCORES}")
-        scores[label] = str(value).strip()
+        if label in scores:
+            raise UserError(f"the rubric {path} describes {label} twice; write each level once")
+        scores[label] = text_in(f"the rubric {path}", key, value).strip()
     return found["criterion"].strip(), scores
 
 

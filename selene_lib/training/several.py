@@ -19,6 +19,7 @@ import yaml
 
 from selene_lib.errors import UserError
 from selene_lib.files import read_parquet, write_parquet, write_text
+from selene_lib.files.yaml_text import read_yaml
 from selene_lib.records import PreferencePair
 from selene_lib.training.run import TrainResult, train
 from selene_lib.training.spec import TrainSpec
@@ -83,7 +84,7 @@ def read_training_file(path: Path) -> TrainingFile:
     """Read a training file; a UserError says what is wrong with it."""
     if not path.is_file():
         raise UserError(f"no training file {path}: notebook 04 writes one where n_gpus is over 1")
-    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    values = read_yaml(path)
     if not isinstance(values, dict) or sorted(values) != sorted(_KEYS):
         raise UserError(
             f"{path} is no training file, which has the keys {', '.join(_KEYS)}: notebook 04 "

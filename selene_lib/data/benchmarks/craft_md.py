@@ -61,19 +61,21 @@ def read_rows(folder: Path, spec: DataSpec) -> Iterator[tuple[str, object]]:
 
     Texts of the sheet, and `votes` = {question: {annotator: Yes or No}}.
     """
-    merged: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {}
+    merged: dict[tuple[str, str], tuple[str, dict[str, Any] | BrokenRow]] = {}
     for annotator, name in ANNOTATORS.items():
         for place, model, cells in _read_annotations(folder / "expert_annotations" / name):
             no_votes: dict[str, dict[str, str]] = {question: {} for question in _QUESTIONS}
             fresh = (place, {**cells, "model": model, "votes": no_votes})
-            place, record = merged.setdefault((model, cells["case_id"]), fresh)
-            if cells["multi-turn conversation"] != record["multi-turn conversation"]:
-                raise BrokenRow(
-                    place,
-                    "multi-turn conversation",
-                    "the text that the other annotator saw",
-                    cells["multi-turn conversation"],
-                )
+            key = (model, cells["case_id"])
+            place, record = merged.setdefault(key, fresh)
+            if isinstance(record, BrokenRow):
+                continue
+            said = cells["multi-turn conversation"]
+            if said != record["multi-turn conversation"]:
+                expected = "the text that the other annotator saw"
+                broken = BrokenRow(place, "multi-turn conversation", expected, said)
+                merged[key] = (place, broken)
+                continue
             for question, column in _QUESTIONS.items():
                 if cells[column] is not None:
                     record["votes"][question][annotator] = cells[column]
@@ -97,7 +99,7 @@ def _read_annotations(path: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:
             raise BrokenRow(sheet, "(header)", ", ".join(COLUMNS), found)
         for number, row in enumerate(rows[start + 1 :], 1):
             place = f"expert_annotations/{sheet}, row {number}"
-            yield place, model, dict(zip(COLUMNS, row))
+            yield place, model, {**dict.fromkeys(COLUMNS), **dict(zip(COLUMNS, row))}
 
 
 def to_samples(row: Row) -> Iterator[Sample]:

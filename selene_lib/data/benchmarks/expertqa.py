@@ -22,9 +22,9 @@ NOT_JUDGED = (None, "N/A")
 
 def to_samples(row: Row) -> Iterator[Sample | DropRow]:
     """Yield one sample per claim that was judged and has evidence."""
-    for system, values in row.record("answers").values.items():
-        answer = Row(values, row.spec, f"{row.where}, answers.{system}", row.seed)
-        for claim in answer.records("claims"):
+    answers = row.record("answers")
+    for system in answers.values:
+        for claim in answers.record(system).records("claims"):
             yield _claim(row, system, claim)
 
 

@@ -34,10 +34,11 @@ def read_rows(folder: Path, spec: DataSpec) -> Iterator[tuple[str, object]]:
     `item` is None where the question is unknown.
     """
     items = index_by(folder / _QUESTIONS, "financebench_id")
+    yield from items.broken
     for path in sorted((folder / "results").glob("*.jsonl")):
         for place, row in read_records(path, f"results/{path.name}"):
             if isinstance(row, dict):
-                row = {**row, "item": items.get(row.get("financebench_id"))}
+                row = {**row, "item": items.find(row.get("financebench_id"))}
             yield place, row
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from selene_lib.data.readers import index_by, read_records
-from selene_lib.data.spec import DataSpec, DropRow, Row
+from selene_lib.data.spec import BrokenRow, DataSpec, DropRow, Row, row_or_broken
 from selene_lib.prompts.rubrics import write_rubric
 from selene_lib.records import Sample
 
@@ -29,15 +29,21 @@ def read_rows(folder: Path, spec: DataSpec) -> Iterator[tuple[str, object]]:
 
     `response` is None where there is none.
     """
+    skills = index_by(folder / _SKILLS, "Skill")
+    responses = index_by(folder / _RESPONSES, "question_id", _RESPONSES)
+    yield from [*skills.broken, *responses.broken]
     rubrics = {}
-    for name, skill in index_by(folder / _SKILLS, "Skill").items():
-        rubrics[name.strip()] = _rubric(Row(skill, spec, f"{_SKILLS}, {name}"))
-    responses = {}
-    for number, record in index_by(folder / _RESPONSES, "question_id", _RESPONSES).items():
-        responses[number] = record.get("text")
+    for name, skill in skills.items():
+        place = f"{_SKILLS}, {name}"
+        rubric = row_or_broken(place, Row(skill, spec, place), _rubric)
+        if isinstance(rubric, BrokenRow):
+            yield place, rubric.beside()
+        else:
+            rubrics[str(name).strip()] = rubric
     for place, item in read_records(folder / _ITEMS):
         if isinstance(item, dict):
-            item = {**item, "response": responses.get(item.get("idx")), "rubrics": rubrics}
+            response = (responses.find(item.get("idx")) or {}).get("text")
+            item = {**item, "response": response, "rubrics": rubrics}
         yield place, item
 
 

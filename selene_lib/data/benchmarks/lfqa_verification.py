@@ -34,10 +34,11 @@ def read_rows(folder: Path, spec: DataSpec) -> Iterator[tuple[str, object]]:
     """
     for system, name in DOCUMENTS.items():
         docs = index_by(folder / "docs" / f"{name}.json", "question_id", f"docs/{name}.json")
+        yield from docs.broken
         for place, record in read_records(folder / "annotations" / f"annotations-{system}.json"):
             if isinstance(record, dict):
-                found = docs.get(record.get("question_id"), {}).get("docs")
-                record = {**record, "system": system, "docs": found}
+                found = docs.find(record.get("question_id")) or {}
+                record = {**record, "system": system, "docs": found.get("docs")}
             yield place, record
 
 

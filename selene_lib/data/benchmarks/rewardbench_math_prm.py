@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from selene_lib.data.readers import read_records
-from selene_lib.data.spec import DataSpec, Row
+from selene_lib.data.readers import is_key, read_records
+from selene_lib.data.spec import BrokenRow, DataSpec, Row
 from selene_lib.records import Sample
 
 _FILE = "rewardbench_ReasonEval_34B.json"
@@ -29,6 +29,9 @@ def read_rows(folder: Path, spec: DataSpec) -> Iterator[tuple[str, object]]:
             yield place, record
             continue
         problem = record.get("problem_id")
+        if not is_key(problem):
+            yield place, BrokenRow(place, "problem_id", "a value to join on", problem)
+            continue
         _, pair = pairs.setdefault(problem, (place, {"problem_id": problem}))
         pair[side] = record
     yield from pairs.values()

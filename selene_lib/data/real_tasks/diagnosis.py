@@ -20,7 +20,7 @@ from typing import Any
 from selene_lib.data.benchmarks import craft_md_grader
 from selene_lib.data.readers import read_records
 from selene_lib.data.real_tasks.parts import Part, only
-from selene_lib.data.spec import DataSpec, DropRow, Row
+from selene_lib.data.spec import BrokenRow, DataSpec, DropRow, Row, row_or_broken
 from selene_lib.records import Sample
 
 RUBRIC = "Is the answer the right diagnosis?"
@@ -38,10 +38,14 @@ def read_rows(folder: Path, spec: DataSpec) -> Iterator[tuple[str, object]]:
     """
     for place, case in craft_md_grader.read_rows(folder, spec):
         row = Row(case, spec, place)  # type: ignore[arg-type]
-        accepted = row.choice("dermatologist_accuracy", craft_md_grader.ACCEPTED)
-        answers = [row.text_or_none(trial) or "" for trial in craft_md_grader.TRIALS]
-        label = LABELS.get(accepted)
-        yield place, _case(row.text("correct_ans"), [(answer, label) for answer in answers])
+        yield place, row_or_broken(place, row, _accepted)
+
+
+def _accepted(row: Row) -> dict[str, Any]:
+    accepted = row.choice("dermatologist_accuracy", craft_md_grader.ACCEPTED)
+    answers = [row.text_or_none(trial) or "" for trial in craft_md_grader.TRIALS]
+    label = LABELS.get(accepted)
+    return _case(row.text("correct_ans"), [(answer, label) for answer in answers])
 
 
 def read_test(folder: Path, spec: DataSpec) -> Iterator[tuple[str, object]]:
@@ -61,12 +65,15 @@ def read_training(folder: Path, spec: DataSpec) -> Iterator[tuple[str, object]]:
     for path in sorted(folder.glob(CASE_FILES)):
         name = path.relative_to(folder).as_posix()
         for place, case in read_records(path, name):
-            if isinstance(case, Mapping):
-                yield place, _unseen(_case(str(case["correct_ans"]), _graded(case)), known)
+            yield place, _unseen(row_or_broken(place, case, _graded_case), known)
 
 
-def _unseen(case: Any, known: set[tuple[str, str]]) -> dict[str, Any]:
-    """Return the case without the labelled answers in `known`, and add its own to that set."""
+def _unseen(case: Any, known: set[tuple[str, str]]) -> Any:
+    """Return the case without the labelled answers in `known`, and add its own to that set; a
+    broken one is returned as it is.
+    """
+    if isinstance(case, BrokenRow):
+        return case
     fresh = []
     for item in case["answers"]:
         key = (case["correct_ans"].strip().lower(), str(item["answer"]).strip().lower())
@@ -75,6 +82,12 @@ def _unseen(case: Any, known: set[tuple[str, str]]) -> dict[str, Any]:
         if item["label"] is not None:
             known.add(key)
     return {**case, "answers": fresh}
+
+
+def _graded_case(case: Any) -> dict[str, Any]:
+    if isinstance(case, BrokenRow):
+        raise case
+    return _case(str(case["correct_ans"]), _graded(case))
 
 
 def _graded(case: Mapping[str, Any]) -> list[tuple[str, str | None]]:

@@ -20,7 +20,7 @@ from typing import Any
 from selene_lib.data.readers import read_records
 from selene_lib.data.real_tasks.parts import Part, part_of
 from selene_lib.data.sources import alpaca_eval_cot, halueval
-from selene_lib.data.spec import DataSpec, Row
+from selene_lib.data.spec import BrokenRow, DataSpec, Row, row_or_broken
 from selene_lib.records import Sample, stable_id, unit_hash
 
 RUBRIC = "Is this an answer to this request?"
@@ -51,9 +51,15 @@ def read_part(folder: Path, spec: DataSpec, part: Part) -> Iterator[tuple[str, o
     """Yield the pairs of requests of one part, in an order drawn from their texts."""
     place, path = "general_data.json", folder / "general_data.json"
     texts = []
-    for _, record in read_records(path, place):
-        if isinstance(record, Mapping) and record.get("hallucination") == "no":
-            texts.append((str(record["user_query"]), str(record["chatgpt_response"])))
+    for where, record in read_records(path, place):
+        if isinstance(record, Mapping) and record.get("hallucination") != "no":
+            continue
+        row = Row(record, spec, where)
+        found = row_or_broken(where, row, lambda row: _texts(row, "user_query", "chatgpt_response"))
+        if isinstance(found, BrokenRow):
+            yield where, found.beside()
+        else:
+            texts.append(found)
     yield from _pair_up(texts, place, N_GROUPS[part], part)
 
 
@@ -61,10 +67,20 @@ def read_transfer(folder: Path, spec: DataSpec) -> Iterator[tuple[str, object]]:
     """Yield pairs of AlpacaEval's instructions, each with the second system's response."""
     place = "annotations.json"
     texts = []
-    for _, record in read_records(folder / place, place):
-        if isinstance(record, Mapping):
-            texts.append((str(record["instruction"]), str(record["output_2"])))
+    for where, record in read_records(folder / place, place):
+        row = Row(record, spec, where)
+        found = row_or_broken(where, row, lambda row: _texts(row, "instruction", "output_2"))
+        if isinstance(found, BrokenRow):
+            yield where, found.beside()
+        else:
+            texts.append(found)
     yield from _pair_up(texts, place, N_TRANSFER_GROUPS, None)
+
+
+def _texts(row: Row, request: str, response: str) -> tuple[str, str]:
+    if isinstance(row.values, BrokenRow):
+        raise row.values
+    return row.text(request, may_be_empty=True), row.text(response, may_be_empty=True)
 
 
 def _pair_up(

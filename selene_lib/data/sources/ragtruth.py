@@ -32,9 +32,10 @@ def read_rows(folder: Path, spec: DataSpec) -> Iterator[tuple[str, object]]:
     `source` is None where it is unknown.
     """
     sources = index_by(folder / SOURCES, "source_id")
+    yield from sources.broken
     for place, row in read_records(folder / RESPONSES):
         if isinstance(row, dict):
-            row = {**row, "source": sources.get(row.get("source_id"))}
+            row = {**row, "source": sources.find(row.get("source_id"))}
         yield place, row
 
 
