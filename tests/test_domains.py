@@ -407,3 +407,11 @@ def test_a_domain_file_is_read_as_it_stands(tmp_path, change, message):
 def test_data_that_could_be_read_in_two_ways_is_refused(tmp_path, data, message):
     with pytest.raises(UserError, match=message):
         load_user_domain(domain(tmp_path, data=data))
+
+
+def test_a_field_that_stands_twice_is_refused(tmp_path):
+    text = "name: d\nfile: a.jsonl\ntask: classification\n"
+    text += "columns: {instruction: q, response: r, label: l}\n"
+    data = '{"q": "a", "r": "b", "l": "Yes"}\n{"q": "a", "q": "b", "r": "b", "l": "Yes"}\n'
+    with pytest.raises(UserError, match=r"a.jsonl, row 2.*'q' stands twice"):
+        load_user_domain(domain(tmp_path, text, data, "a.jsonl"))

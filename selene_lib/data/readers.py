@@ -265,7 +265,7 @@ def _read_csv(stream: TextIO, path: Path, name: str, delimiter: str) -> Iterator
     for number, _, cells in iterate_cells(stream, path, delimiter):
         place = f"{name}, row {number}"
         if not number:
-            header = _distinct(path, cells)
+            header = distinct_names(path, cells)
         elif len(cells) == len(header):
             yield place, dict(zip(header, cells))
         else:
@@ -299,7 +299,8 @@ def iterate_cells(
         number, line = number + bool(cells), rows.line_num + 1
 
 
-def _distinct(path: Path, names: list[str]) -> list[str]:
+def distinct_names(path: Path, names: list[str]) -> list[str]:
+    """Return the names of columns; a UserError where one stands twice."""
     for place, name in enumerate(names):
         if name in names[:place]:
             raise UserError(f"{path}: the column {name!r} stands twice; rename one")
@@ -319,7 +320,7 @@ def _read_parquet(path: Path, name: str) -> Iterator[tuple[str, Any]]:
     number = 0
     try:
         with pq.ParquetFile(path) as table:
-            _distinct(path, table.schema_arrow.names)
+            distinct_names(path, table.schema_arrow.names)
             for batch in table.iter_batches(BATCH_ROWS):
                 for record in batch.to_pylist():
                     number += 1

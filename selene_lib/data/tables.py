@@ -7,14 +7,19 @@ any content are left out (the numbers of the others stay those of the file).
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from selene_lib.data.readers import read_records, read_sheets
+from selene_lib.data.readers import (
+    distinct_names,
+    iterate_cells,
+    read_records,
+    read_sheets,
+    where_not_utf8,
+)
 from selene_lib.data.spec import BrokenRow
 from selene_lib.errors import UserError
 
@@ -47,7 +52,7 @@ def iterate_rows(path: str | Path) -> Iterator[tuple[int, Row]]:
                 n_rows += 1
                 yield number, row
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}{_where_not_utf8(path)}") from error
+        raise UserError(f"{path}{where_not_utf8(path)}") from error
     except UserError:
         raise
     except (ValueError, OSError) as error:
@@ -71,47 +76,15 @@ def _check(path: Path) -> None:
         raise UserError(f"{path}: {ending} is not one of {', '.join(READABLE)}")
 
 
-def _where_not_utf8(path: Path) -> str:
-    """Where the first bytes stand that are not UTF-8, for the end of a sentence about the file."""
-    with open(path, "rb") as stream:
-        if stream.read(2) in (b"\xff\xfe", b"\xfe\xff"):
-            return " is UTF-16, not UTF-8 text; save it as UTF-8"
-        stream.seek(0)
-        for number, line in enumerate(stream, 1):
-            try:
-                line.decode()
-            except UnicodeDecodeError as error:
-                byte = f"0x{line[error.start]:02x}"
-                return (
-                    f", line {number} is not UTF-8 text (byte {byte}; perhaps Latin-1 or "
-                    "Windows-1252); save it as UTF-8"
-                )
-    return " is not UTF-8 text; save it as UTF-8"
-
-
 def _read_csv(path: Path) -> Iterator[tuple[int, Row]]:
-    csv.field_size_limit(1 << 30)
     with open(path, encoding="utf-8-sig", newline="") as stream:
-        rows = csv.reader(stream, delimiter=_delimiter(path, stream), strict=True)
-        number, line = 0, 1
         names: list[str] = []
-        while True:
-            try:
-                cells = next(rows, None)
-            except csv.Error as error:
-                where = f"row {number}" if names else "the header"
-                raise UserError(
-                    f"{path}, {where} (line {line}): a quote is opened and not closed, or has text "
-                    f"behind it ({error}); quote the whole cell and double the quotes inside it"
-                ) from error
-            if cells is None:
-                return
-            if not names:
+        for number, line, cells in iterate_cells(stream, path, _delimiter(path, stream)):
+            if not number:
                 names = distinct_names(path, cells)
-            elif cells:
+            else:
                 check_length(path, number, line, cells, names)
                 yield number, dict(zip(names, cells, strict=True))
-            number, line = number + bool(cells), rows.line_num + 1
 
 
 def _delimiter(path: Path, stream: TextIO) -> str:
@@ -125,14 +98,6 @@ def _delimiter(path: Path, stream: TextIO) -> str:
             if delimiter in header:
                 return delimiter
     return ","
-
-
-def distinct_names(path: Path, names: list[str]) -> list[str]:
-    """Return the names of columns; a UserError where one stands twice."""
-    for place, name in enumerate(names):
-        if name in names[:place]:
-            raise UserError(f"{path}: the column {name!r} stands twice in the header; rename one")
-    return names
 
 
 def check_length(path: Path, number: int, line: int, cells: list[str], names: list[str]) -> None:
@@ -184,14 +149,14 @@ def _constant(name: str) -> None:
         raise ValueError(f"{name} is not JSON; write a number or null")
 
 
-_STRICT = json.JSONDecoder(object_pairs_hook=_distinct_keys, parse_constant=_constant)
+STRICT_JSON = json.JSONDecoder(object_pairs_hook=_distinct_keys, parse_constant=_constant)
 
 
 def decode_strictly(text: str) -> Any:
     """Return the value of a JSON text; a ValueError for a field that stands twice in an object, and
     for an infinity. NaN is no value.
     """
-    return _STRICT.decode(text)
+    return STRICT_JSON.decode(text)
 
 
 def _check_levels(path: Path, number: int, row: Row) -> None:
@@ -220,7 +185,7 @@ def _check_pairs(path: Path, number: int, row: Row) -> None:
 
 
 def _read_json(path: Path) -> Iterator[tuple[int, Row]]:
-    for number, (_, record) in enumerate(read_records(path, decoder=_STRICT), 1):
+    for number, (_, record) in enumerate(read_records(path, decoder=STRICT_JSON), 1):
         if isinstance(record, BrokenRow):
             raise UserError(f"cannot read {path}: {record}; mend it, or write one JSON array")
         if not isinstance(record, dict):
@@ -260,12 +225,7 @@ def _rows_of(path: Path, batch: pa.RecordBatch) -> list[Row]:
 
 
 def _read_workbook(path: Path) -> Iterator[tuple[int, Row]]:
-    from zipfile import BadZipFile
-
-    try:
-        sheets = [(title, rows) for title, rows in read_sheets(path) if rows]
-    except (BadZipFile, KeyError) as error:
-        raise UserError(f"cannot read {path}: not a workbook; save it as .xlsx or .csv") from error
+    sheets = [(title, rows) for title, rows in read_sheets(path) if rows]
     if len(sheets) > 1:
         titles = ", ".join(title for title, _ in sheets)
         raise UserError(f"{path} has {len(sheets)} sheets ({titles}); save the one to judge alone")

@@ -23,6 +23,7 @@ from typing import Any
 from selene_lib.data import DataSpec, LoadResult, Row
 from selene_lib.data.loading import Walk
 from selene_lib.data.readers import read_records
+from selene_lib.data.tables import STRICT_JSON
 from selene_lib.errors import UserError, shown
 from selene_lib.files.names import NO_TEXT, PLAIN_NAME, is_plain_name, is_writable
 from selene_lib.files.yaml_text import read_yaml, text_in
@@ -96,7 +97,7 @@ def load_user_domain(
 
 
 def _rows(path: Path, limit: int | None) -> Iterator[tuple[str, Any]]:
-    for number, row in enumerate(read_records(path), 1):
+    for number, row in enumerate(read_records(path, decoder=STRICT_JSON), 1):
         if limit is not None and number > limit:
             return
         yield row

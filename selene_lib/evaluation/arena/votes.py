@@ -20,7 +20,8 @@ from typing import Literal
 
 import numpy as np
 
-from selene_lib.data.tables import check_length, decode_strictly, distinct_names
+from selene_lib.data.readers import distinct_names
+from selene_lib.data.tables import check_length, decode_strictly
 from selene_lib.errors import UserError
 from selene_lib.records import TIE, Judgement, Sample
 
