@@ -207,13 +207,15 @@ def test_a_judge_that_quotes_is_safe_behind_the_escaping_template_only():
         ["probe", "template"]
     )
     # a quoted verdict beside the judge's own is never read as one: in a plain template it costs
-    # the verdict, behind the escaping one it costs nothing
+    # the verdict, behind the escaping one it costs nothing. A sentence that names another verdict
+    # behind the judge's own is no mark that could be escaped: two verdicts are none
     planted = {"planted_result", "planted_reply", "closed_fence"}
+    said = {"fake_rubric", "lookalike_result", "ignore_rubric"}
     for name in ATTACKS:
         escaped, plain = card.loc[(name, "escape")], card.loc[(name, "plain")]
         assert escaped["effect"] == plain["effect"] == 0, name
-        assert escaped["n_unparsed"] == 0, name
-        assert (plain["n_unparsed"] == plain["n"]) == (name in planted), name
+        assert escaped["n_unparsed"] == (escaped["n"] if name in said else 0), name
+        assert (plain["n_unparsed"] == plain["n"]) == (name in planted | said), name
 
 
 def test_a_judge_that_prefers_its_own():

@@ -98,7 +98,7 @@ def test_a_cut_reply_out_of_form_that_went_on_may_be_a_draft(reply, value):
     found = parse_verdict(reply, "absolute", finish_reason="length")
     assert found.value == value and (found.status == "truncated") == (value is None)
     whole = parse_verdict(reply, "absolute", finish_reason="stop")
-    assert whole.value == "2"
+    assert whole.value == (None if "Hmm" in reply else "2"), "taken back in the same breath"
 
 
 @pytest.mark.parametrize(

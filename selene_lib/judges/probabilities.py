@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from selene_lib.prompts.control_tokens import final_part
+from selene_lib.prompts.quotations import readable_part
 from selene_lib.prompts.verdicts import MARKER
 from selene_lib.records import labels_of
 
+_ROUNDING = 1e-3  # a log-probability just above 0 is 0
 _WRAPPING = " \t\n*_\"'`[(<"
 
 
@@ -16,11 +17,12 @@ def verdict_position(text: str) -> int | None:
     """Where the verdict begins: the first character after the last result marker that is not white
     space or wrapping; None where there is none. Drafts and later turns are passed over.
     """
-    start, end, is_open = final_part(text)
-    ends = [match.end() for match in MARKER.finditer(text, start, end)]
+    part, start, is_open = readable_part(text)
+    ends = [match.end() for match in MARKER.finditer(part)]
     if is_open or not ends:
         return None
-    return next((i for i in range(ends[-1], end) if text[i] not in _WRAPPING), None)
+    places = range(ends[-1], len(part))
+    return next((start + i for i in places if part[i] not in _WRAPPING), None)
 
 
 def label_probabilities(
@@ -51,6 +53,8 @@ def _normalised(task: str, alternatives: Mapping[str, float]) -> dict[str, float
     if not longer <= words:  # a tokenizer that writes 10 in one piece lists it beside 1
         return None
     for text, logprob in alternatives.items():
+        if not logprob <= _ROUNDING:  # no log-probability: nothing listed with it can be trusted
+            return None
         word = text.strip(_WRAPPING)
         label = next((name for name in mass if word and name.startswith(word)), None)
         if label is not None:

@@ -27,18 +27,22 @@ _FIRST_CHARACTERS = (
 )
 CONTROL = re.compile("|".join(_FIRST_CHARACTERS), re.IGNORECASE)
 
-# What a judge that thinks aloud writes around its draft.
-_THOUGHT_WORDS = r"(?:think|thinking|thoughts?|reasoning|reflection|scratchpad|analysis|seed:think)"
+# What a judge that thinks aloud writes around its draft: any name that speaks of thinking.
+_THINKING = (
+    r"(?:think|thought|reason|reflect|scratch|draft|monologue|deliberat|analy[sz]|inner|ponder"
+    r"|ruminat|brainstorm|rationale|contemplat|musing|(?<![a-z])cot(?![a-z]))"
+)
+_THOUGHT_WORDS = rf"(?:[\w:.-]{{0,40}}?{_THINKING}[\w:.-]{{0,40}})"
+_CLOSES = r"(?:/|[^|｜<>\n]{0,60}(?:(?<![a-z])end|suffix|close|stop|finish|exit))"
+_THOUGHT_TOKEN = rf"(?=[^|｜<>\n]{{0,60}}{_THINKING})[^|｜<>\n]{{1,64}}[|｜]?>"
 _OPEN_THOUGHT = (
-    rf"(?:<|&lt;)\s*{_THOUGHT_WORDS}(?:\s[^<>\n]*)?(?:>|&gt;)"
-    rf"|<\|(?:begin_of_)?{_THOUGHT_WORDS}\|>|<\|START_THINKING\|>"
-    r"|\[THINK\]|◁think▷"
+    rf"(?:<|&lt;)\s*{_THOUGHT_WORDS}(?:\s[^<>\n]*)?(?:>|&gt;)|\[{_THOUGHT_WORDS}\](?!\()"
+    rf"|<[|｜](?!{_CLOSES}){_THOUGHT_TOKEN}|◁think▷|<unused\d{{1,4}}>\s*thought\b"
     r"|<\|channel\|>\s*(?:analysis|commentary)[^<]*<\|message\|>|<\|channel>\s*thought"
 )
 _CLOSE_THOUGHT = (
-    rf"(?:<|&lt;)\s*/\s*{_THOUGHT_WORDS}\s*(?:>|&gt;)"
-    rf"|<\|(?:end_of_|/){_THOUGHT_WORDS}\|>|<\|END_THINKING\|>"
-    r"|\[/THINK\]|◁/think▷"
+    rf"(?:<|&lt;)\s*/\s*{_THOUGHT_WORDS}\s*(?:>|&gt;)|\[/{_THOUGHT_WORDS}\]"
+    rf"|<[|｜](?={_CLOSES}){_THOUGHT_TOKEN}|◁/think▷"
     r"|<\|channel\|>\s*final[^<]*<\|message\|>|<channel\|>"
 )
 # Tokens that end a turn or begin another: what stands behind the first of them is no reply.
@@ -47,6 +51,14 @@ _END_OF_REPLY = (
     r"|</s>|<(?:start|end)_of_turn>|<eos>|<bos>|<extra_id_\d{1,4}>|<unused\d{1,4}>"
     r"|\[\|[a-z_]{1,32}\|\]|\[/?(?:INST|SYSTEM_PROMPT)\]|<<\s*/?SYS\s*>>|\[gMASK\]|<sop>|<eop>"
 )
+# What a turn begins or ends with, by any part of its name; a token of another kind may open or
+# close a part that is no reply.
+_OF_TURNS = re.compile(
+    r"</?s>|\[/?INST|SYS\s*>|text|sentence|turn|eot|eom|eos|bos|eop|sop|im_|header|\Wend\W|\Wstart\W"
+    r"|message|channel|return|user|assistant|system|observation|human|model|chat|pad|unk|mask|sep"
+    r"|role|response|reserved|sequence|gMASK|SYSTEM_PROMPT|extra_id",
+    re.IGNORECASE,
+)
 _MARK = re.compile(
     rf"(?P<open>{_OPEN_THOUGHT})|(?P<close>{_CLOSE_THOUGHT})|(?P<end>{_END_OF_REPLY})",
     re.IGNORECASE,
@@ -54,7 +66,7 @@ _MARK = re.compile(
 THOUGHT_MARK = re.compile(rf"{_OPEN_THOUGHT}|{_CLOSE_THOUGHT}", re.IGNORECASE)
 # What a prompt ends in whose chat template has opened the thinking block.
 OPENS_THOUGHT = re.compile(rf"(?:{_OPEN_THOUGHT})\s*\Z", re.IGNORECASE)
-_PLAIN_TAG = re.compile(rf"(?:<|&lt;)\s*/?\s*({_THOUGHT_WORDS})\b", re.IGNORECASE)
+_PLAIN_TAG = re.compile(rf"(?:<|&lt;|\[)\s*/?\s*({_THOUGHT_WORDS})(?![\w:.-])", re.IGNORECASE)
 _ROLE = re.compile(r"\s*(?:assistant|model|system|user)?\s*", re.IGNORECASE)
 
 
@@ -75,9 +87,10 @@ def final_part(reply: str) -> tuple[int, int, bool]:
 
     It stands after the last closed thinking block of the first turn and before the first control
     token. The third value is True where a thinking block was opened and never closed: then nothing
-    was said yet. A token between backticks is spoken of, not used.
+    was said yet. So it is where tokens of an unknown kind part what was said, which may be a draft.
+    A token between backticks is spoken of, not used.
     """
-    start, opened = 0, ""
+    start, opened, is_strange = 0, "", False
     if not _may_hold_marks(reply):
         return start, len(reply), False
     for match in _MARK.finditer(reply):
@@ -88,13 +101,18 @@ def final_part(reply: str) -> tuple[int, int, bool]:
         elif match.lastgroup == "close":
             if _closes(match.group(), opened):
                 start, opened = match.end(), ""
+        elif opened.startswith("<unused") and match.group().startswith("<unused"):
+            start, opened = match.end(), ""
         elif opened:
             if not opened.startswith("<|channel"):  # a channel is several messages long
                 break
         elif _ROLE.fullmatch(reply, start, match.start()):
             start = match.end()  # a header before the reply
+            is_strange = is_strange or not _OF_TURNS.search(match.group())
         else:
-            return start, match.start(), _is_closed_later(reply, match.end())
+            is_strange = is_strange or not _OF_TURNS.search(match.group())
+            is_draft = is_strange and bool(reply[match.end() :].strip())
+            return start, match.start(), is_draft or _is_closed_later(reply, match.end())
     return start, len(reply), bool(opened)
 
 

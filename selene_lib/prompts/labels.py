@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Iterator
 
 from selene_lib.records import labels_of
 
@@ -35,7 +34,9 @@ _PHRASES: dict[str, str] = {
     "pairwise": r"(?:(?:the\s+)?(?:response|answer|option|assistant|output|candidate)[\s*_]*[:#]?"
     r"[\s*_\"'`(\[]*)?(?P<label>[AB])",
 }
-_RESULT_KEYS = ("result", "verdict")
+_RESULT_KEYS = ("result", "verdict", "final_result", "final_verdict")
+# What may stand on the line before a JSON object that is the reply
+_BEFORE_JSON = re.compile(r"[\s>,]*(?:`{3,}\s*\w*)?\s*")
 
 
 @functools.cache
@@ -82,25 +83,29 @@ def _unwrap(words: str) -> tuple[str, int]:
         text = inner
 
 
-def json_results(text: str) -> Iterator[tuple[str, int]]:
-    """Yield the words of each `result` in the JSON objects of a text, and where they begin.
+def json_results(text: str) -> tuple[list[tuple[str, int]], bool]:
+    """Return the words of each `result` in the JSON objects of a text, and where they begin; and
+    whether these objects are how the text states its verdict.
 
-    Nothing is yielded unless the last object ends the text (a closing code fence apart).
+    They are where each of them begins a line and the last one ends the text (a code fence apart).
     """
     found: list[tuple[str, int]] = []
-    end = 0
+    end, is_own = 0, True
     decoder = json.JSONDecoder(object_pairs_hook=list)
     position = text.find("{")
     while position >= 0:
         try:
-            pairs, end = decoder.raw_decode(text, position)
-        except (json.JSONDecodeError, RecursionError):
+            pairs, after = decoder.raw_decode(text, position)
+        except (ValueError, RecursionError):
             position = text.find("{", position + 1)
             continue
-        found += _results(text, pairs, position, end)
+        results = _results(text, pairs, position, after)
+        before = text[max(end, text.rfind("\n", 0, position) + 1) : position]
+        is_own = is_own and (not results or bool(_BEFORE_JSON.fullmatch(before)))
+        found += results
+        end = after
         position = text.find("{", end)
-    if not text[end:].strip().strip("`").strip():
-        yield from found
+    return found, is_own and not text[end:].strip().strip("`").strip()
 
 
 def _results(text: str, pairs: object, start: int, end: int) -> list[tuple[str, int]]:

@@ -14,7 +14,8 @@ A verdict is the line after a result marker, and it must hold one label and noth
   `Yes, it does`, `No, it does not`, full-width digits; invisible characters are passed over.
 
 It never repairs: `4.5`, `-4`, `A or B`, `Apple` and `INCORRECT` are `malformed`, and so is a reply
-that states two different verdicts.
+that states two different verdicts, in whatever notation (`selene_lib.prompts.statements`), or one
+that it only quotes (`selene_lib.prompts.quotations`).
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from selene_lib.prompts.control_tokens import final_part
+from selene_lib.prompts.endings import was_cut, was_filtered, what_came
 from selene_lib.prompts.labels import json_results, read_label
+from selene_lib.prompts.quotations import is_spoken_of, readable_part
+from selene_lib.prompts.statements import BOXED_LINE, contradiction, is_heading, stated_labels
 from selene_lib.records import VerdictStatus, labels_of
 
 REASONING_MARK = "**Reasoning:**"
@@ -37,17 +41,8 @@ MARKER = re.compile(
 _LINE = re.compile(
     r"[ \t>#*_-]*(?:final[ \t]+)?(?:result|verdict)[ \t*_]*[:：][ \t*_]*(\S.*)", re.IGNORECASE
 )
-_HEADING = re.compile(
-    r"#{1,6}[ \t]*(?:final[ \t]+)?(?:result|verdict)[ \t]*:?[ \t]*", re.IGNORECASE
-)
 # How a reply begins that keeps to the form; another may think aloud, without any mark of it
 _IN_FORM = re.compile(r"[\s*_#>]*(?:reasoning|result)\b", re.IGNORECASE)
-_BOXED = re.compile(
-    r"(?:(?:so|thus|hence|therefore),?\s+)?(?:(?:the|my)\s+)?"
-    r"(?:(?:final\s+)?(?:answer|result|verdict|score)\s*(?:is|:)\s*)?"
-    r"([$(\[\\*\s]*\\boxed\s*\{[^{}\n]*\}[$)\]\\*\s]*[.!]?)",
-    re.IGNORECASE,
-)
 # Where a model without an end token goes on to play the next turn
 _OPENING = re.compile(r"\s*(?:\*\*|__)?\s*reasoning\s*(?:\*\*|__)?\s*[:：]\s*(?:\*\*|__)?", re.I)
 _NEXT_TURN = re.compile(
@@ -117,8 +112,8 @@ def parse_verdict(reply: str, task: str, *, finish_reason: str = "stop") -> Verd
     `reply` is generated text only, never the prompt; `task` may name a scale (`absolute 1-10`). The
     **last** result marker counts; another
     marker, or a later line of its own, with a different label makes the reply malformed. Without a
-    label the reply is named for what it is: `truncated` (tokens ran out before the verdict or
-    inside a thinking block), `refused` (it opens by declining), `abstained` (it says that there is
+    label the reply is named for what it is: `truncated` (it ended before the verdict or inside a
+    thinking block, and not by itself), `refused` (it opens by declining), `abstained` (it says that there is
     no verdict), `malformed`. A next turn that the judge plays itself (`\n\nHuman: ...`) is no part
     of the reply.
     """
@@ -157,15 +152,17 @@ def is_thinking(text: str) -> bool:
 
 
 def _read(reply: str, task: str, finish_reason: str) -> tuple[Verdict, int]:
-    start, end, is_open = final_part(reply)
+    text, start, is_open = readable_part(reply)
     if is_open:
         return _unfinished(finish_reason), 0
-    is_cut = finish_reason == "length" and end == len(reply)
-    start += len(reply[start:end]) - len(reply[start:end].lstrip("\ufeff"))
-    text = reply[start:end]
+    # what a filter ended may have gone on, as what ran out of tokens
+    may_go_on = was_cut(finish_reason) or was_filtered(finish_reason)
+    is_cut = may_go_on and start + len(text) == len(reply)
+    plain = text.lstrip("\ufeff")
+    text, start = plain, start + len(text) - len(plain)
     for match in _NEXT_TURN.finditer(text):
         turn = text[: match.start()]
-        if not MARKER.search(turn) and not _LINE.fullmatch(turn.strip().splitlines()[-1]):
+        if not MARKER.search(turn) and not _LINE.fullmatch(turn.strip().split("\n")[-1]):
             continue
         verdict, position = _state(turn, task, "stop", False)
         if verdict.value is not None:
@@ -186,21 +183,23 @@ def _state(text: str, task: str, finish_reason: str, is_cut: bool) -> tuple[Verd
     between = text[markers[-2].end() : markers[-1].start()] if len(markers) > 1 else ""
     if between.strip() and "\n" not in between:
         return Verdict("malformed", reason="two result markers on one line"), 0
-    lines = [line for line in text[last.position :].splitlines() if line.strip()]
+    lines = [line for line in text[last.position :].split("\n") if line.strip()]
     if last.label is not None and is_cut and _may_go_on(last, lines, task):
-        return Verdict("truncated", reason="the token limit came inside the verdict"), 0
+        return _cut(finish_reason, "inside the verdict"), 0
     if last.label is not None and is_cut and len(lines) > 1 and not _IN_FORM.match(text):
-        return Verdict("truncated", reason="the token limit came in text that may be a draft"), 0
+        return _cut(finish_reason, "in text that may be a draft"), 0
     if last.label is None:
         return _no_value(text, text[markers[-1].end() :], lines, task, finish_reason), 0
-    later = [label for line in lines[1:] if (label := _stated(line, task)) is not None]
-    return _agree([*later, *(label for label in drafts if label is not None)], last)
+    if is_spoken_of(text, markers[-1].start()):
+        return Verdict("malformed", reason="the result marker is only spoken of"), 0
+    before = stated_labels(text[: markers[-1].start()], task)
+    return _agree([*before, *(label for label in drafts if label is not None)], last, text, task)
 
 
 def _after(text: str, end: int, task: str) -> _Statement:
     """What stands after a marker: the first line that is not blank."""
     start = end + len(text[end:]) - len(text[end:].lstrip())
-    words = (text[start:].splitlines() or [""])[0]
+    words = text[start:].split("\n")[0]
     found = read_label(words, task)
     return _Statement(words, start + (found[1] if found else 0), found[0] if found else None)
 
@@ -225,20 +224,21 @@ def _may_go_on(last: _Statement, lines: list[str], task: str) -> bool:
 
     `4` alone is taken, as a judge that was given room for the verdict and no more writes it.
     """
-    return len(lines) == 1 and last.words.strip(" *_\"'`[]()") not in labels_of(task)
+    labels = labels_of(task)
+    is_begun = any(label != last.label and label.startswith(last.label or "") for label in labels)
+    is_whole = last.words.strip(" *_\"'`[]()") in labels
+    return len(lines) == 1 and (is_begun or not is_whole)
 
 
-def _stated(line: str, task: str) -> str | None:
-    """The label that a line of its own is or names."""
-    match = _LINE.fullmatch(line.strip())
-    found = read_label(match.group(1) if match else line, task)
-    return found[0] if found else None
-
-
-def _agree(labels: list[str], chosen: _Statement) -> tuple[Verdict, int]:
+def _agree(labels: list[str], chosen: _Statement, text: str, task: str) -> tuple[Verdict, int]:
     other = next((label for label in labels if label != chosen.label), None)
     if other is not None:
         return Verdict("malformed", reason=f"two verdicts: {chosen.label} and {other}"), 0
+    line_end = text.find("\n", chosen.position)
+    later = text[line_end:] if line_end >= 0 else ""
+    reason = contradiction(later, chosen.label or "", task)
+    if reason:
+        return Verdict("malformed", reason=reason), 0
     return Verdict("value", chosen.label), chosen.position
 
 
@@ -247,7 +247,9 @@ def _state_unmarked(text: str, task: str, finish_reason: str, is_cut: bool) -> t
     labels = [statement.label for statement in found if statement.label is not None]
     if not labels or len(labels) < len(found):
         return _no_value(text, None, [], task, finish_reason), 0
-    return _agree(labels, found[-1])
+    if any(is_spoken_of(text, text.rfind("\n", 0, s.position) + 1) for s in found):
+        return Verdict("malformed", reason="the verdict is only spoken of"), 0
+    return _agree([*stated_labels(text, task), *labels], found[-1], text, task)
 
 
 def _unmarked_lines(text: str, task: str, is_cut: bool) -> Iterator[_Statement]:
@@ -264,9 +266,9 @@ def _unmarked_lines(text: str, task: str, is_cut: bool) -> Iterator[_Statement]:
         words = line.group().rstrip()
         is_edge = is_first or is_last
         match = _LINE.fullmatch(words) if is_edge else None
-        boxed = _BOXED.fullmatch(words.strip()) if is_last else None
+        boxed = BOXED_LINE.fullmatch(words.strip()) if is_last else None
         is_alone = len(lines) == 1
-        is_headed = is_last and number > 0 and _HEADING.fullmatch(lines[number - 1].group().strip())
+        is_headed = is_last and number > 0 and is_heading(lines[number - 1].group())
         if match is not None:
             yield _statement(match.group(1), line.start() + match.start(1), task)
         elif boxed is not None:
@@ -277,7 +279,8 @@ def _unmarked_lines(text: str, task: str, is_cut: bool) -> Iterator[_Statement]:
 
 
 def _json_statements(text: str, task: str) -> Iterator[_Statement]:
-    for words, position in json_results(text):
+    found, is_own = json_results(text)
+    for words, position in found if is_own else ():
         yield _statement(words, position, task)
 
 
@@ -288,19 +291,22 @@ def _statement(words: str, position: int, task: str) -> _Statement:
     return _Statement(words, position + found[1], found[0])
 
 
+def _cut(finish_reason: str, place: str) -> Verdict:
+    return Verdict("truncated", reason=f"{what_came(finish_reason)} {place}")
+
+
 def _unfinished(finish_reason: str) -> Verdict:
-    if finish_reason == "length":
-        return Verdict("truncated", reason="the token limit came inside a thinking block")
+    if was_cut(finish_reason):
+        return _cut(finish_reason, "inside a thinking block")
     return Verdict("malformed", reason="a thinking block is never closed")
 
 
 def _no_value(
     text: str, tail: str | None, lines: list[str], task: str, finish_reason: str
 ) -> Verdict:
-    if finish_reason == "length" and not (tail or "").strip():
-        missing = "result marker" if tail is None else "verdict"
-        return Verdict("truncated", reason=f"the token limit came before the {missing}")
-    if finish_reason == "content_filter" or declines(text):
+    if was_cut(finish_reason) and not (tail or "").strip():
+        return _cut(finish_reason, f"before the {'result marker' if tail is None else 'verdict'}")
+    if was_filtered(finish_reason) or declines(text):
         return Verdict("refused", reason="the reply declines to judge")
     if not text.strip():
         return Verdict("malformed", reason="empty reply")
