@@ -311,7 +311,8 @@ def _prepare(
     """Read input and output and everything in them; return the job, and the ids it asks about."""
     kind_of(settings.task, settings.scale)
     shape = TableShape(output, schema_of(source, output))
-    check_output(output, kept, (source, *files_read(model, settings)))
+    more = [Path(settings.store)] if settings.store else []
+    check_output(output, kept, (source, *files_read(model, settings)), more)
     _, first = next(iter(iterate_rows(source)))
     is_pair = (columns or {}).get("response_b", "response_b") in first
     asked = Asked.of(model, settings, "pairwise" if is_pair else "absolute")

@@ -24,7 +24,7 @@ from selene_lib.files import (
     write_json,
     write_text,
 )
-from selene_lib.judge import judge_file
+from selene_lib.judge import JudgeOptions, judge_file
 from selene_lib.labels.page import check_agreement, write_agreement
 from selene_lib.labels.recipe import JudgeRecipe
 
@@ -93,6 +93,8 @@ def test_judging_destroys_nothing_and_asks_nothing_before(here):
             ("is a folder", {"output": "d.csv"}),
             ("no regular file", {"output": "p.csv"}),
             ("is a folder", {"store": "folder"}),
+            ("is a folder", {"options": JudgeOptions(store="folder")}),
+            ("written twice", {"options": JudgeOptions(store="o.csv")}),
             ("written twice", {"store": "o.csv"}),
             ("written twice", {"store": "o.csv.samples.parquet"}),
             ("is read by", {"output": "r.csv", "rubric": "r.csv"}),
@@ -336,6 +338,10 @@ def test_a_recipe_takes_no_number_that_means_nothing(given):
         "train --input a --task absolute --out b --holdout nan",
         "plan --n-pairs 0",
         "serve --port 70000",
+        "judge --input a --output b --samples 0",
+        "judge --input a --output b --timeout nan",
+        "judge --input a --output b --temperature -1",
+        "judge --input a --output b --gpus-per-worker inf",
         "serve --max-items 0",
     ],
 )
@@ -345,6 +351,18 @@ def test_a_number_that_no_option_can_mean_is_told_with_its_option(here, line):
         word for word in reversed(line.split()) if word.startswith("-") and not word[1:].isdigit()
     )
     assert done.exit_code == 2 and option in done.output
+
+
+def test_commands_that_write_elsewhere_destroy_nothing_either(here):
+    write_text("page.html", "<!doctype html>mine")
+    for line, words in [
+        ("report --out page.html", "page.html is there already"),
+        ("report --out pipe.csv", "no regular file"),
+        ("data get laptop --out in.csv", "is no folder"),
+        ("serve --model http://127.0.0.1:9/v1#m --store folder", "is a folder"),
+    ]:
+        done = CliRunner().invoke(app, line.split())
+        assert isinstance(done.exception, UserError) and words in str(done.exception)
 
 
 def test_an_option_given_twice_for_one_name_is_refused(here):

@@ -74,10 +74,13 @@ def serve(
     `Authorization: Bearer KEY`; without one only this machine is listened to. SIGTERM or Ctrl-C
     stops it: what was taken is answered first.
     """
+    from selene_lib.files import check_outputs
     from selene_lib.judge import Judge
     from selene_lib.serving.app import ServeLimits, make_app
     from selene_lib.serving.running import key_for, serve_app
 
+    if store is not None:
+        check_outputs([(store, None)], [rubric, adapter])
     key, limits = key_for(host), ServeLimits(max_waiting, max_items, max_body_bytes)
     judge = Judge(
         model,

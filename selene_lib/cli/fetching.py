@@ -48,7 +48,9 @@ def get_data(
     What is there is not fetched again.
     """
     from selene_lib.data import fetching
+    from selene_lib.files import check_folder
 
+    check_folder(out)
     files = fetching.bundle_files(bundle)
     for line in fetching.licence_lines(files):
         print(line)

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from selene_lib.cli.options import ColumnOption, LabelOption, pairs_of, print_rows
+from selene_lib.cli.options import (
+    ColumnOption,
+    LabelOption,
+    count,
+    from_zero,
+    not_negative,
+    pairs_of,
+    positive,
+    print_rows,
+)
 from selene_lib.errors import UserError
 
 if TYPE_CHECKING:
@@ -90,13 +99,19 @@ def judge(
         str | None, typer.Option("--name", help="what the judge is called in the results")
     ] = None,
     samples: Annotated[
-        int, typer.Option("--samples", help="replies to each question, at temperature 1")
+        int,
+        typer.Option(
+            "--samples", help="replies to each question, at temperature 1", callback=count
+        ),
     ] = 1,
     combine: Annotated[
         str, typer.Option("--combine", help="one verdict of several: majority or mean")
     ] = "majority",
     temperature: Annotated[
-        float | None, typer.Option("--temperature", help="0 (greedy) unless there are samples")
+        float | None,
+        typer.Option(
+            "--temperature", help="0 (greedy) unless there are samples", callback=not_negative
+        ),
     ] = None,
     family: Annotated[
         str | None,
@@ -112,22 +127,34 @@ def judge(
         bool, typer.Option("--dry-run", help="say requests, tokens and cost; ask nothing")
     ] = False,
     max_new_tokens: Annotated[
-        int | None, typer.Option("--max-new-tokens", help="room for reasoning and verdict")
+        int | None,
+        typer.Option("--max-new-tokens", help="room for reasoning and verdict", callback=count),
     ] = None,
     max_prompt_tokens: Annotated[
-        int | None, typer.Option("--max-prompt-tokens", help="longer prompts are cut in the middle")
+        int | None,
+        typer.Option(
+            "--max-prompt-tokens", help="longer prompts are cut in the middle", callback=count
+        ),
     ] = None,
     concurrency: Annotated[
-        int | None, typer.Option("--concurrency", help="server: requests at a time (16)")
+        int | None,
+        typer.Option("--concurrency", help="server: requests at a time (16)", callback=count),
     ] = None,
     timeout: Annotated[
-        float | None, typer.Option("--timeout", help="server: seconds for one answer (300)")
+        float | None,
+        typer.Option("--timeout", help="server: seconds for one answer (300)", callback=positive),
     ] = None,
     budget_tokens: Annotated[
-        int | None, typer.Option("--budget-tokens", help="server: stop after so many tokens")
+        int | None,
+        typer.Option(
+            "--budget-tokens", help="server: stop after so many tokens", callback=from_zero
+        ),
     ] = None,
     budget_usd: Annotated[
-        float | None, typer.Option("--budget-usd", help="server: stop after so many US dollars")
+        float | None,
+        typer.Option(
+            "--budget-usd", help="server: stop after so many US dollars", callback=not_negative
+        ),
     ] = None,
     price: Annotated[
         list[str] | None,
@@ -171,12 +198,19 @@ def judge(
     engine: Annotated[
         str | None, typer.Option("--engine", help="ray: spread over a cluster (extra scale)")
     ] = None,
-    workers: Annotated[int, typer.Option("--workers", help="ray: judges at work at once")] = 2,
+    workers: Annotated[
+        int, typer.Option("--workers", help="ray: judges at work at once", callback=count)
+    ] = 2,
     ray_address: Annotated[
         str | None, typer.Option("--ray-address", help="ray: auto or host:port; default: this one")
     ] = None,
     gpus_per_worker: Annotated[
-        float, typer.Option("--gpus-per-worker", help="ray: GPUs, or shares of one, of a judge")
+        float,
+        typer.Option(
+            "--gpus-per-worker",
+            help="ray: GPUs, or shares of one, of a judge",
+            callback=not_negative,
+        ),
     ] = 0.0,
     column: ColumnOption = None,
     label: LabelOption = None,
@@ -261,8 +295,6 @@ def _cluster(
         return None
     if engine != "ray":
         raise UserError(f"--engine {engine!r} is not ray")
-    if workers < 1:
-        raise UserError(f"--workers is {workers}; it must be at least 1")
     folder = output.with_name(f"{output.name}.ray")
     return Cluster(folder, address, workers, n_gpus_per_worker=gpus)
 

@@ -28,9 +28,12 @@ def report(
 
     Or compare two runs with --compare: scores, and flips item by item.
     """
+    from selene_lib.files import check_outputs
     from selene_lib.pipeline.publication import refuse_damaged
     from selene_lib.report import build_comparison
 
+    if out is not None:
+        check_outputs([(out, _is_report)])
     if compare is None:
         print(_build(run, out, texts))
         return
@@ -40,6 +43,12 @@ def report(
     show_texts = all(_shows_texts(name) for name in compare) if texts is None else texts
     target = out or a.parent / "comparisons" / f"{a.name}_{b.name}.html"
     print(build_comparison(a, b, target, show_texts=show_texts))
+
+
+def _is_report(path: Path) -> bool:
+    """Whether a file is a page of ours: they name first what they may load, which is nothing."""
+    with open(path, "rb") as stream:
+        return b"content=\"default-src 'none'; img-src data:" in stream.read(2000)
 
 
 def _build(run: str, out: Path | None, texts: bool | None) -> Path:

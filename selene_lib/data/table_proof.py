@@ -16,9 +16,15 @@ _OF_SAMPLES = ("id", "task", "instruction", "response", "label")
 _WRITTEN, _REPLACED = "selene_table_sha256", "selene_replaced_sha256"
 
 
-def check_output(output: Path, store: Path, read: Iterable[str | os.PathLike | None] = ()) -> None:
+def check_output(
+    output: Path,
+    store: Path,
+    read: Iterable[str | os.PathLike | None] = (),
+    more: Iterable[Path] = (),
+) -> None:
     """Raise a UserError for an output that could not be written, or that would destroy a file: one
     that is `read`, or a table that was not written here or was edited since.
+    `more` are further files that are written.
     """
     samples = samples_beside(output)
     if output.is_file() and output.stat().st_size and not store.exists():
@@ -33,6 +39,7 @@ def check_output(output: Path, store: Path, read: Iterable[str | os.PathLike | N
             (samples, _holds_samples),
             (store, None),  # what is no store is refused when it is opened
             (store.with_name(f"{store.name}.damaged"), None),
+            *((path, None) for path in more),
         ],
         read,
     )

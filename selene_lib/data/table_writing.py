@@ -81,8 +81,10 @@ class TableShape:
         try:
             with ParquetTable(pa.BufferOutputStream(), self.schema):
                 pass
-            for block in rows if self.is_unsettled else ():
-                _as_arrow(block, self.schema)
+            is_nested = any(pa.types.is_nested(kind) for kind in self.schema.types)
+            for block in rows if self.is_unsettled or is_nested else ():
+                with ParquetTable(pa.BufferOutputStream(), self.schema) as table:
+                    table.write(block)
         except _not_arrow() as error:
             raise self._misfit(error) from error
 

@@ -88,11 +88,7 @@ def check_folder(out: Path, read: Iterable[str | os.PathLike | None] = ()) -> No
     """Raise a UserError for a folder to write into that is a file, or one of the folders that are
     read or inside one.
     """
-    if (
-        not out.name
-        or (out.exists() and not out.is_dir())
-        or (out.is_symlink() and not out.exists())
-    ):
+    if not out.is_dir() and os.path.lexists(out):
         raise UserError(f"{str(out)!r} is no folder; give the name of a folder to make")
     for given in read:
         source = existing(given) if given else None

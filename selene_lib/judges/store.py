@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from selene_lib.errors import UserError
-from selene_lib.files import LineAppender, PathLock, from_dict, parse_line, scan_jsonl
+from selene_lib.files import (
+    LineAppender,
+    PathLock,
+    check_regular,
+    from_dict,
+    parse_line,
+    scan_jsonl,
+)
 from selene_lib.judges.protocol import JudgeBackend, Question
 from selene_lib.models.reply_store import mend_store
 from selene_lib.prompts.verdicts import parse_verdict
@@ -124,6 +131,7 @@ class JudgementStore:
         self.path, self.judge = Path(path), judge
         self.set_name: str | None = None
         self.n_tokens = [0, 0]
+        check_regular(self.path)
         busy = f"{path} is being written by another process; wait for it or give another store"
         self._beside = beside
         self._lock = PathLock(self.path, busy=busy) if beside is None else None

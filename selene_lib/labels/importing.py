@@ -21,7 +21,7 @@ from typing import Any
 from selene_lib.data.conversations import text_of
 from selene_lib.data.tables import read_table
 from selene_lib.errors import UserError, shown
-from selene_lib.files import write_csv, write_text
+from selene_lib.files import check_folder, write_csv, write_text
 from selene_lib.files.yaml_text import read_yaml, text_in
 from selene_lib.prompts.rubrics import write_rubric
 from selene_lib.records import LABELS
@@ -73,6 +73,7 @@ def write_import(found: Imported, out: str | Path) -> list[Path]:
     import pandas as pd
 
     out, written = Path(out), []
+    check_folder(out)
     for name in (RUBRIC_FILE, TABLE_FILE):
         if (out / name).exists():
             raise UserError(f"{out / name} is there already; give another folder")

@@ -20,6 +20,7 @@ from selene_lib.files import (
     LineAppender,
     PathLock,
     append_jsonl,
+    check_regular,
     mend_jsonl,
     read_jsonl,
     scan_jsonl,
@@ -109,6 +110,7 @@ class ReplyStore:
         self._rows: dict[str, dict[str, Any]] = {row["key"]: row for row in rows}
 
     def _open(self, path: Path) -> list[dict[str, Any]]:
+        check_regular(path)
         self._lock = PathLock(
             path,
             busy=f"{path} is written by another process: "
