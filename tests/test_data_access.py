@@ -411,3 +411,52 @@ def test_a_number_of_400_digits_is_a_broken_cell():
     row = Row({"n": 10**400}, SPEC, "x, row 1")
     with pytest.raises(BrokenRow, match="column 'n': expected a number"):
         row.number("n")
+
+
+DAMAGE = [[1], {"a": 1}, [[1]], "", None, 10**400]
+
+
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [
+        ("ragtruth", "source_id"),
+        ("financebench", "financebench_id"),
+        ("lfqa_verification", "question_id"),
+        ("rewardbench_math_prm", "problem_id"),
+        ("fine_grained_rlhf", "passages"),
+        ("expertqa", "answers"),
+        ("helpsteer", "helpfulness"),
+        ("ultrafeedback", "completions"),
+    ],
+)
+@pytest.mark.parametrize("value", DAMAGE, ids=lambda value: repr(value)[:12])
+def test_a_publishers_damaged_cell_costs_its_row(tmp_path, name, column, value):
+    spec, shape = free_of_counts(name), SHAPES[name]
+    records = [shape.record(i) for i in range(4)]
+    records[1] = {**records[1], column: value}
+    (tmp_path / (spec.folder or name)).mkdir()
+    shape.write(tmp_path / (spec.folder or name), records)
+    found = load(spec, data_dir=tmp_path, max_broken_share=0.5)
+    is_key = name == "rewardbench_math_prm" and isinstance(value, str | int)
+    assert found.n_samples > 0 and any("broken" in why for why in found.n_dropped) != is_key
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "column"),
+    [
+        ("ragtruth", "source_info.jsonl", "source_id"),
+        ("financebench", "financebench_open_source.jsonl", "financebench_id"),
+        ("flask_items", "model_output/chatgpt.jsonl", "question_id"),
+    ],
+)
+def test_a_damaged_row_of_a_joined_table_is_counted_beside_the_rows(tmp_path, name, file, column):
+    spec, shape = free_of_counts(name), SHAPES[name]
+    folder = tmp_path / (spec.folder or name)
+    folder.mkdir()
+    shape.write(folder, [shape.record(i) for i in range(6)])
+    joined = [json.loads(line) for line in (folder / file).read_text().splitlines()]
+    joined[2][column] = [1]
+    (folder / file).write_text("".join(json.dumps(row) + "\n" for row in joined))
+    found = load(spec, data_dir=tmp_path, max_broken_share=0.5, quarantine=tmp_path / "q.jsonl")
+    assert found.n_read == 6 and found.n_samples == 5
+    assert f"{file.split('/')[-1]}, row 3" in (tmp_path / "q.jsonl").read_text()

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from selene_lib.data import BrokenRow, readers
 from selene_lib.data.readers import read_records
+from selene_lib.data.workbooks import read_sheets
 from selene_lib.errors import UserError
 
 JSON_VALUES = st.recursive(
@@ -152,6 +153,14 @@ def test_a_file_of_another_kind_is_named(tmp_path, name, data, why):
         list(read_records(tmp_path / name))
 
 
+def replace_in_workbook(path, old, new):
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, part in parts.items():
+            archive.writestr(name, part.replace(old, new))
+
+
 @pytest.mark.parametrize("damage", ["foreign", "cut", "a cell that is no XML"])
 def test_a_damaged_workbook_is_named(tmp_path, damage):
     path = tmp_path / "x.xlsx"
@@ -162,13 +171,9 @@ def test_a_damaged_workbook_is_named(tmp_path, damage):
     path.write_bytes(b"a,b\n" if damage == "foreign" else whole[: len(whole) // 2])
     if damage == "a cell that is no XML":
         path.write_bytes(whole)
-        with zipfile.ZipFile(path) as archive:
-            parts = {name: archive.read(name) for name in archive.namelist()}
-        with zipfile.ZipFile(path, "w") as archive:
-            for name, part in parts.items():
-                archive.writestr(name, part.replace(b"HERE", b"&#xD800;"))
+        replace_in_workbook(path, b"HERE", b"&#xD800;")
     with pytest.raises(UserError, match=r"x\.xlsx .*not a workbook, or a damaged one"):
-        list(readers.read_sheets(path))
+        list(read_sheets(path))
 
 
 def test_a_row_without_a_key_is_beside_the_others(tmp_path):
@@ -177,3 +182,21 @@ def test_a_row_without_a_key_is_beside_the_others(tmp_path):
     assert dict(found) == {1: {"k": 1}} and len(found.broken) == 4
     assert all(broken.is_beside for _, broken in found.broken)
     assert found.find(1) == {"k": 1} and found.find([1]) is None and found.find(2) is None
+
+
+def test_a_list_before_lines_of_records_is_one_damaged_row(tmp_path):
+    (tmp_path / "x.jsonl").write_text('[1]\n{"a": 1}\n{"a": 2}\n')
+    records = [record for _, record in read_records(tmp_path / "x.jsonl")]
+    assert records == [[1], {"a": 1}, {"a": 2}]
+
+
+@pytest.mark.parametrize("reference", [b"&#xD800;", b"&#55357;", b"&#0;", b"&#xFFFF;"])
+def test_a_reference_to_no_character_costs_its_cell(tmp_path, reference):
+    path = tmp_path / "x.xlsx"
+    book = openpyxl.Workbook()
+    book.active.append(["HERE", "\u00e4 & \U0001f600"])
+    book.save(path)
+    replace_in_workbook(path, b"HERE", reference)
+    ((_, rows),) = read_sheets(path, broken_cells=True)
+    assert [type(cell) for cell in rows[0]] == [bytes, str]
+    assert rows[0][1] == "\u00e4 & \U0001f600"

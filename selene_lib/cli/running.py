@@ -59,6 +59,10 @@ def reproduce(
 
     settings = presets.parse_settings(set_ or [])
     if data_dir is not None:
+        if "data_dir" in settings:
+            raise typer.BadParameter(
+                "--data-dir and --set data_dir mean the same; give one of them"
+            )
         settings["data_dir"] = str(folder(data_dir))
     if dry_run or why:
         print_dry_run(run, first, last, settings, why=why, keep=keep or (), force=force or ())

@@ -181,9 +181,11 @@ class Walk:
         else:
             source = read_local(self.spec, self.data_dir)
         for place, record in _with_progress(source, self.spec) if self.progress else source:
-            if not (isinstance(record, BrokenRow) and record.is_beside):
-                self.n_read += 1
-                self.n_by_file[place.rpartition(", row ")[0]] += 1
+            if isinstance(record, BrokenRow) and record.is_beside:
+                yield place, record
+                continue
+            self.n_read += 1
+            self.n_by_file[place.rpartition(", row ")[0]] += 1
             yield place, record
             if self.n_read % CHECK_EVERY_ROWS == 0:
                 self._check_broken()

@@ -1,10 +1,10 @@
 """Read the records of a publisher's file one by one.
 
-JSON Lines, JSON arrays, CSV, Parquet, workbooks, also gzipped or in xz. Every reader yields
-`(place, record)`, where the place reads `file, row n`; a record that cannot be decoded is yielded
-as a `BrokenRow`, so that one bad line costs one line. A file that is damaged as a whole (cut off,
-not UTF-8, a quote that is not closed) is a UserError that names it. Memory holds one block or one
-batch, never the file.
+JSON Lines, JSON arrays, CSV, Parquet, also gzipped or in xz (workbooks: `workbooks.py`). Every
+reader yields `(place, record)`, where the place reads `file, row n`; a record that cannot be
+decoded is yielded as a `BrokenRow`, so that one bad line costs one line. A file that is damaged as
+a whole (cut off, not UTF-8, a quote that is not closed) is a UserError that names it. Memory holds
+one block or one batch, never the file.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import io
 import json
 import lzma
 import re
-import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -151,7 +150,7 @@ def _read_json(stream: TextIO, name: str, decoder: json.JSONDecoder) -> Iterator
         head = stream.readline(BLOCK_CHARACTERS)
     if not head:
         return
-    if head.lstrip()[:1] == "[":
+    if head.lstrip()[:1] == "[" and not _is_line_of_its_own(head, stream):
         yield from _read_array(head, stream, name, decoder)
         return
     if not head.endswith("\n"):
@@ -160,6 +159,16 @@ def _read_json(stream: TextIO, name: str, decoder: json.JSONDecoder) -> Iterator
         yield from _read_lines(head, stream, name, decoder)
     else:
         yield from _read_whole(head, stream, name, decoder)
+
+
+def _is_line_of_its_own(head: str, stream: TextIO) -> bool:
+    """Whether a whole list stands before lines of records: one damaged row, and no array of all."""
+    if not head.endswith("\n") or not _peek(stream).lstrip().startswith("{"):
+        return False
+    try:
+        return isinstance(json.loads(head), list)
+    except _NOT_READ:
+        return False
 
 
 def _peek(stream: TextIO) -> str:
@@ -333,34 +342,3 @@ def _read_parquet(path: Path, name: str) -> Iterator[tuple[str, Any]]:
             f"cannot read {path} as Parquet after row {number} ({why}): it is cut off or damaged; "
             "fetch or write it again"
         ) from error
-
-
-def read_sheets(path: Path) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
-    """Yield `(sheet name, rows of cell values)` of a workbook; empty rows are left out.
-
-    A file that is no workbook, or a damaged one, is a UserError.
-    """
-    import openpyxl
-
-    # a SyntaxError is how XML parsers tell of a cell that is no XML
-    faults = (zipfile.BadZipFile, zlib.error, EOFError, OSError, LookupError, ValueError, TypeError)
-    try:
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-        try:
-            for sheet in book.worksheets:
-                yield sheet.title, _rows_with_cells(sheet)
-        finally:
-            book.close()
-    except (*faults, AttributeError, SyntaxError) as error:
-        raise UserError(
-            f"cannot read {path} ({error}): not a workbook, or a damaged one; fetch it again, or "
-            "save it as .xlsx or .csv"
-        ) from error
-
-
-def _rows_with_cells(sheet: Any) -> list[tuple[Any, ...]]:
-    rows = []
-    for row in sheet.iter_rows(values_only=True):
-        if any(cell is not None for cell in row):
-            rows.append(row)
-    return rows

@@ -17,10 +17,10 @@ from selene_lib.data.readers import (
     distinct_names,
     iterate_cells,
     read_records,
-    read_sheets,
     where_not_utf8,
 )
 from selene_lib.data.spec import BrokenRow
+from selene_lib.data.workbooks import read_sheets
 from selene_lib.errors import UserError
 
 if TYPE_CHECKING:

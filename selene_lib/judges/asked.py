@@ -245,7 +245,8 @@ def _read_criteria(path: Path) -> list[Criterion]:
 def _criterion(path: Path, row: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(row, dict):
         raise TypeError(f"not {shown(row)}")
-    texts = {key: text_in(path, key, row[key]) for key in ("name", "rubric") if key in row}
+    named = [key for key in ("name", "rubric") if key in row]
+    texts: dict[str, Any] = {key: text_in(path, key, row[key]) for key in named}
     veto = truth_of(row.get("veto", False))
     if veto is None:
         raise TypeError(f"veto is true or false, not {shown(row['veto'])}")

@@ -18,8 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from selene_lib.data.readers import read_sheets
 from selene_lib.data.spec import BrokenRow, DataSpec, Row
+from selene_lib.data.workbooks import read_sheets
 from selene_lib.records import Sample
 
 ANNOTATORS = {
@@ -87,7 +87,7 @@ def _read_annotations(path: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:
 
     The header row starts with `case_id`.
     """
-    for model, rows in read_sheets(path):
+    for model, rows in read_sheets(path, broken_cells=True):
         sheet = f"{path.name}, sheet {model}"
         start = next((i for i, row in enumerate(rows) if row[0] == "case_id"), None)
         if start is None:
