@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from selene_lib.errors import UserError, tell
-from selene_lib.models.bodies import Unreadable, as_error, read_body, words_of
+from selene_lib.models.bodies import Unreadable, as_error, guess_tokens, read_body, words_of
 from selene_lib.models.chats import ChatReply, ChatRequest
 from selene_lib.models.limits import Budget, Pacer, Purse
 from selene_lib.models.refusals import (
@@ -282,6 +282,9 @@ class Job:
             except TryAgain as error:
                 reason = str(error)
             except Unreadable as error:
+                if error.is_paid:
+                    n_prompt = sum(guess_tokens(m["content"]) for m in request.messages)
+                    self.purse.lose(n_prompt, request.max_tokens)
                 reason = self._unreadable(error)
                 n_unreadable += 1
                 if n_unreadable == _MAX_UNREADABLE:
@@ -359,6 +362,8 @@ class Job:
                 f"no answer from {self.line.base_url}: no connection ({words}); is the server up, "
                 "and is that its address? What was answered is stored"
             )
+        if type(cause).__name__ == "DecodingError" or "complete message body" in words:
+            return Unreadable(f"malformed reply: damaged on its way ({words})", is_paid=True)
         return TryAgain(words)
 
     def _clean(self, text: str) -> str:

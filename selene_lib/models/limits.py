@@ -16,6 +16,7 @@ from numbers import Real
 from selene_lib.errors import UserError
 
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
+_NUMBER = re.compile(r"[0-9]+\.?[0-9]*|\.[0-9]+")
 _TEMPLATE_TOKENS = 64  # what a chat template puts around a message, generously
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
 
@@ -152,6 +153,11 @@ class Purse:
         self.spent[1] += n_reply_tokens
         self._settled.set()
 
+    def lose(self, n_prompt_tokens: int, n_reply_tokens: int) -> None:
+        """Count what an answer cost that broke on its way; its request may go out once more."""
+        self.spent[0] += n_prompt_tokens
+        self.spent[1] += n_reply_tokens
+
 
 class Pacer:
     """Holds every request back while the server asks for it.
@@ -189,16 +195,17 @@ def retry_after_seconds(headers: Mapping[str, str]) -> float:
 
     `Retry-After` is a number or an HTTP date.
     """
-    if headers.get("retry-after-ms", "").replace(".", "", 1).isdigit():
-        return float(headers["retry-after-ms"]) / 1000
+    milliseconds = headers.get("retry-after-ms", "").strip()
+    if _NUMBER.fullmatch(milliseconds):
+        return float(milliseconds) / 1000
     text = headers.get("retry-after", "").strip()
-    if text.replace(".", "", 1).isdigit():
+    if _NUMBER.fullmatch(text):
         return float(text)
     if not text:
         return 0.0
     try:
         return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, OverflowError):  # no date, or one that no clock reaches
         return 0.0
 
 
