@@ -311,6 +311,8 @@ def test_an_export_never_lies_in_what_it_is_made_of(here):
         {"n_epochs": 0},
         {"holdout": math.nan},
         {"batch_size": 0},
+        {"batch_size": 2.5},
+        {"n_epochs": "4"},
         {"max_length_tokens": 0},
         {"seed": -1},
     ],
@@ -381,6 +383,7 @@ def test_an_option_given_twice_for_one_name_is_refused(here):
         ("v.csv", "left,right,winner,winner\na,b,left,right\n", "'winner' stands twice"),
         ("v.csv", "left,right,winner\na,b,left,right\n", "has more fields"),
         ("v.csv", "left,right,winner,voter\na,b,left\n", "has fewer fields"),
+        ("v.csv", "left,right,model_a,model_b,winner\na,b,c,d,left\n", "name the judges twice"),
         ("v.jsonl", '{"left":"a","right":"b","winner":"left","winner":"right"}\n', "stands twice"),
     ],
 )

@@ -35,6 +35,8 @@ def check_outputs(
     paths = [path for path, _ in written]
     for number, path in enumerate(paths):
         check_regular(path)
+        if path.exists() and not os.access(path, os.W_OK):
+            raise UserError(f"{path} is write-protected: give another name, or let it be changed")
         for source in sources:
             _check_not_read(path, source)
         for other in paths[:number]:
@@ -80,8 +82,6 @@ def check_regular(path: Path) -> None:
         raise UserError(f"{path} is a folder: give the name of a file in it")
     if not stat.S_ISREG(mode):
         raise UserError(f"{path} is no regular file (a device or a pipe): give another name")
-    if not os.access(path, os.W_OK):
-        raise UserError(f"{path} is write-protected: give another name, or let it be written to")
 
 
 def check_folder(out: Path, read: Iterable[str | os.PathLike | None] = ()) -> None:

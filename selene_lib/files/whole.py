@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -304,19 +305,19 @@ class PathLock:
     def _lock_inode(self, path: Path) -> None:
         if fcntl is None or not path.is_file():
             return
-        self._inode = os.open(path, os.O_RDONLY)
         try:
+            self._inode = os.open(path, os.O_RDONLY)
             fcntl.flock(self._inode, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise
         except OSError:  # a file system without such locks: the hidden file is all there is
-            os.close(self._inode)
-            self._inode = None
+            return
 
     def close(self) -> None:
         """Release the lock; a second call does nothing."""
         if self._inode is not None and fcntl is not None:
-            fcntl.flock(self._inode, fcntl.LOCK_UN)  # a forked child has the descriptor too
+            with contextlib.suppress(OSError):
+                fcntl.flock(self._inode, fcntl.LOCK_UN)  # a forked child has the descriptor too
             os.close(self._inode)
             self._inode = None
         self._lock.release()

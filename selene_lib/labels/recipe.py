@@ -43,16 +43,19 @@ class JudgeRecipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        over_zero = ("n_epochs", "batch_size", "learning_rate", "max_length_tokens")
-        for name in over_zero:
+        for name in ("n_epochs", "learning_rate"):
             value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:  # also what is no number
-                raise UserError(f"{name} is {value}; give a number over 0")
+            is_default = name == "learning_rate" and value is None
+            if not is_default and not (isinstance(value, int | float) and 0 < value < math.inf):
+                raise UserError(f"{name} is {value!r}; give a number over 0")
         for name in ("holdout", "validation"):
-            if not 0 <= getattr(self, name) < 1:
-                raise UserError(f"{name} is {getattr(self, name)}; give a share from 0 to below 1")
-        if self.seed < 0:
-            raise UserError(f"seed is {self.seed}; give a whole number from 0")
+            value = getattr(self, name)
+            if not (isinstance(value, int | float) and 0 <= value < 1):
+                raise UserError(f"{name} is {value!r}; give a share from 0 to below 1")
+        for name, least in (("batch_size", 1), ("max_length_tokens", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if not (isinstance(value, int) and value >= least):
+                raise UserError(f"{name} is {value!r}; give a whole number from {least}")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""

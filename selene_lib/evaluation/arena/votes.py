@@ -191,6 +191,11 @@ def _vote(path: Path, line: int, row: dict) -> tuple[str, str, float]:
             f"{path}, line {line}: columns {found}; "
             "needed are left, right, winner (or model_a, model_b, winner)"
         )
+    if all(name in row for names in SHAPES for name in names):
+        raise UserError(
+            f"{path}, line {line}: the columns name the judges twice (left, right and model_a, "
+            "model_b); remove two of them"
+        )
     one, two = (str(row[c] or "").strip() for c in shape)
     winner = str(row["winner"] or "").strip()
     if not one or not two:
