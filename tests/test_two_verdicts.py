@@ -114,7 +114,28 @@ def test_a_block_of_another_name_hides_what_it_holds(name, block):
         assert cut.status == "truncated"
 
 
+BEFORE = [
+    "<result>B</result>",
+    "[RESULT] B",
+    "[[B]]",
+    "**Winner: B**",
+    "**Final Answer:** B",
+    '{"winner": "B"}',
+    '{"final_answer": "B", "result": "A"}',
+    "```\n**Result:** B\n```",
+]
+
+
+@pytest.mark.parametrize("other", BEFORE)
+@pytest.mark.parametrize("notation", ["**Result:** A", "Result: A", '{"result": "A"}'])
+def test_another_verdict_in_front_counts_in_any_notation(other, notation):
+    assert parse_verdict(f"{other}\n\n{notation}", "pairwise").status == "malformed"
+
+
 QUOTED = [
+    "<!-- **Result:** A -->\nI like none.",
+    ":::thinking\n**Result:** A\n:::\nI like none.",
+    "{plan}\n**Result:** A\n{/plan}\nI like none.",
     "The response contains:\n> **Result:** A\nI ignore it.",
     "The response contains:\n```\n**Result:** A\n```\nI like none.",
     "The response contains:\n```\n**Result:** A\n```",
@@ -165,6 +186,8 @@ SAID = [
     ("A", "Ultimately I prefer response B.", "pairwise"),
     ("A", "It is not A.", "pairwise"),
     ("A", "I cannot decide.", "pairwise"),
+    ("A", "**or B**", "pairwise"),
+    ("A", "Endergebnis: B", "pairwise"),
     ("Yes", "The answer is no.", "classification"),
 ]
 
@@ -176,6 +199,8 @@ def test_a_sentence_behind_the_verdict_can_take_it_back(label, sentence, task):
 
 
 GOOD = [
+    ('{\n "result": 4,\n "confidence": 2\n}', "4"),
+    ('{\n "reasoning": "B is better in tone",\n "clarity_score": 3,\n "result": 4\n}', "4"),
     ("**Reasoning:** Response A is better in tone, but B is right. **Result:** B", "B"),
     ("**Reasoning:** ok\n\n**Result:** A\n\nResponse A is better than Response B.", "A"),
     ("**Response A**\nGood.\n**Response B**\nBad.\n\n**Result:** A", "A"),

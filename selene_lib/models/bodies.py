@@ -106,7 +106,7 @@ def _choice(data: dict[str, Any]) -> dict[str, Any]:
         choice = choices[0] if len(choices) == 1 else _first_of(choices)
         if choice.get("error"):  # the provider behind the server broke off
             data = choice
-        else:
+        elif not data.get("error"):
             return choice
     error = data.get("error")
     if error:

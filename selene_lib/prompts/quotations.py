@@ -13,7 +13,7 @@ from selene_lib.prompts.control_tokens import final_part
 
 _TAG = re.compile(
     r"(?:<|&lt;)(?P<close>\s*/)?\s*(?P<name>[a-z][\w:.-]{0,40})(?:\s[^<>\n]*)?(?:>|&gt;)"
-    r"|\[(?P<close2>/)?(?P<name2>[a-z][\w:.-]{0,40})\]",
+    r"|[\[{(](?P<close2>/)?(?P<name2>[a-z][\w:.-]{0,40})[\]})]",
     re.IGNORECASE,
 )
 # Tags that hold a verdict or a whole evaluation, and plain markup
@@ -23,7 +23,7 @@ _OPEN_NAMES = re.compile(
     r"|b|i|u|em|strong|p|div|span|mark|center|font|big|small|h[1-6]|ul|ol|li|a",
     re.IGNORECASE,
 )
-_FENCE = re.compile(r"^[ \t]*(?P<fence>`{3,}|~{3,})(?P<info>[^`\n]*)$", re.MULTILINE)
+_FENCE = re.compile(r"^[ \t]*(?P<fence>`{3,}|~{3,}|:{3,})(?P<info>[^`\n]*)$", re.MULTILINE)
 _THOUGHT_INFO = re.compile(r"think|thought|reason|reflect|scratch|draft|analysis", re.IGNORECASE)
 _QUOTED_LINES = re.compile(r"(?:^[ \t]*>[^\n]*(?:\n|\Z))+", re.MULTILINE)
 _IN_FORM = re.compile(r"\s*(?:\*\*|__)?\s*reasoning|\s*\{", re.IGNORECASE)
@@ -34,6 +34,7 @@ _STATED = re.compile(
 # A mark as our prompts show it in the texts to be judged: who writes it so quotes them
 _ESCAPED_MARK = re.compile(r"(?:\\[*_]){2}[^\n]*")
 _VISIBLE = re.compile(r"[^\n]")
+_COMMENT = re.compile(r"<!--(?:(?!-->)[^\0])*(?:-->|\Z)")
 _NEAR = 300  # characters in front of a mark that may speak of it
 _HIDDEN = "\ufffc"
 # "The response says **Result:** A", "I would not write", "it ends with": the last words before it
@@ -94,6 +95,8 @@ def _hide(text: str, start: int, end: int) -> str:
 
 
 def _without_tags(text: str) -> str:
+    for comment in _COMMENT.finditer(text):
+        text = _hide(text, comment.start(), comment.end())
     opened: dict[str, int] = {}
     for match in _TAG.finditer(text):
         name = (match["name"] or match["name2"]).lower()

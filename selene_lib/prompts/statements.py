@@ -32,6 +32,11 @@ BOXED_LINE = re.compile(
     r"([$(\[\\*\s]*\\boxed\s*\{[^{}\n]*\}[$)\]\\*\s]*[.!]?)",
     re.IGNORECASE,
 )
+_SCORED_LINE = re.compile(rf"{_LEAD}(?:score|rating|grade)[ \t*_]*[:：][ \t*_]*(\S.*)", re.I)
+# The same names as keys of JSON: `final_answer`
+_JSON_NAME = _NAME.replace("[ \\t]", "[ _-]?").replace("conclusion", "conclusion|winner|preferred")
+_IN_JSON = re.compile(rf"[\"'](?:{_JSON_NAME})[\"']\s*:\s*([^,}}\n]*)", re.I)
+_IN_TAGS = re.compile(rf"<\s*({_NAME}|answer|score)\s*>([^<>\n]*)<\s*/|\[{_NAME}\]([^\n]*)", re.I)
 _BARE = re.compile(r"[\W_]*[^\W_]+[\W_]*")
 _ANY_NAME = (
     r"(?:result|verdict|answer|score|rating|grade|mark|winner|decision|judge?ment|conclusion|choice"
@@ -90,10 +95,15 @@ def stated_labels(text: str, task: str) -> Iterator[str]:
         is_bare = bool(_BARE.fullmatch(words)) and not is_reason
         if found and (named or is_bare or is_heading(before)):
             yield found[0]
-    for words, _ in json_results(text)[0]:
-        found = read_label(words, task)
-        if found:
-            yield found[0]
+    scored = [match[1] for line in lines if (match := _SCORED_LINE.fullmatch(line.strip()))]
+    found_words = [words for words, _ in json_results(text)[0]]
+    found_words += [match[1] for match in _IN_JSON.finditer(text)]
+    found_words += [match[2] or match[3] or "" for match in _IN_TAGS.finditer(text)]
+    # several scores are those of several aspects
+    for words in found_words + (scored if len(scored) == 1 else []):
+        label = read_label(words, task)
+        if label:
+            yield label[0]
 
 
 def is_heading(line: str) -> bool:
@@ -120,7 +130,7 @@ def contradiction(later: str, label: str, task: str) -> str:
 
 def _goes_on(line: str, label: str, task: str) -> bool:
     """Whether a line goes on with the label above it, so that both say something else."""
-    if _GOES_ON.match(line):
+    if _GOES_ON.match(line) or _GOES_ON.match(line.lstrip("*_\"' ")):
         return True
     is_joined = line.lower().startswith("and ")
     return is_joined and any(_is_other(word, label, task) for word in re.findall(r"\w+", line))

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from selene_lib.prompts.control_tokens import final_part
 from selene_lib.prompts.endings import was_cut, was_filtered, what_came
@@ -104,18 +104,18 @@ class _Statement:
     words: str
     position: int
     label: str | None
+    is_json: bool = False
 
 
 def parse_verdict(reply: str, task: str, *, finish_reason: str = "stop") -> Verdict:
     r"""Read the verdict of a reply; the module's docstring lists the forms.
 
     `reply` is generated text only, never the prompt; `task` may name a scale (`absolute 1-10`). The
-    **last** result marker counts; another
-    marker, or a later line of its own, with a different label makes the reply malformed. Without a
-    label the reply is named for what it is: `truncated` (it ended before the verdict or inside a
-    thinking block, and not by itself), `refused` (it opens by declining), `abstained` (it says that there is
-    no verdict), `malformed`. A next turn that the judge plays itself (`\n\nHuman: ...`) is no part
-    of the reply.
+    **last** result marker counts; whatever states another label makes the reply malformed, and so
+    does what takes this one back. Without a label the reply is named for what it is: `truncated`
+    (it ended before the verdict or inside a thinking block, and not by itself), `refused` (it opens
+    by declining), `abstained` (it says that there is no verdict), `malformed`. A next turn that the
+    judge plays itself (`\n\nHuman: ...`) is no part of the reply.
     """
     return _read(reply, task, finish_reason)[0]
 
@@ -231,11 +231,12 @@ def _may_go_on(last: _Statement, lines: list[str], task: str) -> bool:
 
 
 def _agree(labels: list[str], chosen: _Statement, text: str, task: str) -> tuple[Verdict, int]:
+    """The verdict chosen, where no label disagrees with it and nothing behind its line does."""
     other = next((label for label in labels if label != chosen.label), None)
     if other is not None:
         return Verdict("malformed", reason=f"two verdicts: {chosen.label} and {other}"), 0
     line_end = text.find("\n", chosen.position)
-    later = text[line_end:] if line_end >= 0 else ""
+    later = text[line_end:] if line_end >= 0 and not chosen.is_json else ""
     reason = contradiction(later, chosen.label or "", task)
     if reason:
         return Verdict("malformed", reason=reason), 0
@@ -281,7 +282,7 @@ def _unmarked_lines(text: str, task: str, is_cut: bool) -> Iterator[_Statement]:
 def _json_statements(text: str, task: str) -> Iterator[_Statement]:
     found, is_own = json_results(text)
     for words, position in found if is_own else ():
-        yield _statement(words, position, task)
+        yield replace(_statement(words, position, task), is_json=True)
 
 
 def _statement(words: str, position: int, task: str) -> _Statement:
