@@ -399,7 +399,7 @@ def test_the_command_alone_names_the_run(project):
 
 @pytest.mark.parametrize(
     ("value", "default", "read"),
-    [("yes", False, True), ("off", True, False), (8, "", "8"), ("010", "", "010"), (3, 0.5, 3.0)],
+    [(8, "", "8"), ("010", "", "010"), (3, 0.5, 3.0), (True, False, True)],
 )
 def test_a_value_in_the_type_of_its_parameter(value, default, read):
     assert presets.checked_value("00", "key", value, default) == read
@@ -407,7 +407,15 @@ def test_a_value_in_the_type_of_its_parameter(value, default, read):
 
 @pytest.mark.parametrize(
     ("value", "default"),
-    [("010", 0), ("1_000", 0), (True, ""), ("inf", 0.5), (float("nan"), 0.5), (10**400, 0.5)],
+    [
+        ("010", 0),
+        ("1_000", 0),
+        (True, ""),
+        ("no", True),
+        ("inf", 0.5),
+        (float("nan"), 0.5),
+        (10**400, 0.5),
+    ],
 )
 def test_a_value_that_is_not_of_its_parameters_type(value, default):
     with pytest.raises(UserError, match="parameter 'key' of 00 is") as error:
@@ -422,3 +430,19 @@ def test_a_setting_is_given_once_and_shown_in_short():
     with pytest.raises(UserError, match="nested") as error:
         presets.parse_settings([f"seed={deep}"])
     assert len(str(error.value)) < 400
+
+
+def test_a_run_file_names_a_notebook_once(project):
+    first = notebooks.STEPS[0]
+    spec = presets.RunSpec("x", notebooks={first.number: {}, first.name: {}})
+    with pytest.raises(UserError, match="twice"):
+        presets.resolve_parameters(spec, notebooks.STEPS, {})
+
+
+def test_yes_and_no_are_booleans_where_one_is_meant(project):
+    for word, truth in (("yes", True), ("off", False)):
+        settings = presets.parse_settings([f"01.scan={word}", f"01.title={word}"])
+        values = {}
+        for key, value in settings.items():
+            presets._assign(values, {"scan": False, "title": ""}, "01", key[3:], value)
+        assert values == {"scan": truth, "title": word}

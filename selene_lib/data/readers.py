@@ -303,6 +303,8 @@ def iterate_cells(
             ) from error
         if cells is None:
             return
+        if not number and any("\0" in cell for cell in cells):
+            raise UserError(f"{path} holds NULs, as UTF-16 does; save it as UTF-8")
         if cells:
             yield number, line, cells
         number, line = number + bool(cells), rows.line_num + 1

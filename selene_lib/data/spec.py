@@ -131,7 +131,8 @@ class Row:
         """
         value = self.get(column, "a number")
         number = math.nan
-        if isinstance(value, int | float | str) and not isinstance(value, bool):
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if is_number or (isinstance(value, str) and "_" not in value):  # Python reads 1_0 as 10
             with contextlib.suppress(ValueError, OverflowError):  # 400 digits are too many
                 number = float(value)
         if not low <= number <= high or not math.isfinite(number):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from selene_lib.errors import UserError
+from selene_lib.errors import UserError, shown
 from selene_lib.pipeline.places import project_root
 
 
@@ -181,7 +181,7 @@ def step_spec(name: str) -> StepSpec:
     """
     found = [s for s in (*STEPS, *ALONE) if name in (s.name, s.number)]
     if not found:
-        raise UserError(f"no step {name!r}; there are {', '.join(s.name for s in STEPS)}")
+        raise UserError(f"no step {shown(name)}; there are {', '.join(s.name for s in STEPS)}")
     return found[0]
 
 

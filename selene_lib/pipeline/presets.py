@@ -128,11 +128,21 @@ def resolve_parameters(
             for name in _targets(key, defaults, source):
                 _assign(resolved[name], defaults[name], name, key.split(".")[-1], value)
         if source == "run file":
-            for given, own in spec.notebooks.items():
-                name = _in_chain(given, defaults)
+            for name, own in _by_notebook(spec, defaults).items():
                 for key, value in own.items():
                     _assign(resolved[name], defaults[name], name, key, value)
     return {s.name: resolved[s.name] for s in steps}
+
+
+def _by_notebook(spec: RunSpec, defaults: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """What a run file says of single notebooks, by name; one that it names twice is a UserError."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for given, own in spec.notebooks.items():
+        name = _in_chain(given, defaults)
+        if name in found:
+            raise UserError(f"run {spec.name!r} names notebook {name} twice; write it once")
+        found[name] = own
+    return found
 
 
 def _targets(key: str, defaults: Mapping[str, Mapping[str, Any]], source: str) -> list[str]:
@@ -168,7 +178,9 @@ def _assign(
             f"notebook {name} has no parameter {shown(key)}; it has {', '.join(defaults)}"
         )
     refuse_secrets(value, f"parameter {key} of {name}")
-    resolved[key] = checked_value(name, key, value, defaults[key])
+    truth = truth_of(value) if isinstance(defaults[key], bool) else None  # `--set skip=yes`
+    given = value if truth is None else truth
+    resolved[key] = checked_value(name, key, given, defaults[key])
 
 
 def checked_value(name: str, key: str, value: Any, default: Any) -> Any:
@@ -183,9 +195,6 @@ def checked_value(name: str, key: str, value: Any, default: Any) -> Any:
             value = math.inf
     if wanted is str and type(value) in (int, float):  # `--set seeds=0` means the text
         value = str(value)
-    if wanted is bool and isinstance(value, str):  # `--set skip=yes`
-        truth = truth_of(value)
-        value = value if truth is None else truth
     if type(value) is not wanted or (wanted is float and not math.isfinite(value)):
         raise UserError(
             f"parameter {key!r} of {name} is {wanted.__name__} (default {default!r}), "
