@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 from dataclasses import replace
 
@@ -100,6 +101,16 @@ def test_a_record_by_another_hand_names_no_file_to_open(base, trained, tmp_path,
     assert judge(base, other).judge(PROMPT)
 
 
+@pytest.mark.parametrize("change", [{"r": 0}, {"lora_alpha": "x"}, {"target_modules": 5}, None])
+def test_an_adapter_configuration_of_another_shape_is_named(base, trained, tmp_path, change):
+    bad = copied(trained, tmp_path)
+    config = json.loads((bad / "adapter_config.json").read_text())
+    (bad / "adapter_config.json").write_text(json.dumps(config | change if change else []))
+    with pytest.raises(UserError, match="does not fit the model") as error:
+        judge(base, bad)
+    one_line(error)
+
+
 def renamed(tensors):
     return {key.replace("layers.0", "layers.7"): value for key, value in tensors.items()}
 
@@ -164,12 +175,80 @@ def test_a_base_that_is_not_whole_or_not_finite_is_refused(base, trained, tmp_pa
         judge(trained)
 
 
+@pytest.mark.parametrize("extra", ["layer", "tensor"])
+def test_weights_without_a_place_in_the_configuration_are_refused(base, tmp_path, extra):
+    bad = copied(base, tmp_path)
+    if extra == "layer":
+        config = json.loads((bad / "config.json").read_text()) | {"num_hidden_layers": 1}
+        (bad / "config.json").write_text(json.dumps(config))
+    else:
+        changed_weights(
+            bad / "model.safetensors", lambda t: t | {"model.layers.0.gate.bias": torch.ones(3)}
+        )
+    spec = TrainSpec(base_model=str(bad), n_steps=1, batch_size=2, device="cpu")
+    number = {"layer": 9, "tensor": 1}[extra]
+    for use in (judge, lambda _: train(spec, make_pairs(4), tmp_path / "run", progress=False)):
+        with pytest.raises(UserError, match=f"no place for {number} of the weights") as error:
+            use(bad)
+        one_line(error)
+
+
+def test_stored_buffers_and_a_head_that_is_the_embedding_are_no_weights_too_many(base, tmp_path):
+    old = copied(base, tmp_path)
+    names = ("model.layers.0.self_attn.rotary_emb.inv_freq", "model.layers.1.attn.masked_bias")
+    changed_weights(
+        old / "model.safetensors", lambda t: t | {name: torch.ones(1) for name in names}
+    )
+    assert judge(old).judge(PROMPT)
+
+
+ODD_FILES = {
+    "config.json": [
+        "[]",
+        "null",
+        {"num_attention_heads": 0},
+        {"vocab_size": "64"},
+        {"dtype": "float99"},
+        {"rms_norm_eps": "x"},
+        {"pad_token_id": 999},
+    ],
+    "tokenizer_config.json": ["[]", "{", {"model_max_length": "x"}, {"eos_token": 5}],
+    "generation_config.json": ["[]", "null"],
+    "special_tokens_map.json": ["[]"],
+    "model.safetensors.index.json": ["[]"],
+}
+
+
+@pytest.mark.parametrize(
+    ("file", "change"), [(file, change) for file, some in ODD_FILES.items() for change in some]
+)
+def test_a_file_of_another_shape_is_named(base, tmp_path, file, change):
+    bad = copied(base, tmp_path)
+    if isinstance(change, dict):
+        change = json.dumps(json.loads((bad / file).read_text()) | change)
+    (bad / file).write_text(change)
+    with pytest.raises(UserError, match=rf"cannot load model .*{file}") as error:
+        judge(bad)
+    one_line(error)
+
+
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+def test_a_folder_or_pipe_in_place_of_a_configuration_is_named(base, tmp_path, make):
+    bad = copied(base, tmp_path)
+    (bad / "config.json").unlink()
+    make(bad / "config.json")
+    with pytest.raises(UserError, match=r"its config\.json holds no JSON object"):
+        judge(bad)
+
+
 TEMPLATES = {
     None: "no chat template",
     "{% for m in messages %}{{ m['role'] }}{% endfor %}": "leaves the user message out",
     "{% if messages[0]['role'] != 'system' %}{{ raise_exception('system first') }}{% endif %}"
     "{{ messages[0]['content'] }}": "without a system message",
     "{{ messages[0]['content'": "without a system message",
+    "{% for i in range(100000000) %}{% endfor %}": "Range too big",
+    "{{ 1 / 0 }}": "division by zero",
 }
 
 
@@ -249,6 +328,10 @@ def test_unknown_layers_are_named_before_anything_is_loaded(base, tmp_path):
         ({"chosen": " \n"}, "chosen text is empty"),
         ({"rejected": ""}, "rejected text is empty"),
         ({"prompt": ""}, "prompt text is empty"),
+        ({"chosen": None}, r"chosen is no text \(NoneType\)"),
+        ({"rejected": 5}, r"rejected is no text \(int\)"),
+        ({"prompt": "half \ud800"}, "prompt text holds a lone surrogate, half a character"),
+        ({"meta": {"elastic": [5]}}, "no list of .start, end. within the prompt"),
     ],
 )
 def test_pairs_that_teach_nothing_are_refused(tmp_path, change, message):
@@ -256,5 +339,26 @@ def test_pairs_that_teach_nothing_are_refused(tmp_path, change, message):
     pairs[1] = replace(pairs[1], **change)
     with pytest.raises(UserError, match=f"1 of 3 pairs .*{message} .first pair-0-1"):
         train(TrainSpec(base_model="/nowhere"), pairs, tmp_path)
+    with pytest.raises(UserError, match=f"1 of 3 held-out pairs .*{message} .first pair-0-1"):
+        train(TrainSpec(base_model="/nowhere"), make_pairs(3, seed=1), tmp_path, pairs)
     with pytest.raises(UserError, match="no preference pairs"):
         train(TrainSpec(base_model="/nowhere"), [], tmp_path)
+
+
+def test_pairs_without_a_name_are_counted(tmp_path):
+    odd = [*make_pairs(1), replace(make_pairs(1)[0], id="\udfff"), {"prompt": "x"}]
+    with pytest.raises(UserError, match=r"the id text holds a lone surrogate.*\(first number 2"):
+        train(TrainSpec(base_model="/nowhere"), odd, tmp_path)
+    with pytest.raises(UserError, match=r"a dict is no PreferencePair \(first number 3"):
+        train(TrainSpec(base_model="/nowhere"), [odd[0], odd[0], odd[2]], tmp_path)
+
+
+def test_held_out_pairs_that_are_trained_on_are_refused(tmp_path):
+    pairs, held_out = make_pairs(3), make_pairs(2, seed=1)
+    renamed = replace(pairs[1], id="again")
+    turned = replace(renamed, chosen=renamed.rejected, rejected=renamed.chosen)
+    for one in (renamed, turned):
+        with pytest.raises(UserError, match=r"1 of 3 held-out pairs are trained on .*first again"):
+            train(TrainSpec(base_model="/nowhere"), pairs, tmp_path, [*held_out, one])
+    with pytest.raises(UserError, match="base_model /nowhere: no such folder"):
+        train(TrainSpec(base_model="/nowhere"), pairs, tmp_path, held_out)

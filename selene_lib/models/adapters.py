@@ -23,6 +23,17 @@ RECORD = "selene.json"
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
 FILES = "files"  # in the record: the SHA-256 of each of the two
+# what peft runs into where a configuration or a tensor is of another shape than it expects
+_MISFITS = (
+    RuntimeError,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    ArithmeticError,
+    IndexError,
+    OSError,
+)
 _LOG = logging.getLogger(__name__)
 
 
@@ -36,7 +47,8 @@ def weights_sha256(name: str, revision: str | None = None) -> str:
     folder = model_folder(name, revision)
     if folder is None:
         return ""
-    files = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin"))
+    files = sorted(filter(Path.is_file, folder.glob("*.safetensors")))
+    files = files or sorted(filter(Path.is_file, folder.glob("*.bin")))
     state = tuple((str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files)
     return _hash_files(state) if files else ""
 
@@ -133,7 +145,7 @@ def attach_adapter(model: Any, adapter: Path, base: str, revision: str | None = 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # missing keys are an error below
             found = PeftModel.from_pretrained(model, str(adapter))
-    except (RuntimeError, ValueError, TypeError, KeyError) as error:
+    except _MISFITS as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(
             f"the adapter {adapter} does not fit the model {base} ({reason[:120]}): "

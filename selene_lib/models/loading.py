@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selene_lib.errors import UserError
+from selene_lib.files import read_json
 
 if TYPE_CHECKING:
     import torch
@@ -20,6 +23,46 @@ if TYPE_CHECKING:
 
 # CUDA compute capability from which cards multiply bfloat16 (Ampere)
 BF16_CAPABILITY = (8, 0)
+# what a file of another shape than expected runs into inside transformers
+_ODD_VALUES = (
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    IndexError,
+    AssertionError,
+    RecursionError,
+    UnicodeError,
+)
+_JSON_FILES = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "model.safetensors.index.json",
+)
+_FILES_OF = {
+    "AutoConfig": "config.json",
+    "AutoTokenizer": "tokenizer_config.json, tokenizer.json or config.json",
+}
+_SIZES = {
+    "config.json": (
+        "hidden_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "vocab_size",
+        "max_position_embeddings",
+    ),
+    "tokenizer_config.json": ("model_max_length",),
+}
+# tensors that older versions stored and that are computed from the configuration
+_BUFFERS = (
+    r"inv_freq$",
+    r"(^|\.)position_ids$",
+    r"(^|\.)masked_bias$",
+    r"(^|\.)(attn|attention)\.bias$",
+)
+_HEAD = r"(^|\.)lm_head\.weight$"
 DTYPES = ("auto", "native", "float32", "bfloat16", "float16")
 
 
@@ -67,16 +110,19 @@ def open_model(
         "use_safetensors": True if safetensors_only else None,
     }
     options["output_loading_info"] = True
-    with _without_loading_bars():
+    with _quietly():
         model, info = _open(loader or AutoModelForCausalLM, name, what, options)
     _refuse_missing(info, name, what)
+    _refuse_surplus(info, model, name, what)
     return model
 
 
 def _open(loader: type[Any], name: str, what: str, options: dict[str, Any]) -> Any:
+    from huggingface_hub.errors import StrictDataclassError
     from safetensors import SafetensorError
 
     _refuse_adapter(name, what)
+    _refuse_odd_files(name, what)
     given = {key: value for key, value in options.items() if value is not None}
     try:
         return loader.from_pretrained(
@@ -90,10 +136,52 @@ def _open(loader: type[Any], name: str, what: str, options: dict[str, Any]) -> A
     except (SafetensorError, ValueError, RuntimeError, KeyError) as error:
         if "out of memory" in str(error):
             raise
+        reason = _first_line(error)
+        if "ignore_mismatched_sizes" in reason:
+            reason = "its weights have other shapes than its config.json says"
         raise UserError(
-            f"cannot load {what} {name}: {_first_line(error)}; its files may be damaged or not "
+            f"cannot load {what} {name}: {reason}; its files may be damaged or not "
             "those of a model: copy them again"
         ) from error
+    except (StrictDataclassError, *_ODD_VALUES) as error:
+        files = _FILES_OF.get(loader.__name__, "config.json or generation_config.json")
+        if isinstance(error, StrictDataclassError):  # a tokenizer's loader reads it as well
+            files = "config.json"
+        raise UserError(
+            f"cannot load {what} {name}: a value in its {files} has no meaning "
+            f"({type(error).__name__}: {' '.join(str(error).split())[:200]}); copy it again"
+        ) from error
+
+
+def _refuse_odd_files(name: str, what: str) -> None:
+    """Refuse a folder in which one of the small JSON files is none, or holds no JSON object."""
+    for file in _JSON_FILES:
+        path = Path(name, file)
+        if not os.path.lexists(path):
+            continue
+        try:
+            found = read_json(path) if path.is_file() else None
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise UserError(
+                f"cannot load {what} {name}: its {file} holds no JSON object; copy it again"
+            )
+        text = found.get("text_config")
+        for values in (found, text if isinstance(text, dict) else {}):
+            _refuse_odd_sizes(values, f"{what} {name}", file)
+
+
+def _refuse_odd_sizes(values: dict[str, Any], model: str, file: str) -> None:
+    for key in _SIZES.get(file, ()):
+        size = values.get(key)
+        # None is a default of its type; a tokenizer without a limit says 1e30
+        is_number = type(size) is int or (type(size) is float and key == "model_max_length")
+        if size is not None and not (is_number and size >= 1):
+            raise UserError(
+                f"cannot load {model}: {key} is {size!r} in its {file}, and must be a whole "
+                "number from 1 on; copy it again"
+            )
 
 
 def _first_line(error: Exception) -> str:
@@ -119,10 +207,35 @@ def _refuse_missing(info: dict[str, Any], name: str, what: str) -> None:
         )
 
 
+def _refuse_surplus(info: dict[str, Any], model: Any, name: str, what: str) -> None:
+    """A tensor that the model has no place for would be left out, and with it what it does.
+
+    transformers takes out itself what a type of model may do without. A head of words does nothing
+    where it is the embedding again, or where the model has none (a reward model); a body that is
+    opened alone leaves its heads to whoever opened it.
+    """
+    head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    is_idle = head is None or getattr(model.config, "tie_word_embeddings", False)
+    harmless = re.compile("|".join([*_BUFFERS, *([_HEAD] if is_idle else [])]))
+    surplus = sorted(key for key in info.get("unexpected_keys") or () if not harmless.search(key))
+    is_body_alone = getattr(model, "base_model", None) is model
+    if is_body_alone:
+        parts = {child for child, _ in model.named_children()}
+        prefix = f"{model.base_model_prefix}."
+        surplus = [key for key in surplus if key.removeprefix(prefix).split(".")[0] in parts]
+    if surplus:
+        raise UserError(
+            f"cannot load {what} {name}: its config.json has no place for {len(surplus)} of the "
+            f"weights in its files (first {surplus[0]}), so it would be another model without "
+            "them; copy its files again, all of one model"
+        )
+
+
 def check_chat_template(tokenizer: Any, name: str) -> None:
     """Raise UserError where a tokenizer's chat template cannot show a lone user message."""
     from jinja2.exceptions import TemplateError
 
+    odd = (TemplateError, ValueError, KeyError, *_ODD_VALUES)
     if not getattr(tokenizer, "chat_template", None):
         raise UserError(
             f"the tokenizer of {name} has no chat template: use the instruction-tuned model, or "
@@ -132,7 +245,7 @@ def check_chat_template(tokenizer: Any, name: str) -> None:
     message = [{"role": "user", "content": sentinel}]
     try:
         shown = tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
-    except (TemplateError, TypeError, KeyError) as error:
+    except odd as error:
         raise UserError(
             f"the chat template of {name} cannot show a user message without a system message "
             f"({_first_line(error)}): use a tokenizer whose template can"
@@ -206,17 +319,26 @@ def nf4_config(
 
 
 @contextlib.contextmanager
-def _without_loading_bars() -> Iterator[None]:
-    """Hide the bar of loading shards; downloads keep theirs."""
+def _quietly() -> Iterator[None]:
+    """Hide the bar of loading shards (downloads keep theirs), and the table of weights that are
+    missing or too many, which are refused in one line.
+    """
     from transformers.utils import logging as transformers_logging
 
     shown = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
+    log = logging.getLogger("transformers.modeling_utils")
+    log.addFilter(_is_no_table)
     try:
         yield
     finally:
+        log.removeFilter(_is_no_table)
         if shown:
             transformers_logging.enable_progress_bar()
+
+
+def _is_no_table(record: logging.LogRecord) -> bool:
+    return "LOAD REPORT" not in record.getMessage()
 
 
 def silence_missing_4bit_kernel() -> None:
