@@ -83,12 +83,11 @@ def test_only_the_upper_layers_get_an_adapter(base):
 
 
 def test_a_run_with_kept_states_ends_where_the_plain_one_ends(base, tmp_path):
-    pairs = make_pairs(12)
+    pairs, held_out = make_pairs(12), make_pairs(4, seed=9)
     logs = {}
     for kept in (False, True):
-        result = train(
-            spec_of(base, keep_frozen_states=kept), pairs, tmp_path / str(kept), pairs[:4]
-        )
+        spec = spec_of(base, keep_frozen_states=kept)
+        result = train(spec, pairs, tmp_path / str(kept), held_out)
         logs[kept] = pd.read_csv(result.log_path)
         assert json.loads((tmp_path / str(kept) / "training.json").read_text())["validation"]
     assert logs[True]["loss"].iloc[-1] < logs[True]["loss"].iloc[0], "it learns"

@@ -97,6 +97,15 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
     assert [p.name for p in (tmp_path / "judge").iterdir()] == ["thesis.txt"]
 
 
+@pytest.mark.parametrize("text", ["[]", "{", "null", '{"fingerprint": 5}'])
+def test_a_folder_whose_claim_is_damaged_is_refused(tmp_path, text):
+    path = written(tmp_path, rows(40))
+    (tmp_path / "judge").mkdir()
+    (tmp_path / "judge" / "labels.json").write_text(text)
+    done = train_command(tmp_path, path)
+    assert "labels.json is damaged" in str(done.exception)
+
+
 def test_rows_are_counted_duplicates_left_out_and_own_words_read(tmp_path):
     content = [*rows(40, label=lambda i: ("good", "bad")[i % 2]), ("q0", "answer 0", "good")]
     path = written(tmp_path, [*content, ("q99", "unlabelled", "")])

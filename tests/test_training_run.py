@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from training_world import make_base, make_pairs
 
 from selene_lib.errors import UserError
@@ -26,7 +27,7 @@ from selene_lib.files import (
 )
 from selene_lib.models.loading import keep_4bit_weights_unpacked
 from selene_lib.steps.train import train_arms
-from selene_lib.training.checkpoints import all_checkpoints, latest_whole, remove_broken
+from selene_lib.training.checkpoints import all_checkpoints, latest_whole, remove_broken, seal
 from selene_lib.training.encoding import encode_pairs
 from selene_lib.training.model import open_for_training
 from selene_lib.training.reference import live_logps, reference_logps
@@ -191,8 +192,9 @@ def test_other_settings_other_data_and_another_base_are_refused(straight, spec, 
 def test_only_sealed_checkpoints_count(tmp_path):
     for step, whole in ((5, True), (10, False)):
         (tmp_path / f"checkpoint-{step}").mkdir()
+        (tmp_path / f"checkpoint-{step}" / "optimizer.pt").write_text("state")
         if whole:
-            (tmp_path / f"checkpoint-{step}" / "sealed.json").write_text("{}")
+            seal(tmp_path / f"checkpoint-{step}")
     assert latest_whole(tmp_path).name == "checkpoint-5"
     remove_broken(tmp_path)
     assert [path.name for path in all_checkpoints(tmp_path)] == ["checkpoint-5"]
@@ -476,6 +478,21 @@ def test_a_training_file_that_is_none_says_what_it_should_be(tmp_path, spec):
     written = write_training_file(tmp_path, spec, [("nll", 3)], make_pairs(2))
     found = read_training_file(written)
     assert found.spec == spec and found.arms == (("nll", 3),)
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["spec: []", "arms: 5", "arms: [dpo]", "arms: [[dpo, x]]", "pairs: 3", "arms: [", "\x00"],
+)
+def test_a_training_file_of_another_shape_is_named(tmp_path, spec, change):
+    written = write_training_file(tmp_path, spec, [("nll", 3)], make_pairs(2))
+    key = change.partition(":")[0]
+    kept = yaml.safe_load(written.read_text())
+    kept.pop(key, None)
+    written.write_text(yaml.safe_dump(kept) + change)
+    with pytest.raises(UserError, match=r"training\.yaml") as error:
+        read_training_file(written)
+    assert "\n" not in str(error.value)
 
 
 def test_more_processes_than_gpus_are_refused_before_any_is_started(tmp_path, monkeypatch):

@@ -111,7 +111,16 @@ def check_out(out: Path, fingerprint: str) -> None:
     claim = out / CLAIM
     if not claim.is_file():
         raise UserError(f"{out} holds something else already; give another --out")
-    if read_json(claim).get("fingerprint") != fingerprint:
+    try:
+        found = read_json(claim)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not isinstance(found.get("fingerprint"), str):
+        raise UserError(
+            f"{claim} is damaged, so what {out} was made of is not known; give another --out, or "
+            "remove it"
+        )
+    if found["fingerprint"] != fingerprint:
         raise UserError(
             f"{out} was made of other labels or settings; give another --out, or remove it"
         )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from selene_lib.errors import UserError
 from selene_lib.records import unit_hash
 from selene_lib.training.encoding import EncodedPair
 from selene_lib.training.layout import Layout, n_row_tokens
+from selene_lib.training.spec import TrainSpec
 
 
 def n_steps_for(n_pairs: int, batch_size: int, n_steps: int | None, n_epochs: float) -> int:
@@ -18,10 +20,15 @@ def n_steps_for(n_pairs: int, batch_size: int, n_steps: int | None, n_epochs: fl
     """
     if n_pairs == 0:
         raise UserError(
-            "there is no pair to train on: loosen the filters, or raise max_length_tokens "
-            "(see the counts of what was dropped)"
+            "there is no pair to train on that fits: loosen the filters, raise max_length_tokens, "
+            "or take a base with more positions (see the counts of what was dropped)"
         )
     return n_steps if n_steps is not None else max(1, math.ceil(n_pairs * n_epochs / batch_size))
+
+
+def fit_batch(spec: TrainSpec, n_pairs: int) -> TrainSpec:
+    """The spec with a `batch_size` of at most all pairs."""
+    return replace(spec, batch_size=max(1, min(spec.batch_size, n_pairs)))
 
 
 def global_batches(

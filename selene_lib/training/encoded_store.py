@@ -19,7 +19,13 @@ from typing import Any
 
 import numpy as np
 
-from selene_lib.files import read_json, sha256_file, write_json
+from selene_lib.files import (
+    DamagedError,
+    move_aside,
+    read_proven,
+    sha256_file,
+    write_proven,
+)
 from selene_lib.prompts import chat, control_tokens, rendering
 from selene_lib.records import PreferencePair
 from selene_lib.training import encoding
@@ -28,6 +34,7 @@ from selene_lib.training.encoding import EncodedPairs, EncodedSet, OverlongPolic
 # large enough that sending the tokenizer along (9 MB for Llama-3) is nothing beside the encoding
 PAIRS_A_PART = 2048
 _TOKENS, _LENGTHS, _ABOUT = "tokens.bin", "lengths.npy", "about.json"
+_KINDS = {"ids": list, "n_dropped": dict, "shortened_ids": list, "sha256": dict}
 
 
 def encode_once(
@@ -104,6 +111,8 @@ def _write(parts: Iterator[EncodedSet], place: Path) -> None:
     try:
         _write_files(parts, work)
         shutil.rmtree(place, ignore_errors=True)  # a damaged one
+        if os.path.lexists(place):
+            move_aside(place)  # no folder at all
         os.replace(work, place)
     except OSError:
         if _read(place) is None:
@@ -130,15 +139,21 @@ def _write_files(parts: Iterator[EncodedSet], work: Path) -> None:
     np.save(work / _LENGTHS, np.concatenate(lengths))
     hashes = {name: sha256_file(work / name) for name in (_TOKENS, _LENGTHS)}
     about = {"ids": ids, "n_dropped": dropped, "shortened_ids": shortened, "sha256": hashes}
-    write_json(work / _ABOUT, about)
+    write_proven(work / _ABOUT, about)
 
 
 def _read(place: Path) -> EncodedSet | None:
     """The set that stands at a place; None where there is none or its files are damaged."""
     if not (place / _ABOUT).is_file():
         return None
-    about = read_json(place / _ABOUT)
-    for name, sha256 in about["sha256"].items():
+    try:
+        about = read_proven(place / _ABOUT)
+    except DamagedError:
+        return None
+    if {name: type(value) for name, value in about.items()} != _KINDS:
+        return None
+    for name in (_TOKENS, _LENGTHS):
+        sha256 = about["sha256"].get(name)
         if not (place / name).is_file() or sha256_file(place / name) != sha256:
             return None
     path = place / _TOKENS

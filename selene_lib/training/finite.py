@@ -1,4 +1,8 @@
-"""Stop a training at the first value that is not finite, before anything of it is written."""
+"""Stop a training at the first value that is not finite, before anything of it is written.
+
+Weights must be finite in 16 bits (float16 ends at 65,504), in which judges are exported and served;
+those of a sound training stay below 100.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,8 @@ import torch
 from transformers import TrainerCallback
 
 from selene_lib.errors import UserError
+
+LARGEST_WEIGHT = 65504.0
 
 
 class StopAtNonFinite(TrainerCallback):
@@ -32,8 +38,10 @@ class StopAtNonFinite(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """The weights, before a checkpoint of this step is written."""
-        if not _all_finite(_trained(kwargs["model"])):
-            raise not_finite("a trained weight", state.global_step, self.learning_rate)
+        peak = _peak(_trained(kwargs["model"]))
+        if not peak <= LARGEST_WEIGHT:
+            what = f"a trained weight ({peak:.3g}, in 16 bits)"
+            raise not_finite(what, state.global_step, self.learning_rate)
 
     def on_log(
         self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any
@@ -47,8 +55,10 @@ class StopAtNonFinite(TrainerCallback):
 
 
 def refuse_non_finite(model: Any, what: str) -> None:
-    """Raise UserError where a trained weight is not finite; called before weights are written."""
-    if not _all_finite(_trained(model)):
+    """Raise UserError where a trained weight is not finite in 16 bits; called before weights are
+    written.
+    """
+    if not _peak(_trained(model)) <= LARGEST_WEIGHT:
         raise UserError(
             f"{what} holds weights that are not finite, and is not written: "
             "lower learning_rate, or look for a pair that the base gives no probability"
@@ -69,9 +79,16 @@ def _trained(model: Any) -> list[torch.Tensor]:
 
 
 def _all_finite(tensors: Iterable[torch.Tensor]) -> bool:
-    """One number is fetched from the device for all of them: NaN and infinity survive a maximum."""
+    return math.isfinite(_peak(tensors))
+
+
+def _peak(tensors: Iterable[torch.Tensor]) -> float:
+    """The largest absolute value, NaN where there is one.
+
+    One number is fetched from the device for all of them: NaN and infinity survive a maximum.
+    """
     peaks = [tensor.detach().abs().amax().float() for tensor in tensors if tensor.numel()]
     if not peaks:
-        return True
+        return 0.0
     device = peaks[0].device
-    return bool(torch.stack([peak.to(device) for peak in peaks]).isfinite().all())
+    return float(torch.stack([peak.to(device) for peak in peaks]).amax())

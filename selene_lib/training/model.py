@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from selene_lib.errors import UserError
+from selene_lib.errors import UserError, tell
 from selene_lib.files import sha256_file
 from selene_lib.models.loading import (
     check_chat_template,
@@ -40,6 +40,7 @@ from selene_lib.training.spec import TrainSpec
 from selene_lib.training.unsloth_model import import_unsloth, load_unsloth, may_be_unsloth
 
 _WHAT = "base model"
+LEAST_POSITIONS = 2
 _WEIGHTS = ("*.safetensors", "*.bin", "config.json")
 
 
@@ -68,7 +69,9 @@ def open_for_training(spec: TrainSpec, *, hardware: Hardware | None = None) -> L
     from transformers import set_seed
 
     spec = pin_revision(spec)
-    decision = decide(spec, hardware, model_kind(spec))
+    kind = model_kind(spec)
+    spec = within_positions(spec, kind)
+    decision = decide(spec, hardware, kind)
     refuse_what_does_not_fit(decision, spec, hardware)
     refuse_unknown_targets(spec)
 
@@ -90,6 +93,26 @@ def open_for_training(spec: TrainSpec, *, hardware: Hardware | None = None) -> L
 def model_kind(spec: TrainSpec) -> ModelKind:
     """The kind of the spec's base model, from its configuration."""
     return kind_of(open_config(spec.base_model, what=_WHAT, revision=spec.revision))
+
+
+def within_positions(spec: TrainSpec, kind: ModelKind) -> TrainSpec:
+    """The spec with a `max_length_tokens` that its base has positions for; a lower one is told.
+
+    Beyond them a model computes without having learnt to, or not at all.
+    """
+    n_positions = kind.n_positions
+    if n_positions is None or spec.max_length_tokens <= n_positions:
+        return spec
+    if n_positions < LEAST_POSITIONS:
+        raise UserError(
+            f"{spec.base_model} has {n_positions} positions (max_position_embeddings in its "
+            "config.json), which hold no pair: take another base, or copy its files again"
+        )
+    tell(
+        f"max_length_tokens is {spec.max_length_tokens}, but {spec.base_model} has {n_positions} "
+        f"positions: pairs of more than {n_positions} tokens count as too long"
+    )
+    return replace(spec, max_length_tokens=n_positions)
 
 
 def pin_revision(spec: TrainSpec) -> TrainSpec:
@@ -231,7 +254,7 @@ def base_fingerprint(spec: TrainSpec, decision: Decision) -> str:
     folder = Path(spec.base_model)
     if folder.is_dir():
         names = sorted({path for pattern in _WEIGHTS for path in folder.glob(pattern)})
-        weights = [f"{path.name} {sha256_file(path)}" for path in names]
+        weights = [f"{path.name} {sha256_file(path)}" for path in names if path.is_file()]
     else:
         weights = [f"{spec.base_model}@{spec.revision}"]
     parts = [*weights, decision.dtype, spec.quantisation]

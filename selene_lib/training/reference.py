@@ -9,6 +9,7 @@ run that found the cache full and one that filled it have the same numbers to th
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import random
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from selene_lib.errors import UserError
+from selene_lib.errors import UserError, tell
+from selene_lib.files import move_aside
 from selene_lib.models.reply_store import append_shared, read_shared
 from selene_lib.training.batching import micro_batches
 from selene_lib.training.counting import fitting_forward_tokens
@@ -64,6 +66,8 @@ def reference_logps(
     parts = _parts(loaded, pairs, sorted(first_of.values()), missing, process)
     process.wait_for_others()  # nobody writes before everybody has read
     path = cache_dir / (f"{name}.jsonl" if process.rank == 0 else f"{name}.{process.rank}.jsonl")
+    if os.path.lexists(path) and not path.is_file():
+        tell(f"{path} is no file; it is kept as {move_aside(path)}")
     _compute(loaded, pairs, keys, missing, parts, path, progress and process.rank == 0)
     process.wait_for_others()
     known = _read_cache(cache_dir, name)
@@ -74,6 +78,7 @@ def _read_cache(cache_dir: Path, name: str) -> dict[str, tuple[float, float]]:
     rows = [
         row
         for path in sorted(cache_dir.glob(f"{name}*.jsonl"))
+        if path.is_file()
         for row in read_shared(path, _is_value)
     ]
     return {row["key"]: (row["chosen"], row["rejected"]) for row in rows}
@@ -81,7 +86,9 @@ def _read_cache(cache_dir: Path, name: str) -> dict[str, tuple[float, float]]:
 
 def _is_value(row: Mapping[str, Any]) -> bool:
     numbers = (row.get("chosen"), row.get("rejected"))
-    return isinstance(row.get("key"), str) and all(isinstance(n, float) for n in numbers)
+    return isinstance(row.get("key"), str) and all(
+        isinstance(n, float) and math.isfinite(n) for n in numbers
+    )
 
 
 def pair_key(pair: EncodedPair) -> str:
@@ -214,6 +221,17 @@ def live_logps(loaded: Loaded, pairs: Sequence[EncodedPair]) -> np.ndarray:
     """Summed log-probabilities with the adapter off, computed now: float64 [n_pairs, 2]."""
     with adapter_off(loaded.model):
         return _logps(loaded, pairs)
+
+
+def logps_now(loaded: Loaded, pairs: Sequence[EncodedPair]) -> np.ndarray:
+    """Summed log-probabilities under the weights as they are, dropout off: float64 [n_pairs, 2]."""
+    import torch
+
+    loaded.model.eval()
+    with torch.no_grad():
+        found = _logps(loaded, pairs)
+    loaded.model.train()
+    return found
 
 
 def _logps(loaded: Loaded, pairs: Sequence[EncodedPair]) -> np.ndarray:

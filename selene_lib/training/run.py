@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ from selene_lib.files import (
     DamagedError,
     PathLock,
     move_aside,
-    read_proven,
     sha256_file,
     write_proven,
 )
@@ -26,15 +25,27 @@ from selene_lib.models.parallel import use_one_thread
 from selene_lib.prompts.rendering import family_of_prompts
 from selene_lib.records import PreferencePair
 from selene_lib.training import checkpoints
-from selene_lib.training.batching import global_batches, n_steps_for
+from selene_lib.training.batching import fit_batch, global_batches, n_steps_for
 from selene_lib.training.encoded_store import encode_once
 from selene_lib.training.encoding import EncodedSet
 from selene_lib.training.job import Trained, TrainingJob, cache_folder
 from selene_lib.training.model import Loaded, open_for_training
-from selene_lib.training.pair_checks import check_pairs
+from selene_lib.training.pair_checks import check_held_out, check_pairs
 from selene_lib.training.processes import Process, join
 from selene_lib.training.spec import TrainSpec
 from selene_lib.training.trackers import check_trackers
+
+_RESULT_FILES = (checkpoints.ADAPTER, *checkpoints.LOGS, checkpoints.IDENTITY)
+_RESULT_TYPES = {
+    "n_steps": int,
+    "n_pairs": int,
+    "n_trainable_parameters": int,
+    "n_dropped": dict,
+    "n_shortened": int,
+    "n_validation": int,
+    "decision": dict,
+    "spec": dict,
+}
 
 
 @dataclass(frozen=True)
@@ -74,13 +85,18 @@ def train(
     A killed run continues from its last whole checkpoint. `out_dir` gets `adapter/`, `log.csv`
     (deterministic), `telemetry.csv` (this machine), `training.json` and checkpoints. A finished run
     of the same spec, pairs and base is read back, not run again; a folder of something else is a
-    UserError unless `resume=False`. The embedded model trains on one thread (more are slower for
-    it) and, unless asked, without a bar, since its arms run side by side.
+    UserError unless `resume=False`. Held-out pairs (`validation`) that are trained on as well are a
+    UserError too. `max_length_tokens` is at most what the base has positions for, a step at most
+    all pairs once; either is told where it was asked for otherwise. The embedded model trains on
+    one thread (more are slower for it) and, unless asked, without a bar, since its arms run side by
+    side.
     `out_dir` is this process's alone while it trains: one that still ends elsewhere is waited for,
     then a UserError.
     """
     check_pairs(pairs)
+    check_held_out(validation or (), pairs)
     check_trackers(spec.report_to)
+    checkpoints.refuse_no_folder(Path(out_dir))
     with _alone(Path(out_dir)):
         return _train(spec, pairs, out_dir, validation, resume, progress)
 
@@ -110,11 +126,14 @@ def _train(
         base = loaded.base_fingerprint
         checkpoints.claim(out_dir, spec, pairs, base, resume=resume, held_out=held_out)
         checkpoints.remove_broken(out_dir)
+        _read_result(out_dir, spec)  # a damaged one is moved aside before the others look
     process.wait_for_others()
-    finished = _read_result(out_dir) if resume else None
+    finished = _read_result(out_dir, spec)
     if finished is not None:
         return finished
     encoded, measured = (_encode(loaded, some, out_dir, process) for some in (pairs, held_out))
+    loaded = _with_full_steps(loaded, len(encoded.pairs))
+    spec = loaded.spec
     job = TrainingJob(
         loaded,
         encoded.pairs,
@@ -132,6 +151,17 @@ def _train(
     else:
         trained = train_with_selene(job)
     return _write_result(job, encoded, trained)
+
+
+def _with_full_steps(loaded: Loaded, n_pairs: int) -> Loaded:
+    """Let a step hold each pair once at most: repeats cost their time and teach nothing more."""
+    asked, spec = loaded.spec.batch_size, fit_batch(loaded.spec, n_pairs)
+    if spec.batch_size == asked:
+        return loaded
+    line = f"batch_size is {asked}, but there are {n_pairs} pairs: a step holds each of them once"
+    tell(line)
+    reasons = (*loaded.decision.reasons, line)
+    return replace(loaded, spec=spec, decision=replace(loaded.decision, reasons=reasons))
 
 
 def _encode(
@@ -207,31 +237,30 @@ def _write_result(job: TrainingJob, encoded: EncodedSet, trained: Trained) -> Tr
         decision=job.loaded.decision.to_dict(),
         spec=job.spec.to_dict(),
     )
-    values = {
-        f.name: getattr(result, f.name)
-        for f in fields(result)
-        if f.type != "Path" and f.name != "resumed_from_step"
-    }
+    values = {name: getattr(result, name) for name in _kept_fields()}
     if job.process.rank == 0:
-        files = {name: sha256_file(job.out_dir / name) for name in ("adapter", *checkpoints.LOGS)}
+        files = {name: sha256_file(job.out_dir / name) for name in _RESULT_FILES}
         write_proven(job.out_dir / checkpoints.RESULT, {**values, "files": files})
     return result
 
 
-def _read_result(out_dir: Path) -> TrainResult | None:
+def _kept_fields() -> list[str]:
+    """The fields of a result that hold of it wherever it lies and however it was reached."""
+    known = [f.name for f in fields(TrainResult) if f.type != "Path"]
+    return [name for name in known if name != "resumed_from_step"]
+
+
+def _read_result(out_dir: Path, spec: TrainSpec) -> TrainResult | None:
     """Return a finished result, None where there is none.
 
-    One that is not what was written is moved aside, and the training goes on from its checkpoint.
+    One that is not what was written, or not of this spec, is moved aside, and the training goes on
+    from its checkpoint.
     """
     path = out_dir / checkpoints.RESULT
-    if not path.exists() or not (out_dir / "adapter").is_dir():
+    if not path.exists():
         return None
     try:
-        values = read_proven(path)
-        files = values.pop("files", {})
-        wrong = [name for name in files if _sha256(out_dir / name) != files[name]]
-        if wrong:
-            raise DamagedError(f"{out_dir / wrong[0]} is not what was written")
+        values = _values_of_result(path, spec)
     except DamagedError as error:
         for name in filter(lambda name: (out_dir / name).exists(), checkpoints.FINISHED):
             move_aside(out_dir / name)
@@ -243,6 +272,24 @@ def _read_result(out_dir: Path) -> TrainResult | None:
         telemetry_path=out_dir / "telemetry.csv",
         **values,
     )
+
+
+def _values_of_result(path: Path, spec: TrainSpec) -> dict[str, Any]:
+    """The fields of a result; DamagedError where one is missing, or a file is not what it says."""
+    values = checkpoints.read_own(path, {**_RESULT_TYPES, "files": dict})
+    files = values.pop("files")
+    for name in _RESULT_FILES:
+        # results of an older version do not say what their folder was begun for
+        known = files.get(name, "" if name != checkpoints.IDENTITY else None)
+        if known is not None and _sha256(path.parent / name) != known:
+            raise DamagedError(f"{path.parent / name} is not what was written")
+    unknown = sorted(values.keys() - set(_kept_fields()))
+    if unknown:
+        raise DamagedError(f"{path}: nothing here writes {unknown[0]!r}")
+    others = fit_batch(spec, values["n_pairs"]).differences(values["spec"])
+    if others:
+        raise DamagedError(f"{path} is of other settings ({others[0]})")
+    return values
 
 
 def _sha256(path: Path) -> str:

@@ -26,12 +26,12 @@ TELEMETRY_COLUMNS = (
 class StepLog:
     """One row per optimiser step, appended and flushed.
 
-    A continued run first forgets the rows after its checkpoint.
+    A continued run first forgets the rows after its checkpoint; one from the start reads none.
     """
 
     def __init__(self, path: Path, columns: tuple[str, ...], *, from_step: int) -> None:
         self.path, self.columns = path, columns
-        rows = read_log(path) if path.exists() else []
+        rows = read_log(path) if from_step and path.exists() else []
         kept = [row for row in rows if int(row["step"]) <= from_step]
         write_text(path, _as_csv(columns, kept, header=True))
 

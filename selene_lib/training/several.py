@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -25,7 +26,8 @@ from selene_lib.training.run import TrainResult, train
 from selene_lib.training.spec import TrainSpec
 
 Arm = tuple[str, int]
-_KEYS = ("spec", "arms", "pairs", "validation")
+_KINDS = {"spec": dict, "arms": list, "pairs": str, "validation": str}
+_KEYS = tuple(_KINDS)
 
 
 @dataclass(frozen=True)
@@ -85,14 +87,24 @@ def read_training_file(path: Path) -> TrainingFile:
     if not path.is_file():
         raise UserError(f"no training file {path}: notebook 04 writes one where n_gpus is over 1")
     values = read_yaml(path)
-    if not isinstance(values, dict) or sorted(values) != sorted(_KEYS):
+    if not isinstance(values, dict) or set(values) != set(_KEYS):
         raise UserError(
             f"{path} is no training file, which has the keys {', '.join(_KEYS)}: notebook 04 "
             "writes one where n_gpus is over 1 (a run's YAML is for selene reproduce --run)"
         )
-    arms = tuple((str(loss), int(seed)) for loss, seed in values["arms"])
+    for key, kind in _KINDS.items():
+        if not isinstance(values[key], kind):
+            raise UserError(f"{path}: {key} is no {kind.__name__}: let notebook 04 write the file")
+    arms = tuple(_read_arm(arm, path) for arm in values["arms"])
     spec = TrainSpec.from_dict(values["spec"])
     return TrainingFile(path.parent, spec, arms, values["pairs"], values["validation"])
+
+
+def _read_arm(arm: Any, path: Path) -> Arm:
+    is_pair = isinstance(arm, list) and len(arm) == 2
+    if not is_pair or not isinstance(arm[0], str) or type(arm[1]) is not int:
+        raise UserError(f"{path}: arm {arm!r} is no [loss, seed]: let notebook 04 write the file")
+    return arm[0], arm[1]
 
 
 def torchrun_arguments(path: Path, n_processes: int) -> list[str]:

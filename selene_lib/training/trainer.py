@@ -29,6 +29,7 @@ from selene_lib.training.job import Trained, TrainingJob
 from selene_lib.training.logprobs import completion_inputs, sum_by_sequence
 from selene_lib.training.loss import PairLoss, pair_loss
 from selene_lib.training.model import Loaded
+from selene_lib.training.reference import logps_now
 from selene_lib.training.runlog import LOG_COLUMNS, TELEMETRY_COLUMNS, StepLog, peak_memory_bytes
 from selene_lib.training.saving import save_adapter
 from selene_lib.training.spec import TrainSpec
@@ -308,12 +309,18 @@ def train_and_save(
 ) -> Trained:
     """Run a trainer to its last step, from a checkpoint if there is one.
 
-    Measure the held-out pairs and write the adapter.
+    Measure the held-out pairs and write the adapter. A model that no longer computes a finite
+    log-probability is a UserError: no step comes after the last one to find that out.
     """
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    validation = None
+    rate, validation = job.spec.learning_rate, None
+    if not np.isfinite(logps_now(job.loaded, job.pairs[:1])).all():
+        raise not_finite("the log-probability of a pair after it", job.n_steps, rate)
     if job.held_out:
         validation = measure_pairs(job.loaded, job.spec, job.held_out, held_out_reference)
+        for name, value in validation.items():
+            if not math.isfinite(value):
+                raise not_finite(f"the {name} of the held-out pairs ({value})", job.n_steps, rate)
     save_adapter(trainer, job.out_dir / "adapter", job.spec, job.family)
     return Trained(checkpoints.step_of(checkpoint) if checkpoint else 0, validation)
 
