@@ -160,7 +160,9 @@ def test_two_names_of_one_store_are_one_lock(here):
         for name in ("link.jsonl", "folder/hard.jsonl"):
             with pytest.raises(UserError, match="taken"):
                 PathLock(name, busy="taken")
-    with PathLock("folder/hard.jsonl", busy="free again"):
+    forgotten = PathLock("folder/hard.jsonl", busy="free again")
+    del forgotten
+    with PathLock("folder/hard.jsonl", busy="nobody holds it"):
         pass
 
 

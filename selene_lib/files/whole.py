@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -283,6 +284,9 @@ class PathLock:
     that says `busy`.
     """
 
+    _inode: int | None = None
+    _owner = 0
+
     def __init__(
         self, path: str | os.PathLike, *, busy: str, patience_seconds: float = 0.0
     ) -> None:
@@ -290,37 +294,50 @@ class PathLock:
 
         path = Path(path).resolve()
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._inode: int | None = None
         # Not thread-local: whoever holds it may close it from another thread.
         self._lock: BaseFileLock = FileLock(
             path.with_name(f".{path.name}.lock"), thread_local=False, poll_interval=0.2
         )
         try:
             self._lock.acquire(timeout=patience_seconds)
-            self._lock_inode(path)
+            self._lock_inode(path, patience_seconds)
         except (Timeout, BlockingIOError) as error:
             self.close()
             raise UserError(busy) from error
 
-    def _lock_inode(self, path: Path) -> None:
+    def _lock_inode(self, path: Path, patience_seconds: float) -> None:
         if fcntl is None or not path.is_file():
             return
-        try:
-            self._inode = os.open(path, os.O_RDONLY)
-            fcntl.flock(self._inode, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise
-        except OSError:  # a file system without such locks: the hidden file is all there is
-            return
+        until = time.monotonic() + patience_seconds
+        while True:
+            try:
+                if self._inode is None:
+                    self._inode, self._owner = os.open(path, os.O_RDONLY), os.getpid()
+                fcntl.flock(self._inode, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if time.monotonic() >= until:
+                    raise
+                time.sleep(0.2)
+            except OSError:  # a file system without such locks: the hidden file is all there is
+                return
 
     def close(self) -> None:
         """Release the lock; a second call does nothing."""
+        self._unlock_inode()
+        self._lock.release()
+
+    def _unlock_inode(self) -> None:
         if self._inode is not None and fcntl is not None:
-            with contextlib.suppress(OSError):
-                fcntl.flock(self._inode, fcntl.LOCK_UN)  # a forked child has the descriptor too
+            if self._owner == os.getpid():  # a forked child has the descriptor, not the lock
+                with contextlib.suppress(OSError):
+                    fcntl.flock(self._inode, fcntl.LOCK_UN)
             os.close(self._inode)
             self._inode = None
-        self._lock.release()
+
+    def __del__(self) -> None:
+        """A lock that nobody holds any longer is none; the hidden file's does so by itself."""
+        self._unlock_inode()
 
     def __enter__(self) -> PathLock:
         return self
