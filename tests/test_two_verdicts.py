@@ -187,6 +187,11 @@ SAID = [
     ("A", "It is not A.", "pairwise"),
     ("A", "I cannot decide.", "pairwise"),
     ("A", "**or B**", "pairwise"),
+    ("A", "B > A", "pairwise"),
+    ("A", "The second response is the better one.", "pairwise"),
+    ("A", "I'd go for B in the end.", "pairwise"),
+    ("4", "Rather a 3, I think, as the code fails.", "absolute"),
+    ("Yes", "The response does not satisfy the rubric, so No.", "classification"),
     ("A", "Endergebnis: B", "pairwise"),
     ("Yes", "The answer is no.", "classification"),
 ]
@@ -213,6 +218,7 @@ GOOD = [
     ("**Reasoning:** Is it kind?\nYes\nIs it short?\nNo\n\n**Result:** No", "No"),
     ("**Reasoning:** Tone\nScore: 3\nDepth\nScore: 4\n\n**Result:** 4", "4"),
     ("**Reasoning:** The answer is 4, which is wrong.\n\n**Result:** 2", "2"),
+    ("**Result:** A\n\nThe first response is right. The second response is rather long.", "A"),
     ("**Result:** 4\n\nThis is a good response with 2 small faults in its last part.", "4"),
 ]
 

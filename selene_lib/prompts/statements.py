@@ -37,6 +37,7 @@ _SCORED_LINE = re.compile(rf"{_LEAD}(?:score|rating|grade)[ \t*_]*[:：][ \t*_]*
 _JSON_NAME = _NAME.replace("[ \\t]", "[ _-]?").replace("conclusion", "conclusion|winner|preferred")
 _IN_JSON = re.compile(rf"[\"'](?:{_JSON_NAME})[\"']\s*:\s*([^,}}\n]*)", re.I)
 _IN_TAGS = re.compile(rf"<\s*({_NAME}|answer|score)\s*>([^<>\n]*)<\s*/|\[{_NAME}\]([^\n]*)", re.I)
+_REASONS = re.compile(r"[\s#]*(?:\*\*|__)?\s*reasoning\b", re.I)
 _BARE = re.compile(r"[\W_]*[^\W_]+[\W_]*")
 _ANY_NAME = (
     r"(?:result|verdict|answer|score|rating|grade|mark|winner|decision|judge?ment|conclusion|choice"
@@ -85,14 +86,16 @@ _NUMBERED = re.compile(r"\d+[.)]\s+\D")  # an item of a list
 def stated_labels(text: str, task: str) -> Iterator[str]:
     """Yield each label that a text states in a line of its own, under a heading or as JSON."""
     lines = [line for line in text.split("\n") if line.strip()]
+    is_reason = False
     for number, line in enumerate(lines):
         before = lines[number - 1].strip() if number else ""
         named = _NAMED_LINE.fullmatch(line.strip()) or BOXED_LINE.fullmatch(line.strip())
         words = named.group(1) if named else line
         found = read_label(words, task)
-        # a question with its answer below, a list, `**Response A**` over what is said of A
-        is_reason = before.endswith("?") or line.lstrip().startswith(("- ", "* ", "+ "))
-        is_bare = bool(_BARE.fullmatch(words)) and not is_reason
+        # reasons under their mark, a question with its answer below, a list
+        is_reason = is_reason or bool(_REASONS.match(line))
+        is_item = before.endswith("?") or line.lstrip().startswith(("- ", "* ", "+ "))
+        is_bare = bool(_BARE.fullmatch(words)) and not (is_reason or is_item)
         if found and (named or is_bare or is_heading(before)):
             yield found[0]
     scored = [match[1] for line in lines if (match := _SCORED_LINE.fullmatch(line.strip()))]
@@ -139,7 +142,8 @@ def _goes_on(line: str, label: str, task: str) -> bool:
 def _others(lines: list[str], label: str, task: str) -> Iterator[str]:
     """Other labels that are a line, end one behind a colon, or stand in a line of a few words."""
     for line in lines:
-        found = read_label(line.lstrip(" \t>#*_•|+-"), task)
+        item = line.lstrip(" \t>#*_•|+-")
+        found = read_label(item, task) or read_label(re.sub(r"\A\d+[.)]\s+", "", item), task)
         words = re.findall(r"\d+[.,]\d+|\w+", line)
         is_short = len(words) <= _SHORT_WORDS and label.lower() not in line.lower().split()
         after_colon = re.search(r"[:：]\W{0,20}(\w+)\W{0,20}\Z", line)
@@ -178,14 +182,16 @@ def _is_other(word: str, label: str, task: str) -> bool:
 def _denials(task: str, label: str) -> re.Pattern[str]:
     """Sentences that state another label than this one, or say that it is not this one."""
     others = "|".join(other for other in labels_of(task) if other != label)
+    if task == "classification":
+        others = "(?:no|nope|nah)" if label == "Yes" else "(?:yes|yep|yeah)"
     not_it = rf"\b(?:not|n['’]t be|never)\s+(?:an?\s+|the\s+)?(?:response\s+)?[\"'*]*{label}\b"
     if task == "pairwise":
         more = _other_response(label, others)
     elif task == "classification":
         more = (
             rf"(?:^|[.!?:]\s)[^\w\n]{{0,20}}{others}[ \t]*[,.;:!]"
-            rf"|\b(?:is|be|say|meant?|to|was|actually,?|rather)\s+(?:an?\s+)?[\"'*]*{others}[\"'*]*"
-            r"\s*(?:$|[.,;:!?])"
+            r"|\b(?:is|be|say|meant?|to|was|actually|rather|so|hence|thus|therefore),?\s+(?:an?\s+)?"
+            rf"[\"'*]*{others}[\"'*]*\s*(?:$|[.,;:!?])"
         )
     else:
         more = _other_score(label, labels_of(task)[-1])
@@ -195,16 +201,20 @@ def _denials(task: str, label: str) -> re.Pattern[str]:
 def _other_response(label: str, other: str) -> str:
     """Patterns of "B is better", "I prefer B", "A is worse"; capital letters, as "a" is a word."""
     label, other = f"(?-i:{label})", f"(?-i:{other})"
+    place = "second" if "B" in other else "first"
     certainly = r"(?:(?:clearly|actually)\s+)?"
     return (
         rf"\b{other}\b[\"'*)\]]*\s+(?:(?:is|was|seems|looks|appears|(?:would|should|must) be)\s+"
-        rf"(?:(?!not|never|no\b)\w+\s+){{0,2}}?{_BETTER}|{certainly}(?:wins?|beats|prevails"
+        rf"(?:(?!not|never|no\b)\w+\s+){{0,2}}?{_BETTER}|{certainly}(?:wins?|beats|edges|prevails"
         r"|outperforms|should (?:win|have won)|deserves)\b)"
-        r"|\b(?:prefer|choos\w+|chose|pick(?:ed)?|select(?:ed)?|favou?r|go(?:ing)? with|settle on"
-        r"|vote for|meant?|say|make it|chang\w+ (?:\w+ ){0,2}to|switch\w* to|it['’]?s|is|be)\s+"
-        rf"(?:the\s+)?(?:(?:response|answer|option)\s+)?[\"'*]*{other}\b"
+        r"|\b(?:prefer|choos\w+|chose|pick(?:ed)?|select(?:ed)?|favou?r|(?:go|going|opt|settle|vote)"
+        r" (?:with|on|for)|meant?|say|make it|chang\w+ (?:\w+ ){0,2}to|switch\w* to|it['’]?s|is|be)"
+        rf"\s+(?:the\s+)?(?:(?:response|answer|option)\s+)?[\"'*]*{other}\b"
         rf"|\b{label}\b[\"'*]*\s+(?:is|was)\s+{certainly}(?:worse|wrong|inferior|weaker"
         r"|not (?:(?:the|a) )?(?:better|right|correct|winner|best))"
+        rf"|\b{other}\s*>+\s*{label}\b|\b{label}\s*(?:<+\s*|or ){other}\b|\b{other} or {label}\b"
+        rf"|\bthe (?:other|{place})(?: one| response| answer)? "
+        rf"(?:(?:is|was) {certainly}(?:the |a )?{_BETTER}|wins)"
     )
 
 
@@ -215,8 +225,10 @@ def _other_score(label: str, highest: str) -> str:
     return (
         r"\b(?:deserves?|merits?|warrants?|gives?|gave|assign|award|rate|score|grade|make it|say|is"
         r"|be|it['’]s|meant?|(?:chang|lower|rais|revis|reduc|correct)\w*(?:\s+\w+){0,3}\s+to"
-        r"|down to|up to)\s+(?:(?:it|this|the)\s+(?:response\s+|answer\s+)?)?"
+        r"|down to|up to|closer to|more like|rather)\s+"
+        r"(?:(?:it|this|the)\s+(?:response\s+|answer\s+)?)?"
         r"(?:at\s+|as\s+|with\s+)?(?:an?\s+|only\s+|just\s+|rather\s+)*"
         rf"{number}(?=[\"'*]*\s*(?:$|[.,;:!?)/]|(?:out|stars?|points?|instead|rather|now|not)\b))"
+        rf"|\b{label}\s*(?:->|=>|→)\s*{number}"
         rf"|(?<![\d.]){number}\s*(?:/|out of)\s*{highest}\b"
     )
