@@ -10,6 +10,7 @@ from training_world import make_base, make_pairs
 
 from selene_lib.errors import UserError
 from selene_lib.files import read_proven, sha256_file, write_proven
+from selene_lib.training.card import recorded_facts
 from selene_lib.training.checkpoints import all_checkpoints, latest_whole
 from selene_lib.training.run import train
 from selene_lib.training.runlog import read_log
@@ -187,6 +188,9 @@ def test_what_is_no_folder_is_refused_before_anything_is_loaded(tmp_path):
     for out in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(UserError, match="file is no folder"):
             train(TrainSpec("/nowhere"), PAIRS, out)
+    cached = TrainSpec("/nowhere", reference_cache=str(tmp_path / "file"))
+    with pytest.raises(UserError, match="file is no folder"):
+        train(cached, PAIRS, tmp_path / "run")
 
 
 @pytest.mark.parametrize("text", ["[]", "{", "null", '{"ids": 1}', '{"sha256": {}}'])
@@ -203,6 +207,16 @@ def test_a_log_from_before_the_first_checkpoint_is_not_read(spec, straight, fold
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     (folder / "log.csv").write_bytes(b"step,loss\nx,\xff\n")
     assert is_as_straight(train(spec, PAIRS, folder, progress=False), straight)
+
+
+def test_a_model_card_says_nothing_of_a_training_that_is_damaged(straight, folder, capsys):
+    facts = recorded_facts(folder / "adapter", "base")
+    assert facts["training"]["n_pairs"] == 4 and facts["losses"]
+    (folder / "log.csv").write_bytes(b"step,loss\nx,\xff\n")
+    assert recorded_facts(folder / "adapter", "base")["losses"] == []
+    (folder / "training.json").write_text("[]")
+    assert "n_pairs" not in recorded_facts(folder / "adapter", "base")["training"]
+    assert capsys.readouterr().err.count("says nothing of the training") == 2
 
 
 def test_a_step_holds_each_pair_once_at_most(spec, tmp_path, capsys):

@@ -307,6 +307,12 @@ def test_a_training_that_leaves_the_finite_stops_and_saves_nothing(base, tmp_pat
         ("max_length_tokens", 0),
         ("lora_targets", ""),
         ("lora_targets", "q_proj, v_proj"),
+        ("base_model", None),
+        ("base_model", "half \ud800"),
+        ("revision", 5),
+        ("reference_cache", "no\0name"),
+        ("packing", "no"),
+        ("report_to", 5),
     ],
 )
 def test_settings_that_cannot_train_are_refused_by_name(setting, value):
@@ -351,6 +357,14 @@ def test_pairs_without_a_name_are_counted(tmp_path):
         train(TrainSpec(base_model="/nowhere"), odd, tmp_path)
     with pytest.raises(UserError, match=r"a dict is no PreferencePair \(first number 3"):
         train(TrainSpec(base_model="/nowhere"), [odd[0], odd[0], odd[2]], tmp_path)
+
+
+def test_what_is_no_list_of_pairs_is_refused(tmp_path):
+    for odd in (iter(make_pairs(2)), "pairs", {"prompt": "x"}, 5):
+        with pytest.raises(UserError, match="pairs are a list of PreferencePair, not a"):
+            train(TrainSpec(base_model="/nowhere"), odd, tmp_path)
+        with pytest.raises(UserError, match="pairs are a list of PreferencePair, not a"):
+            train(TrainSpec(base_model="/nowhere"), make_pairs(2), tmp_path, odd)
 
 
 def test_held_out_pairs_that_are_trained_on_are_refused(tmp_path):

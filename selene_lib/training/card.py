@@ -8,10 +8,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from selene_lib.files import read_json, sha256_file, write_text
+from selene_lib.errors import tell
+from selene_lib.files import DamagedError, sha256_file, write_text
 from selene_lib.judges.trained import read_trained
 from selene_lib.models.adapters import read_record
 from selene_lib.paper.values import marked
+from selene_lib.training.checkpoints import read_own
 
 _REMEDY = (
     "Export the adapter from the folder its training wrote, or write here what you know of it."
@@ -81,7 +83,7 @@ def recorded_facts(adapter_dir: Path, base_model: str) -> dict[str, Any]:
     arm, step = adapter_dir.name, adapter_dir.parent.parent
     folders = [adapter_dir.parent, step / "arms" / arm, adapter_dir / "work" / "training"]
     folder = next((f for f in folders if (f / "training.json").is_file()), None)
-    training = read_json(folder / "training.json") if folder else None
+    training = _read_training(folder) if folder else None
     trained = read_trained(adapter_dir)
     names = ("torch", "transformers", "peft", "selene-lib")
     versions = {name: found for name in names if (found := _version(name))}
@@ -101,6 +103,20 @@ def recorded_facts(adapter_dir: Path, base_model: str) -> dict[str, Any]:
         "sources": list(dict.fromkeys(sources)),
         "versions": versions,
     }
+
+
+def _read_training(folder: Path) -> dict[str, Any] | None:
+    """What a training says of itself, None where that or its log is not what it wrote."""
+    path = folder / "training.json"
+    try:
+        found = read_own(path, {"spec": dict, "n_dropped": dict, "files": dict})
+        known = found["files"].get("log.csv")
+        if not (folder / "log.csv").is_file() or sha256_file(folder / "log.csv") != known:
+            raise DamagedError(f"{folder / 'log.csv'} is not what was written")
+    except DamagedError as error:
+        tell(f"{error}; the model card says nothing of the training")
+        return None
+    return found
 
 
 def _losses(folder: Path, training: Mapping[str, Any]) -> list[str]:

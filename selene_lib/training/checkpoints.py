@@ -100,7 +100,7 @@ def claim(
 
 def refuse_no_folder(out_dir: Path) -> None:
     """Raise UserError where something else than a folder stands in the way of one."""
-    for path in (out_dir / "damaged", out_dir / "reference", out_dir, *out_dir.parents):
+    for path in (out_dir, *out_dir.parents):
         if os.path.lexists(path) and not path.is_dir():
             raise UserError(f"{path} is no folder: move it away, or give another folder")
 

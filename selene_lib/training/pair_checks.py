@@ -15,6 +15,7 @@ def check_pairs(pairs: Sequence[PreferencePair]) -> None:
     """Raise UserError for pairs that teach nothing (none at all, empty texts, equal completions)
     and for what is no pair of texts.
     """
+    _refuse_no_list(pairs)
     if not pairs:
         raise UserError("there are no preference pairs to train on: build some first")
     _refuse_faults(pairs, "pairs cannot be trained on")
@@ -22,6 +23,7 @@ def check_pairs(pairs: Sequence[PreferencePair]) -> None:
 
 def check_held_out(held_out: Sequence[PreferencePair], pairs: Sequence[PreferencePair]) -> None:
     """Raise UserError for held-out pairs that `check_pairs` refuses, or that are trained on."""
+    _refuse_no_list(held_out)
     _refuse_faults(held_out, "held-out pairs measure nothing")
     trained_on = set(map(_texts, pairs))
     both = [pair.id for pair in held_out if _texts(pair) in trained_on]
@@ -30,6 +32,11 @@ def check_held_out(held_out: Sequence[PreferencePair], pairs: Sequence[Preferenc
             f"{len(both)} of {len(held_out)} held-out pairs are trained on as well (first "
             f"{both[0]}), so they would measure what was learnt by heart: leave them out of one"
         )
+
+
+def _refuse_no_list(pairs: Any) -> None:
+    if isinstance(pairs, str) or not isinstance(pairs, Sequence):
+        raise UserError(f"pairs are a list of PreferencePair, not a {type(pairs).__name__}")
 
 
 def _texts(pair: PreferencePair) -> tuple[str, frozenset[str]]:

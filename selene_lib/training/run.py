@@ -94,9 +94,10 @@ def train(
     then a UserError.
     """
     check_pairs(pairs)
-    check_held_out(validation or (), pairs)
+    check_held_out(() if validation is None else validation, pairs)
     check_trackers(spec.report_to)
-    checkpoints.refuse_no_folder(Path(out_dir))
+    for folder in (Path(out_dir) / "damaged", cache_folder(spec, Path(out_dir)) / "encoded"):
+        checkpoints.refuse_no_folder(folder)
     with _alone(Path(out_dir)):
         return _train(spec, pairs, out_dir, validation, resume, progress)
 

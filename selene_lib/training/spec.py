@@ -86,6 +86,7 @@ class TrainSpec:
         self._read_words()
         hints = get_type_hints(type(self))
         for field in dataclasses.fields(self):
+            _check_text(field.name, hints[field.name], getattr(self, field.name))
             _check_choice(field.name, hints[field.name], getattr(self, field.name))
             _check_number(field.name, hints[field.name], getattr(self, field.name))
         _check_ranges(self)
@@ -133,7 +134,10 @@ class TrainSpec:
         An unknown key is a UserError that names it.
         """
         known = {f.name for f in dataclasses.fields(cls)}
-        unknown = sorted(set(values) - known)
+        _require(
+            isinstance(values, Mapping), f"the settings of a training are no mapping: {values!r}"
+        )
+        unknown = sorted(map(str, set(values) - known))
         if unknown:
             raise UserError(
                 f"training has no setting {unknown[0]!r}; "
@@ -161,6 +165,20 @@ class TrainSpec:
             for n in names
             if mine.get(n) != other.get(n)
         ]
+
+
+def _check_text(name: str, hint: Any, value: Any) -> None:
+    """Refuse what is no text, no name that a file may have, or no bool, where one belongs."""
+    kinds = get_args(hint) or (hint,)
+    if bool in kinds and not (value is None and type(None) in kinds):
+        _require(isinstance(value, bool), f"{name} is {value!r}: it must be true or false")
+    if str not in kinds or get_origin(hint) in (Literal, tuple):
+        return
+    if value is None and type(None) in kinds:
+        return
+    _require(isinstance(value, str), f"{name} is {value!r}: it must be text")
+    is_sound = "\0" not in value and value.encode(errors="replace").decode() == value
+    _require(is_sound, f"{name} is {value!r}: it holds what is no character of a name")
 
 
 def _check_choice(name: str, hint: Any, value: Any) -> None:

@@ -18,6 +18,8 @@ TRACKERS = {
 def names_of(given: str | Sequence[str]) -> tuple[str, ...]:
     """Return trackers as a tuple, from one word, several with commas, or a list; empty for none."""
     words = given.split(",") if isinstance(given, str) else given
+    if not isinstance(words, list | tuple) or not all(isinstance(word, str) for word in words):
+        raise UserError(f"report_to is {given!r}: names of trackers, with commas or as a list")
     return tuple(word.strip() for word in words if word.strip() not in ("", "none"))
 
 
