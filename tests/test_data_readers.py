@@ -144,6 +144,7 @@ def test_a_damaged_packed_file_is_named(tmp_path, ending, damage):
         ("x.csv", "a,b\n".encode("utf-16-le"), "x.csv holds NULs, as UTF-16 does"),
         ("x.csv", "a,b\nä,ö\n".encode("latin-1"), "x.csv, line 2 is not UTF-8 text .*Latin-1"),
         ("x.csv.gz", gzip.compress(b"a\n\xe4\n"), "x.csv.gz, line 2 is not UTF-8 text"),
+        ("x.csv.gz", gzip.compress(b"a\n" * 9 + b"\xe4\n" * 9)[:-4], "x.csv.gz"),
         ("x.parquet", b"PAR1 no table PAR1", "x.parquet as Parquet .*again"),
         ("x.parquet", b"", "x.parquet as Parquet .*again"),
     ],

@@ -13,7 +13,7 @@ from selene_lib.data.hub import how_to_get
 from selene_lib.data.local import count_rows, expected_rows, is_present
 from selene_lib.data.revisions import LOCK_FILE, lock_revisions, revision_of
 from selene_lib.data.spec import DataSpec, Role
-from selene_lib.errors import UserError
+from selene_lib.errors import UserError, shown
 from selene_lib.records import TASKS
 
 _ROLES: dict[str, tuple[Role, ...]] = {
@@ -49,7 +49,7 @@ def find_spec(name: str | DataSpec) -> DataSpec:
         return name
     specs = all_specs()
     if name not in specs:
-        raise UserError(f"no data set {name!r}; known are {', '.join(sorted(specs))}")
+        raise UserError(f"no data set {shown(name)}; known are {', '.join(sorted(specs))}")
     return specs[name]
 
 

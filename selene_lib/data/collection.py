@@ -20,7 +20,7 @@ from selene_lib.data.hub import how_to_get
 from selene_lib.data.loading import load
 from selene_lib.data.local import way_in
 from selene_lib.data.spec import DataSpec
-from selene_lib.errors import UserError
+from selene_lib.errors import UserError, shown
 from selene_lib.files import read_parquet, write_parquet, write_text
 from selene_lib.ledger import Ledger
 from selene_lib.records import Sample
@@ -212,14 +212,14 @@ def _embedded_role(name: str, role: str) -> str:
     if role == "source":
         if name not in nano.NANO_SOURCES:
             raise UserError(
-                f"unknown source {name!r}; the embedded ones are {', '.join(nano.NANO_SOURCES)}"
+                f"unknown source {shown(name)}; the embedded ones are {', '.join(nano.NANO_SOURCES)}"
             )
         return role
     if name in nano.NANO_DOMAINS:
         return "domain"
     if name not in nano.NANO_SETS:
         known = ", ".join([*nano.NANO_SETS, *nano.NANO_DOMAINS])
-        raise UserError(f"unknown set {name!r}; the embedded ones are {known}")
+        raise UserError(f"unknown set {shown(name)}; the embedded ones are {known}")
     return role
 
 
@@ -239,7 +239,7 @@ def spec_of(name: str, role: str) -> DataSpec:
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         meant = f" did you mean {near[0]}?" if near else ""
-        raise UserError(f"unknown {role} {name!r};{meant} known: {', '.join(known)}")
+        raise UserError(f"unknown {role} {shown(name)};{meant} known: {', '.join(known)}")
     return known[name]
 
 

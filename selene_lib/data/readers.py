@@ -101,10 +101,11 @@ def _open_text(path: Path) -> Iterator[TextIO]:
     the file is open is a UserError.
     """
     try:
-        with _open_bytes(path) as stream:
-            yield io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}{where_not_utf8(path)}") from error
+        try:
+            with _open_bytes(path) as stream:
+                yield io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
+        except UnicodeDecodeError as error:  # to find the place is to unpack the file again
+            raise UserError(f"{path}{where_not_utf8(path)}") from error
     except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
         if isinstance(error, OSError) and error.errno:
             raise UserError(f"cannot read {path} ({error.strerror})") from error

@@ -12,6 +12,20 @@ from typing import Any, BinaryIO
 
 from selene_lib.errors import UserError
 
+# what zipfile and openpyxl raise for a file that is none of theirs, or a damaged one: RuntimeError
+# for a password or an unknown way of packing, SyntaxError for a part that is no XML
+_FAULTS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+)
 _REFERENCE = re.compile(rb"&#(x[0-9a-fA-F]{1,8}|[0-9]{1,8});")
 _MARK = "\ufdd0reference to no character: "  # U+FDD0 is never in a text
 
@@ -26,8 +40,6 @@ def read_sheets(
     """
     import openpyxl
 
-    # a SyntaxError is how XML parsers tell of a cell that is no XML
-    faults = (zipfile.BadZipFile, zlib.error, EOFError, OSError, LookupError, ValueError, TypeError)
     try:
         source = _with_marked_references(path) if broken_cells else path
         book = openpyxl.load_workbook(source, read_only=True, data_only=True)
@@ -36,7 +48,7 @@ def read_sheets(
                 yield sheet.title, _rows_with_cells(sheet)
         finally:
             book.close()
-    except (*faults, AttributeError, SyntaxError) as error:
+    except _FAULTS as error:
         raise UserError(
             f"cannot read {path} ({error}): not a workbook, or a damaged one; fetch it again, or "
             "save it as .xlsx or .csv"
