@@ -212,7 +212,8 @@ def _embedded_role(name: str, role: str) -> str:
     if role == "source":
         if name not in nano.NANO_SOURCES:
             raise UserError(
-                f"unknown source {shown(name)}; the embedded ones are {', '.join(nano.NANO_SOURCES)}"
+                f"unknown source {shown(name)}; "
+                f"the embedded ones are {', '.join(nano.NANO_SOURCES)}"
             )
         return role
     if name in nano.NANO_DOMAINS:
