@@ -202,3 +202,14 @@ def test_a_reference_to_no_character_costs_its_cell(tmp_path, reference):
     ((_, rows),) = read_sheets(path, broken_cells=True)
     assert [type(cell) for cell in rows[0]] == [bytes, str]
     assert rows[0][1] == "\u00e4 & \U0001f600"
+
+
+def test_a_line_that_is_not_utf8_is_one_damaged_row(tmp_path):
+    (tmp_path / "x.jsonl").write_bytes(b'{"a": 1}\n{"a": "\xe4"}\n{"a": "\xc3\xa4"}\n')
+    records = [record for _, record in read_records(tmp_path / "x.jsonl")]
+    assert records[0] == {"a": 1} and records[2] == {"a": "\u00e4"}
+    assert "row 2" in str(records[1]) and "save it as UTF-8" in str(records[1])
+    for text in (b'[{"a": "\xe4"}]', b'{\n"a":\n"\xe4"}', '{"a": 1}\n'.encode("utf-16")):
+        (tmp_path / "y.json").write_bytes(text)
+        with pytest.raises(UserError, match=r"y\.json.* not UTF-8 text"):
+            list(read_records(tmp_path / "y.json"))

@@ -45,7 +45,7 @@ def read_records(
     if suffix == ".parquet":
         yield from _read_parquet(path, name)
     elif suffix in (".jsonl", ".json"):
-        with _open_text(path) as stream:
+        with _open_text(path, errors="surrogateescape") as stream:
             yield from _read_json(stream, name, decoder)
     elif suffix in (".csv", ".tsv"):
         with _open_text(path) as stream:
@@ -94,7 +94,7 @@ def index_by(path: Path, column: str, name: str | None = None) -> Index:
 
 
 @contextmanager
-def _open_text(path: Path) -> Iterator[TextIO]:
+def _open_text(path: Path, errors: str = "strict") -> Iterator[TextIO]:
     """Open a text file, packed (.gz, .xz) or not, as UTF-8.
 
     A byte-order mark is skipped, line ends are left alone. What cannot be unpacked or decoded while
@@ -103,7 +103,7 @@ def _open_text(path: Path) -> Iterator[TextIO]:
     try:
         try:
             with _open_bytes(path) as stream:
-                yield io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
+                yield io.TextIOWrapper(stream, encoding="utf-8-sig", errors=errors, newline="")
         except UnicodeDecodeError as error:  # to find the place is to unpack the file again
             raise UserError(f"{path}{where_not_utf8(path)}") from error
     except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
@@ -172,6 +172,22 @@ def _is_line_of_its_own(head: str, stream: TextIO) -> bool:
         return False
 
 
+def _is_utf8(text: str) -> bool:
+    """Whether a text was UTF-8: a byte that was not is half of a surrogate pair now."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _utf8(text: str) -> str:
+    """Return the text; raise as a strict stream does where it was not UTF-8."""
+    return text if _is_utf8(text) else text.encode(errors="surrogateescape").decode()
+
+
 def _peek(stream: TextIO) -> str:
     position = stream.tell()
     line = stream.readline()
@@ -194,6 +210,10 @@ def _read_lines(
         if line.strip():
             number += 1
             place = f"{name}, row {number}"
+            if not _is_utf8(line):
+                yield place, BrokenRow(place, "(whole row)", "UTF-8 text; save it as UTF-8", line)
+                line = stream.readline()
+                continue
             try:
                 yield place, decoder.decode(line)
             except _NOT_READ as error:
@@ -206,7 +226,7 @@ def _read_whole(
     head: str, stream: TextIO, name: str, decoder: json.JSONDecoder
 ) -> Iterator[tuple[str, Any]]:
     place = f"{name}, row 1"
-    text = head + stream.read()
+    text = _utf8(head + stream.read())
     try:
         yield place, decoder.decode(text)
     except _NOT_READ as error:
@@ -221,7 +241,7 @@ def _read_array(
     What follows a broken member cannot be found again: the rest is one broken row, and so is what
     follows the array.
     """
-    buffer, position, number = head.lstrip()[1:], 0, 0
+    buffer, position, number = _utf8(head).lstrip()[1:], 0, 0
     while True:
         gap = _GAP.match(buffer, position)
         position = gap.end() if gap else position
@@ -237,7 +257,7 @@ def _read_array(
                 raise json.JSONDecodeError("the file ends inside the array", buffer, end)
         except json.JSONDecodeError as error:
             buffer, position = buffer[position:], 0
-            more = stream.read(max(BLOCK_CHARACTERS, len(buffer)))
+            more = _utf8(stream.read(max(BLOCK_CHARACTERS, len(buffer))))
             if not more:
                 yield place, BrokenRow(place, "(whole row)", f"JSON ({error.msg})", buffer[:200])
                 return
