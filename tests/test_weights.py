@@ -232,13 +232,34 @@ def test_a_file_of_another_shape_is_named(base, tmp_path, file, change):
     one_line(error)
 
 
-@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
-def test_a_folder_or_pipe_in_place_of_a_configuration_is_named(base, tmp_path, make):
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("config.json", os.mkdir),
+        ("config.json", os.mkfifo),
+        ("model.safetensors", os.mkfifo),
+        ("tokenizer.json", os.mkfifo),
+    ],
+)
+def test_a_folder_or_pipe_in_place_of_a_file_is_named(base, tmp_path, name, make):
     bad = copied(base, tmp_path)
-    (bad / "config.json").unlink()
-    make(bad / "config.json")
-    with pytest.raises(UserError, match=r"its config\.json holds no JSON object"):
+    (bad / name).unlink()
+    make(bad / name)
+    with pytest.raises(UserError, match=rf"its {name} (is no file|holds no JSON object)"):
         judge(bad)
+
+
+def test_a_tokenizer_of_a_larger_model_is_named(tmp_path):
+    small = make_base(tmp_path / "small", vocab_size=32, hidden=32)
+    spec = TrainSpec(base_model=str(small), n_steps=1, batch_size=2, device="cpu")
+    with pytest.raises(UserError, match=r"gives token \d+, but the model knows 32 tokens"):
+        train(spec, make_pairs(4), tmp_path / "run", progress=False)
+
+
+def test_steps_without_end_are_refused(base, tmp_path):
+    spec = TrainSpec(base_model=str(base), n_epochs=1e9, batch_size=2, device="cpu")
+    with pytest.raises(UserError, match=r"2000000000 steps of 2 pairs .* lower n_steps"):
+        train(spec, make_pairs(4), tmp_path / "run", progress=False)
 
 
 TEMPLATES = {

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ from selene_lib.models.names import resolve_model
 from selene_lib.records import Judgement, PreferencePair, Sample, unit_hash
 from selene_lib.training.planner import mean_lengths, plan_training
 from selene_lib.training.run import TrainResult, train
+from selene_lib.training.spec import TrainSpec
 
 CLAIM = "labels.json"
 HELD_OUT = "held_out.csv"
@@ -151,7 +152,7 @@ class _Job:
         training, validation = (
             self._pairs(part) for part in (self.parts.training, self.parts.validation)
         )
-        spec = spec_of(self.recipe, len(training))
+        spec = self._spec(len(training))
         self._say_plan(spec, training)
         done = train(spec, training, self.work / "training", validation)
         before, after = self._judged({BEFORE: None, AFTER: done.adapter_dir})
@@ -163,6 +164,11 @@ class _Job:
         if points:
             points.append({"n_labels": len(self.parts.training), **rows[1]})
         return self._write(done, calibration, first, said, rows, points)
+
+    def _spec(self, n_pairs: int) -> TrainSpec:
+        """The training's settings; of fewer pairs than a batch, as many passes in smaller ones."""
+        batch_size = min(self.recipe.batch_size, max(1, n_pairs))
+        return spec_of(replace(self.recipe, batch_size=batch_size), n_pairs)
 
     def _pairs(self, samples: Sequence[Sample]) -> list[PreferencePair]:
         """One balanced pair an item; with critiques where a generator writes them."""
@@ -241,7 +247,7 @@ class _Job:
             if len({pair.label for pair in mine}) < 2:
                 continue
             self.say(f"learning curve: training on {n_labels} labels")
-            done = train(spec_of(self.recipe, len(mine)), mine, self.work / name)
+            done = train(self._spec(len(mine)), mine, self.work / name)
             (found,) = self._judged({name: done.adapter_dir})
             said = self._verdicts(found, self._calibrate(found))
             row = compare(self.parts.held_out, {name: list(said.verdict)}, seed=self.recipe.seed)[0]

@@ -154,7 +154,13 @@ def _open(loader: type[Any], name: str, what: str, options: dict[str, Any]) -> A
 
 
 def _refuse_odd_files(name: str, what: str) -> None:
-    """Refuse a folder in which one of the small JSON files is none, or holds no JSON object."""
+    """Refuse a folder in which one of the small JSON files is none, or holds no JSON object.
+
+    A pipe would be waited for without end.
+    """
+    for path in Path(name).iterdir() if Path(name).is_dir() else ():
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise UserError(f"cannot load {what} {name}: its {path.name} is no file; copy it again")
     for file in _JSON_FILES:
         path = Path(name, file)
         if not os.path.lexists(path):

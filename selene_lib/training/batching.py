@@ -12,6 +12,8 @@ from selene_lib.training.encoding import EncodedPair
 from selene_lib.training.layout import Layout, n_row_tokens
 from selene_lib.training.spec import TrainSpec
 
+MOST_STEPS = 10_000_000  # the pairs of each are drawn before the first
+
 
 def n_steps_for(n_pairs: int, batch_size: int, n_steps: int | None, n_epochs: float) -> int:
     """Optimiser steps of a run: as given, or enough to see every pair `n_epochs` times.
@@ -23,7 +25,13 @@ def n_steps_for(n_pairs: int, batch_size: int, n_steps: int | None, n_epochs: fl
             "there is no pair to train on that fits: loosen the filters, raise max_length_tokens, "
             "or take a base with more positions (see the counts of what was dropped)"
         )
-    return n_steps if n_steps is not None else max(1, math.ceil(n_pairs * n_epochs / batch_size))
+    steps = n_steps if n_steps is not None else max(1, math.ceil(n_pairs * n_epochs / batch_size))
+    if steps > MOST_STEPS:
+        raise UserError(
+            f"{steps} steps of {batch_size} pairs are more than a training takes ({MOST_STEPS} at "
+            "most): lower n_steps or n_epochs"
+        )
+    return steps
 
 
 def fit_batch(spec: TrainSpec, n_pairs: int) -> TrainSpec:

@@ -45,7 +45,7 @@ def probe_layout(model: Any, decision: Decision) -> str | None:
         moved = _layout_logps(model, [changed, other], decision)
     except TypeError as error:
         return f"its forward does not take what the layout needs ({error})"
-    except (RuntimeError, NotImplementedError) as error:
+    except (RuntimeError, NotImplementedError, IndexError) as error:
         return f"its forward fails here ({_first_line(error)})"
     if not all(logps.isfinite().all() for logps in together):
         raise UserError(
@@ -76,7 +76,7 @@ def _gradient_problem(
     tolerance = tolerance or (1e-3 if decision.dtype == "float32" else 0.1)
     try:
         found = _gradient(model, lambda: _layout_logps(model, pairs, decision, frozen=False))
-    except (RuntimeError, NotImplementedError) as error:
+    except (RuntimeError, NotImplementedError, IndexError) as error:
         return f"its backward pass fails here ({_first_line(error)})"
     plain = _gradient(model, lambda: _plain_logps(model, pairs, decision, frozen=False))
     off_by = _distance(found, plain)

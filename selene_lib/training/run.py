@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from selene_lib.errors import tell
+from selene_lib.errors import UserError, tell
 from selene_lib.files import (
     DamagedError,
     PathLock,
@@ -182,7 +182,20 @@ def _encode(
     if process.rank == 0:
         encode()
     process.wait_for_others()
-    return encode()
+    found = encode()
+    _refuse_unknown_tokens(found, loaded)
+    return found
+
+
+def _refuse_unknown_tokens(found: EncodedSet, loaded: Loaded) -> None:
+    """A token without an embedding would end the first forward, on a GPU without a word why."""
+    n_known = loaded.model.get_input_embeddings().weight.shape[0]
+    highest = int(found.pairs.tokens.max()) if len(found.pairs.tokens) else 0
+    if highest >= n_known:
+        raise UserError(
+            f"the tokenizer of {loaded.spec.base_model} gives token {highest}, but the model knows "
+            f"{n_known} tokens: its files are not of one model; copy them again"
+        )
 
 
 def train_with_selene(job: TrainingJob) -> Trained:
