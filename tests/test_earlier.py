@@ -314,7 +314,7 @@ def test_an_address_without_a_secret_passes(address):
         ("name: 5", "name is a text"),
         ("parameters: [1]", "parameters maps"),
         ("needs: data_dir", "needs is a list"),
-        ("notebooks: {'00': [1]}", "notebooks, 00 maps"),
+        ("notebooks: {'00': [1]}", "notebooks, '00' maps"),
         ("notebooks: {1: {n: 2}}", "in quotes"),
         ("parameters: {1: 2}", "in quotes"),
         ("about: [a]", "about is a text"),
