@@ -19,6 +19,8 @@ _INVISIBLE = re.compile(
     "[\x00-\x08\x0e-\x1b\x7f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]"
 )
 _OPENING, _CLOSING = " \t\r\n*_\"'`[(“‘", " \t\r\n*_\"'`])”’"
+_WRAPPING = _OPENING + _CLOSING
+_LONGEST = 120  # more than any phrase that is a label takes; most lines are longer
 # Wrappings that count only as a pair: `<4` and `$4` say something else than 4.
 _PAIRS = re.compile(
     r"(?:\\boxed\s*\{|\\(?:text|textbf|mathrm|mathbf)\s*\{|\{)(?P<brace>.*)\}"
@@ -53,8 +55,10 @@ def read_label(words: str, task: str) -> tuple[str, int] | None:
 
     `task` may name a scale, as in `absolute 1-10`.
     """
-    places = [i for i, character in enumerate(words) if not _INVISIBLE.match(character)]
-    visible = "".join(words[i] for i in places)
+    hides = _INVISIBLE.search(words) is not None
+    visible = _INVISIBLE.sub("", words) if hides else words
+    if len(visible.strip(_WRAPPING)) > _LONGEST:
+        return None
     plain, offset = _unwrap(visible.translate(_FULL_WIDTH_DIGITS))
     match = _pattern(task).fullmatch(plain)
     if match is None:
@@ -62,7 +66,10 @@ def read_label(words: str, task: str) -> tuple[str, int] | None:
     name = "label" if match.group("label") is not None else "no"
     found = match.group(name).lower()
     label = next(label for label in labels_of(task) if label.lower() == found)
-    return label, places[offset + match.start(name)]
+    place = offset + match.start(name)
+    if hides:
+        place = [i for i, sign in enumerate(words) if not _INVISIBLE.match(sign)][place]
+    return label, place
 
 
 def _unwrap(words: str) -> tuple[str, int]:
@@ -89,6 +96,8 @@ def json_results(text: str) -> tuple[list[tuple[str, int]], bool]:
 
     They are where each of them begins a line and the last one ends the text (a code fence apart).
     """
+    if "{" not in text:
+        return [], False
     found: list[tuple[str, int]] = []
     end, is_own = 0, True
     decoder = json.JSONDecoder(object_pairs_hook=list)

@@ -71,7 +71,9 @@ def is_spoken_of(text: str, position: int) -> bool:
     """Whether the words in front of a place speak of what stands there: "It says", "If so:"."""
     if _is_in_fence(text, position):
         return True
-    before = _FENCE_AT_END.sub("", text[:position].rstrip()) or ""
+    before = text[:position].rstrip()
+    if _may_hold_fences(before):
+        before = _FENCE_AT_END.sub("", before)
     gap = text[len(before) : position]
     line = before[before.rfind("\n") + 1 :].strip(" \t*_#>-")
     if "\n" not in gap and line and line[-1] in "\"'“‘`«":
@@ -83,7 +85,7 @@ def is_spoken_of(text: str, position: int) -> bool:
 
 def _is_in_fence(text: str, position: int) -> bool:
     """Whether a place lies in a code fence below which the text goes on."""
-    fences = list(_FENCE.finditer(text))
+    fences = list(_FENCE.finditer(text)) if _may_hold_fences(text) else []
     n_before = sum(fence.start() < position for fence in fences)
     if n_before % 2 == 0 or n_before == len(fences):
         return False
@@ -95,7 +97,9 @@ def _hide(text: str, start: int, end: int) -> str:
 
 
 def _without_tags(text: str) -> str:
-    for comment in _COMMENT.finditer(text):
+    if not any(sign in text for sign in "<&[{("):
+        return text
+    for comment in _COMMENT.finditer(text) if "<!--" in text else ():
         text = _hide(text, comment.start(), comment.end())
     opened: dict[str, int] = {}
     for match in _TAG.finditer(text):
@@ -114,6 +118,8 @@ def _without_fences(text: str) -> tuple[str, bool]:
 
     What is fenced behind a verdict may be another one, and stays.
     """
+    if not _may_hold_fences(text):
+        return text, False
     stated = _STATED.search(text)
     position = 0
     while (begin := _FENCE.search(text, position)) is not None:
@@ -131,10 +137,15 @@ def _without_fences(text: str) -> tuple[str, bool]:
     return text, False
 
 
+def _may_hold_fences(text: str) -> bool:
+    """Whether a text holds a fence's signs: most hold none, and patterns need not look for them."""
+    return "```" in text or "~~~" in text or ":::" in text
+
+
 def _without_quotes(text: str) -> str:
-    for match in _ESCAPED_MARK.finditer(text):
+    for match in _ESCAPED_MARK.finditer(text) if "\\" in text else ():
         text = _hide(text, match.start(), match.end())
-    for match in _QUOTED_LINES.finditer(text):
+    for match in _QUOTED_LINES.finditer(text) if ">" in text else ():
         if not _is_own(text, match.start(), match.group(), match.end()):
             text = _hide(text, match.start(), match.end())
     return text

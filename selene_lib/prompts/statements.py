@@ -100,8 +100,10 @@ def stated_labels(text: str, task: str) -> Iterator[str]:
             yield found[0]
     scored = [match[1] for line in lines if (match := _SCORED_LINE.fullmatch(line.strip()))]
     found_words = [words for words, _ in json_results(text)[0]]
-    found_words += [match[1] for match in _IN_JSON.finditer(text)]
-    found_words += [match[2] or match[3] or "" for match in _IN_TAGS.finditer(text)]
+    if '"' in text or "'" in text:
+        found_words += [match[1] for match in _IN_JSON.finditer(text)]
+    if "<" in text or "[" in text:
+        found_words += [match[2] or match[3] or "" for match in _IN_TAGS.finditer(text)]
     # several scores are those of several aspects
     for words in found_words + (scored if len(scored) == 1 else []):
         label = read_label(words, task)
@@ -120,7 +122,9 @@ def contradiction(later: str, label: str, task: str) -> str:
     `later` begins where the line of the verdict ends.
     """
     lines = [line.strip() for line in later.split("\n") if line.strip()]
-    if lines and _goes_on(lines[0], label, task):
+    if not lines:
+        return ""
+    if _goes_on(lines[0], label, task):
         return f"the line after {label} goes on: {lines[0][:40]!r}"
     other = next(_others(lines, label, task), None) or _named_other(later, label, task)
     if other:
