@@ -354,3 +354,20 @@ def test_a_table_with_holes_is_refused():
     samples, rows = judged(np.ones((3, 2, 1), int))
     with pytest.raises(ValueError, match="judged equally often"):
         format_table(samples, rows[:-1])
+
+
+@pytest.mark.parametrize(
+    ("name", "reply"),
+    [
+        ("json", '{"result": "A"} {"result": "B"}'),
+        ("xml", "<result>A</result> no: <result>B</result>"),
+        ("plain_text", "Verdict: A\nVerdict: B"),
+        ("markdown", "### Result\nA\n\n### Result\nB"),
+        ("default", "**Result:** A\n**Result:** B"),
+        ("verdict_first", "**Result:** A\n\n**Reasoning:** so\n\n**Result:** B"),
+    ],
+)
+def test_two_verdicts_in_one_notation_are_none(name, reply):
+    assert FORMATS[name].parse(reply, "pairwise").status == "malformed"
+    once = FORMATS[name].parse(reply.replace("B", "A"), "pairwise")
+    assert (once.status, once.value) == ("value", "A")

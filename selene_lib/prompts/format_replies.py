@@ -39,12 +39,12 @@ class ReplyForm:
     """A notation for replies.
 
     `show(reasoning, verdict)` writes a reply in it (`reasoning=None`: without critique);
-    `find(reply)` returns the words at the verdict's place, or None. `labels` maps the words offered
-    to the labels of `records.LABELS`.
+    `find(reply)` returns the words at every place of a verdict, the one that counts last. `labels`
+    maps the words offered to the labels of `records.LABELS`.
     """
 
     show: Callable[[str | None, str], str]
-    find: Callable[[str], str | None]
+    find: Callable[[str], list[str]]
     labels: Mapping[str, Mapping[str, str]]
     critique: bool = True
 
@@ -59,11 +59,15 @@ class ReplyForm:
         The verdict comes in the words of `records.LABELS`, whatever words the prompt offered.
         """
         start, end, is_thinking = final_part(reply)
-        found = None if is_thinking else self.find(reply[start:end])
-        if found is None:
+        every = [] if is_thinking else self.find(reply[start:end])
+        if not every:
             return explain_failure(reply, task, finish_reason=finish_reason)
-        word = found.strip(_EDGES).removesuffix(".").strip(_EDGES)
         offered = self.labels[task]
+        stated = {w.lower(): w for found in every if (w := _word(found)).lower() in _lower(offered)}
+        if len(stated) > 1:
+            return Verdict("malformed", reason=f"two verdicts: {' and '.join(stated.values())}")
+        found = every[-1]
+        word = _word(found)
         if word in offered or (offered is not PLAIN_LABELS[task] and word.lower() in offered):
             return Verdict("value", offered.get(word) or offered[word.lower()])
         verdict = parse_verdict(f"{RESULT_MARK} {found.strip()}", task, finish_reason=finish_reason)
@@ -72,21 +76,26 @@ class ReplyForm:
         return verdict
 
 
-def _last(pattern: re.Pattern[str]) -> Callable[[str], str | None]:
-    def find(reply: str) -> str | None:
-        found = pattern.findall(reply)
-        return found[-1] if found else None
+def _word(found: str) -> str:
+    return found.strip(_EDGES).removesuffix(".").strip(_EDGES)
 
-    return find
+
+def _lower(offered: Mapping[str, str]) -> set[str]:
+    return {word.lower() for word in offered}
+
+
+def _all(pattern: re.Pattern[str]) -> Callable[[str], list[str]]:
+    return lambda reply: [str(found) for found in pattern.findall(reply)]
 
 
 def _show_verdict_first(reasoning: str | None, verdict: str) -> str:
     return f"{RESULT_MARK} {verdict}\n\n{REASONING_MARK} {reasoning}"
 
 
-def _find_first_line(reply: str) -> str | None:
-    match = re.match(r"\s*\*\*Result:\*\*[ \t]*(.*)", reply, flags=re.IGNORECASE)
-    return match.group(1) if match else None
+def _find_first_line(reply: str) -> list[str]:
+    """The words of every mark, where the reply begins with one; the first one counts."""
+    is_first = re.match(r"\s*\*\*Result:\*\*", reply, flags=re.IGNORECASE)
+    return _MARKS.findall(reply)[::-1] if is_first else []
 
 
 def _show_lines(reasoning: str | None, verdict: str) -> str:
@@ -109,12 +118,12 @@ def _show_json(reasoning: str | None, verdict: str) -> str:
     return json.dumps({"reasoning": reasoning, "result": verdict}, ensure_ascii=False)
 
 
-def _find_json(reply: str) -> str | None:
-    """The `result` of the last JSON object in the reply that has one, as text.
+def _find_json(reply: str) -> list[str]:
+    """The `result` of every JSON object in the reply that has one, as text.
 
     A number counts as its digits.
     """
-    decoder, found, position = json.JSONDecoder(), None, reply.find("{")
+    decoder, found, position = json.JSONDecoder(), [], reply.find("{")
     while position >= 0:
         try:
             value, end = decoder.raw_decode(reply, position)
@@ -123,7 +132,7 @@ def _find_json(reply: str) -> str | None:
         if isinstance(value, dict) and "result" in value:
             result = value["result"]
             is_plain = isinstance(result, str | int) and not isinstance(result, bool)
-            found = str(result) if is_plain else json.dumps(result)
+            found.append(str(result) if is_plain else json.dumps(result))
         position = reply.find("{", end)
     return found
 
@@ -131,20 +140,20 @@ def _find_json(reply: str) -> str | None:
 _MARKS = re.compile(
     r"\*\*\s*result\s*(?:\*\*\s*:|:)[ \t]*(?:\*\*)?[ \t]*(?:\n[ \t]*)*([^\n]*)", re.IGNORECASE
 )
-MARKS = ReplyForm(format_reply, _last(_MARKS), PLAIN_LABELS)
-MARKS_ONLY = ReplyForm(format_reply, _last(_MARKS), PLAIN_LABELS, critique=False)
-MARKS_OTHER_LABELS = ReplyForm(format_reply, _last(_MARKS), OTHER_LABELS)
+MARKS = ReplyForm(format_reply, _all(_MARKS), PLAIN_LABELS)
+MARKS_ONLY = ReplyForm(format_reply, _all(_MARKS), PLAIN_LABELS, critique=False)
+MARKS_OTHER_LABELS = ReplyForm(format_reply, _all(_MARKS), OTHER_LABELS)
 VERDICT_FIRST = ReplyForm(_show_verdict_first, _find_first_line, PLAIN_LABELS)
 LINES = ReplyForm(
     _show_lines,
-    _last(re.compile(r"^[ \t]*Verdict[ \t]*:[ \t]*([^\n]*)", re.MULTILINE)),
+    _all(re.compile(r"^[ \t]*Verdict[ \t]*:[ \t]*([^\n]*)", re.MULTILINE)),
     PLAIN_LABELS,
 )
 HEADINGS = ReplyForm(
     _show_headings,
-    _last(re.compile(r"^#{1,6}[ \t]*Result[ \t:]*\n\s*([^\n]*)", re.MULTILINE)),
+    _all(re.compile(r"^#{1,6}[ \t]*Result[ \t:]*\n\s*([^\n]*)", re.MULTILINE)),
     PLAIN_LABELS,
 )
-TAGS = ReplyForm(_show_tags, _last(re.compile(r"<result>(.*?)</result>", re.DOTALL)), PLAIN_LABELS)
-BRACKETS = ReplyForm(_show_brackets, _last(re.compile(r"\[\[([^\[\]\n]*)\]\]")), PLAIN_LABELS)
+TAGS = ReplyForm(_show_tags, _all(re.compile(r"<result>(.*?)</result>", re.DOTALL)), PLAIN_LABELS)
+BRACKETS = ReplyForm(_show_brackets, _all(re.compile(r"\[\[([^\[\]\n]*)\]\]")), PLAIN_LABELS)
 JSON = ReplyForm(_show_json, _find_json, PLAIN_LABELS)
