@@ -98,6 +98,7 @@ def test_every_figure_of_the_plan_is_drawn_with_picture_vector_and_numbers(
     assert table["alt"].str.len().min() > 40
 
 
+@pytest.mark.long
 def test_drawing_twice_gives_the_same_bytes(
     drawn: tuple[pd.DataFrame, Path], again: list[figures.Drawing]
 ) -> None:

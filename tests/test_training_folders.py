@@ -48,6 +48,12 @@ OTHERS = {
 }
 
 
+def first_of(cases, n=3):
+    """The first cases; each trains, so the others of the same kind are among the long tests."""
+    marks = [[]] * n + [pytest.mark.long] * max(0, len(cases) - n)
+    return [pytest.param(case, id=name, marks=m) for (name, case), m in zip(cases.items(), marks)]
+
+
 @pytest.mark.parametrize(
     ("other", "lost"),
     [
@@ -129,7 +135,7 @@ DAMAGES = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+@pytest.mark.parametrize("damage", first_of(DAMAGES))
 def test_a_damaged_folder_is_named_kept_aside_and_made_again(
     spec, straight, folder, capsys, damage
 ):
@@ -157,7 +163,7 @@ STRANGE = {
 }
 
 
-@pytest.mark.parametrize("change", STRANGE.values(), ids=STRANGE)
+@pytest.mark.parametrize("change", first_of(STRANGE))
 def test_a_checkpoint_counts_as_the_step_that_its_seal_says(spec, straight, folder, capsys, change):
     (folder / "training.json").unlink()
     change(folder)
@@ -193,7 +199,9 @@ def test_what_is_no_folder_is_refused_before_anything_is_loaded(tmp_path):
         train(cached, PAIRS, tmp_path / "run")
 
 
-@pytest.mark.parametrize("text", ["[]", "{", "null", '{"ids": 1}', '{"sha256": {}}'])
+@pytest.mark.parametrize(
+    "text", first_of({text: text for text in ("[]", "{", "null", '{"ids": 1}', '{"sha256": {}}')})
+)
 def test_a_damaged_set_of_tokens_is_made_again(spec, straight, folder, text):
     (folder / "training.json").unlink()
     for about in (folder / "reference" / "encoded").glob("*/about.json"):
