@@ -393,3 +393,9 @@ def test_a_sample_of_ones_own_is_taken_as_it_is(says):
     judge = Judge("m")
     assert judge.score(sample).judgements[0].sample_id == "s1"
     assert asyncio.run(judge.ascore_samples([sample]))[0].verdict == 4
+
+
+def test_labels_that_a_judge_gives_no_probability_have_none(says):
+    says(lambda prompt: Reply(REPLY.format("so", 4), "stop", 9, 3, {"1": 0.1, "4": 0.9}))
+    found = Judge("http://h/v1#m", rubric="Good?").score("a", instruction="q")
+    assert found.probabilities == {"1": 0.1, "2": 0.0, "3": 0.0, "4": 0.9, "5": 0.0}

@@ -146,4 +146,4 @@ def _probabilities(mine: Sequence[Judgement]) -> dict[str, float] | None:
         for label, p in (judgement.verdict_probs or {}).items():
             ours = str(swap_verdict(label) if judgement.order == "BA" else label)
             mean[ours] = mean.get(ours, 0.0) + p / len(mine)
-    return {label: round(mean[label], 6) for label in labels_of(mine[0].kind)}
+    return {label: round(mean.get(label, 0.0), 6) for label in labels_of(mine[0].kind)}
