@@ -5,8 +5,10 @@ The command line prints the error and exits 2.
 
 from __future__ import annotations
 
+import difflib
 import reprlib
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 # which extra of the project brings a package that the light core does without
@@ -46,6 +48,14 @@ EXTRA_OF = {
 
 class UserError(ValueError):
     """Something the user gave (a path, a name, a parameter, a key) is missing or wrong."""
+
+
+def did_you_mean(given: str, known: Iterable[str], least: float = 0.6) -> str:
+    """Return `did you mean NAME? `, for a message, where one of the known names is close to the one
+    given (`least` as in `difflib`); empty where none is.
+    """
+    near = difflib.get_close_matches(given, list(known), 1, least)
+    return f"did you mean {near[0]}? " if near else ""
 
 
 def shown(value: Any, limit: int = 80) -> str:

@@ -222,8 +222,8 @@ def test_categories_stay_and_dates_that_cannot_be_read_name_their_column(here):
     [
         ('[{"a": 1}]\n[{"a": 2}]', "nothing behind the array"),
         ('[{"a": 1}] x', "nothing behind the array"),
-        ('[{"a": 1, "a": 2}]', "the field 'a' stands twice"),
-        ('{"b": {"a": 1, "a": 2}}', "the field 'a' stands twice"),
+        ('[{"a": 1, "a": 2}]', "the key 'a' stands twice"),
+        ('{"b": {"a": 1, "a": 2}}', "the key 'a' stands twice"),
         ('[{"a": Infinity}]', "Infinity is not JSON"),
         ('[{"a": %s}]' % ("[" * 900 + "]" * 900), "nested too deeply"),
     ],

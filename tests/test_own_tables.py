@@ -57,7 +57,7 @@ def test_a_workbook_is_read(tmp_path):
         ("a.csv", "i,r\na,b\nc\n", "row 2 .line 3. has fewer fields"),
         ("a.csv", "i,r\na,caf\xe9\n".encode("latin-1"), "line 2 is not UTF-8 text .byte 0xe9"),
         ("a.csv", "i,r\na,b\n".encode("utf-16"), "is UTF-16"),
-        ("a.jsonl", '{"i": 1, "i": 2}\n', "the field 'i' stands twice"),
+        ("a.jsonl", '{"i": 1, "i": 2}\n', "the key 'i' stands twice"),
         ("a.jsonl", '{"i": Infinity}\n', "Infinity is not JSON"),
         ("a.jsonl", '{"i": "\\ud800"}\n', "half of a surrogate pair"),
         ("a.csv", "i,r\n,\n , \n", "holds no rows"),

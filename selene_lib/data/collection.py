@@ -7,7 +7,6 @@ from the hub or from a local folder by the same adapter.
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,7 +19,7 @@ from selene_lib.data.hub import how_to_get
 from selene_lib.data.loading import load
 from selene_lib.data.local import way_in
 from selene_lib.data.spec import DataSpec
-from selene_lib.errors import UserError, shown
+from selene_lib.errors import UserError, did_you_mean, shown
 from selene_lib.files import read_parquet, write_parquet, write_text
 from selene_lib.ledger import Ledger
 from selene_lib.records import Sample
@@ -238,9 +237,8 @@ def spec_of(name: str, role: str) -> DataSpec:
         if name in REFERENCES:
             raise UserError(f"{name} is a table of {REFERENCES[name].task}, not items to be judged")
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        meant = f" did you mean {near[0]}?" if near else ""
-        raise UserError(f"unknown {role} {shown(name)};{meant} known: {', '.join(known)}")
+        hint = did_you_mean(name, known)
+        raise UserError(f"unknown {role} {shown(name)}; {hint}known: {', '.join(known)}")
     return known[name]
 
 

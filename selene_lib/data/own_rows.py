@@ -9,13 +9,12 @@ import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from selene_lib.data.conversations import is_conversation, split_conversation, text_of
 from selene_lib.data.tables import Row, is_missing, iterate_rows
-from selene_lib.errors import UserError
+from selene_lib.errors import UserError, did_you_mean
 from selene_lib.prompts.rubrics import check_own
 from selene_lib.records import TIE, Sample, Task, labels_of, stable_id
 
@@ -131,8 +130,7 @@ class OwnRows:
     def _check_mapped(self, there: list[str]) -> None:
         for name, own in self.mapped.items():
             if own not in there:
-                near = get_close_matches(own, there, 1)
-                hint = f"did you mean {near[0]}? " if near else ""
+                hint = did_you_mean(own, there)
                 raise UserError(
                     f"{self.path} has no column {own!r}, which is to be {name}: {hint}there are "
                     f"{', '.join(there)}"
@@ -237,8 +235,7 @@ def check_column_names(columns: Mapping[str, str], known: Collection[str]) -> No
     """Raise UserError where a mapping of columns names one of ours that there is not."""
     for name in columns:
         if name not in known:
-            near = get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]}? " if near else ""
+            hint = did_you_mean(name, known)
             raise UserError(
                 f"column {name}={columns[name]}: nothing is called {name!r} here: {hint}there are "
                 f"{', '.join(known)}"

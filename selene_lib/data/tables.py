@@ -22,6 +22,7 @@ from selene_lib.data.readers import (
 from selene_lib.data.spec import BrokenRow
 from selene_lib.data.workbooks import read_sheets
 from selene_lib.errors import UserError
+from selene_lib.files.yaml_text import distinct_keys
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -134,22 +135,13 @@ def _object(path: Path, number: int, line: str) -> Row:
     return row
 
 
-def _distinct_keys(pairs: list[tuple[str, Any]]) -> Row:
-    row = dict(pairs)
-    if len(row) < len(pairs):
-        names = [name for name, _ in pairs]
-        doubled = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the field {doubled!r} stands twice; rename or remove one")
-    return row
-
-
 def _constant(name: str) -> None:
     """NaN is how some writers say "no value"; an infinity is a value that JSON does not have."""
     if name != "NaN":
         raise ValueError(f"{name} is not JSON; write a number or null")
 
 
-STRICT_JSON = json.JSONDecoder(object_pairs_hook=_distinct_keys, parse_constant=_constant)
+STRICT_JSON = json.JSONDecoder(object_pairs_hook=distinct_keys, parse_constant=_constant)
 
 
 def decode_strictly(text: str) -> Any:

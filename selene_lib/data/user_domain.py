@@ -13,7 +13,6 @@ score, group, id) to columns of the file.
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,7 +23,7 @@ from selene_lib.data import DataSpec, LoadResult, Row
 from selene_lib.data.loading import Walk
 from selene_lib.data.readers import read_records
 from selene_lib.data.tables import STRICT_JSON
-from selene_lib.errors import UserError, shown
+from selene_lib.errors import UserError, did_you_mean, shown
 from selene_lib.files.names import NO_TEXT, PLAIN_NAME, is_plain_name, is_writable
 from selene_lib.files.yaml_text import read_yaml, text_in
 from selene_lib.records import LABELS, TASKS, TIE, Sample, Task
@@ -200,9 +199,8 @@ def _folded(name: str) -> str:
 def _check_keys(path: Path, given: Mapping[Any, Any], known: tuple[str, ...]) -> None:
     for key in given:
         if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1)
-            guess = f", did you mean {near[0]}?" if near else ""
-            raise UserError(f"{path}: unknown key {shown(key)}{guess} Known: {', '.join(known)}")
+            hint = did_you_mean(str(key), known)
+            raise UserError(f"{path}: unknown key {shown(key)}, {hint}known: {', '.join(known)}")
 
 
 def _check_columns(path: Path, task: Task, columns: Any) -> None:

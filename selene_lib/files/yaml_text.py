@@ -49,14 +49,15 @@ def parse_file(path: str | Path, text: str, *, all_text: bool = False) -> Any:
     if Path(path).suffix.lower() != ".json":
         return parse_yaml(text, all_text=all_text)
     try:
-        return json.loads(text, object_pairs_hook=_distinct_keys)
+        return json.loads(text, object_pairs_hook=distinct_keys)
     except RecursionError as error:
         raise NotYamlError("it is nested too deeply") from error
     except ValueError as error:
         raise NotYamlError(str(error)[:200]) from error
 
 
-def _distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make a JSON object of its pairs (`object_pairs_hook`); a key given twice is a ValueError."""
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]

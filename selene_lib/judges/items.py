@@ -8,6 +8,7 @@ from typing import Any, TypedDict, cast
 
 from selene_lib.data.conversations import is_conversation, split_conversation, text_of
 from selene_lib.errors import UserError
+from selene_lib.files.names import NO_TEXT
 from selene_lib.judges.asked import Asked, kind_of
 from selene_lib.judges.options import is_text
 from selene_lib.prompts.presets import needs_of, presets, rubric_of
@@ -70,7 +71,7 @@ def sample_of(item: Any, shared: Mapping[str, Any], task: Any, asked: Asked) -> 
     texts = _texts(given)
     halved = next((name for name, text in texts.items() if not is_text(text)), None)
     if halved is not None:
-        raise UserError(f"the {halved} holds half of a surrogate pair, which is no character")
+        raise UserError(f"the {halved} holds {NO_TEXT}; take it out")
     if "response" not in texts:
         raise UserError("an item has no response: there is nothing to judge")
     is_pair = "response_b" in texts

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from difflib import get_close_matches
 from numbers import Integral
 from pathlib import Path
 from typing import Any
 
-from selene_lib.errors import UserError
+from selene_lib.errors import UserError, did_you_mean
+from selene_lib.files.names import is_writable
 from selene_lib.judges.opening import PRICES
 from selene_lib.judges.opinions import Combine, Criterion
 from selene_lib.models.limits import is_amount
@@ -91,8 +91,7 @@ class JudgeOptions:
         known = [f.name for f in fields(cls)]
         for name in given:
             if name not in known:
-                near = get_close_matches(name, known, 1)
-                hint = f"did you mean {near[0]}? " if near else ""
+                hint = did_you_mean(name, known)
                 raise UserError(
                     f"a judge has no option {name!r}: {hint}there are {', '.join(known)}"
                 )
@@ -123,11 +122,8 @@ def _is_whole(value: object) -> bool:
 
 
 def is_text(value: object) -> bool:
-    """Whether a value is a text that has a UTF-8 form: half of a surrogate pair has none."""
-    try:
-        return isinstance(value, str) and value.encode() is not None
-    except UnicodeEncodeError:
-        return False
+    """Whether a value is a text of characters only (`files.names.is_writable`)."""
+    return isinstance(value, str) and is_writable(value)
 
 
 def _is_prices(value: object) -> bool:

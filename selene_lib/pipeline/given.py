@@ -5,11 +5,10 @@ does not have; here that is an error.
 from __future__ import annotations
 
 import ast
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from selene_lib.errors import UserError
+from selene_lib.errors import UserError, did_you_mean
 
 INJECTED = "# Parameters"  # the first line of the cell that papermill puts in
 
@@ -24,10 +23,9 @@ def refuse_unknown_parameters(
     names = list(known)
     for given in injected_names(namespace.get("In", ())):
         if given not in names:
-            near = difflib.get_close_matches(given, names, n=1)
-            hint = f", did you mean {near[0]}?" if near else ";"
+            hint = did_you_mean(given, names)
             raise UserError(
-                f"notebook {name} has no parameter {given!r}{hint} it has {', '.join(names)}"
+                f"notebook {name} has no parameter {given!r}, {hint}it has {', '.join(names)}"
             )
 
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 import functools
 import re
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from selene_lib.errors import UserError
+from selene_lib.errors import UserError, did_you_mean
 from selene_lib.prompts.rubrics import check_own, is_scored, read_rubric
 from selene_lib.records import labels_of
 
@@ -71,8 +70,7 @@ def rubric_of(given: str | Path, kind: str) -> str:
         check_own(found, kind)
         return found
     if re.fullmatch(r"[\w-]+", text):
-        near = get_close_matches(text, presets(), 1, 0.75)
-        hint = f"did you mean {near[0]}? " if near else ""
+        hint = did_you_mean(text, presets(), 0.75)
         raise UserError(
             f"the rubric {text!r} is no sentence, no file and no preset: {hint}"
             f"presets are {', '.join(presets())}"
