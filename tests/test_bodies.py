@@ -160,7 +160,7 @@ def answering(raw: bytes, length: int, **headers: str) -> Iterator[tuple[str, li
         http.server_close()
 
 
-ZIPPED = gzip.compress(body().encode())
+ZIPPED = gzip.compress(body().encode(), mtime=0)
 DAMAGED = [
     (ZIPPED[:-12] + b"x" * 12, 0, {"Content_Encoding": "gzip"}),
     (body().encode(), 50, {}),

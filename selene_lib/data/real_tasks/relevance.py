@@ -12,7 +12,7 @@ Deviations: requests of 4 to 40 words, responses of at least 8, none that HaluEv
          hallucination, and a fixed number of groups in each part.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -49,32 +49,38 @@ def four_items(row: Row) -> list[Sample]:
 
 def read_part(folder: Path, spec: DataSpec, part: Part) -> Iterator[tuple[str, object]]:
     """Yield the pairs of requests of one part, in an order drawn from their texts."""
-    place, path = "general_data.json", folder / "general_data.json"
-    texts = []
-    for where, record in read_records(path, place):
-        if isinstance(record, Mapping) and record.get("hallucination") != "no":
-            continue
-        row = Row(record, spec, where)
-        found = row_or_broken(where, row, lambda row: _texts(row, "user_query", "chatgpt_response"))
-        if isinstance(found, BrokenRow):
-            yield where, found.beside()
-        else:
-            texts.append(found)
+    place, texts = "general_data.json", []
+    records = (
+        (where, record)
+        for where, record in read_records(folder / place, place)
+        if not isinstance(record, Mapping) or record.get("hallucination") == "no"
+    )
+    yield from _read_texts(records, spec, ("user_query", "chatgpt_response"), texts)
     yield from _pair_up(texts, place, N_GROUPS[part], part)
 
 
 def read_transfer(folder: Path, spec: DataSpec) -> Iterator[tuple[str, object]]:
     """Yield pairs of AlpacaEval's instructions, each with the second system's response."""
-    place = "annotations.json"
-    texts = []
-    for where, record in read_records(folder / place, place):
+    place, texts = "annotations.json", []
+    records = read_records(folder / place, place)
+    yield from _read_texts(records, spec, ("instruction", "output_2"), texts)
+    yield from _pair_up(texts, place, N_TRANSFER_GROUPS, None)
+
+
+def _read_texts(
+    records: Iterable[tuple[str, object]],
+    spec: DataSpec,
+    names: tuple[str, str],
+    texts: list[tuple[str, str]],
+) -> Iterator[tuple[str, object]]:
+    """Put the texts of every sound record into `texts`, and yield the broken ones."""
+    for where, record in records:
         row = Row(record, spec, where)
-        found = row_or_broken(where, row, lambda row: _texts(row, "instruction", "output_2"))
+        found = row_or_broken(where, row, lambda row: _texts(row, *names))
         if isinstance(found, BrokenRow):
             yield where, found.beside()
         else:
             texts.append(found)
-    yield from _pair_up(texts, place, N_TRANSFER_GROUPS, None)
 
 
 def _texts(row: Row, request: str, response: str) -> tuple[str, str]:
