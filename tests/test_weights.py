@@ -357,7 +357,7 @@ def test_unknown_layers_are_named_before_anything_is_loaded(base, tmp_path):
         ({"prompt": ""}, "prompt text is empty"),
         ({"chosen": None}, r"chosen is no text \(NoneType\)"),
         ({"rejected": 5}, r"rejected is no text \(int\)"),
-        ({"prompt": "half \ud800"}, "prompt text holds a lone surrogate, half a character"),
+        ({"prompt": "half \ud800"}, "prompt text holds a NUL.*no characters"),
         ({"meta": {"elastic": [5]}}, "no list of .start, end. within the prompt"),
     ],
 )
@@ -374,7 +374,7 @@ def test_pairs_that_teach_nothing_are_refused(tmp_path, change, message):
 
 def test_pairs_without_a_name_are_counted(tmp_path):
     odd = [*make_pairs(1), replace(make_pairs(1)[0], id="\udfff"), {"prompt": "x"}]
-    with pytest.raises(UserError, match=r"the id text holds a lone surrogate.*\(first number 2"):
+    with pytest.raises(UserError, match=r"the id text holds a NUL.*\(first number 2"):
         train(TrainSpec(base_model="/nowhere"), odd, tmp_path)
     with pytest.raises(UserError, match=r"a dict is no PreferencePair \(first number 3"):
         train(TrainSpec(base_model="/nowhere"), [odd[0], odd[0], odd[2]], tmp_path)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from selene_lib.errors import UserError
+from selene_lib.files.names import NO_TEXT, is_writable
 from selene_lib.records import PreferencePair
 
 _TEXTS = ("id", "prompt", "chosen", "rejected", "task")
@@ -49,7 +50,7 @@ def _refuse_faults(pairs: Sequence[PreferencePair], cannot: str) -> None:
         fault = _fault(pair)
         if fault:
             name = getattr(pair, "id", None)
-            shown = name if isinstance(name, str) and _is_unicode(name) else f"number {number}"
+            shown = name if isinstance(name, str) and is_writable(name) else f"number {number}"
             faults.setdefault(fault, []).append(shown)
     if faults:
         fault, ids = next(iter(faults.items()))
@@ -65,22 +66,14 @@ def _fault(pair: PreferencePair) -> str:
         text = getattr(pair, name)
         if not isinstance(text, str):
             return f"the {name} is no text ({type(text).__name__})"
-        if not _is_unicode(text):
-            return f"the {name} text holds a lone surrogate, half a character"
+        if not is_writable(text):
+            return f"the {name} text holds {NO_TEXT}"
     for name in ("prompt", "chosen", "rejected"):
         if not getattr(pair, name).strip():
             return f"the {name} text is empty"
     if pair.chosen == pair.rejected:
         return "chosen and rejected are the same text"
     return _fault_of_meta(pair.meta, len(pair.prompt))
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _fault_of_meta(meta: Any, n_characters: int) -> str:

@@ -49,7 +49,8 @@ def four_items(row: Row) -> list[Sample]:
 
 def read_part(folder: Path, spec: DataSpec, part: Part) -> Iterator[tuple[str, object]]:
     """Yield the pairs of requests of one part, in an order drawn from their texts."""
-    place, texts = "general_data.json", []
+    place = "general_data.json"
+    texts: list[tuple[str, str]] = []
     records = (
         (where, record)
         for where, record in read_records(folder / place, place)
@@ -61,14 +62,15 @@ def read_part(folder: Path, spec: DataSpec, part: Part) -> Iterator[tuple[str, o
 
 def read_transfer(folder: Path, spec: DataSpec) -> Iterator[tuple[str, object]]:
     """Yield pairs of AlpacaEval's instructions, each with the second system's response."""
-    place, texts = "annotations.json", []
+    place = "annotations.json"
+    texts: list[tuple[str, str]] = []
     records = read_records(folder / place, place)
     yield from _read_texts(records, spec, ("instruction", "output_2"), texts)
     yield from _pair_up(texts, place, N_TRANSFER_GROUPS, None)
 
 
 def _read_texts(
-    records: Iterable[tuple[str, object]],
+    records: Iterable[tuple[str, Any]],
     spec: DataSpec,
     names: tuple[str, str],
     texts: list[tuple[str, str]],
